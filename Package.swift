@@ -1,0 +1,162 @@
+// swift-tools-version: 6.2
+//
+// The architecture as a list: a target is a room, a folder is a layer, and arrows only point down
+// (Systems <- Kernel <- Runtime <- Data, Gateway <- Services <- passerelle). docs/architecture.md walks through it.
+import PackageDescription
+
+/// Settings every room shares. Warnings are errors; Foundation is not linked anywhere but in tests.
+let common: [SwiftSetting] = [
+    .swiftLanguageMode(.v6),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
+    .treatAllWarnings(as: .error),
+]
+
+/// Hot rooms own the per-request path. Exclusivity of class state is proven by thread ownership (one loop), so the run-time
+/// check is switched off there; bounds and overflow checks stay on.
+let hot: [SwiftSetting] = common + [.unsafeFlags(["-enforce-exclusivity=unchecked"], .when(configuration: .release))]
+
+func system(_ name: String, pkgConfig: String, apt: String) -> Target {
+    .systemLibrary(name: name, path: "Sources/Systems/\(name)", pkgConfig: pkgConfig, providers: [.apt([apt])])
+}
+
+func room(_ layer: String, _ name: String, _ needs: [String], settings: [SwiftSetting] = common) -> Target {
+    .target(
+        name: name, dependencies: needs.map { .init(stringLiteral: $0) }, path: "Sources/\(layer)/\(name)",
+        swiftSettings: settings)
+}
+
+func tests(_ layer: String, _ name: String, _ needs: [String]) -> Target {
+    .testTarget(
+        name: "\(name)Tests", dependencies: ([name, "TestKit"] + needs).map { .init(stringLiteral: $0) },
+        path: "Tests/\(layer)/\(name)Tests", swiftSettings: common)
+}
+
+/// What every service may use; `own` is what this one needs besides.
+let serviceNeeds: [String] = [
+    "Contracts", "REST", "Bytes", "JSON", "JSONSchema", "Time", "Identifiers", "Store", "EventLog", "Telemetry",
+]
+
+let targets: [Target] = [
+    // Systems: C libraries and shims.
+    .target(name: "CLinux", path: "Sources/Systems/CLinux"),
+    system("COpenSSL", pkgConfig: "openssl", apt: "libssl-dev"),
+    system("CSQLite", pkgConfig: "sqlite3", apt: "libsqlite3-dev"),
+    system("CYAML", pkgConfig: "yaml-0.1", apt: "libyaml-dev"),
+    system("CArgon2", pkgConfig: "libargon2", apt: "libargon2-dev"),
+
+    // Kernel: values and algorithms, no I/O.
+    room("Kernel", "Bytes", []),
+    room("Kernel", "Time", ["CLinux"]),
+    room("Kernel", "Identifiers", ["Bytes", "Time", "CLinux"]),
+    room("Kernel", "JSON", ["Bytes"]),
+    room("Kernel", "Documents", ["JSON", "CYAML"]),
+    room("Kernel", "JSONSchema", ["JSON"]),
+    room("Kernel", "OpenAPI", ["JSON", "Documents"]),
+    room("Kernel", "Crypto", ["Bytes", "COpenSSL", "CArgon2"]),
+    room("Kernel", "Tokens", ["Bytes", "JSON", "Crypto", "Time"]),
+
+    // Runtime: loops, sockets, HTTP, process life.
+    room("Runtime", "EventLoops", ["CLinux"], settings: hot),
+    room("Runtime", "Telemetry", ["Bytes", "JSON", "Time", "CLinux"]),
+    room("Runtime", "TLS", ["Bytes", "COpenSSL", "EventLoops"], settings: hot),
+    room("Runtime", "HTTP", ["Bytes", "Time", "EventLoops", "TLS", "CLinux"], settings: hot),
+    room("Runtime", "Processes", ["Telemetry", "EventLoops", "CLinux"]),
+
+    // Data: state and log.
+    room("Data", "Store", ["Bytes", "Time", "Telemetry", "CSQLite", "CLinux"]),
+    room("Data", "EventLog", ["Bytes", "JSON", "Time", "Identifiers", "Store", "Telemetry", "CSQLite"]),
+
+    // Gateway: the data plane; Kernel and Runtime only.
+    room("Gateway", "GatewayConfiguration", ["Bytes", "JSON", "Documents", "Crypto"]),
+    room(
+        "Gateway", "Gateway",
+        [
+            "GatewayConfiguration", "Bytes", "JSON", "Documents", "Crypto", "Time", "Identifiers", "EventLoops", "TLS", "HTTP",
+            "Telemetry", "CLinux",
+        ], settings: hot),
+
+    // Services: one folder each, all of one shape.
+    room(
+        "Services", "Contracts",
+        ["Bytes", "JSON", "Time", "Identifiers", "EventLog", "Store", "GatewayConfiguration", "Telemetry"]),
+    room(
+        "Services", "REST",
+        ["Contracts", "Bytes", "JSON", "JSONSchema", "Time", "Identifiers", "Crypto", "HTTP", "Store", "EventLog", "Telemetry"]),
+    service("Catalog", ["OpenAPI", "Documents", "GatewayConfiguration", "Crypto"]),
+    service("Identity", ["Crypto", "Tokens"]),
+    service("Portal", ["Crypto"]),
+    service("Deployments", ["Documents", "OpenAPI", "GatewayConfiguration", "Gateway", "Crypto", "HTTP", "TLS"]),
+    service("Observability", ["GatewayConfiguration", "Gateway"]),
+    service("Audit", ["Crypto"]),
+    service("Geolocation", ["Crypto", "HTTP"]),
+
+    // The command line and the composition root.
+    .executableTarget(
+        name: "passerelle",
+        dependencies: [
+            "Bytes", "Time", "Identifiers", "JSON", "Documents", "JSONSchema", "OpenAPI", "Crypto", "Tokens", "EventLoops", "Telemetry",
+            "TLS", "HTTP", "Processes", "Store", "EventLog", "GatewayConfiguration", "Gateway", "Contracts", "REST", "Catalog",
+            "Identity", "Portal", "Deployments", "Observability", "Audit", "Geolocation", "CLinux",
+        ], path: "Sources/passerelle", swiftSettings: common),
+
+    // Tests mirror Sources.
+    .target(
+        name: "TestKit", dependencies: ["Bytes", "Time", "JSON", "Telemetry", "CLinux"], path: "Tests/TestKit",
+        swiftSettings: common),
+    tests("Kernel", "Bytes", []),
+    tests("Kernel", "Time", []),
+    tests("Kernel", "Identifiers", []),
+    tests("Kernel", "JSON", ["Bytes"]),
+    tests("Kernel", "Documents", ["JSON"]),
+    tests("Kernel", "JSONSchema", ["JSON"]),
+    tests("Kernel", "OpenAPI", ["JSON", "Documents"]),
+    tests("Kernel", "Crypto", ["Bytes"]),
+    tests("Kernel", "Tokens", ["Bytes", "JSON", "Crypto", "Time"]),
+    tests("Runtime", "EventLoops", []),
+    tests("Runtime", "Telemetry", []),
+    tests("Runtime", "TLS", ["EventLoops"]),
+    tests("Runtime", "HTTP", ["EventLoops", "TLS", "Bytes"]),
+    tests("Runtime", "Processes", []),
+    tests("Data", "Store", []),
+    tests("Data", "EventLog", ["Store", "Bytes", "JSON", "Time", "Identifiers"]),
+    tests("Gateway", "GatewayConfiguration", ["JSON", "Documents"]),
+    tests("Gateway", "Gateway", ["GatewayConfiguration", "EventLoops", "HTTP", "TLS", "JSON", "Bytes", "Crypto"]),
+    tests("Services", "REST", ["Contracts", "JSON", "JSONSchema", "HTTP", "Store", "EventLog"]),
+    serviceTests("Catalog", ["OpenAPI"]),
+    serviceTests("Identity", ["Crypto", "Tokens"]),
+    serviceTests("Portal", ["Crypto"]),
+    serviceTests("Deployments", ["GatewayConfiguration", "Gateway", "OpenAPI"]),
+    serviceTests("Observability", ["Gateway"]),
+    serviceTests("Audit", ["Crypto"]),
+    serviceTests("Geolocation", []),
+]
+
+func service(_ name: String, _ own: [String]) -> Target {
+    room("Services", name, serviceNeeds + own)
+}
+
+func serviceTests(_ name: String, _ own: [String]) -> Target {
+    tests("Services", name, serviceNeeds + own)
+}
+
+/// `PASSERELLE_ROOMS=JSONTests,Bytes swift test` builds and tests only these targets and what they need: the quick loop of
+/// someone who works in one room.
+func selected(_ all: [Target]) -> [Target] {
+    guard let wanted: String = Context.environment["PASSERELLE_ROOMS"], !wanted.isEmpty else { return all }
+    var byName: [String: Target] = [:]
+    for target in all { byName[target.name] = target }
+    var queue: [String] = wanted.split(separator: ",").map(String.init)
+    var kept: Set<String> = []
+    while let name: String = queue.popLast() {
+        guard let target: Target = byName[name], kept.insert(name).inserted else { continue }
+        for dependency in target.dependencies {
+            if case .byNameItem(let needed, _) = dependency { queue.append(needed) }
+        }
+    }
+    return all.filter { kept.contains($0.name) }
+}
+
+let package = Package(name: "passerelle", targets: selected(targets))
