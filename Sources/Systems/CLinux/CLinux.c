@@ -1,3 +1,4 @@
+#define _GNU_SOURCE
 #include "CLinux.h"
 #include <errno.h>
 #include <sched.h>
@@ -54,6 +55,12 @@ static uint64_t nanoseconds(clockid_t clock) {
 uint64_t clinux_monotonic_nanoseconds(void) { return nanoseconds(CLOCK_MONOTONIC); }
 int64_t clinux_realtime_nanoseconds(void) { return (int64_t)nanoseconds(CLOCK_REALTIME); }
 uint64_t clinux_thread_cpu_nanoseconds(void) { return nanoseconds(CLOCK_THREAD_CPUTIME_ID); }
+
+void clinux_sleep_nanoseconds(uint64_t nanoseconds) {
+    struct timespec rest = {.tv_sec = (time_t)(nanoseconds / 1000000000u), .tv_nsec = (long)(nanoseconds % 1000000000u)};
+    while (nanosleep(&rest, &rest) != 0 && errno == EINTR) {
+    }
+}
 
 int clinux_processor_count(void) {
     cpu_set_t set;

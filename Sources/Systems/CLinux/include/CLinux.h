@@ -1,8 +1,7 @@
 // Linux system calls and constants that Swift's Glibc module does not import, each wrapped once with plain types.
+// _GNU_SOURCE belongs into CLinux.c, not here: with it the shared headers define types (fd_set) otherwise than in Swift's Glibc
+// module, and a file that imports both does not compile.
 #pragma once
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE
-#endif
 #include <stdint.h>
 #include <stddef.h>
 #include <sys/epoll.h>
@@ -36,6 +35,9 @@ int clinux_random(void *buffer, size_t length);
 uint64_t clinux_monotonic_nanoseconds(void);
 int64_t clinux_realtime_nanoseconds(void);
 uint64_t clinux_thread_cpu_nanoseconds(void);
+
+// Blocks the calling thread for this long, signals notwithstanding.
+void clinux_sleep_nanoseconds(uint64_t nanoseconds);
 
 // Number of processors this process may run on (sched_getaffinity).
 int clinux_processor_count(void);
