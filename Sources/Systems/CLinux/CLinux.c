@@ -3,12 +3,19 @@
 #include <errno.h>
 #include <sched.h>
 #include <sys/eventfd.h>
+#include <sys/prctl.h>
 #include <sys/random.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
 int32_t clinux_thread_id(void) { return (int32_t)syscall(SYS_gettid); }
+
+static __thread uintptr_t thread_tag;
+
+uintptr_t clinux_thread_tag(void) { return thread_tag; }
+void clinux_set_thread_tag(uintptr_t tag) { thread_tag = tag; }
+void clinux_set_thread_name(const char *name) { prctl(PR_SET_NAME, name, 0, 0, 0); }
 
 int clinux_epoll_create(void) { return epoll_create1(EPOLL_CLOEXEC); }
 
@@ -26,11 +33,42 @@ int clinux_epoll_remove(int epoll, int fd) { return epoll_ctl(epoll, EPOLL_CTL_D
 
 int clinux_eventfd(void) { return eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK); }
 
+int clinux_epoll_wait(int epoll, struct epoll_event *events, int capacity, int timeout_milliseconds) {
+    int count = epoll_wait(epoll, events, capacity, timeout_milliseconds);
+    if (count >= 0) return count;
+    return errno == EINTR ? 0 : -errno;
+}
+
 int clinux_accept(int listener, struct sockaddr *address, socklen_t *length) {
     return accept4(listener, address, length, SOCK_CLOEXEC | SOCK_NONBLOCK);
 }
 
 int clinux_socket(int family, int type) { return socket(family, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0); }
+
+ssize_t clinux_receive(int fd, void *buffer, size_t length) {
+    for (;;) {
+        ssize_t got = recv(fd, buffer, length, 0);
+        if (got >= 0) return got;
+        if (errno != EINTR) return -errno;
+    }
+}
+
+ssize_t clinux_send(int fd, const void *buffer, size_t length) {
+    for (;;) {
+        ssize_t sent = send(fd, buffer, length, MSG_NOSIGNAL);
+        if (sent >= 0) return sent;
+        if (errno != EINTR) return -errno;
+    }
+}
+
+ssize_t clinux_send_vectors(int fd, const struct iovec *vectors, int count) {
+    struct msghdr message = {.msg_iov = (struct iovec *)vectors, .msg_iovlen = (size_t)count};
+    for (;;) {
+        ssize_t sent = sendmsg(fd, &message, MSG_NOSIGNAL);
+        if (sent >= 0) return sent;
+        if (errno != EINTR) return -errno;
+    }
+}
 
 int clinux_random(void *buffer, size_t length) {
     unsigned char *at = buffer;

@@ -7,9 +7,16 @@
 #include <sys/epoll.h>
 #include <sys/types.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 
 // Identity of the calling thread. Out of line on purpose: pthread_self() is declared const and the optimiser reuses a stale value.
 int32_t clinux_thread_id(void);
+
+// A word kept per thread: which event loop runs here (0: none). Cheaper than asking for the thread's identity.
+uintptr_t clinux_thread_tag(void);
+void clinux_set_thread_tag(uintptr_t tag);
+// Names the calling thread for ps, top and perf (15 bytes are kept).
+void clinux_set_thread_name(const char *name);
 
 // epoll. Interest and readiness are plain bit masks.
 static const uint32_t CLINUX_EPOLLIN = EPOLLIN;
@@ -23,10 +30,17 @@ int clinux_epoll_add(int epoll, int fd, uint32_t events, uint64_t token);
 int clinux_epoll_modify(int epoll, int fd, uint32_t events, uint64_t token);
 int clinux_epoll_remove(int epoll, int fd);
 int clinux_eventfd(void);
+// Number of ready descriptors, or -errno; EINTR is 0.
+int clinux_epoll_wait(int epoll, struct epoll_event *events, int capacity, int timeout_milliseconds);
 
 // Sockets: close-on-exec and non-blocking from the start.
 int clinux_accept(int listener, struct sockaddr *address, socklen_t *length);
 int clinux_socket(int family, int type);
+
+// Transfers on non-blocking sockets: bytes moved (0 of receive: end of stream) or -errno; EINTR is retried, SIGPIPE never raised.
+ssize_t clinux_receive(int fd, void *buffer, size_t length);
+ssize_t clinux_send(int fd, const void *buffer, size_t length);
+ssize_t clinux_send_vectors(int fd, const struct iovec *vectors, int count);
 
 // Randomness from the kernel: fills the buffer completely or returns -1.
 int clinux_random(void *buffer, size_t length);
