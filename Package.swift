@@ -60,6 +60,7 @@ let targets: [Target] = [
 
     // Runtime: loops, sockets, HTTP, process life.
     room("Runtime", "EventLoops", ["CLinux"], settings: hot),
+    room("Runtime", "Files", ["CLinux"]),
     room("Runtime", "Telemetry", ["Bytes", "JSON", "Time", "CLinux"]),
     room("Runtime", "TLS", ["Bytes", "COpenSSL", "EventLoops"], settings: hot),
     room("Runtime", "HTTP", ["Bytes", "Time", "EventLoops", "TLS", "CLinux"], settings: hot),
@@ -74,7 +75,8 @@ let targets: [Target] = [
     room(
         "Gateway", "Gateway",
         [
-            "GatewayConfiguration", "Bytes", "JSON", "Documents", "Crypto", "Time", "Identifiers", "EventLoops", "TLS", "HTTP",
+            "GatewayConfiguration", "Bytes", "JSON", "Documents", "Crypto", "Time", "Identifiers", "EventLoops", "TLS",
+            "HTTP",
             "Telemetry", "CLinux",
         ], settings: hot),
 
@@ -84,7 +86,10 @@ let targets: [Target] = [
         ["Bytes", "JSON", "Time", "Identifiers", "EventLog", "Store", "GatewayConfiguration", "Telemetry"]),
     room(
         "Services", "REST",
-        ["Contracts", "Bytes", "JSON", "JSONSchema", "Time", "Identifiers", "Crypto", "HTTP", "Store", "EventLog", "Telemetry"]),
+        [
+            "Contracts", "Bytes", "JSON", "JSONSchema", "Time", "Identifiers", "Crypto", "HTTP", "Store", "EventLog",
+            "Telemetry",
+        ]),
     service("Catalog", ["OpenAPI", "Documents", "GatewayConfiguration", "Crypto"]),
     service("Identity", ["Crypto", "Tokens"]),
     service("Portal", ["Crypto"]),
@@ -97,8 +102,10 @@ let targets: [Target] = [
     .executableTarget(
         name: "passerelle",
         dependencies: [
-            "Bytes", "Time", "Identifiers", "JSON", "Documents", "JSONSchema", "OpenAPI", "Crypto", "Tokens", "EventLoops", "Telemetry",
-            "TLS", "HTTP", "Processes", "Store", "EventLog", "GatewayConfiguration", "Gateway", "Contracts", "REST", "Catalog",
+            "Bytes", "Time", "Identifiers", "JSON", "Documents", "JSONSchema", "OpenAPI", "Crypto", "Tokens",
+            "EventLoops", "Telemetry",
+            "TLS", "HTTP", "Files", "Processes", "Store", "EventLog", "GatewayConfiguration", "Gateway", "Contracts",
+            "REST", "Catalog",
             "Identity", "Portal", "Deployments", "Observability", "Audit", "Geolocation", "CLinux",
         ], path: "Sources/passerelle", swiftSettings: common),
 
@@ -116,6 +123,7 @@ let targets: [Target] = [
     tests("Kernel", "Crypto", ["Bytes"]),
     tests("Kernel", "Tokens", ["Bytes", "JSON", "Crypto", "Time"]),
     tests("Runtime", "EventLoops", []),
+    tests("Runtime", "Files", []),
     tests("Runtime", "Telemetry", []),
     tests("Runtime", "TLS", ["EventLoops"]),
     tests("Runtime", "HTTP", ["EventLoops", "TLS", "Bytes"]),
