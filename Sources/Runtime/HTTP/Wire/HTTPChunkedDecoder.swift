@@ -36,6 +36,8 @@ package struct HTTPChunkedDecoder: Sendable {
 
     private var state: State = .size
     private var left: UInt64 = 0
+    /// Bytes of an incomplete trailer section that were looked at: it is read again only when another line end has come.
+    private var trailerScanned: Int = 0
     /// After a size whose extension was left out: its CRLF is next.
     private var awaitsLineEnd: Bool = false
     /// Give size lines and line ends along with the data, for passing the body on as it came (without extensions).
@@ -170,12 +172,18 @@ package struct HTTPChunkedDecoder: Sendable {
         if self.keepsFraming, position > runStart { return .bytes(start: runStart, count: position - runStart) }
         guard position < end else { return .incomplete }
         let stop: Int = min(end, position + limits.trailerBytesMax)
+        let isTooLarge: Bool = end - position >= limits.trailerBytesMax
+        if !self.hasLineFeed(base, from: position + self.trailerScanned, to: stop) {
+            self.trailerScanned = stop - position
+            return isTooLarge ? .refused(.trailersTooLarge) : .incomplete
+        }
         var reader: HTTPFieldReader = HTTPFieldReader(
             base: base + position, from: 0, end: stop - position, table: table)
         switch reader.read() {
         case .complete: break
         case .incomplete:
-            return end - position < limits.trailerBytesMax ? .incomplete : .refused(.trailersTooLarge)
+            self.trailerScanned = stop - position
+            return isTooLarge ? .refused(.trailersTooLarge) : .incomplete
         case .refused(.tooManyFields): return .refused(.trailersTooLarge)
         case .refused: return .refused(.trailers)
         }
@@ -183,5 +191,14 @@ package struct HTTPChunkedDecoder: Sendable {
         position += reader.index
         self.state = .ended
         return .trailers(start: sectionStart, fieldCount: reader.count)
+    }
+
+    private func hasLineFeed(_ base: UnsafePointer<UInt8>, from start: Int, to end: Int) -> Bool {
+        var index: Int = start
+        while index < end {
+            if base[index] == 0x0A { return true }
+            index += 1
+        }
+        return false
     }
 }
