@@ -67,7 +67,7 @@ let targets: [Target] = [
     room("Runtime", "Processes", ["Telemetry", "EventLoops", "CLinux"]),
 
     // Data: state and log.
-    room("Data", "Store", ["Bytes", "Time", "Telemetry", "CSQLite", "CLinux"]),
+    room("Data", "Store", ["Bytes", "JSON", "Time", "Telemetry", "CSQLite", "CLinux"]),
     room("Data", "EventLog", ["Bytes", "JSON", "Time", "Identifiers", "Store", "Telemetry", "CSQLite"]),
 
     // Gateway: the data plane; Kernel and Runtime only.

@@ -1,0 +1,161 @@
+import Time
+
+/// Brings a database to the schema this binary knows: everything is checked first, then applied in one transaction.
+///
+/// The table `schema_migrations (service, number, name, checksum, applied_at)` holds what was applied. The checksum is
+/// FNV-1a (64 bits, hex) over the migration's words, so that only layout and comments may change afterwards.
+struct MigrationRunner {
+    private static let own: ServiceMigrations = ServiceMigrations(
+        service: "store",
+        steps: [
+            Migration(
+                number: 1, name: "probe",
+                sql: """
+                    CREATE TABLE store_probe (id int64 PRIMARY KEY, written_at int64 NOT NULL);
+                    INSERT INTO store_probe (id, written_at) VALUES (1, 0);
+                    """)
+        ])
+    private static let list: String = """
+        CREATE TABLE schema_migrations (
+            service text NOT NULL, number int64 NOT NULL, name text NOT NULL, checksum text NOT NULL, applied_at int64 NOT NULL,
+            PRIMARY KEY (service, number)
+        )
+        """
+
+    private let connection: Connection
+    private let services: [ServiceMigrations]
+    private let now: Timestamp
+
+    init(_ connection: Connection, _ services: [ServiceMigrations], now: Timestamp) throws(StoreError) {
+        self.connection = connection
+        self.services = [Self.own] + services
+        self.now = now
+        try self.checkNumbering()
+    }
+
+    /// Applies what is missing; returns how many migrations that were. Either all or none.
+    func run() throws(StoreError) -> Int {
+        let tables: Int64 = try self.connection.integer("SELECT count(*) FROM sqlite_schema") ?? 0
+        let isListed: Bool =
+            try self.connection.integer("SELECT count(*) FROM sqlite_schema WHERE name = 'schema_migrations'") == 1
+        guard tables == 0 || isListed else {
+            throw .corrupt(
+                reason: "the file has tables but no list of migrations, so it is no database of this product")
+        }
+        let missing: [Step] = try self.missing(isListed ? try self.applied() : [])
+        guard !missing.isEmpty else { return 0 }
+        _ = try self.connection.execute("BEGIN IMMEDIATE")
+        do throws(StoreError) {
+            if !isListed { try self.apply(Self.list) }
+            for step: Step in missing { try self.apply(step) }
+            _ = try self.connection.execute("COMMIT")
+        } catch {
+            if self.connection.isInTransaction { _ = try? self.connection.execute("ROLLBACK") }
+            throw error
+        }
+        return missing.count
+    }
+
+    // MARK: - Checks
+
+    private struct Step {
+        let service: String
+        let migration: Migration
+    }
+
+    private struct Applied {
+        let service: String
+        let number: Int
+        let checksum: String
+    }
+
+    private func checkNumbering() throws(StoreError) {
+        var names: Set<String> = []
+        for service: ServiceMigrations in self.services {
+            guard names.insert(service.service).inserted else {
+                throw .misuse("service '\(service.service)' is listed twice")
+            }
+            var next: Int = 1
+            for step: Migration in service.steps {
+                guard step.number == next else {
+                    throw .misuse("service '\(service.service)': expected migration \(next) and found \(step.number)")
+                }
+                next += 1
+            }
+        }
+    }
+
+    /// What is not applied yet, in order. Throws when the database holds something this binary does not know.
+    private func missing(_ applied: [Applied]) throws(StoreError) -> [Step] {
+        var done: [String: Int] = [:]
+        for entry: Applied in applied {
+            try self.check(entry)
+            done[entry.service] = max(done[entry.service] ?? 0, entry.number)
+        }
+        var missing: [Step] = []
+        for service: ServiceMigrations in self.services {
+            let last: Int = done[service.service] ?? 0
+            for migration: Migration in service.steps where migration.number > last {
+                missing.append(Step(service: service.service, migration: migration))
+            }
+        }
+        return missing
+    }
+
+    private func check(_ entry: Applied) throws(StoreError) {
+        let known: [Migration] = self.services.first { $0.service == entry.service }?.steps ?? []
+        guard entry.number >= 1, entry.number <= known.count else {
+            throw .newerDatabase(service: entry.service, number: entry.number, known: known.count)
+        }
+        let migration: Migration = known[entry.number - 1]
+        guard Self.checksum(migration.sql) == entry.checksum else {
+            throw .changedMigration(service: entry.service, number: entry.number, name: migration.name)
+        }
+    }
+
+    /// Highest numbers first, so that the message about a newer database names the newest.
+    private func applied() throws(StoreError) -> [Applied] {
+        var found: [Applied] = []
+        let sql: String = "SELECT service, number, checksum FROM schema_migrations ORDER BY number DESC, service"
+        try self.connection.visit(sql, []) { (row: Row) throws(StoreError) -> Bool in
+            found.append(Applied(service: try row.text(0), number: Int(try row.int(1)), checksum: try row.text(2)))
+            return true
+        }
+        return found
+    }
+
+    // MARK: - Applying
+
+    private func apply(_ step: Step) throws(StoreError) {
+        do throws(StoreError) {
+            try self.apply(step.migration.sql)
+        } catch {
+            guard case .misuse(let text) = error else { throw error }
+            throw .misuse(
+                "migration \(step.migration.number) '\(step.migration.name)' of service '\(step.service)': \(text)")
+        }
+        _ = try self.connection.execute(
+            "INSERT INTO schema_migrations (service, number, name, checksum, applied_at) VALUES ($1, $2, $3, $4, $5)",
+            [
+                .text(step.service), .int(Int64(step.migration.number)), .text(step.migration.name),
+                .text(Self.checksum(step.migration.sql)), .int(self.now.nanoseconds),
+            ])
+    }
+
+    private func apply(_ sql: String) throws(StoreError) {
+        for statement: String in try SQLiteDialect.statements(sql) {
+            _ = try self.connection.execute(statement)
+        }
+    }
+
+    static func checksum(_ sql: String) -> String {
+        var hash: UInt64 = 0xcbf2_9ce4_8422_2325
+        for token: SQLToken in SQLToken.split(sql) {
+            for byte: UInt8 in token.text.utf8 { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01b3 }
+            // A zero byte after each word, which no word holds, so that "a b" and "ab" differ.
+            hash = hash &* 0x100_0000_01b3
+        }
+        let digits: String = String(hash, radix: 16)
+        return String(repeating: "0", count: 16 - digits.count) + digits
+    }
+}

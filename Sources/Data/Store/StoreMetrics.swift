@@ -1,0 +1,46 @@
+import Telemetry
+
+/// What the store counts. Times are seconds.
+struct StoreMetrics: Sendable {
+    /// Upper bounds of closures per commit.
+    private static let groupBounds: [Double] = [1, 2, 4, 8, 16, 32, 64, 128, 256]
+    /// From 50 µs, doubling: a sync on a good disk takes some 100 µs.
+    private static let secondsBounds: [Double] = (0...16).map { 0.00005 * Double(1 << $0) }
+
+    let commits: Counter
+    let closuresFailed: Counter
+    let groupsFailed: Counter
+    let closuresPerCommit: Histogram
+    let commitSeconds: Histogram
+    let checkpointSeconds: Histogram
+    let readSeconds: Histogram
+
+    init(_ registry: MetricRegistry) {
+        self.commits = registry.counter("store_commits_total", help: "Transactions committed.")
+        self.closuresFailed = registry.counter(
+            "store_closures_failed_total", help: "Write closures that threw and were undone alone.")
+        self.groupsFailed = registry.counter(
+            "store_groups_failed_total", help: "Transactions rolled back as a whole.")
+        self.closuresPerCommit = registry.histogram(
+            "store_closures_per_commit", help: "Write closures that shared one commit.", bounds: Self.groupBounds)
+        self.commitSeconds = registry.histogram(
+            "store_commit_seconds", help: "From the first closure of a commit to its sync.", bounds: Self.secondsBounds)
+        self.checkpointSeconds = registry.histogram(
+            "store_checkpoint_seconds", help: "Copying the write-ahead log into the database.",
+            bounds: Self.secondsBounds)
+        self.readSeconds = registry.histogram(
+            "store_read_seconds", help: "Read closures on a reader thread.", bounds: Self.secondsBounds)
+    }
+
+    /// Gauges read at scrape time. They hold the queues, not the store, so a closed store can go.
+    func watch(_ registry: MetricRegistry, write: JobQueue<WriteJob>, read: JobQueue<ReadJob>, state: StoreState) {
+        let help: String = "Closures that wait for a thread of the store."
+        registry.samples("store_queue_length", kind: .gauge, help: help) {
+            [
+                MetricSample(labels: ["queue": "write"], value: Double(write.count)),
+                MetricSample(labels: ["queue": "read"], value: Double(read.count)),
+            ]
+        }
+        registry.gauge("store_healthy", help: "1 while writes work, 0 while they fail.") { state.health == .ok ? 1 : 0 }
+    }
+}

@@ -1,0 +1,70 @@
+import Time
+
+/// What an open store consists of, in the order it is made; taken down in reverse.
+final class StoreParts: Sendable {
+    /// More threads than this bring nothing: SQLite reads are bound by memory and disk.
+    private static let readersMax: Int = 16
+
+    let state: StoreState
+    let writer: Writer
+    let readers: ReaderPool
+    private let lock: FolderLock
+    private let writerThread: StoreThread
+
+    init(
+        _ configuration: StoreConfiguration, _ migrations: [ServiceMigrations], _ extensions: [any CommitExtension]
+    ) throws(StoreError) {
+        guard (1...Self.readersMax).contains(configuration.readers) else {
+            throw .misuse("readers: expected 1 to \(Self.readersMax) and found \(configuration.readers)")
+        }
+        self.state = StoreState(logger: configuration.logger)
+        let metrics: StoreMetrics = StoreMetrics(configuration.metrics)
+        let folder: DataFolder = DataFolder(path: configuration.folder)
+        try folder.create()
+        self.lock = try FolderLock(folder)
+        try folder.createDatabaseFile()
+        let connection: Connection = try Self.openWriter(folder, configuration)
+        _ = try MigrationRunner(connection, migrations, now: configuration.clock.now()).run()
+        connection.restrict()
+        var attachments: [any CommitAttachment] = []
+        for item: any CommitExtension in extensions { attachments.append(item.makeAttachment()) }
+        let writer: Writer = try Writer(
+            connection, configuration, metrics: metrics, state: self.state, attachments: attachments)
+        self.readers = try ReaderPool(
+            path: folder.databasePath, count: configuration.readers, clock: configuration.clock, state: self.state,
+            seconds: metrics.readSeconds)
+        self.writer = writer
+        metrics.watch(configuration.metrics, write: writer.queue, read: self.readers.queue, state: self.state)
+        do throws(StoreError) {
+            self.writerThread = try StoreThread(name: "store-writer") { writer.run() }
+        } catch {
+            self.readers.queue.close()
+            throw error
+        }
+    }
+
+    /// Shuts down on a thread of its own, since it blocks for as long as the waiting closures need.
+    func shutDownDetached(_ done: @escaping @Sendable () -> Void = {}) {
+        self.writer.queue.close()
+        self.readers.queue.close()
+        let parts: StoreParts = self
+        // Without a thread the store closes when its threads have ended by themselves: the queues are closed already.
+        _ = try? StoreThread(name: "store-close") {
+            parts.readers.join()
+            parts.writerThread.join()
+            parts.lock.release()
+            done()
+        }
+    }
+
+    private static func openWriter(
+        _ folder: DataFolder, _ configuration: StoreConfiguration
+    ) throws(StoreError) -> Connection {
+        let connection: Connection = try Connection(path: folder.databasePath, mode: .readWrite)
+        try connection.configureWriter()
+        if let bytesMax: Int = configuration.bytesMax {
+            try connection.pragma("PRAGMA max_page_count = \(max(1, bytesMax / Connection.pageBytes))")
+        }
+        return connection
+    }
+}

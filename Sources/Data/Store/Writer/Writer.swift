@@ -1,0 +1,258 @@
+import CLinux
+import CSQLite
+import JSON
+import Telemetry
+import Time
+
+/// The writer thread: takes the waiting closures, runs each behind its own savepoint in one transaction, commits with
+/// one sync for all, then resumes the callers.
+///
+/// ```
+/// take jobs ─► BEGIN IMMEDIATE ─► SAVEPOINT closure RELEASE ─► … ─► prepareCommit ─► COMMIT (sync) ─► resume callers
+///                                  └ throws: ROLLBACK TO, others go on      └ group fails: roll back; run one by one
+/// ```
+/// `@unchecked Sendable`: `queue` and `state` are shared and lock themselves; everything else is touched by the writer
+/// thread only, from `run` on (before that by `Store.open`).
+final class Writer: @unchecked Sendable {
+    /// Closures that may wait; the next is refused with `.overloaded`.
+    static let queueMax: Int = 4096
+    /// Closures in one commit.
+    static let groupMax: Int = 256
+    /// A group that has run this long (nanoseconds) takes no further closures, so that the first does not wait for ever.
+    static let groupTimeMax: UInt64 = 2_000_000
+    /// WAL pages (4 KiB) after which the writer copies them into the database, after it has resumed its callers.
+    static let checkpointPages: Int = 2048
+    /// A closure that runs this long (nanoseconds) is logged: it holds up everybody else's writes.
+    static let closureTimeSlow: UInt64 = 100_000_000
+    /// While the store is failing: pause between two probe writes, in nanoseconds.
+    static let probeInterval: UInt64 = 1_000_000_000
+
+    let queue: JobQueue<WriteJob> = JobQueue(limit: Writer.queueMax)
+    let state: StoreState
+    private let clock: any WallClock
+    private let logger: Logger
+    private let metrics: StoreMetrics
+    private let attachments: [any CommitAttachment]
+    private let connection: Connection
+    private let statements: WriterStatements
+    /// Pages in the WAL after a commit, written by SQLite's hook on this thread; -1 until a commit writes something.
+    private let hookPages: UnsafeMutablePointer<Int32>
+    /// Pages in the WAL.
+    private var walPages: Int = 0
+    /// Size of the WAL when the last checkpoint was tried: a long reader can make it achieve nothing.
+    private var checkpointedAt: Int = 0
+
+    init(
+        _ connection: Connection, _ configuration: StoreConfiguration, metrics: StoreMetrics, state: StoreState,
+        attachments: [any CommitAttachment]
+    ) throws(StoreError) {
+        self.connection = connection
+        self.clock = configuration.clock
+        self.logger = configuration.logger
+        self.metrics = metrics
+        self.state = state
+        self.attachments = attachments
+        self.statements = try WriterStatements(connection)
+        self.hookPages = .allocate(capacity: 1)
+        self.hookPages.initialize(to: -1)
+        sqlite3_wal_hook(
+            connection.handle,
+            { context, _, _, pages in
+                context?.assumingMemoryBound(to: Int32.self).pointee = pages
+                return SQLITE_OK
+            }, self.hookPages)
+    }
+
+    deinit { self.hookPages.deallocate() }
+
+    // MARK: - The thread
+
+    /// The thread's life: until the queue is closed and empty.
+    func run() {
+        var jobs: [WriteJob] = []
+        jobs.reserveCapacity(Self.groupMax)
+        while true {
+            let wait: UInt64? = self.state.health == .ok ? nil : Self.probeInterval
+            switch self.queue.take(Self.groupMax, into: &jobs, wait: wait) {
+            case .closed:
+                self.statements.finalize()
+                self.connection.close()
+                return
+            case .timedOut:
+                self.probe()
+            case .jobs:
+                self.commit(&jobs)
+                for job: WriteJob in jobs { job.finish() }
+                jobs.removeAll(keepingCapacity: true)
+                self.checkpointIfDue()
+            }
+        }
+    }
+
+    /// Commits the jobs, and those that arrive meanwhile, as one group; if the group fails, each on its own.
+    private func commit(_ jobs: inout [WriteJob]) {
+        guard let failure: StoreError = self.commitGroup(&jobs, joining: true) else { return }
+        for job: WriteJob in jobs {
+            if jobs.count > 1, failure.mayHitOnlyOneClosure { self.commitAlone(job) } else { job.fail(failure) }
+        }
+    }
+
+    private func commitAlone(_ job: WriteJob) {
+        var alone: [WriteJob] = [job]
+        if let failure: StoreError = self.commitGroup(&alone, joining: false) { job.fail(failure) }
+    }
+
+    /// One transaction. Returns nil when it is durable; the reason when all of it was rolled back.
+    private func commitGroup(_ jobs: inout [WriteJob], joining: Bool) -> StoreError? {
+        let start: UInt64 = clinux_monotonic_nanoseconds()
+        let transaction: Transaction = Transaction(
+            self.connection, now: self.clock.now(), attachments: self.attachments)
+        defer { transaction.end() }
+        do throws(StoreError) {
+            try self.connection.run(self.statements.begin)
+            try self.runJobs(&jobs, transaction, joining: joining, end: start + Self.groupTimeMax)
+            try self.prepareCommit(transaction)
+            try self.commitStatement()
+        } catch {
+            self.rollBack()
+            self.metrics.groupsFailed.add()
+            self.state.note(error, at: self.clock.now())
+            return error
+        }
+        for attachment: any CommitAttachment in self.attachments { attachment.committed() }
+        self.metrics.closuresPerCommit.observe(Double(jobs.count))
+        self.metrics.commitSeconds.observe(Self.seconds(since: start))
+        return nil
+    }
+
+    private func runJobs(_ jobs: inout [WriteJob], _ transaction: Transaction, joining: Bool, end: UInt64)
+        throws(StoreError)
+    {
+        var index: Int = 0
+        while true {
+            while index < jobs.count {
+                try self.runBehindSavepoint(jobs[index], transaction)
+                index += 1
+            }
+            guard joining, jobs.count < Self.groupMax, clinux_monotonic_nanoseconds() < end,
+                self.queue.takeWaiting(Self.groupMax - jobs.count, into: &jobs)
+            else { return }
+        }
+    }
+
+    /// Runs one closure; its own error undoes only itself. Throws when the whole transaction is lost.
+    private func runBehindSavepoint(_ job: WriteJob, _ transaction: Transaction) throws(StoreError) {
+        try self.connection.run(self.statements.savepoint)
+        for attachment: any CommitAttachment in self.attachments { attachment.savepoint() }
+        let start: UInt64 = clinux_monotonic_nanoseconds()
+        let failure: (any Error)? = job.run(transaction)
+        self.logIfSlow(start)
+        if let fault: StoreError = transaction.fault { throw fault }
+        guard self.connection.isInTransaction else {
+            throw (failure as? StoreError) ?? .unavailable(reason: "the database ended the transaction by itself")
+        }
+        if failure != nil {
+            self.metrics.closuresFailed.add()
+            try self.connection.run(self.statements.rollbackToSavepoint)
+            for attachment: any CommitAttachment in self.attachments { attachment.rollbackToSavepoint() }
+        }
+        try self.connection.run(self.statements.release)
+    }
+
+    private func prepareCommit(_ transaction: Transaction) throws(StoreError) {
+        for attachment: any CommitAttachment in self.attachments {
+            do {
+                try attachment.prepareCommit(transaction)
+            } catch let error as StoreError {
+                throw error
+            } catch {
+                throw .misuse("a commit extension failed: \(error)")
+            }
+        }
+        if let fault: StoreError = transaction.fault { throw fault }
+    }
+
+    /// COMMIT, which returns after the sync. A transaction that wrote nothing says nothing about the disk.
+    private func commitStatement() throws(StoreError) {
+        self.hookPages.pointee = -1
+        try self.connection.run(self.statements.commit)
+        guard self.hookPages.pointee >= 0 else { return }
+        self.walPages = Int(self.hookPages.pointee)
+        self.metrics.commits.add()
+        self.state.noteCommit()
+    }
+
+    private func logIfSlow(_ start: UInt64) {
+        let time: UInt64 = clinux_monotonic_nanoseconds() - start
+        guard time >= Self.closureTimeSlow else { return }
+        self.logger.warning("a write closure held up the writer", ["milliseconds": .int(Int64(time / 1_000_000))])
+    }
+
+    private static func seconds(since start: UInt64) -> Double {
+        Double(clinux_monotonic_nanoseconds() - start) / 1_000_000_000
+    }
+
+    private func rollBack() {
+        // SQLite may have rolled back already; what is left of a failed rollback shows at the next BEGIN.
+        if self.connection.isInTransaction { try? self.connection.run(self.statements.rollback) }
+        for attachment: any CommitAttachment in self.attachments { attachment.aborted() }
+    }
+
+    // MARK: - Between commits
+
+    /// Writes a row while the store is failing: success is the sign that the cause has gone.
+    private func probe() {
+        do throws(StoreError) {
+            try self.connection.run(self.statements.begin)
+            try self.connection.run(self.statements.probe, [.int(self.clock.now().nanoseconds)]) { _ in true }
+            try self.commitStatement()
+        } catch {
+            if self.connection.isInTransaction { try? self.connection.run(self.statements.rollback) }
+            self.state.note(error, at: self.clock.now())
+        }
+    }
+
+    /// Copies committed pages into the database file so that the WAL can start over. Callers are not waiting for it.
+    private func checkpointIfDue() {
+        let pages: Int = self.walPages
+        if pages < self.checkpointedAt { self.checkpointedAt = 0 }
+        guard pages - self.checkpointedAt >= Self.checkpointPages else { return }
+        self.checkpointedAt = pages
+        let start: UInt64 = clinux_monotonic_nanoseconds()
+        defer { self.metrics.checkpointSeconds.observe(Self.seconds(since: start)) }
+        let result: Int32 = sqlite3_wal_checkpoint_v2(self.connection.handle, nil, SQLITE_CHECKPOINT_PASSIVE, nil, nil)
+        // The WAL holds everything that was acknowledged, so a failure loses nothing; it is shown and tried again.
+        if result != SQLITE_OK, result != SQLITE_BUSY {
+            self.state.note(SQLiteResult.error(result, self.connection.handle), at: self.clock.now())
+        }
+    }
+}
+
+/// The writer's own statements, prepared once.
+struct WriterStatements {
+    let begin: Statement
+    let commit: Statement
+    let rollback: Statement
+    let savepoint: Statement
+    let release: Statement
+    let rollbackToSavepoint: Statement
+    let probe: Statement
+
+    init(_ connection: Connection) throws(StoreError) {
+        self.begin = try connection.prepare("BEGIN IMMEDIATE")
+        self.commit = try connection.prepare("COMMIT")
+        self.rollback = try connection.prepare("ROLLBACK")
+        self.savepoint = try connection.prepare("SAVEPOINT closure")
+        self.release = try connection.prepare("RELEASE closure")
+        self.rollbackToSavepoint = try connection.prepare("ROLLBACK TO closure")
+        self.probe = try connection.prepare("UPDATE store_probe SET written_at = $1 WHERE id = 1")
+    }
+
+    func finalize() {
+        for statement: Statement in [
+            self.begin, self.commit, self.rollback, self.savepoint, self.release, self.rollbackToSavepoint, self.probe,
+        ] {
+            statement.finalize()
+        }
+    }
+}
