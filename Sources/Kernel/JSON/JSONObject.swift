@@ -102,13 +102,13 @@ extension JSONObject: Equatable {
 }
 
 /// A key that equals another only when the bytes are the same.
-struct ExactKey: Hashable, Sendable {
-    let text: String
+package struct ExactKey: Hashable, Sendable {
+    package let text: String
 
-    init(_ text: String) { self.text = text }
+    package init(_ text: String) { self.text = text }
 
-    static func == (left: ExactKey, right: ExactKey) -> Bool { left.text.hasSameBytes(as: right.text) }
+    package static func == (left: ExactKey, right: ExactKey) -> Bool { left.text.hasSameBytes(as: right.text) }
 
     // Equal bytes are canonically equal, so the string's own hash serves.
-    func hash(into hasher: inout Hasher) { self.text.hash(into: &hasher) }
+    package func hash(into hasher: inout Hasher) { self.text.hash(into: &hasher) }
 }
