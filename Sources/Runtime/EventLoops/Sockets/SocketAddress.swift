@@ -1,4 +1,4 @@
-package import CLinux
+import CLinux
 import Glibc
 
 /// An IPv4 or IPv6 address with a port.
@@ -63,8 +63,21 @@ package struct SocketAddress: Sendable, Hashable, CustomStringConvertible {
         self.init(v6: bytes, port: port)
     }
 
+    /// Takes a `struct sockaddr` of IPv4 or IPv6, such as the resolver returns; nil for other families or a cut one.
+    package init?(kernelForm: UnsafeRawPointer, length: Int) {
+        var storage: sockaddr_storage = sockaddr_storage()
+        guard length <= MemoryLayout<sockaddr_storage>.size else { return nil }
+        withUnsafeMutableBytes(of: &storage) {
+            $0.copyMemory(from: UnsafeRawBufferPointer(start: kernelForm, count: length))
+        }
+        self.init(storage)
+    }
+
+    // C types stay out of what other rooms see: whether `sockaddr` belongs to Glibc or to CLinux depends on the order in
+    // which the compiler met the headers.
+
     /// Takes what the kernel filled in; nil for other families.
-    package init?(_ storage: sockaddr_storage) {
+    init?(_ storage: sockaddr_storage) {
         var storage: sockaddr_storage = storage
         switch Int32(storage.ss_family) {
         case AF_INET:
@@ -120,7 +133,7 @@ package struct SocketAddress: Sendable, Hashable, CustomStringConvertible {
     }
 
     /// The kernel's form, valid inside the closure.
-    package func withKernelForm<Result>(_ body: (UnsafePointer<sockaddr>, socklen_t) -> Result) -> Result {
+    func withKernelForm<Result>(_ body: (UnsafePointer<sockaddr>, socklen_t) -> Result) -> Result {
         var storage: sockaddr_storage = sockaddr_storage()
         let length: Int = self.family == .v4 ? MemoryLayout<sockaddr_in>.size : MemoryLayout<sockaddr_in6>.size
         storage.ss_family = sa_family_t(self.family == .v4 ? AF_INET : AF_INET6)
