@@ -1,0 +1,29 @@
+package import Store
+
+/// The only way into the log: a change and its events are one transaction.
+extension Transaction {
+    /// Records an event; returns its id. It is in the log when `Store.write` returns, and never if the closure throws.
+    @discardableResult
+    package func publish(_ event: Event) throws(LogError) -> String {
+        try self.stage().publish(event, now: self.now)
+    }
+
+    /// Records who did what in `audit-log`; returns the entry's id.
+    @discardableResult
+    package func audit(_ entry: AuditEntry) throws(LogError) -> String {
+        try self.stage().audit(entry, now: self.now)
+    }
+
+    /// Records bytes as they are: for producers outside of the platform and for benchmarks. `key` chooses the partition;
+    /// records without one are spread.
+    package func publish(
+        topic: String, key: [UInt8]?, value: [UInt8]?, headers: HeaderBlock = HeaderBlock()
+    ) throws(LogError) {
+        try self.stage().publish(topic: topic, key: key, value: value, headers: headers, now: self.now)
+    }
+
+    private func stage() throws(LogError) -> LogStage {
+        guard let stage: LogStage = self.attachment(LogStage.self) else { throw .notAttached }
+        return stage
+    }
+}
