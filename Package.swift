@@ -30,7 +30,8 @@ func room(_ layer: String, _ name: String, _ needs: [String], settings: [SwiftSe
 
 func tests(_ layer: String, _ name: String, _ needs: [String]) -> Target {
     .testTarget(
-        name: "\(name)Tests", dependencies: ([name, "TestKit"] + needs).map { .init(stringLiteral: $0) },
+        name: "\(name)Tests",
+        dependencies: ([name, "TestKit"] + needs.filter { $0 != name }).map { .init(stringLiteral: $0) },
         path: "Tests/\(layer)/\(name)Tests", swiftSettings: common)
 }
 
@@ -113,6 +114,10 @@ let targets: [Target] = [
     .target(
         name: "TestKit", dependencies: ["Bytes", "Time", "JSON", "Telemetry", "CLinux"], path: "Tests/TestKit",
         swiftSettings: common),
+    .target(
+        name: "ServiceTestKit",
+        dependencies: ["TestKit", "Contracts", "REST", "EventLog", "Store", "HTTP", "JSON", "Time", "Telemetry"],
+        path: "Tests/ServiceTestKit", swiftSettings: common),
     tests("Kernel", "Bytes", []),
     tests("Kernel", "Time", []),
     tests("Kernel", "Identifiers", []),
@@ -132,7 +137,8 @@ let targets: [Target] = [
     tests("Data", "EventLog", ["Store", "Bytes", "JSON", "Time", "Identifiers"]),
     tests("Gateway", "GatewayConfiguration", ["JSON", "Documents"]),
     tests("Gateway", "Gateway", ["GatewayConfiguration", "EventLoops", "HTTP", "TLS", "JSON", "Bytes", "Crypto"]),
-    tests("Services", "REST", ["Contracts", "JSON", "JSONSchema", "HTTP", "Store", "EventLog"]),
+    tests("Services", "Contracts", ["Store"]),
+    tests("Services", "REST", serviceNeeds + ["ServiceTestKit", "HTTP"]),
     serviceTests("Catalog", ["OpenAPI"]),
     serviceTests("Identity", ["Crypto", "Tokens"]),
     serviceTests("Portal", ["Crypto"]),
@@ -147,7 +153,7 @@ func service(_ name: String, _ own: [String]) -> Target {
 }
 
 func serviceTests(_ name: String, _ own: [String]) -> Target {
-    tests("Services", name, serviceNeeds + own)
+    tests("Services", name, serviceNeeds + ["ServiceTestKit", "HTTP"] + own)
 }
 
 /// `PASSERELLE_ROOMS=JSONTests,Bytes swift test` builds and tests only these targets and what they need: the quick loop of
