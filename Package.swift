@@ -53,8 +53,8 @@ let targets: [Target] = [
     room("Kernel", "Time", ["CLinux"]),
     room("Kernel", "Identifiers", ["Bytes", "Time", "CLinux"]),
     room("Kernel", "JSON", ["Bytes"]),
-    room("Kernel", "Documents", ["Bytes", "JSON", "CYAML"]),
-    room("Kernel", "JSONSchema", ["Bytes", "JSON"]),
+    room("Kernel", "Documents", ["JSON", "CYAML"]),
+    room("Kernel", "JSONSchema", ["JSON"]),
     room("Kernel", "OpenAPI", ["JSON", "Documents"]),
     room("Kernel", "Crypto", ["Bytes", "COpenSSL", "CArgon2"]),
     room("Kernel", "Tokens", ["Bytes", "JSON", "Crypto", "Time"]),
@@ -72,7 +72,7 @@ let targets: [Target] = [
     room("Data", "EventLog", ["Bytes", "JSON", "Time", "Identifiers", "Store", "Telemetry", "CSQLite"]),
 
     // Gateway: the data plane; Kernel and Runtime only.
-    room("Gateway", "GatewayConfiguration", ["Bytes", "JSON", "Documents", "Crypto"]),
+    room("Gateway", "GatewayConfiguration", ["Bytes", "JSON", "Documents", "Crypto", "Time"]),
     room(
         "Gateway", "Gateway",
         [
@@ -135,7 +135,7 @@ let targets: [Target] = [
     tests("Runtime", "Processes", []),
     tests("Data", "Store", []),
     tests("Data", "EventLog", ["Store", "Bytes", "JSON", "Time", "Identifiers"]),
-    tests("Gateway", "GatewayConfiguration", ["JSON", "Documents"]),
+    tests("Gateway", "GatewayConfiguration", ["JSON", "Documents", "Time"]),
     tests("Gateway", "Gateway", ["GatewayConfiguration", "EventLoops", "HTTP", "TLS", "JSON", "Bytes", "Crypto"]),
     tests("Services", "Contracts", ["Store"]),
     tests("Services", "REST", serviceNeeds + ["ServiceTestKit", "HTTP"]),

@@ -1,4 +1,3 @@
-import Bytes
 package import JSON
 
 /// Reads a node into values and collects everything that is wrong with it.

@@ -1,0 +1,133 @@
+/// Why a request ended as it did: the gateway's own answers and the upstream's failures. One byte in a record.
+///
+/// `none` means that the upstream's answer was passed on. The raw values are part of records sent over the link: never reused.
+package enum RequestReason: UInt8, Sendable, CaseIterable, BitwiseCopyable {
+    case none = 0
+    // The request itself.
+    case badRequest = 1
+    case pathRefused = 2
+    case headTooLarge = 3
+    case targetTooLong = 4
+    case bodyTooLarge = 5
+    case requestTimeout = 6
+    // Routing.
+    case noRoute = 10
+    case methodNotAllowed = 11
+    case optionsAnswered = 12
+    // Policies.
+    case addressDenied = 20
+    case credentialsMissing = 21
+    case credentialsUnknown = 22
+    case credentialsExpired = 23
+    case applicationSuspended = 24
+    case notSubscribed = 25
+    case subscriptionSuspended = 26
+    case rateLimited = 27
+    // Upstream.
+    case upstreamUnavailable = 40
+    case upstreamConnectFailed = 41
+    case upstreamConnectTimeout = 42
+    case upstreamReset = 43
+    case upstreamTimeout = 44
+    case upstreamInvalidResponse = 45
+    case upstreamOverloaded = 46
+    // This gateway and the client.
+    case clientClosed = 60
+    case draining = 61
+    case overloaded = 62
+    case internalError = 63
+
+    /// The status of the answer; 499 is never sent: the client is gone.
+    package var status: Int {
+        switch self {
+        case .none: return 200
+        case .badRequest, .pathRefused: return 400
+        case .headTooLarge: return 431
+        case .targetTooLong: return 414
+        case .bodyTooLarge: return 413
+        case .requestTimeout: return 408
+        case .noRoute: return 404
+        case .methodNotAllowed: return 405
+        case .optionsAnswered: return 204
+        case .addressDenied, .applicationSuspended, .notSubscribed, .subscriptionSuspended: return 403
+        case .credentialsMissing, .credentialsUnknown, .credentialsExpired: return 401
+        case .rateLimited: return 429
+        case .upstreamUnavailable, .upstreamOverloaded, .draining, .overloaded: return 503
+        case .upstreamConnectFailed, .upstreamReset, .upstreamInvalidResponse: return 502
+        case .upstreamConnectTimeout, .upstreamTimeout: return 504
+        case .clientClosed: return 499
+        case .internalError: return 500
+        }
+    }
+
+    /// A stable word for problem types, metrics and logs.
+    package var slug: String {
+        switch self {
+        case .none: return "none"
+        case .badRequest: return "bad-request"
+        case .pathRefused: return "path-refused"
+        case .headTooLarge: return "head-too-large"
+        case .targetTooLong: return "target-too-long"
+        case .bodyTooLarge: return "body-too-large"
+        case .requestTimeout: return "request-timeout"
+        case .noRoute: return "no-route"
+        case .methodNotAllowed: return "method-not-allowed"
+        case .optionsAnswered: return "options-answered"
+        case .addressDenied: return "address-denied"
+        case .credentialsMissing: return "credentials-missing"
+        case .credentialsUnknown: return "credentials-unknown"
+        case .credentialsExpired: return "credentials-expired"
+        case .applicationSuspended: return "application-suspended"
+        case .notSubscribed: return "not-subscribed"
+        case .subscriptionSuspended: return "subscription-suspended"
+        case .rateLimited: return "rate-limited"
+        case .upstreamUnavailable: return "upstream-unavailable"
+        case .upstreamConnectFailed: return "upstream-connect-failed"
+        case .upstreamConnectTimeout: return "upstream-connect-timeout"
+        case .upstreamReset: return "upstream-reset"
+        case .upstreamTimeout: return "upstream-timeout"
+        case .upstreamInvalidResponse: return "upstream-invalid-response"
+        case .upstreamOverloaded: return "upstream-overloaded"
+        case .clientClosed: return "client-closed"
+        case .draining: return "draining"
+        case .overloaded: return "overloaded"
+        case .internalError: return "internal-error"
+        }
+    }
+
+    /// A sentence for people: the detail of a problem document. Says nothing a caller may not know.
+    package var sentence: String {
+        switch self {
+        case .none: return "The upstream answered."
+        case .badRequest: return "The request is not valid HTTP."
+        case .pathRefused:
+            return "The path has a form that servers read differently: dot segments, empty segments or encoded slashes."
+        case .headTooLarge: return "The header block is too large."
+        case .targetTooLong: return "The address is too long."
+        case .bodyTooLarge: return "The body is larger than this API takes."
+        case .requestTimeout: return "The request did not arrive in time."
+        case .noRoute: return "No API answers at this address."
+        case .methodNotAllowed: return "This address does not take this method."
+        case .optionsAnswered: return "The methods of this address."
+        case .addressDenied: return "Your address may not call this API."
+        case .credentialsMissing: return "This API needs an API key."
+        case .credentialsUnknown: return "The API key is not valid."
+        case .credentialsExpired: return "The API key has expired."
+        case .applicationSuspended: return "The application is suspended."
+        case .notSubscribed: return "The application is not subscribed to this API."
+        case .subscriptionSuspended: return "The subscription is suspended."
+        case .rateLimited: return "Too many requests; try again after the time given."
+        case .upstreamUnavailable: return "No server of this API is available."
+        case .upstreamConnectFailed: return "The server of this API could not be reached."
+        case .upstreamConnectTimeout: return "The server of this API did not accept a connection in time."
+        case .upstreamReset: return "The server of this API closed the connection."
+        case .upstreamTimeout: return "The server of this API did not answer in time."
+        case .upstreamInvalidResponse: return "The server of this API answered with something that is not valid HTTP."
+        case .upstreamOverloaded: return "The server of this API has no free connection."
+        case .clientClosed: return "The client closed the connection."
+        case .draining: return "This gateway is stopping."
+        case .overloaded: return "This gateway has too much to do."
+        case .internalError: return "Something went wrong in the gateway."
+        }
+    }
+}

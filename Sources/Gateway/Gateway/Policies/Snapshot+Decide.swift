@@ -1,0 +1,95 @@
+import Crypto
+import GatewayConfiguration
+
+extension Snapshot {
+    /// Runs the policies of a matched route on a request. After this call either the request is forwarded or the answer is
+    /// `decision.reason`.
+    ///
+    /// On the loop that owns `decision`; allocates nothing on success. `hasEncodedSlash` comes from `PathScreen`.
+    package func decide(
+        _ request: RequestView, route: RouteIndex, hasEncodedSlash: Bool, at time: DecisionTime,
+        into decision: inout Decision
+    ) {
+        let rules: RouteRules = self.rules[route.value]
+        decision.begin(rules, route: route)
+        if hasEncodedSlash && rules.refusesEncodedSlashes {
+            decision.reason = .pathRefused
+            return
+        }
+        if rules.denyCount + rules.allowCount > 0 && !self.admits(request.remote, rules) {
+            decision.reason = .addressDenied
+            return
+        }
+        if request.contentLength > rules.bodyBytesMax {
+            decision.reason = .bodyTooLarge
+            return
+        }
+        if rules.addressLimitCount > 0 {
+            self.placeLimits(rules, from: 0, count: Int(rules.addressLimitCount), request, .anonymous, &decision)
+            if !self.passLimits(alreadyTaken: 0, now: time.monotonic, &decision) { return }
+        }
+        var caller: Caller = .anonymous
+        if rules.access != .open {
+            caller = self.identify(request, rules, at: time, &decision)
+            if decision.reason != .none { return }
+        }
+        let limitsLeft: Int = Int(rules.limitCount - rules.addressLimitCount)
+        if limitsLeft > 0 || caller.planLimit >= 0 {
+            let taken: Int = decision.taken.count
+            self.placeLimits(rules, from: Int(rules.addressLimitCount), count: limitsLeft, request, caller, &decision)
+            if caller.planLimit >= 0 {
+                decision.taken.add(
+                    LimitPlace(word: self.words[Int(caller.planWord)], fingerprint: 0, limit: caller.planLimit))
+            }
+            if !self.passLimits(alreadyTaken: taken, now: time.monotonic, &decision) { return }
+        }
+        if !rules.stripPrefix.isEmpty {
+            decision.forwarding.strippedPathLength = self.strippedLength(request.path, rules.stripPrefix)
+        }
+    }
+
+    /// Bytes of the prefix when the path begins with it at a segment's end, else 0.
+    private func strippedLength(_ path: UnsafeRawBufferPointer, _ range: TextRange) -> UInt32 {
+        let prefix: UnsafeRawBufferPointer = self.text.text(range)
+        guard path.count >= prefix.count, let start: UnsafeRawPointer = path.baseAddress,
+            let own: UnsafeRawPointer = prefix.baseAddress, ASCIIBytes.equal(start, own, count: prefix.count)
+        else { return 0 }
+        if path.count > prefix.count && path[prefix.count] != UInt8(ascii: "/") { return 0 }
+        return range.length
+    }
+
+    private func admits(_ address: IPAddress, _ rules: RouteRules) -> Bool {
+        var index: Int = Int(rules.blockStart)
+        let denyEnd: Int = index + Int(rules.denyCount)
+        let allowEnd: Int = denyEnd + Int(rules.allowCount)
+        while index < denyEnd {
+            if self.blocks[index].contains(address) { return false }
+            index += 1
+        }
+        if rules.allowCount == 0 { return true }
+        while index < allowEnd {
+            if self.blocks[index].contains(address) { return true }
+            index += 1
+        }
+        return false
+    }
+}
+
+/// Who calls, as limits need it.
+struct Caller: BitwiseCopyable {
+    var application: Int32
+    var applicationIdentity: IdentityNumber
+    /// Place among the keys of the application.
+    var keyOrdinal: Int32
+    var planWord: Int32
+    /// -1: no subscription.
+    var wordStart: Int32
+    var keyWordStart: Int32
+    var keyWords: Int32
+    var planLimit: Int32
+
+    static let anonymous: Caller = Caller(
+        application: -1, applicationIdentity: .none, keyOrdinal: -1, planWord: -1, wordStart: -1, keyWordStart: -1,
+        keyWords: 0,
+        planLimit: -1)
+}

@@ -1,0 +1,147 @@
+import GatewayConfiguration
+
+extension Snapshot {
+    /// Finds the counts that a request's limits use and notes them in `decision.taken`.
+    func placeLimits(
+        _ rules: RouteRules, from: Int, count: Int, _ request: RequestView, _ caller: Caller,
+        _ decision: inout Decision
+    ) {
+        var index: Int = Int(rules.limitStart) + from
+        let end: Int = index + count
+        while index < end {
+            decision.taken.add(self.place(self.limits.base[index], index: index, request, caller))
+            index += 1
+        }
+    }
+
+    private func place(
+        _ limit: CompiledLimit, index: Int, _ request: RequestView, _ caller: Caller
+    ) -> LimitPlace {
+        var place: LimitPlace = LimitPlace(word: limit.word, fingerprint: 0, limit: Int32(truncatingIfNeeded: index))
+        switch limit.subject {
+        case .api, .plan: break
+        case .application:
+            if caller.wordStart >= 0 {
+                place.word = self.words[Int(caller.wordStart) + Int(limit.slot)]
+            } else {
+                place.fingerprint = self.fingerprint(limit, request.remote, caller)
+            }
+        case .key:
+            if caller.wordStart >= 0 {
+                place.word =
+                    self.words[
+                        Int(caller.keyWordStart) + Int(caller.keyOrdinal) * Int(caller.keyWords) + Int(limit.slot)]
+            } else {
+                place.fingerprint = self.fingerprint(limit, request.remote, caller)
+            }
+        case .ip:
+            place.fingerprint = self.fingerprint(limit, request.remote, .anonymous)
+        case .header:
+            place.fingerprint = self.fingerprint(limit, header: request.fields)
+        }
+        return place
+    }
+
+    /// An application or key without subscription counts by itself, a caller without application by address.
+    private func fingerprint(_ limit: CompiledLimit, _ address: IPAddress, _ caller: Caller) -> UInt64 {
+        if caller.application >= 0 {
+            let subject: UInt64 =
+                UInt64(caller.applicationIdentity.value) << 32 | UInt64(UInt32(bitPattern: caller.keyOrdinal))
+            let key: UInt64 = limit.subject == .key ? subject : UInt64(caller.applicationIdentity.value)
+            return ByteHash.mix(limit.seed ^ key, 0xe703_7ed1_a0b4_28db ^ limit.seed >> 7)
+        }
+        // One customer has a whole /64 of IPv6 to choose from.
+        let low: UInt64 = address.isIPv4 ? address.low : 0
+        return ByteHash.mix(limit.seed ^ address.high, 0xe703_7ed1_a0b4_28db ^ low)
+    }
+
+    private func fingerprint(_ limit: CompiledLimit, header fields: FieldTable) -> UInt64 {
+        let index: Int = fields.index(of: self.text.text(limit.header))
+        guard index >= 0 else { return limit.seed }
+        let value: UnsafeRawBufferPointer = fields.value(at: index)
+        guard let base: UnsafeRawPointer = value.baseAddress else { return limit.seed }
+        return self.live.hash.hash(base, count: value.count, with: limit.seed)
+    }
+
+    /// Counts the request in every place noted from `alreadyTaken` on, or in none at all, those taken before included.
+    ///
+    /// All are asked first, so that a request one limit refuses does not even briefly occupy another. Between asking and
+    /// counting other loops may count; then what was counted is given back.
+    func passLimits(alreadyTaken: Int, now: UInt64, _ decision: inout Decision) -> Bool {
+        let divisor: UInt64 = UInt64(self.live.limitShare)
+        let count: Int = decision.taken.count
+        let table: SubjectTable = self.live.subjects
+        if count - alreadyTaken > 1 || alreadyTaken > 0 {
+            for index in alreadyTaken..<count {
+                let place: LimitPlace = decision.taken.places[index]
+                let rule: LimitRule = self.limits.base[Int(place.limit)].rule.shared(by: divisor)
+                if !place.wouldAdmit(rule, table, now: now) {
+                    self.refuse(taken: alreadyTaken, divisor: divisor, now: now, &decision)
+                    return false
+                }
+            }
+        }
+        for index in alreadyTaken..<count {
+            let place: LimitPlace = decision.taken.places[index]
+            let rule: LimitRule = self.limits.base[Int(place.limit)].rule.shared(by: divisor)
+            if !place.take(rule, table, now: now) {
+                self.refuse(taken: index, divisor: divisor, now: now, &decision)
+                return false
+            }
+        }
+        return true
+    }
+
+    /// Gives back the first `taken` counts and writes the answer's fields.
+    private func refuse(taken: Int, divisor: UInt64, now: UInt64, _ decision: inout Decision) {
+        for index in 0..<taken {
+            let place: LimitPlace = decision.taken.places[index]
+            place.giveBack(
+                self.limits.base[Int(place.limit)].rule.shared(by: divisor), self.live.subjects, now: now)
+        }
+        decision.reason = .rateLimited
+        self.writeLimitFields(divisor: divisor, now: now, &decision)
+    }
+
+    /// `Retry-After` (RFC 9110 section 10.2.3), `RateLimit-Policy` and `RateLimit` (draft-ietf-httpapi-ratelimit-headers-10),
+    /// for all limits that apply to the request.
+    private func writeLimitFields(divisor: UInt64, now: UInt64, _ decision: inout Decision) {
+        var retry: UInt64 = 0
+        var policies: [UInt8] = []
+        var standings: [UInt8] = []
+        for index in 0..<decision.taken.count {
+            let place: LimitPlace = decision.taken.places[index]
+            let limit: CompiledLimit = self.limits.base[Int(place.limit)]
+            let standing: LimitStanding = place.standing(
+                limit.rule.shared(by: divisor), self.live.subjects, now: now)
+            retry = max(retry, standing.retryNanoseconds)
+            let name: UnsafeRawBufferPointer = self.text.text(limit.name)
+            if index > 0 {
+                policies.append(contentsOf: ", ".utf8)
+                standings.append(contentsOf: ", ".utf8)
+            }
+            policies.append(contentsOf: name)
+            policies.append(contentsOf: ";q=\(limit.quota);w=\(limit.windowSeconds)".utf8)
+            standings.append(contentsOf: name)
+            standings.append(
+                contentsOf: ";r=\(standing.remaining);t=\(Self.wholeSeconds(standing.resetNanoseconds))".utf8)
+        }
+        // At least one: "0" would ask the caller to come back at once.
+        let seconds: UInt64 = max(1, Self.wholeSeconds(retry))
+        decision.headerLines.append(contentsOf: "Retry-After: \(seconds)\r\nRateLimit-Policy: ".utf8)
+        decision.headerLines.append(contentsOf: policies)
+        decision.headerLines.append(contentsOf: "\r\nRateLimit: ".utf8)
+        decision.headerLines.append(contentsOf: standings)
+        decision.headerLines.append(contentsOf: "\r\n".utf8)
+    }
+
+    private static func wholeSeconds(_ nanoseconds: UInt64) -> UInt64 { (nanoseconds + 999_999_999) / 1_000_000_000 }
+}
+
+extension LimitReceipts {
+    mutating func add(_ place: LimitPlace) {
+        precondition(self.count < CompiledLimit.perRequestMax)
+        self.places[self.count] = place
+        self.count += 1
+    }
+}

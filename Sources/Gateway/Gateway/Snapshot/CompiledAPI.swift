@@ -1,0 +1,178 @@
+package import GatewayConfiguration
+
+/// An API ready to serve. Made once for each version of its definition and carried from snapshot to snapshot.
+package final class CompiledAPI: Sendable {
+    package let definition: APIDefinition
+    package let key: EntryKey
+    /// In the order of the definition.
+    package let routes: [CompiledRoute]
+    package let upstream: CompiledUpstream
+
+    init(_ definition: APIDefinition, live: LiveState) {
+        self.definition = definition
+        self.key = definition.key
+        self.upstream = CompiledUpstream(definition, live: live)
+        var routes: [CompiledRoute] = []
+        routes.reserveCapacity(definition.routes.count)
+        for route in definition.routes { routes.append(CompiledRoute(route, of: definition, live: live)) }
+        self.routes = routes
+    }
+}
+
+/// A route ready to serve: what the engine needs besides the decision.
+package final class CompiledRoute: Sendable {
+    /// The route's id, as in records and explanations.
+    package let id: String
+    /// The path as it is written.
+    package let path: String
+    package let identity: IdentityNumber
+    /// Bytes of a request's body at most; the engine counts those of undeclared length.
+    package let bodyBytesMax: Int64
+    package let timeouts: RouteTimeouts
+    /// Changes to the request's fields; nil: none.
+    package let requestHeaders: CompiledHeaderChanges?
+    /// Changes to the response's fields; nil: none.
+    package let responseHeaders: CompiledHeaderChanges?
+
+    let definition: RouteDefinition
+    let methods: MethodSet
+    let policies: EffectivePolicies
+
+    init(_ route: RouteDefinition, of api: APIDefinition, live: LiveState) {
+        self.definition = route
+        self.id = route.id
+        self.path = route.path.text
+        self.methods = MethodSet(names: route.methods)
+        self.identity = live.identities.number(
+            Identity(kind: .route, tenant: api.tenant, api: api.id, detail: route.id))
+        self.policies = EffectivePolicies(api: api.policies, route: route.policies)
+        self.bodyBytesMax = self.policies.bodyBytesMax
+        self.timeouts = RouteTimeouts(self.policies.timeouts)
+        self.requestHeaders = CompiledHeaderChanges(self.policies.headers.request)
+        self.responseHeaders = CompiledHeaderChanges(self.policies.headers.response)
+    }
+}
+
+/// Time-outs of a route in nanoseconds.
+package struct RouteTimeouts: Sendable, BitwiseCopyable {
+    package let connect: UInt64
+    package let response: UInt64
+    package let idle: UInt64
+
+    init(_ policy: TimeoutPolicy) {
+        self.connect = Self.nanoseconds(policy.connect)
+        self.response = Self.nanoseconds(policy.response)
+        self.idle = Self.nanoseconds(policy.idle)
+    }
+
+    private static func nanoseconds(_ duration: Duration) -> UInt64 {
+        let parts: (seconds: Int64, attoseconds: Int64) = duration.components
+        return UInt64(parts.seconds) * 1_000_000_000 + UInt64(parts.attoseconds / 1_000_000_000)
+    }
+}
+
+/// Field changes ready to apply: names to leave out, lines to add.
+package final class CompiledHeaderChanges: Sendable {
+    /// Lower-case names of fields left out: those removed and those set.
+    package let names: [[UInt8]]
+    /// Complete lines of the fields set (`name: value` CR LF).
+    package let lines: [UInt8]
+
+    /// Nil when there is nothing to change.
+    init?(_ changes: HeaderPolicy.Changes) {
+        if changes.isEmpty { return nil }
+        var names: [[UInt8]] = []
+        var lines: [UInt8] = []
+        for name in changes.remove { names.append(Array(name.utf8)) }
+        for field in changes.set {
+            names.append(Array(field.name.utf8))
+            lines.append(contentsOf: "\(field.name): \(field.value)\r\n".utf8)
+        }
+        self.names = names
+        self.lines = lines
+    }
+}
+
+/// Where an API's requests go, with what is known of each target.
+package final class CompiledUpstream: Sendable {
+    /// `tenant/api`: the same for every version.
+    package let key: String
+    package let definition: UpstreamDefinition
+    package let targets: [CompiledTarget]
+
+    init(_ api: APIDefinition, live: LiveState) {
+        self.key = api.key.text
+        self.definition = api.upstream
+        var targets: [CompiledTarget] = []
+        for target in api.upstream.targets {
+            targets.append(
+                CompiledTarget(
+                    url: target.url, weight: target.weight, state: live.target("\(api.key.text) \(target.url.text)")))
+        }
+        self.targets = targets
+    }
+}
+
+/// One server of an upstream.
+package struct CompiledTarget: Sendable {
+    package let url: TargetURL
+    package let weight: Int
+    /// Kept across snapshots while the API has a target with this URL.
+    package let state: TargetState
+}
+
+/// The policies of a route after the API's and its own are put together: limits add up, any other kind replaces.
+struct EffectivePolicies: Sendable {
+    /// A limit and whether the API or the route brought it.
+    struct Limit: Sendable {
+        let policy: RateLimitPolicy
+        let isOfRoute: Bool
+    }
+
+    var key: APIKeyPolicy?
+    var allowsAnonymous: Bool = false
+    var addresses: AddressPolicy = AddressPolicy()
+    var bodyBytesMax: Int64 = RequestSizePolicy.bytesDefault
+    var timeouts: TimeoutPolicy = TimeoutPolicy()
+    var headers: HeaderPolicy = HeaderPolicy()
+    var limits: [Limit] = []
+    var hasOwnLimits: Bool = false
+
+    init(api: [PolicyDefinition], route: [PolicyDefinition]) {
+        self.apply(api, isOfRoute: false)
+        // Authentication is one kind: a route that names any of it replaces all of the API's.
+        var replacesAuthentication: Bool = false
+        for policy in route {
+            switch policy {
+            case .apiKey, .anonymous: replacesAuthentication = true
+            default: break
+            }
+        }
+        if replacesAuthentication {
+            self.key = nil
+            self.allowsAnonymous = false
+        }
+        self.apply(route, isOfRoute: true)
+    }
+
+    private mutating func apply(_ policies: [PolicyDefinition], isOfRoute: Bool) {
+        for policy in policies {
+            switch policy {
+            case .apiKey(let policy): self.key = policy
+            case .anonymous: self.allowsAnonymous = true
+            case .rateLimit(let policy):
+                self.limits.append(Limit(policy: policy, isOfRoute: isOfRoute))
+                if isOfRoute { self.hasOwnLimits = true }
+            case .addresses(let policy): self.addresses = policy
+            case .requestSize(let policy): self.bodyBytesMax = policy.bytesMax
+            case .timeouts(let policy): self.timeouts = policy
+            case .headers(let policy): self.headers = policy
+            }
+        }
+    }
+
+    var access: RouteRules.Access {
+        if self.key == nil { return .open }
+        return self.allowsAnonymous ? .optionalKey : .requiredKey
+    }
+}

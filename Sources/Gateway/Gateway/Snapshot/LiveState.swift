@@ -1,0 +1,127 @@
+import GatewayConfiguration
+package import Synchronization
+
+/// What outlives a snapshot: counts of limits, health of targets, identities for records. One for each process.
+///
+/// A snapshot looks up what it needs by stable ids while it is compiled and reaches it by pointer or index at run time; so a
+/// swap forgets nothing whose ids are unchanged. Counts of subjects that no snapshot knows any more are dropped at the next
+/// compilation.
+package final class LiveState: Sendable {
+    private struct Kept {
+        var limits: [String: LimitBox] = [:]
+        var targets: [String: TargetState] = [:]
+        var generation: UInt64 = 0
+    }
+
+    private let kept: Mutex<Kept> = Mutex(Kept())
+    private let divisor: Atomic<UInt64> = Atomic(1)
+    /// Counts by address and header value.
+    let subjects: SubjectTable
+    /// Names behind the numbers in records.
+    package let identities: IdentityTable
+    /// Turns header values into fingerprints.
+    let hash: ByteHash
+
+    /// `subjectsMax` is a power of two: how many addresses and header values are counted at once.
+    package init(subjectsMax: Int = SubjectTable.subjectsMax) {
+        self.subjects = SubjectTable(capacity: subjectsMax)
+        self.identities = IdentityTable()
+        self.hash = .process
+    }
+
+    /// Gateways that share every limit: each admits its part. Set by the link, read by every request. 1 or more.
+    package var limitShare: Int {
+        get { Int(truncatingIfNeeded: self.divisor.load(ordering: .relaxed)) }
+        set { self.divisor.store(UInt64(max(1, newValue)), ordering: .relaxed) }
+    }
+
+    /// Addresses and header values whose counts were pushed out before they had expired.
+    package var subjectEvictions: UInt64 { self.subjects.evictions }
+
+    /// Starts a compilation: what it asks for from now on is kept.
+    func beginGeneration() {
+        self.kept.withLock { $0.generation += 1 }
+    }
+
+    /// The word of a limit's subject, the same one for the same key as long as snapshots ask for it.
+    func limit(_ key: String) -> LimitBox {
+        self.kept.withLock { kept in
+            if let box: LimitBox = kept.limits[key] {
+                box.generation = kept.generation
+                return box
+            }
+            let box: LimitBox = LimitBox(generation: kept.generation)
+            kept.limits[key] = box
+            return box
+        }
+    }
+
+    /// The state of an upstream target, the same one for the same key.
+    func target(_ key: String) -> TargetState {
+        self.kept.withLock { kept in
+            if let state: TargetState = kept.targets[key] {
+                state.generation.store(kept.generation, ordering: .relaxed)
+                return state
+            }
+            let state: TargetState = TargetState(key: key)
+            state.generation.store(kept.generation, ordering: .relaxed)
+            kept.targets[key] = state
+            return state
+        }
+    }
+
+    /// Ends a compilation: drops what it did not ask for. Snapshots still in use keep their own references.
+    func endGeneration() {
+        self.kept.withLock { kept in
+            let generation: UInt64 = kept.generation
+            var stale: [String] = []
+            for (key, box) in kept.limits where box.generation != generation { stale.append(key) }
+            for key in stale { kept.limits[key] = nil }
+            stale.removeAll()
+            for (key, state) in kept.targets where state.generation.load(ordering: .relaxed) != generation {
+                stale.append(key)
+            }
+            for key in stale { kept.targets[key] = nil }
+        }
+    }
+
+    /// Words kept for limits; for tests and metrics.
+    package var limitCount: Int { self.kept.withLock { $0.limits.count } }
+}
+
+/// Owns the word of one limit and subject, at an address that does not change.
+final class LimitBox: @unchecked Sendable {
+    // Safe to share: the word is atomic, `generation` is only touched under the lock of `LiveState`.
+    let word: UnsafeMutablePointer<LimitWord>
+    fileprivate var generation: UInt64
+
+    fileprivate init(generation: UInt64) {
+        self.word = UnsafeMutablePointer<LimitWord>.allocate(capacity: 1)
+        self.word.initialize(to: LimitWord(0))
+        self.generation = generation
+    }
+
+    deinit {
+        self.word.deinitialize(count: 1)
+        self.word.deallocate()
+    }
+}
+
+/// What a gateway has learned of one target of one API. All loops share it; every field is atomic.
+package final class TargetState: Sendable {
+    /// `tenant/api url`.
+    package let key: String
+    /// Failures in a row.
+    package let failures: Atomic<Int> = Atomic(0)
+    /// Left out until this moment of the monotonic clock in nanoseconds; 0: in.
+    package let ejectedUntil: Atomic<UInt64> = Atomic(0)
+    /// Requests on their way.
+    package let inFlight: Atomic<Int> = Atomic(0)
+    /// Connections open, of all loops.
+    package let connections: Atomic<Int> = Atomic(0)
+    fileprivate let generation: Atomic<UInt64> = Atomic(0)
+
+    init(key: String) {
+        self.key = key
+    }
+}

@@ -1,0 +1,177 @@
+import GatewayConfiguration
+import HTTP
+
+/// Puts a snapshot together, API by API, then application by application.
+struct SnapshotCompiler {
+    private let previous: Snapshot?
+    let live: LiveState
+    var parts: SnapshotParts = SnapshotParts()
+    var router: RouterBuilder = RouterBuilder()
+    private(set) var quarantined: [Quarantine] = []
+    private var tenants: [String: Int32] = [:]
+    private var texts: [String: TextRange] = [:]
+    /// Which API a route belongs to, for messages.
+    private var owners: [Int] = []
+    /// What limits by application and key of each API need, at the API's place.
+    var subscribed: [SubscribedLimits] = []
+
+    init(previous: Snapshot?, live: LiveState) {
+        self.previous = previous
+        self.live = live
+    }
+
+    // MARK: APIs
+
+    /// Adds what did not change, then what did, so that a change cannot push out what works.
+    mutating func addAPIs(_ definitions: [APIDefinition]) {
+        var changed: [(definition: APIDefinition, order: Int, earlier: CompiledAPI?)] = []
+        var order: Int = 0
+        var seen: Set<EntryKey> = []
+        for definition in definitions {
+            defer { order += definition.routes.count }
+            guard seen.insert(definition.key).inserted else {
+                self.quarantine(definition.key, ["the id is used twice"], isEarlierVersionLive: true)
+                continue
+            }
+            let earlier: CompiledAPI? = self.earlier(definition.key)
+            if let earlier, earlier.definition == definition {
+                self.keepTargets(earlier)
+                self.add(earlier, order: order)
+            } else {
+                changed.append((definition, order, earlier))
+            }
+        }
+        for change in changed {
+            let problems: [String] = self.tryToAdd(change.definition, order: change.order)
+            if problems.isEmpty { continue }
+            var isLive: Bool = false
+            if let earlier: CompiledAPI = change.earlier,
+                self.conflicts(earlier.definition, order: change.order).isEmpty
+            {
+                self.keepTargets(earlier)
+                self.add(earlier, order: change.order)
+                isLive = true
+            }
+            self.quarantine(change.definition.key, problems, isEarlierVersionLive: isLive)
+        }
+    }
+
+    private mutating func quarantine(_ key: EntryKey, _ problems: [String], isEarlierVersionLive: Bool) {
+        self.quarantined.append(
+            Quarantine(kind: .api, key: key, problems: problems, isEarlierVersionLive: isEarlierVersionLive))
+    }
+
+    private func earlier(_ key: EntryKey) -> CompiledAPI? {
+        guard let previous: Snapshot = self.previous, let place: Int = previous.places[key] else { return nil }
+        return previous.apis[place]
+    }
+
+    /// A compiled API holds its targets' states already; asking for them again keeps them for the next compilation.
+    private func keepTargets(_ api: CompiledAPI) {
+        for target in api.upstream.targets { _ = self.live.target(target.state.key) }
+    }
+
+    private mutating func tryToAdd(_ definition: APIDefinition, order: Int) -> [String] {
+        var problems: [String] = DefinitionRules.problems(of: definition)
+        if problems.isEmpty { problems = self.conflicts(definition, order: order) }
+        guard problems.isEmpty else { return problems }
+        self.add(CompiledAPI(definition, live: self.live), order: order)
+        return []
+    }
+
+    private func conflicts(_ definition: APIDefinition, order: Int) -> [String] {
+        var problems: [String] = []
+        var own: RouterBuilder = RouterBuilder()
+        for (number, route) in definition.routes.enumerated() {
+            let routed: RoutedRoute = RoutedRoute(
+                index: number, order: order + number, hosts: definition.hosts, definition: route,
+                methods: MethodSet(names: route.methods))
+            do throws(RouterRefusal) {
+                try own.check(routed)
+                own.add(routed)
+            } catch {
+                problems.append(error.message(path: route.path.text) { "the route \(definition.routes[$0].id)" })
+                continue
+            }
+            do throws(RouterRefusal) {
+                try self.router.check(routed)
+            } catch {
+                problems.append(error.message(path: route.path.text) { self.nameOfRoute($0) })
+            }
+        }
+        return problems
+    }
+
+    /// Names a route of another API without telling a tenant about another one's routes.
+    private func nameOfRoute(_ index: Int) -> String {
+        let api: CompiledAPI = self.parts.apis[self.owners[index]]
+        return "the route \(self.parts.routes[index].id) of the API \(api.key.text)"
+    }
+
+    private mutating func add(_ api: CompiledAPI, order: Int) {
+        let place: Int = self.parts.apis.count
+        self.parts.apis.append(api)
+        self.parts.places[api.key] = place
+        self.parts.apiRules.append(APIRules(realm: self.text(api.definition.id)))
+        var limits: APILimitCompiler = APILimitCompiler(api: api)
+        for (number, route) in api.routes.enumerated() {
+            let index: Int = self.parts.routes.count
+            self.parts.routes.append(route)
+            self.owners.append(place)
+            self.parts.rules.append(self.rules(route, of: api, place: place, limits: &limits))
+            self.router.add(
+                RoutedRoute(
+                    index: index, order: order + number, hosts: api.definition.hosts, definition: route.definition,
+                    methods: route.methods))
+        }
+        self.subscribed.append(limits.subscribed)
+    }
+
+    private mutating func rules(
+        _ route: CompiledRoute, of api: CompiledAPI, place: Int, limits: inout APILimitCompiler
+    ) -> RouteRules {
+        let policies: EffectivePolicies = route.policies
+        let run: LimitRun = limits.run(for: route, compiler: &self)
+        let blockStart: Int = self.parts.blocks.count
+        for block in policies.addresses.deny { self.parts.blocks.append(CompiledBlock(block)) }
+        for block in policies.addresses.allow { self.parts.blocks.append(CompiledBlock(block)) }
+        return RouteRules(
+            api: Int32(place), upstream: Int32(place), tenant: self.tenant(api.definition.tenant),
+            identity: route.identity,
+            access: policies.access, refusesEncodedSlashes: api.definition.encodedSlashes == .refuse,
+            keyHeader: self.text(policies.key?.header ?? ""), keyQuery: self.text(policies.key?.query ?? ""),
+            blockStart: Int32(blockStart), denyCount: Int32(policies.addresses.deny.count),
+            allowCount: Int32(policies.addresses.allow.count), bodyBytesMax: policies.bodyBytesMax,
+            stripPrefix: self.text(api.definition.upstream.stripPrefix ?? ""), limitStart: run.start,
+            addressLimitCount: run.addressCount, limitCount: run.count)
+    }
+
+    // MARK: Shared
+
+    /// The place of a text, stored once.
+    mutating func text(_ text: String) -> TextRange {
+        if text.isEmpty { return TextRange() }
+        if let range: TextRange = self.texts[text] { return range }
+        let range: TextRange = self.parts.text.append(text)
+        self.texts[text] = range
+        return range
+    }
+
+    mutating func tenant(_ name: String) -> Int32 {
+        if let number: Int32 = self.tenants[name] { return number }
+        let number: Int32 = Int32(self.tenants.count)
+        self.tenants[name] = number
+        return number
+    }
+
+    mutating func word(_ key: String) -> UnsafeMutablePointer<LimitWord> {
+        let box: LimitBox = self.live.limit(key)
+        self.parts.boxes.append(box)
+        return box.word
+    }
+
+    mutating func quarantineApplication(_ key: EntryKey, _ problems: [String]) {
+        self.quarantined.append(
+            Quarantine(kind: .application, key: key, problems: problems, isEarlierVersionLive: false))
+    }
+}

@@ -1,0 +1,73 @@
+/// Rules that concern several fields of an API, wherever the definition comes from.
+package enum DefinitionRules {
+    /// One finding: the route it concerns, or nil for the API, and what was expected.
+    package struct Finding: Sendable, Equatable {
+        package let route: Int?
+        package let message: String
+    }
+
+    /// What is wrong with an API, as sentences.
+    package static func problems(of api: APIDefinition) -> [String] {
+        var problems: [String] = []
+        for finding in self.findings(of: api) {
+            if let route: Int = finding.route {
+                problems.append("route \(api.routes[route].id): \(finding.message)")
+            } else {
+                problems.append(finding.message)
+            }
+        }
+        return problems
+    }
+
+    /// What is wrong with an API.
+    package static func findings(of api: APIDefinition) -> [Finding] {
+        var findings: [Finding] = []
+        for message in self.repeated(api.policies) { findings.append(Finding(route: nil, message: message)) }
+        var ids: Set<String> = []
+        for (index, route) in api.routes.enumerated() {
+            for message in self.repeated(route.policies) { findings.append(Finding(route: index, message: message)) }
+            if !ids.insert(route.id).inserted {
+                findings.append(
+                    Finding(route: index, message: "expected an id that no other route of the API has: '\(route.id)'"))
+            }
+            if let message: String = self.subjectProblem(api: api.policies, route: route.policies) {
+                findings.append(Finding(route: index, message: message))
+            }
+        }
+        return findings
+    }
+
+    /// Each kind stands once in a list, but limits, which add up.
+    private static func repeated(_ policies: [PolicyDefinition]) -> [String] {
+        var messages: [String] = []
+        var seen: Set<String> = []
+        for policy in policies {
+            if case .rateLimit = policy { continue }
+            if !seen.insert(policy.kind).inserted {
+                messages.append("expected the policy \(policy.kind) only once in a list")
+            }
+        }
+        return messages
+    }
+
+    /// A limit by application or key counts nobody where nobody is identified.
+    private static func subjectProblem(api: [PolicyDefinition], route: [PolicyDefinition]) -> String? {
+        var hasKey: Bool = false
+        var replaces: Bool = false
+        for policy in route {
+            if case .apiKey = policy { hasKey = true }
+            if case .anonymous = policy { replaces = true }
+        }
+        if !hasKey && !replaces {
+            for policy in api { if case .apiKey = policy { hasKey = true } }
+        }
+        if hasKey { return nil }
+        for policy in api + route {
+            guard case .rateLimit(let limit) = policy else { continue }
+            if limit.by == .application || limit.by == .key {
+                return "expected an api_key policy, because a rate_limit counts by \(limit.by.rawValue)"
+            }
+        }
+        return nil
+    }
+}

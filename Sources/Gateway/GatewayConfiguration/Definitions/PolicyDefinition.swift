@@ -1,0 +1,186 @@
+/// One policy of an API or a route. Policies run in the gateway's order, not in the order they are written.
+package enum PolicyDefinition: Sendable, Equatable {
+    /// `api_key`: a caller identifies itself with a key.
+    case apiKey(APIKeyPolicy)
+    /// `anonymous`: a caller without credentials is let in; one with wrong credentials is not.
+    case anonymous
+    /// `rate_limit`: so many requests in a window.
+    case rateLimit(RateLimitPolicy)
+    /// `ip`: which addresses may call.
+    case addresses(AddressPolicy)
+    /// `request_size`: how large a body may be.
+    case requestSize(RequestSizePolicy)
+    /// `timeouts`: how long an upstream may take.
+    case timeouts(TimeoutPolicy)
+    /// `headers`: fields set and removed on the way.
+    case headers(HeaderPolicy)
+
+    /// The name in a document.
+    package var kind: String {
+        switch self {
+        case .apiKey: return "api_key"
+        case .anonymous: return "anonymous"
+        case .rateLimit: return "rate_limit"
+        case .addresses: return "ip"
+        case .requestSize: return "request_size"
+        case .timeouts: return "timeouts"
+        case .headers: return "headers"
+        }
+    }
+
+    /// Policies of one API or one route at most.
+    package static let countMax: Int = 64
+}
+
+/// Where the key of a caller is found. At least one of the two places is given.
+package struct APIKeyPolicy: Sendable, Equatable {
+    /// Name of the header field, lower case.
+    package var header: String?
+    /// Name of the query parameter, compared byte by byte.
+    package var query: String?
+
+    package init(header: String? = nil, query: String? = nil) {
+        self.header = header
+        self.query = query
+    }
+}
+
+/// So many requests in a window, counted for each subject apart.
+package struct RateLimitPolicy: Sendable, Equatable {
+    /// Whom a limit counts.
+    package enum Subject: String, Sendable, Equatable, CaseIterable {
+        /// All callers together.
+        case api
+        /// Each application; a caller without one is counted by address.
+        case application
+        /// Each key of an application; a caller without one is counted by address.
+        case key
+        /// Each address: IPv4 whole, IPv6 by its /64.
+        case ip
+        /// Each value of a header field; requests without it share one count.
+        case header
+    }
+
+    /// How a limit counts; both need one word a subject.
+    package enum Algorithm: String, Sendable, Equatable, CaseIterable {
+        /// Exactly `limit` requests in a window that begins with the first request after the last window ended.
+        case window
+        /// A bucket of `limit` tokens, refilled evenly over the window: smooth, but a window that starts with a full bucket can
+        /// see up to twice the limit.
+        case tokenBucket = "token_bucket"
+    }
+
+    /// Requests a window, 1 to 100,000,000. Required.
+    package var limit: Int64
+    /// Length of the window, 1 s to 31 days. Required.
+    package var window: Duration
+    /// Default `api`.
+    package var by: Subject
+    /// Name of the header field for `by: header`, lower case.
+    package var header: String?
+    /// Default `window`.
+    package var algorithm: Algorithm
+    /// The policy's name in `RateLimit-Policy` and `RateLimit`. Default: from its place, `api`, `route` or `plan`.
+    package var name: String?
+
+    package init(
+        limit: Int64, window: Duration, by: Subject = .api, header: String? = nil, algorithm: Algorithm = .window,
+        name: String? = nil
+    ) {
+        self.limit = limit
+        self.window = window
+        self.by = by
+        self.header = header
+        self.algorithm = algorithm
+        self.name = name
+    }
+
+    package static let limitMax: Int64 = 100_000_000
+    package static let windowMin: Duration = .seconds(1)
+    package static let windowMax: Duration = .seconds(31 * 86_400)
+}
+
+/// Which addresses may call: a denied block refuses; when blocks are allowed, only they may.
+package struct AddressPolicy: Sendable, Equatable {
+    package var allow: [AddressBlock]
+    package var deny: [AddressBlock]
+
+    package init(allow: [AddressBlock] = [], deny: [AddressBlock] = []) {
+        self.allow = allow
+        self.deny = deny
+    }
+
+    /// Blocks in one list at most.
+    package static let blocksMax: Int = 256
+}
+
+/// How large a request's body may be.
+package struct RequestSizePolicy: Sendable, Equatable {
+    /// Bytes, 0 to 1 TiB. Default without this policy: 10 MiB.
+    package var bytesMax: Int64
+
+    package init(bytesMax: Int64) {
+        self.bytesMax = bytesMax
+    }
+
+    package static let bytesDefault: Int64 = 10 << 20
+    package static let bytesLimit: Int64 = 1 << 40
+}
+
+/// How long an upstream may take, each 1 ms to 1 h.
+package struct TimeoutPolicy: Sendable, Equatable {
+    /// To accept a connection. Default 5 s.
+    package var connect: Duration
+    /// From the request's last byte to the response's head. Default 30 s.
+    package var response: Duration
+    /// Between two pieces of a body, either way. Default 60 s.
+    package var idle: Duration
+
+    package init(
+        connect: Duration = .seconds(5), response: Duration = .seconds(30), idle: Duration = .seconds(60)
+    ) {
+        self.connect = connect
+        self.response = response
+        self.idle = idle
+    }
+}
+
+/// Fields set and removed on the request before it goes upstream and on the response before it goes back.
+package struct HeaderPolicy: Sendable, Equatable {
+    /// What happens to one message.
+    package struct Changes: Sendable, Equatable {
+        /// Fields given this value, replacing all of that name. Names are lower case.
+        package var set: [HeaderField]
+        /// Names of fields removed, lower case.
+        package var remove: [String]
+
+        package init(set: [HeaderField] = [], remove: [String] = []) {
+            self.set = set
+            self.remove = remove
+        }
+
+        package var isEmpty: Bool { self.set.isEmpty && self.remove.isEmpty }
+    }
+
+    package var request: Changes
+    package var response: Changes
+
+    package init(request: Changes = Changes(), response: Changes = Changes()) {
+        self.request = request
+        self.response = response
+    }
+
+    /// Fields set, and fields removed, in one direction at most.
+    package static let fieldsMax: Int = 32
+}
+
+/// A header field with its value.
+package struct HeaderField: Sendable, Equatable {
+    package var name: String
+    package var value: String
+
+    package init(name: String, value: String) {
+        self.name = name
+        self.value = value
+    }
+}

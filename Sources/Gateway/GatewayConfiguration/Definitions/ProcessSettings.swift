@@ -1,0 +1,91 @@
+/// What concerns one gateway process and may differ between gateways of a target.
+package struct ProcessSettings: Sendable, Equatable {
+    package var listen: ListenSettings
+    package var workers: WorkerCount
+    package var telemetry: TelemetrySettings
+
+    package init(
+        listen: ListenSettings = ListenSettings(), workers: WorkerCount = .auto,
+        telemetry: TelemetrySettings = TelemetrySettings()
+    ) {
+        self.listen = listen
+        self.workers = workers
+        self.telemetry = telemetry
+    }
+}
+
+/// Addresses a gateway listens on, each `host:port` with a literal address; port 0 lets the system choose.
+package struct ListenSettings: Sendable, Equatable {
+    /// Default `127.0.0.1:8000`.
+    package var http: String?
+    /// Default: none.
+    package var https: HTTPSListener?
+    /// `/healthz`, `/readyz`, `/metrics` of a gateway alone. Default: none, so that no tenant's path is shadowed.
+    package var admin: String?
+
+    package init(http: String? = ListenSettings.httpDefault, https: HTTPSListener? = nil, admin: String? = nil) {
+        self.http = http
+        self.https = https
+        self.admin = admin
+    }
+
+    package static let httpDefault: String = "127.0.0.1:8000"
+}
+
+/// A listener with TLS; certificates are chosen by the name a client asks for, the first one where it asks for none.
+package struct HTTPSListener: Sendable, Equatable {
+    package var address: String
+    package var certificates: [CertificateFiles]
+
+    package init(address: String, certificates: [CertificateFiles]) {
+        self.address = address
+        self.certificates = certificates
+    }
+
+    /// Certificates of one listener at most.
+    package static let certificatesMax: Int = 1024
+}
+
+/// Files of a certificate chain and its private key, PEM, relative to the configuration file.
+package struct CertificateFiles: Sendable, Equatable {
+    package var certificate: String
+    package var key: String
+
+    package init(certificate: String, key: String) {
+        self.certificate = certificate
+        self.key = key
+    }
+}
+
+/// Number of event loops.
+package enum WorkerCount: Sendable, Equatable {
+    /// One for each processor this process may run on.
+    case auto
+    /// This many, 1 to 1024.
+    case fixed(Int)
+
+    package static let fixedMax: Int = 1024
+}
+
+/// What a gateway tells about its traffic.
+package struct TelemetrySettings: Sendable, Equatable {
+    /// Where a line a request is written.
+    package enum AccessLog: Sendable, Equatable {
+        case off
+        /// JSON lines to this file, appended; `-` is standard output.
+        case file(String)
+    }
+
+    /// `off`, `on` (standard output) or the path of a file. Default `off`.
+    package var accessLog: AccessLog
+    /// Default `on`.
+    package var metrics: Bool
+    /// Share of requests without a trace of their own whose trace is marked as sampled, 0 to 1. Default 0.
+    package var traceSample: Double
+
+    package init(accessLog: AccessLog = .off, metrics: Bool = true, traceSample: Double = 0) {
+        self.accessLog = accessLog
+        self.metrics = metrics
+        self.traceSample = traceSample
+    }
+}

@@ -1,0 +1,211 @@
+import Bytes
+
+/// A route's path as it is written: exact (`/orders/open`), a template (`/orders/{id}`) or a prefix (`/orders/*`).
+///
+/// - A parameter is a whole segment and matches one segment that is not empty.
+/// - A prefix `/orders/*` matches `/orders`, `/orders/` and everything below; `/*` matches every path. Parameters may stand
+///   before the star.
+/// - Literal segments are kept in the normal form of request paths: unreserved characters plain, everything else that a
+///   segment cannot hold percent-encoded with upper-case digits (so `/café` may be written as it is read).
+/// - A trailing slash is part of an exact path: `/a` and `/a/` are two paths.
+package struct PathPattern: Sendable, Hashable {
+    package enum Kind: Int, Sendable, Comparable {
+        case exact = 0
+        case template = 1
+        case prefix = 2
+
+        package static func < (left: Kind, right: Kind) -> Bool { left.rawValue < right.rawValue }
+    }
+
+    package enum Segment: Sendable, Hashable {
+        /// Normal form; empty only as the last segment of a path with a trailing slash.
+        case literal(String)
+        /// The parameter's name.
+        case parameter(String)
+
+        package var isLiteral: Bool {
+            if case .literal = self { return true }
+            return false
+        }
+    }
+
+    package let kind: Kind
+    /// Between the slashes, without a prefix's star.
+    package let segments: [Segment]
+    /// As written, literals in normal form.
+    package let text: String
+
+    /// Bytes of a pattern at most.
+    package static let lengthMax: Int = 2048
+    /// Segments of a pattern at most.
+    package static let segmentsMax: Int = 64
+    /// Parameters of a pattern at most.
+    package static let parametersMax: Int = 16
+
+    /// Reads a pattern; the error says what was expected.
+    package init(parsing text: String) throws(PatternError) {
+        guard !text.hasPrefix("~") else { throw .notSupportedYet("a regular expression as a path") }
+        guard text.utf8.first == UInt8(ascii: "/") else { throw PatternError("expected a path that starts with '/'") }
+        guard text.utf8.count <= Self.lengthMax else {
+            throw PatternError("expected a path of at most \(Self.lengthMax) bytes")
+        }
+        var parts: [Substring] = text.dropFirst().split(separator: "/", omittingEmptySubsequences: false)
+        let isPrefix: Bool = parts.last == "*"
+        if isPrefix { parts.removeLast() }
+        guard parts.count <= Self.segmentsMax else {
+            throw PatternError("expected a path of at most \(Self.segmentsMax) segments")
+        }
+        self.segments = try Self.segments(of: parts, mayEndEmpty: !isPrefix)
+        let parameters: Int = try Self.countParameters(self.segments)
+        self.kind = isPrefix ? .prefix : (parameters > 0 ? .template : .exact)
+        self.text = Self.render(self.segments, isPrefix: isPrefix)
+    }
+
+    /// The number of literal segments; the order of templates.
+    package var literalCount: Int {
+        var count: Int = 0
+        for segment in self.segments where segment.isLiteral { count += 1 }
+        return count
+    }
+
+    /// The pattern with its parameters' names left out: two patterns of one shape match the same paths.
+    package var shape: String {
+        var text: String = ""
+        for segment in self.segments {
+            switch segment {
+            case .literal(let literal): text += "/" + literal
+            case .parameter: text += "/{}"
+            }
+        }
+        return self.kind == .prefix ? text + "/*" : text
+    }
+
+    private static func segments(of parts: [Substring], mayEndEmpty: Bool) throws(PatternError) -> [Segment] {
+        var segments: [Segment] = []
+        segments.reserveCapacity(parts.count)
+        for (index, part) in parts.enumerated() {
+            if part.isEmpty {
+                // "/" is one empty segment, "/a/" ends with one; anywhere else two slashes meet.
+                guard mayEndEmpty && index == parts.count - 1 else {
+                    throw PatternError("expected no empty segment ('//') in a path")
+                }
+            }
+            segments.append(try Self.segment(part))
+        }
+        return segments
+    }
+
+    private static func segment(_ part: Substring) throws(PatternError) -> Segment {
+        let bytes: [UInt8] = Array(part.utf8)
+        let opening: Int? = bytes.firstIndex(of: UInt8(ascii: "{"))
+        let closing: Int? = bytes.firstIndex(of: UInt8(ascii: "}"))
+        guard opening != nil || closing != nil else { return .literal(try Self.literal(bytes)) }
+        guard opening != nil, closing != nil else {
+            throw PatternError("expected '{' and '}' around a parameter's name")
+        }
+        guard opening == 0, closing == bytes.count - 1 else {
+            throw .notSupportedYet("a parameter that is only a part of a segment ('\(part)')")
+        }
+        let name: [UInt8] = Array(bytes[1..<(bytes.count - 1)])
+        guard !name.contains(UInt8(ascii: ":")) else { throw .notSupportedYet("a parameter with a rule ('\(part)')") }
+        let isName: Bool =
+            !name.isEmpty && name.count <= 64
+            && name.allSatisfy { EntryRules.isAlphanumeric($0) || $0 == UInt8(ascii: "_") || $0 == UInt8(ascii: "-") }
+        guard isName else { throw PatternError("expected a parameter's name of 1 to 64 letters, digits, '_' or '-'") }
+        return .parameter(String(decoding: name, as: UTF8.self))
+    }
+
+    /// Brings a literal segment into normal form and refuses what no request path can hold.
+    private static func literal(_ bytes: [UInt8]) throws(PatternError) -> String {
+        var out: [UInt8] = []
+        out.reserveCapacity(bytes.count)
+        var index: Int = 0
+        while index < bytes.count {
+            let byte: UInt8 = bytes[index]
+            index += 1
+            switch byte {
+            case UInt8(ascii: "%"):
+                guard index + 1 < bytes.count, let high: UInt8 = Hex.value(of: bytes[index]),
+                    let low: UInt8 = Hex.value(of: bytes[index + 1])
+                else { throw PatternError("expected two hexadecimal digits after '%'") }
+                index += 2
+                PathCharacters.appendNormal(high << 4 | low, to: &out)
+            case UInt8(ascii: "*"):
+                throw PatternError("expected '*' only as the last segment of a path")
+            case UInt8(ascii: "?"), UInt8(ascii: "#"), UInt8(ascii: "\\"):
+                throw PatternError("expected a path without '?', '#' and '\\'")
+            default:
+                if PathCharacters.isPlain(byte) {
+                    out.append(byte)
+                } else {
+                    PathCharacters.appendEncoded(byte, to: &out)
+                }
+            }
+        }
+        guard out != [UInt8(ascii: ".")], out != [UInt8(ascii: "."), UInt8(ascii: ".")] else {
+            throw PatternError("expected a path without '.' and '..' segments")
+        }
+        return String(decoding: out, as: UTF8.self)
+    }
+
+    private static func countParameters(_ segments: [Segment]) throws(PatternError) -> Int {
+        var names: Set<String> = []
+        for segment in segments {
+            guard case .parameter(let name) = segment else { continue }
+            guard names.insert(name).inserted else {
+                throw PatternError("expected the parameter '{\(name)}' only once")
+            }
+        }
+        guard names.count <= Self.parametersMax else {
+            throw PatternError("expected at most \(Self.parametersMax) parameters in a path")
+        }
+        return names.count
+    }
+
+    private static func render(_ segments: [Segment], isPrefix: Bool) -> String {
+        var text: String = ""
+        for segment in segments {
+            switch segment {
+            case .literal(let literal): text += "/" + literal
+            case .parameter(let name): text += "/{\(name)}"
+            }
+        }
+        return isPrefix ? text + "/*" : text
+    }
+}
+
+/// Which bytes a path segment holds plain, RFC 3986 section 3.3, and the normal form of the others.
+package enum PathCharacters {
+    /// `unreserved` of RFC 3986 section 2.3: these are the same character encoded or not.
+    package static func isUnreserved(_ byte: UInt8) -> Bool {
+        EntryRules.isAlphanumeric(byte) || byte == UInt8(ascii: "-") || byte == UInt8(ascii: ".")
+            || byte == UInt8(ascii: "_")
+            || byte == UInt8(ascii: "~")
+    }
+
+    /// `pchar` without percent-encoding: what may stand plain in a segment.
+    package static func isPlain(_ byte: UInt8) -> Bool {
+        if Self.isUnreserved(byte) { return true }
+        switch byte {
+        case UInt8(ascii: "!"), UInt8(ascii: "$"), UInt8(ascii: "&"), UInt8(ascii: "'"), UInt8(ascii: "("),
+            UInt8(ascii: ")"),
+            UInt8(ascii: "*"), UInt8(ascii: "+"), UInt8(ascii: ","), UInt8(ascii: ";"), UInt8(ascii: "="),
+            UInt8(ascii: ":"),
+            UInt8(ascii: "@"):
+            return true
+        default: return false
+        }
+    }
+
+    /// Appends a character that was percent-encoded: plain when unreserved, else encoded with upper-case digits.
+    static func appendNormal(_ byte: UInt8, to out: inout [UInt8]) {
+        if Self.isUnreserved(byte) { out.append(byte) } else { Self.appendEncoded(byte, to: &out) }
+    }
+
+    static func appendEncoded(_ byte: UInt8, to out: inout [UInt8]) {
+        let digits: StaticString = "0123456789ABCDEF"
+        out.append(UInt8(ascii: "%"))
+        out.append(digits.utf8Start[Int(byte >> 4)])
+        out.append(digits.utf8Start[Int(byte & 15)])
+    }
+}
