@@ -63,7 +63,7 @@ let targets: [Target] = [
     room("Runtime", "EventLoops", ["CLinux"], settings: hot),
     room("Runtime", "Files", ["CLinux"]),
     room("Runtime", "Telemetry", ["Bytes", "JSON", "Time", "CLinux"]),
-    room("Runtime", "TLS", ["Bytes", "COpenSSL", "EventLoops"], settings: hot),
+    room("Runtime", "TLS", ["Crypto", "COpenSSL"], settings: hot),
     room("Runtime", "HTTP", ["Bytes", "Time", "EventLoops", "TLS", "CLinux"], settings: hot),
     room("Runtime", "Processes", ["Telemetry", "EventLoops", "CLinux"]),
 
@@ -130,7 +130,7 @@ let targets: [Target] = [
     tests("Runtime", "EventLoops", []),
     tests("Runtime", "Files", []),
     tests("Runtime", "Telemetry", []),
-    tests("Runtime", "TLS", ["EventLoops"]),
+    tests("Runtime", "TLS", ["Crypto"]),
     tests("Runtime", "HTTP", ["EventLoops", "TLS", "Bytes"]),
     tests("Runtime", "Processes", []),
     tests("Data", "Store", []),

@@ -47,3 +47,37 @@ static inline int copenssl_push_p256(OSSL_PARAM_BLD *builder, const void *point,
     return OSSL_PARAM_BLD_push_utf8_string(builder, OSSL_PKEY_PARAM_GROUP_NAME, "prime256v1", 0)
         && OSSL_PARAM_BLD_push_octet_string(builder, OSSL_PKEY_PARAM_PUB_KEY, point, length);
 }
+
+// TLS: macros over SSL_CTX_ctrl and SSL_ctrl, and options of 64 bits.
+static inline int copenssl_ctx_set_min_version(SSL_CTX *context, int version) {
+    return SSL_CTX_set_min_proto_version(context, version) == 1;
+}
+static inline void copenssl_ctx_set_options(SSL_CTX *context) {
+    SSL_CTX_set_options(context, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
+    SSL_CTX_set_mode(
+        context, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS);
+    SSL_CTX_set_read_ahead(context, 1);
+}
+static inline void copenssl_ctx_disable_tickets(SSL_CTX *context) { SSL_CTX_set_options(context, SSL_OP_NO_TICKET); }
+static inline void copenssl_ctx_set_session_cache(SSL_CTX *context, int mode) {
+    SSL_CTX_set_session_cache_mode(context, mode);
+}
+static const int COPENSSL_SESS_CACHE_OFF = SSL_SESS_CACHE_OFF;
+static const int COPENSSL_SESS_CACHE_CLIENT = SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL;
+static inline int copenssl_ctx_add_chain(SSL_CTX *context, X509 *certificate) {
+    return SSL_CTX_add1_chain_cert(context, certificate) == 1;
+}
+static inline int copenssl_add_chain(SSL *session, X509 *certificate) {
+    return SSL_add1_chain_cert(session, certificate) == 1;
+}
+typedef int (*copenssl_servername_callback)(SSL *session, int *alert, void *argument);
+static inline void copenssl_ctx_on_servername(SSL_CTX *context, copenssl_servername_callback callback, void *argument) {
+    SSL_CTX_set_tlsext_servername_callback(context, callback);
+    SSL_CTX_set_tlsext_servername_arg(context, argument);
+}
+static inline int copenssl_set_servername(SSL *session, const char *name) {
+    return SSL_set_tlsext_host_name(session, name) == 1;
+}
+static inline int copenssl_is_reason(unsigned long error, int reason) {
+    return ERR_GET_LIB(error) == ERR_LIB_SSL && ERR_GET_REASON(error) == reason;
+}

@@ -18,17 +18,19 @@ package final class CertificateAuthority: Sendable {
     /// The authority's own certificate: what clients trust.
     package let identity: CertifiedKey
 
-    /// A fresh authority of this name.
-    package init(name: String, lifetime: Duration = .seconds(10 * 365 * 86_400)) throws(CryptoError) {
+    /// A fresh authority of this name: a root that signs itself, or an intermediate one under `parent`, which must be a root.
+    package init(
+        name: String, under parent: CertificateAuthority? = nil, lifetime: Duration = .seconds(10 * 365 * 86_400)
+    ) throws(CryptoError) {
         let key: PrivateKey = try .generate(.p256)
         let draft: CertificateDraft = CertificateDraft(
             commonName: name, lifetime: lifetime,
             extensions: [
-                (NID_basic_constraints, "critical,CA:TRUE,pathlen:0"),
+                (NID_basic_constraints, "critical,CA:TRUE,pathlen:\(parent == nil ? 1 : 0)"),
                 (NID_key_usage, "critical,keyCertSign,cRLSign"),
                 (NID_subject_key_identifier, "hash"),
             ])
-        self.identity = CertifiedKey(certificate: try draft.signed(for: key, by: nil), key: key)
+        self.identity = CertifiedKey(certificate: try draft.signed(for: key, by: parent?.identity), key: key)
     }
 
     /// A server's certificate for these DNS names (also `*.example.com`) and IP addresses.
