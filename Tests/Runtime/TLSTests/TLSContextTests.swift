@@ -25,7 +25,8 @@ import Testing
     }
 
     @Test func aChainIsSentWhole() throws {
-        let authority = try CertificateAuthority(name: "Intermediate CA", under: #require(TLSFixture.authority))
+        let root: CertificateAuthority = try #require(TLSFixture.authority)
+        let authority = try CertificateAuthority(name: "Intermediate CA", under: root)
         let issued: CertifiedKey = try authority.issueServer(names: ["localhost"])
         let chain: String = try issued.certificate.pem() + authority.identity.certificate.pem()
         let certificate = try TLSCertificate(chainPEM: chain, keyPEM: issued.key.pem())
