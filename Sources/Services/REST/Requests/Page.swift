@@ -1,0 +1,35 @@
+import Bytes
+package import JSON
+
+/// One page of a list: how many items, and after which key. Cursors are opaque to clients and hold the last key seen.
+package struct Page: Sendable {
+    package static let limitDefault: Int = 50
+    package static let limitMax: Int = 200
+
+    package let limit: Int
+    /// The key after which the page starts; nil for the first page.
+    package let after: String?
+
+    /// - Throws: an invalid-request problem when the cursor is not one of ours.
+    package init(limit: Int?, cursor: String?) throws(APIProblem) {
+        self.limit = min(max(limit ?? Self.limitDefault, 1), Self.limitMax)
+        guard let cursor: String else {
+            self.after = nil
+            return
+        }
+        guard let bytes: [UInt8] = Base64.decodeURL(cursor), let key: String = String(validating: bytes, as: UTF8.self)
+        else {
+            throw APIProblem.invalid("query:cursor", "expected the `next` of an earlier answer")
+        }
+        self.after = key
+    }
+
+    /// Builds the list's envelope from up to `limit + 1` rows: the extra one only tells that more follow.
+    package func envelope<Item>(_ rows: [Item], key: (Item) -> String, json: (Item) -> JSONValue) -> JSONValue {
+        var items: [JSONValue] = []
+        for row in rows.prefix(self.limit) { items.append(json(row)) }
+        var next: JSONValue = .null
+        if rows.count > self.limit { next = .string(Base64.encodeURL(Array(key(rows[self.limit - 1]).utf8))) }
+        return .object(["items": .array(items), "next": next])
+    }
+}

@@ -1,0 +1,249 @@
+import Bytes
+package import Contracts
+import Crypto
+import EventLoops
+package import HTTP
+import Identifiers
+import JSON
+import JSONSchema
+package import Store
+import Telemetry
+import Time
+
+/// Serves the routes of all services: finds the route, establishes the caller, decides access, checks parameters and body,
+/// runs the handler, and turns whatever it throws into a problem document.
+///
+/// Immutable after start; `respond` runs on the cooperative pool, many at a time.
+package final class RESTHandler: Sendable {
+    /// Largest JSON body, bytes. Documents have their own limit on their route.
+    package static let bodyBytesMax: Int = 1 << 20
+
+    private let routes: [CompiledRoute]
+    private let table: RouteTable
+    private let authenticator: any Authenticator
+    private let services: ServiceEnvironment
+    private let refusals: RefusalRecorder
+    private let description: [UInt8]
+    private let requests: RequestMetrics
+
+    /// - Precondition: the routes do not collide and their schemas compile; both are the programmer's and fail at start.
+    package init(routes: [Route], authenticator: any Authenticator, services: ServiceEnvironment, version: String) {
+        self.routes = routes.map { CompiledRoute($0) }
+        self.table = RouteTable(routes)
+        self.authenticator = authenticator
+        self.services = services
+        self.refusals = RefusalRecorder(services: services)
+        self.description = APIDescription.make(routes: routes, version: version).serialized()
+        self.requests = RequestMetrics(registry: services.metrics, operations: routes.map(\.operationID))
+    }
+
+    package static let migrations: ServiceMigrations = ServiceMigrations(
+        service: "rest",
+        steps: [
+            Migration(
+                number: 1, name: "idempotency",
+                sql: """
+                    CREATE TABLE rest_idempotency (
+                        caller text NOT NULL, route text NOT NULL, key text NOT NULL, request_hash text NOT NULL,
+                        status int64 NOT NULL, fields text NOT NULL, body bytes NOT NULL, created_at int64 NOT NULL,
+                        PRIMARY KEY (caller, route, key));
+                    CREATE INDEX rest_idempotency_age ON rest_idempotency (created_at);
+                    """)
+        ])
+
+    /// Housekeeping once a minute: expired idempotency keys, sums of anonymous refusals. Returns when cancelled.
+    package func run() async {
+        while !Task.isCancelled {
+            guard (try? await self.services.clock.sleep(for: .seconds(60))) != nil else { return }
+            await self.refusals.flush()
+            do {
+                try await self.services.store.write { try IdempotencyKey.expire(in: $0) }
+            } catch {
+                self.services.logger.log(
+                    .warning, "idempotency keys could not be expired", ["error": .string("\(error)")])
+            }
+        }
+    }
+
+    package func respond(to request: HTTPRequest) async -> HTTPResponse {
+        let started: UInt64 = self.services.clock.monotonic()
+        let trace: TraceContext =
+            request.fields["traceparent"].flatMap { TraceContext(traceparent: $0) }?.child() ?? TraceContext.make()
+        let language: Language = Language(acceptLanguage: request.fields["Accept-Language"])
+        var index: Int = self.routes.count
+        var response: HTTPResponse
+        do {
+            response = try await self.answer(request, trace: trace, language: language, routeIndex: &index)
+        } catch {
+            let problem: APIProblem = self.problem(for: error, trace: trace, request: request)
+            response = problem.response(traceID: trace.traceID, instance: request.path, language: language)
+        }
+        self.requests.record(
+            route: index, status: response.status, nanoseconds: self.services.clock.monotonic() - started)
+        return response
+    }
+
+    private func answer(
+        _ request: HTTPRequest, trace: TraceContext, language: Language, routeIndex: inout Int
+    ) async throws -> HTTPResponse {
+        if request.path == "/openapi.json", request.method == .get || request.method == .head {
+            return Self.document(self.description)
+        }
+        let (route, parameters): (CompiledRoute, [String: String]) = try self.route(request, index: &routeIndex)
+        let caller: Caller? = try await self.authorise(
+            request, route: route.route, parameters: parameters, trace: trace)
+        let query: [String: String] = try route.query(of: request)
+        let (body, bytes): (JSONValue, [UInt8]) = try await route.body(of: request)
+        let context: RequestContext = RequestContext(
+            request: request, authenticated: caller, parameters: parameters, query: query, body: body, bytes: bytes,
+            trace: trace, language: language, services: self.services,
+            idempotency: try self.idempotencyKey(request, route: route.route, caller: caller, body: body, bytes: bytes))
+        return try await route.route.handler(context)
+    }
+
+    private static func document(_ bytes: [UInt8]) -> HTTPResponse {
+        var fields: HTTPFields = HTTPFields()
+        fields.append("Content-Type", "application/json")
+        return HTTPResponse(status: 200, fields: fields, body: .bytes(bytes))
+    }
+
+    private func route(_ request: HTTPRequest, index: inout Int) throws -> (CompiledRoute, [String: String]) {
+        var segments: [String] = []
+        for raw in RouteTable.segments(request.path) {
+            guard let segment: String = PercentCoding.decode(raw), !segment.utf8.contains(0) else {
+                throw APIProblem(.invalidRequest, "The path has an invalid percent-encoding.")
+            }
+            segments.append(segment)
+        }
+        switch self.table.find(method: request.method.name, segments: segments) {
+        case .none:
+            throw APIProblem(.notFound, "There is no such path. /openapi.json lists what is there.")
+        case .methodNotAllowed(let allow):
+            var problem: APIProblem = APIProblem(.methodNotAllowed, "This path takes \(allow.joined(separator: ", ")).")
+            problem.fields.append((name: "Allow", value: allow.joined(separator: ", ")))
+            throw problem
+        case .route(let found, let parameters):
+            index = found
+            return (self.routes[found], parameters)
+        }
+    }
+
+    // MARK: Access
+
+    private func authorise(
+        _ request: HTTPRequest, route: Route, parameters: [String: String], trace: TraceContext
+    ) async throws -> Caller? {
+        let ip: String = request.remoteAddress.host
+        var caller: Caller?
+        if let header: String = request.fields["Authorization"] {
+            caller = await self.bearer(header, ip: ip)
+            if caller == nil, !route.isOpen {
+                self.refusals.countAnonymous(ip: ip, account: "")
+                throw Self.unauthenticated(
+                    "The token is not valid: it may be expired or revoked. Sign in again.", "invalid_token")
+            }
+        }
+        if route.isOpen { return caller }
+        guard let caller: Caller else {
+            self.refusals.countAnonymous(ip: ip, account: "")
+            throw Self.unauthenticated("Send a token: Authorization: Bearer …", nil)
+        }
+        try await self.decide(caller, route: route, tenant: parameters["tenant"], trace: trace)
+        return caller
+    }
+
+    private func bearer(_ header: String, ip: String) async -> Caller? {
+        guard header.utf8.count > 7, header.prefix(7).lowercased() == "bearer " else { return nil }
+        return await self.authenticator.authenticate(bearer: String(header.dropFirst(7)), ip: ip)
+    }
+
+    private func decide(_ caller: Caller, route: Route, tenant: String?, trace: TraceContext) async throws {
+        let permission: Permission
+        switch route.access {
+        case .anyone, .authenticated: return
+        case .gateway:
+            if caller.kind == .gateway { return }
+            await self.refusals.record(
+                caller, what: route.operationID, tenant: tenant ?? "", rule: "gateways only", trace: trace)
+            throw APIProblem(.forbidden, "This operation is for gateways.")
+        case .tenant(let needed):
+            permission = needed
+            guard let tenant: String, caller.reaches(tenant: tenant) else {
+                await self.refusals.record(
+                    caller, what: route.operationID, tenant: tenant ?? "", rule: "no role in the tenant", trace: trace)
+                throw APIProblem.notFound("tenant", tenant ?? "")
+            }
+        case .platform(let needed): permission = needed
+        }
+        let scope: String? = if case .tenant = route.access { tenant } else { nil }
+        let decision: AccessDecision = caller.decide(permission, tenant: scope)
+        if decision.isAllowed { return }
+        await self.refusals.record(
+            caller, what: route.operationID, tenant: tenant ?? "", rule: decision.rule, trace: trace)
+        throw APIProblem(
+            .forbidden,
+            "You need the permission \(permission). Ask an administrator of the tenant for a role that has it.")
+    }
+
+    private static func unauthenticated(_ detail: String, _ error: String?) -> APIProblem {
+        var problem: APIProblem = APIProblem(.unauthenticated, detail)
+        let suffix: String = error.map { ", error=\"\($0)\"" } ?? ""
+        problem.fields.append((name: "WWW-Authenticate", value: "Bearer realm=\"passerelle\"\(suffix)"))
+        return problem
+    }
+
+    // MARK: Idempotency
+
+    private func idempotencyKey(
+        _ request: HTTPRequest, route: Route, caller: Caller?, body: JSONValue, bytes: [UInt8]
+    ) throws -> IdempotencyKey? {
+        guard request.method == .post, let caller: Caller, let key: String = request.fields["Idempotency-Key"] else {
+            return nil
+        }
+        guard !key.isEmpty, key.utf8.count <= IdempotencyKey.lengthMax else {
+            throw APIProblem.invalid("header:Idempotency-Key", "expected 1 to \(IdempotencyKey.lengthMax) bytes")
+        }
+        var text: [UInt8] = Array("\(request.path)?\(request.query ?? "")\n".utf8)
+        text.append(contentsOf: bytes.isEmpty ? body.canonical() : bytes)
+        return IdempotencyKey(
+            caller: caller.id, route: route.operationID, key: key, requestHash: Hex.encode(SHA256.hash(text)))
+    }
+
+    // MARK: Errors
+
+    private func problem(for error: any Error, trace: TraceContext, request: HTTPRequest) -> APIProblem {
+        if let problem: APIProblem = error as? APIProblem { return problem }
+        if let failure: StoreError = error as? StoreError, let problem: APIProblem = Self.storeProblem(failure) {
+            return problem
+        }
+        if let failure: HTTPError = error as? HTTPError {
+            return APIProblem(failure.status == 413 ? .tooLarge : .invalidRequest, failure.description)
+        }
+        self.services.logger.log(
+            .error, "request failed",
+            [
+                "method": .string(request.method.name), "path": .string(request.path),
+                "trace_id": .string(trace.traceID),
+                "error": .string("\(error)"),
+            ])
+        return APIProblem(.failed, "Something failed inside the platform. The log has the details under this trace id.")
+    }
+
+    private static func storeProblem(_ error: StoreError) -> APIProblem? {
+        switch error {
+        case .unavailable(let reason):
+            APIProblem.unavailable("The store cannot write: \(reason).", retryAfterSeconds: 2)
+        case .overloaded: APIProblem.unavailable("Too many changes are waiting to be written.", retryAfterSeconds: 1)
+        case .timedOut: APIProblem.unavailable("The query took too long and was ended.", retryAfterSeconds: 5)
+        default: nil
+        }
+    }
+}
+
+extension Route {
+    /// Whether the route answers without credentials.
+    fileprivate var isOpen: Bool {
+        if case .anyone = self.access { return true }
+        return false
+    }
+}
