@@ -193,8 +193,8 @@ package final class EventLoop: @unchecked Sendable {
             self.clock.refresh()
             self.deliver(events, count: Int(count))
             if self.hasJobs.load(ordering: .acquiring) { self.runJobs() }
-            self.wheel.advance(to: self.clock.now)
-            if self.registrations.hasDeparted { self.registrations.releaseDeparted() }
+            while let timer: Timer = self.wheel.nextDue(now: self.clock.now) { timer.fired() }
+            while let handler: Unmanaged<ReadinessHandler> = self.registrations.takeDeparted() { handler.release() }
         }
         self.releaseEverything()
     }

@@ -66,12 +66,8 @@ struct Registrations: ~Copyable {
         return self.entries[index].handler
     }
 
-    mutating func releaseDeparted() {
-        // A deinit may deregister others: they join the list and go in the same sweep.
-        while let handler: Unmanaged<ReadinessHandler> = self.departed.popLast() { handler.release() }
-    }
-
-    var hasDeparted: Bool { !self.departed.isEmpty }
+    /// The next one to release; the caller does it, since a deinit may deregister others, which join the list.
+    mutating func takeDeparted() -> Unmanaged<ReadinessHandler>? { self.departed.popLast() }
 
     private func token(of index: Int) -> UInt64 {
         UInt64(self.entries[index].generation) << 32 | UInt64(index)

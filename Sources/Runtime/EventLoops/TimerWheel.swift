@@ -59,16 +59,18 @@ struct TimerWheel: ~Copyable {
         Unmanaged.passUnretained(timer).release()
     }
 
-    /// Fires every timer whose deadline has passed. `fired()` may arm and cancel any timer.
-    mutating func advance(to now: UInt64) {
+    /// Takes out the next timer whose deadline has passed; nil when no more has. The caller fires it: `fired()` may arm and
+    /// cancel any timer, and so must not run while this wheel is being changed.
+    mutating func nextDue(now: UInt64) -> Timer? {
         let target: UInt64 = now >> TimerWheel.slotShift
-        while self.currentTick < target {
+        while true {
+            if let timer: Timer = self.takeDueFromSlot(now: now) { return timer }
+            guard self.currentTick < target else { return nil }
             guard let ahead: UInt64 = self.distanceToOccupied(), self.currentTick &+ ahead <= target else {
                 self.currentTick = target
-                return
+                return nil
             }
             self.currentTick &+= ahead
-            self.drainSlot(now: now)
         }
     }
 
@@ -87,8 +89,9 @@ struct TimerWheel: ~Copyable {
         return min(max(tick, self.currentTick + 1), self.currentTick + TimerWheel.slotMask)
     }
 
-    /// Takes the nodes of the current slot one by one: firing one may change the list.
-    private mutating func drainSlot(now: UInt64) {
+    /// Empties the current slot up to the first timer that is due. Nothing is ever queued into the current slot, so what is
+    /// left there stays until the next call.
+    private mutating func takeDueFromSlot(now: UInt64) -> Timer? {
         let slot: Int = Int(self.currentTick & TimerWheel.slotMask)
         while let node: Unmanaged<Timer> = self.slots[slot] {
             let timer: Timer = node.takeUnretainedValue()
@@ -96,13 +99,14 @@ struct TimerWheel: ~Copyable {
             if timer.deadline <= now {
                 timer.deadline = Timer.never
                 node.release()
-                timer.fired()
+                return timer
             } else if timer.deadline == Timer.never {
                 node.release()
             } else {
                 self.link(timer, tick: self.slotTick(for: timer.deadline))
             }
         }
+        return nil
     }
 
     private mutating func link(_ timer: Timer, tick: UInt64) {

@@ -210,6 +210,32 @@ struct EventLoopTests {
         Socket.close(far)
     }
 
+    @Test func aTimerMayArmAndCancelTimersWhenItFires() async {
+        final class Repeater: Timer {
+            let loop: EventLoop
+            let other: Timer = Timer()
+            let journal: Journal
+
+            init(_ loop: EventLoop, _ journal: Journal) {
+                self.loop = loop
+                self.journal = journal
+            }
+
+            override func fired() {
+                self.journal.add("fired")
+                self.loop.cancel(self.other)
+                self.loop.schedule(self.other, after: .seconds(60))
+                if self.journal.all.count < 3 { self.loop.schedule(self, after: .milliseconds(1)) }
+            }
+        }
+        let loop: EventLoop = .start(name: "timers")
+        let journal: Journal = Journal()
+        loop.execute { loop.schedule(Repeater(loop, journal), after: .milliseconds(1)) }
+        #expect(await eventually(loop) { journal.all.count == 3 })
+        loop.stop()
+        loop.join()
+    }
+
     @Test func sharesWorkInTurn() {
         let group: EventLoopGroup = EventLoopGroup(count: 3)
         let names: [String] = (0..<6).map { _ in group.next().name }

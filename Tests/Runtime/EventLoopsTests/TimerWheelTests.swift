@@ -14,6 +14,13 @@ private final class Recorder: Timer {
     }
 }
 
+extension TimerWheel {
+    /// Fires what is due, as a loop does.
+    fileprivate mutating func advance(to now: UInt64) {
+        while let timer: Timer = self.nextDue(now: now) { timer.fired() }
+    }
+}
+
 private let millisecond: UInt64 = 1_000_000
 private let second: UInt64 = 1_000_000_000
 
