@@ -16,7 +16,7 @@ package struct HTTPRequest: Sendable {
     /// Whether the connection is TLS.
     package var isSecure: Bool
     /// Lets a handler that waits long end early when the server drains; nil outside a server.
-    let drainFlag: DrainFlag?
+    var drainFlag: DrainFlag?
 
     package init(
         method: HTTPMethod, target: String, fields: HTTPFields = HTTPFields(), body: HTTPBody = .empty,

@@ -1,0 +1,72 @@
+import Synchronization
+
+/// What all loops of one server share.
+final class ServerCore: Sendable {
+    enum Admission: Equatable {
+        case admitted
+        /// Gets a 503.
+        case refused
+        /// Closed without a word.
+        case dropped
+    }
+
+    private struct Census {
+        var open: Int = 0
+        var refusals: Int = 0
+        /// Resumed when nothing is open any more.
+        var waiting: CheckedContinuation<Void, Never>?
+    }
+
+    let configuration: HTTPServerConfiguration
+    let handler: @Sendable (HTTPRequest) async -> HTTPResponse
+    let statistics: HTTPServerStatistics = HTTPServerStatistics()
+    /// Taken once a connection, not once a request.
+    private let census: Mutex<Census> = Mutex(Census())
+
+    init(configuration: HTTPServerConfiguration, handler: @escaping @Sendable (HTTPRequest) async -> HTTPResponse) {
+        self.configuration = configuration
+        self.handler = handler
+    }
+
+    func admit() -> Admission {
+        let limits: HTTPServerLimits = self.configuration.limits
+        let admission: Admission = self.census.withLock { (census: inout Census) -> Admission in
+            if census.open < limits.connectionsMax {
+                census.open += 1
+                return .admitted
+            }
+            if census.refusals >= limits.refusalsMax { return .dropped }
+            census.refusals += 1
+            return .refused
+        }
+        let statistics: HTTPServerStatistics = self.statistics
+        switch admission {
+        case .admitted:
+            statistics.connectionsAccepted.add()
+            statistics.connectionsOpen.add()
+        case .refused, .dropped: statistics.connectionsRefused.add()
+        }
+        return admission
+    }
+
+    func connectionClosed(wasRefusal: Bool) {
+        let waiting: CheckedContinuation<Void, Never>? = self.census.withLock { (census: inout Census) in
+            if wasRefusal { census.refusals -= 1 } else { census.open -= 1 }
+            return census.open + census.refusals == 0 ? census.waiting.take() : nil
+        }
+        if !wasRefusal { self.statistics.connectionsOpen.add(-1) }
+        waiting?.resume()
+    }
+
+    /// Returns when no connection is open. One waiter at a time; the caller makes sure of it.
+    func waitUntilEmpty() async {
+        await withCheckedContinuation { (continuation: CheckedContinuation<Void, Never>) in
+            let isEmpty: Bool = self.census.withLock { (census: inout Census) -> Bool in
+                if census.open + census.refusals == 0 { return true }
+                census.waiting = continuation
+                return false
+            }
+            if isEmpty { continuation.resume() }
+        }
+    }
+}

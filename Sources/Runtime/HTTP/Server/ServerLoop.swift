@@ -1,0 +1,119 @@
+import EventLoops
+
+/// What one server has on one loop: its listening socket, its connections, and scratch space they share.
+///
+/// Sendable by this rule: everything but the `let`s is touched on `loop` only.
+final class ServerLoop: @unchecked Sendable {
+    /// Bytes read from a socket in one call.
+    static let scratchBytes: Int = 64 * 1024
+    /// How long accepting rests when the process is out of descriptors.
+    private static let exhaustedPause: Duration = .milliseconds(100)
+    /// Connections taken in one turn, so that those already open get theirs.
+    private static let acceptsPerTurn: Int = 64
+
+    let loop: EventLoop
+    let core: ServerCore
+    let table: HTTPFieldTable
+    let scratch: UnsafeMutableRawBufferPointer
+
+    private var listener: Listener?
+    private var connections: [ServerConnection] = []
+    private(set) var isDraining: Bool = false
+    private var retry: ActionTimer?
+
+    init(loop: EventLoop, core: ServerCore) {
+        self.loop = loop
+        self.core = core
+        self.table = HTTPFieldTable(limits: core.configuration.limits.heads)
+        self.scratch = .allocate(byteCount: ServerLoop.scratchBytes, alignment: 16)
+    }
+
+    deinit { self.scratch.deallocate() }
+
+    /// Starts to accept. On the loop.
+    func listen(_ fd: Int32) throws(SystemError) {
+        let listener: Listener = Listener(fd: fd, owner: self)
+        try self.loop.register(listener, fd: fd, interest: .read)
+        self.listener = listener
+    }
+
+    /// Stops accepting, lets idle connections and willing streams go; the others end with their response. On the loop.
+    func beginDraining() {
+        self.isDraining = true
+        self.stopListening()
+        for connection in self.connections { connection.drain() }
+    }
+
+    /// On the loop.
+    func closeAll() {
+        self.isDraining = true
+        self.stopListening()
+        for connection in self.connections { connection.teardown() }
+    }
+
+    func remove(_ connection: ServerConnection) {
+        let index: Int = connection.index
+        self.connections.swapAt(index, self.connections.count - 1)
+        self.connections[index].index = index
+        self.connections.removeLast()
+        self.core.connectionClosed(wasRefusal: connection.isRefusal)
+    }
+
+    private func stopListening() {
+        if let retry: ActionTimer = self.retry.take() { self.loop.cancel(retry) }
+        guard let listener: Listener = self.listener.take() else { return }
+        self.loop.deregister(fd: listener.fd, closing: true)
+        Socket.close(listener.fd)
+    }
+
+    fileprivate func accept() {
+        guard let listener: Listener = self.listener else { return }
+        for _ in 0..<ServerLoop.acceptsPerTurn {
+            switch Socket.accept(listener.fd) {
+            case .connection(let fd, let address): self.admit(fd, address)
+            case .skipped: continue
+            case .none: return
+            case .exhausted:
+                self.pauseAccepting(listener)
+                return
+            }
+        }
+    }
+
+    private func admit(_ fd: Int32, _ address: SocketAddress) {
+        let admission: ServerCore.Admission = self.core.admit()
+        if admission == .dropped {
+            Socket.close(fd)
+            return
+        }
+        let connection: ServerConnection = ServerConnection(
+            fd: fd, remote: address, owner: self, isRefusal: admission == .refused)
+        connection.index = self.connections.count
+        self.connections.append(connection)
+        connection.start()
+    }
+
+    /// Level-triggered readiness would spin while there are no descriptors, so the listener is left alone for a moment.
+    private func pauseAccepting(_ listener: Listener) {
+        try? self.loop.modify(fd: listener.fd, interest: [])
+        let timer: ActionTimer = ActionTimer { [weak self] in
+            guard let self: ServerLoop = self, let listener: Listener = self.listener else { return }
+            try? self.loop.modify(fd: listener.fd, interest: .read)
+        }
+        self.retry = timer
+        self.loop.schedule(timer, after: ServerLoop.exhaustedPause)
+    }
+}
+
+/// The listening socket of one loop.
+private final class Listener: ReadinessHandler {
+    let fd: Int32
+    private weak var owner: ServerLoop?
+
+    init(fd: Int32, owner: ServerLoop) {
+        self.fd = fd
+        self.owner = owner
+    }
+
+    override func ready(_ events: Readiness) { self.owner?.accept() }
+}
