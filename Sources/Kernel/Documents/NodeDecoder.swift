@@ -1,3 +1,4 @@
+import Bytes
 package import JSON
 
 /// Reads a node into values and collects everything that is wrong with it.

@@ -1,4 +1,4 @@
-import Documents
+import Bytes
 import Testing
 
 struct NearestNameTests {

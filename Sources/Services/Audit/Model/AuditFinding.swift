@@ -1,0 +1,90 @@
+/// Something that is wrong with an audit log: each case names the place as exactly as it can be known.
+package enum AuditFinding: Sendable, Equatable, CustomStringConvertible {
+    /// What is wrong with a single entry.
+    package enum Defect: Sendable, Equatable {
+        /// Its bytes are not those the tree was built from.
+        case altered
+        /// It is gone, and so is its hash: later entries are there.
+        case missing
+        /// The entry is what was committed to; the hash the log keeps for it is not.
+        case hashAltered
+        /// The hash the tree was built from is gone; the entry itself cannot be judged alone.
+        case hashMissing
+    }
+
+    /// Who says how the tree has to look at a size.
+    package enum Witness: Sendable, Equatable {
+        /// The checkpoint that was handed to the verifier: kept outside, so the log cannot have changed it.
+        case checkpoint
+        /// A head the log itself recorded earlier.
+        case recorded
+    }
+
+    /// The first entry that is not what was logged; `more` others follow.
+    case badEntry(leaf: Int64, Defect, more: Int64)
+    /// The log has only `entries` of the `promised` ones: its tail was cut off.
+    case shortenedTail(entries: Int64, promised: Int64, by: Witness)
+    /// The first `size` entries are not those that were committed to: history was rewritten. The first such entry is one of
+    /// `between`, as narrow as the heads allow to tell.
+    case fork(size: Int64, between: Range<Int64>, by: Witness)
+
+    package var description: String {
+        switch self {
+        case .badEntry(let leaf, let defect, let more):
+            let others: String = more > 0 ? " (and \(more) more after it)" : ""
+            switch defect {
+            case .altered:
+                return "entry \(leaf) was altered: it does not have the hash the tree was built from\(others)"
+            case .missing: return "entry \(leaf) is missing\(others)"
+            case .hashAltered: return "the stored hash of entry \(leaf) was altered; the entry itself is right\(others)"
+            case .hashMissing: return "the hash of entry \(leaf) is missing from the tree\(others)"
+            }
+        case .shortenedTail(let entries, let promised, let witness):
+            return "the tail is shortened: \(witness) commits to \(promised) entries, \(entries) are there"
+        case .fork(let size, let between, let witness):
+            let place: String =
+                between.count == 1
+                ? "entry \(between.lowerBound)" : "one of entries \(between.lowerBound) to \(between.upperBound - 1)"
+            return
+                "fork: the first \(size) entries are not those \(witness) commits to; the first different one is \(place)"
+        }
+    }
+}
+
+extension AuditFinding.Witness: CustomStringConvertible {
+    package var description: String {
+        switch self {
+        case .checkpoint: "the checkpoint"
+        case .recorded: "a head recorded by the log"
+        }
+    }
+}
+
+/// What a verification came to.
+package struct AuditVerdict: Sendable, Equatable {
+    /// Entries read, and the root over them.
+    package let head: TreeHead
+    /// Entries that retention removed: their hashes stand for them.
+    package let purged: Int64
+    /// Everything that is wrong; empty is a sound log.
+    package let findings: [AuditFinding]
+    /// Whether a checkpoint from outside covered the log's end.
+    package let isTailJudged: Bool
+
+    package var isSound: Bool { self.findings.isEmpty }
+
+    /// One line for each thing worth saying, the verdict first.
+    package var lines: [String] {
+        var lines: [String] = [
+            self.isSound ? "sound: \(self.head.size) entries verified" : "NOT sound: \(self.head.size) entries read"
+        ]
+        for finding in self.findings { lines.append(finding.description) }
+        if self.purged > 0 {
+            lines.append("\(self.purged) entries were removed by retention; their hashes are verified in their place")
+        }
+        if !self.isTailJudged {
+            lines.append("the tail cannot be judged without a checkpoint: entries cut off at the end would not be seen")
+        }
+        return lines
+    }
+}
