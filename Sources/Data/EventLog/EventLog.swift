@@ -1,4 +1,5 @@
 package import Store
+import Synchronization
 package import Telemetry
 package import Time
 
@@ -17,6 +18,8 @@ package final class EventLog: Sendable {
     let heads: LogHeads
     let clock: any WallClock
     let logger: Logger
+    /// The running consumers by group.
+    private let consumers: Mutex<[String: Consumer]> = Mutex([:])
 
     private init(store: Store, writer: LogWriter, clock: any WallClock, logger: Logger) {
         self.store = store
@@ -45,6 +48,29 @@ package final class EventLog: Sendable {
 
     /// Every topic, dead-letter topics included.
     package var topicDefinitions: [TopicDefinition] { self.topics.topics }
+
+    // MARK: - Running consumers
+
+    /// False when the group runs already.
+    func remember(_ consumer: Consumer) -> Bool {
+        self.consumers.withLock { consumers in
+            if consumers[consumer.group] != nil { return false }
+            consumers[consumer.group] = consumer
+            return true
+        }
+    }
+
+    func forget(_ consumer: Consumer) {
+        self.consumers.withLock { consumers in
+            if consumers[consumer.group] === consumer { consumers[consumer.group] = nil }
+        }
+    }
+
+    func running(_ group: String) -> Consumer? { self.consumers.withLock { $0[group] } }
+
+    var runningConsumers: [Consumer] { self.consumers.withLock { Array($0.values) } }
+
+    // MARK: - Topics
 
     /// Stores the topics that are new and compares those that are known; writes nothing when all are.
     private func registerTopics() async throws {

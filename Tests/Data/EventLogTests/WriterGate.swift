@@ -2,6 +2,8 @@ import Glibc
 import Synchronization
 import TestKit
 
+@testable import EventLog
+
 /// Holds the store's writer thread inside a closure until the test opens it, so that other closures queue up behind it.
 final class WriterGate: Sendable {
     private let ends: (reading: Int32, writing: Int32)
@@ -39,4 +41,27 @@ final class WriterGate: Sendable {
     }
 
     func open() { _ = write(self.ends.writing, "x", 1) }
+}
+
+/// Holds an external handler until the test opens it: without blocking a thread of the pool that the tests run on.
+final class HandlerGate: Sendable {
+    private let signal: WakeSignal = WakeSignal()
+    private let isHeld: Atomic<Bool> = Atomic(false)
+    private let isOpen: Atomic<Bool> = Atomic(false)
+
+    func wait() async {
+        self.isHeld.store(true, ordering: .sequentiallyConsistent)
+        if self.isOpen.load(ordering: .sequentiallyConsistent) { return }
+        await self.signal.wait()
+    }
+
+    func untilHeld() async throws {
+        try await eventually("the handler is held") { self.isHeld.load(ordering: .sequentiallyConsistent) }
+    }
+
+    /// Once open it stays open.
+    func open() {
+        self.isOpen.store(true, ordering: .sequentiallyConsistent)
+        self.signal.wake()
+    }
 }

@@ -65,7 +65,9 @@ final class LogStage: CommitAttachment {
         self.endHeaders(tenant: event.tenant, actor: event.actor, traceparent: event.traceparent)
         self.json.removeAll()
         self.json.value(event.value)
-        try self.stage(topic: index, key: Array(event.key.utf8), value: self.json.bytes, headers: self.headers)
+        let key: [UInt8] = Array(event.key.utf8)
+        try self.checkLimits(topic: index, key: key, value: self.json.bytes, headers: self.headers)
+        self.append(topic: index, key: key, value: self.json.bytes, headers: self.headers)
         return id
     }
 
@@ -78,7 +80,9 @@ final class LogStage: CommitAttachment {
         self.headers.add(.subject, entry.resource.id)
         self.endHeaders(tenant: entry.tenant, actor: entry.actor.userID, traceparent: entry.traceparent)
         let value: [UInt8] = try self.leaf.write(entry, id: id, time: self.stamp.time)
-        try self.stage(topic: index, key: Array(entry.resource.id.utf8), value: value, headers: self.headers)
+        let key: [UInt8] = Array(entry.resource.id.utf8)
+        try self.checkLimits(topic: index, key: key, value: value, headers: self.headers)
+        self.append(topic: index, key: key, value: value, headers: self.headers)
         return id
     }
 
@@ -88,7 +92,17 @@ final class LogStage: CommitAttachment {
     ) throws(LogError) {
         let index: Int = try self.topics.index(topic)
         self.updateStamp(now)
-        try self.stage(topic: index, key: key, value: value, headers: headers)
+        try self.checkLimits(topic: index, key: key, value: value, headers: headers)
+        self.append(topic: index, key: key, value: value, headers: headers)
+    }
+
+    /// Stages a record that the log has accepted before, with a few headers more: its size is not judged again.
+    func publishAgain(
+        topic: String, key: [UInt8]?, value: [UInt8]?, headers: HeaderBlock, now: Timestamp
+    ) throws(LogError) {
+        let index: Int = try self.topics.index(topic)
+        self.updateStamp(now)
+        self.append(topic: index, key: key, value: value, headers: headers)
     }
 
     private func beginHeaders(id: String, source: String, type: String) {
@@ -109,11 +123,8 @@ final class LogStage: CommitAttachment {
         if self.stamp.now != now { self.stamp = CommitStamp(now) }
     }
 
-    /// Checks the limits and appends the record to its partition's batch.
-    private func stage(
-        topic index: Int, key: [UInt8]?, value: [UInt8]?, headers: HeaderBlock
-    ) throws(LogError) {
-        try self.checkLimits(topic: index, key: key, value: value, headers: headers)
+    /// Appends the record to its partition's batch.
+    private func append(topic index: Int, key: [UInt8]?, value: [UInt8]?, headers: HeaderBlock) {
         let slot: Int = self.slot(topic: index, key: key).index
         self.noteUndo(slot)
         let milliseconds: Int64 = self.stamp.milliseconds

@@ -22,6 +22,11 @@ extension Transaction {
         try self.stage().publish(topic: topic, key: key, value: value, headers: headers, now: self.now)
     }
 
+    /// Records once more what the log has accepted before, such as a dead letter.
+    func publishAgain(topic: String, key: [UInt8]?, value: [UInt8]?, headers: HeaderBlock) throws(LogError) {
+        try self.stage().publishAgain(topic: topic, key: key, value: value, headers: headers, now: self.now)
+    }
+
     private func stage() throws(LogError) -> LogStage {
         guard let stage: LogStage = self.attachment(LogStage.self) else { throw .notAttached }
         return stage
