@@ -30,6 +30,13 @@ struct BatchRow: Sendable {
 
     static let columns: String = "base_offset, record_count, max_timestamp, length(batch)"
 
+    init(baseOffset: Int64, recordCount: Int64, maxTimestamp: Int64, byteCount: Int64) {
+        self.baseOffset = baseOffset
+        self.recordCount = recordCount
+        self.maxTimestamp = maxTimestamp
+        self.byteCount = byteCount
+    }
+
     init(_ row: Row) throws(StoreError) {
         self.baseOffset = try row.int(0)
         self.recordCount = try row.int(1)
@@ -124,5 +131,22 @@ enum LogTables {
             SELECT \(BatchRow.columns) FROM log_batches WHERE topic = $1 AND partition = $2
             ORDER BY base_offset LIMIT $3
             """, .text(topic), .int(Int64(partition)), .int(Int64(limit)), decode: BatchRow.init)
+    }
+
+    /// Removes the batches before `first` and moves the partition's beginning there.
+    static func remove(
+        topic: String, partition: Int, before first: Int64, bytes: Int64, in transaction: Transaction
+    ) throws(StoreError) {
+        try transaction.execute(
+            "DELETE FROM log_batches WHERE topic = $1 AND partition = $2 AND base_offset < $3", .text(topic),
+            .int(Int64(partition)), .int(first))
+        try transaction.execute(
+            """
+            UPDATE log_partitions SET first_offset = $1, byte_count = byte_count - $2
+            WHERE topic = $3 AND partition = $4 AND first_offset < $1
+            """, .int(first), .int(bytes), .text(topic), .int(Int64(partition)))
+        // Of a dead-letter topic, what was noted about letters that are gone now.
+        try transaction.execute(
+            "DELETE FROM log_settled WHERE topic = $1 AND record_offset < $2", .text(topic), .int(first))
     }
 }

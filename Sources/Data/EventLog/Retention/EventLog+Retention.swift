@@ -1,0 +1,80 @@
+import JSON
+import Store
+import Telemetry
+import Time
+
+/// What a run of retention removed.
+package struct RetentionReport: Sendable, Equatable {
+    package internal(set) var batches: Int = 0
+    package internal(set) var bytes: Int64 = 0
+    /// False when the run ended because it had done enough for once.
+    package internal(set) var isComplete: Bool = true
+}
+
+extension EventLog {
+    /// Batches one transaction of retention removes: it shares the writer with everybody else.
+    private static let retentionStep: Int = 64
+    /// Batches one run removes unless told otherwise.
+    package static let retentionRunDefault: Int = 100_000
+    package static let retentionIntervalDefault: Duration = .seconds(3600)
+
+    /// Removes the oldest batches of every partition that are older than the topic's retention or beyond its size, in small
+    /// transactions, `limit` batches at most. Whole batches only, from the front only, so offsets never have holes.
+    @discardableResult
+    package func removeExpired(limit: Int = EventLog.retentionRunDefault) async throws -> RetentionReport {
+        var report: RetentionReport = RetentionReport()
+        for index: Int in 0..<self.topics.slotCount {
+            let slot: PartitionSlot = PartitionSlot(index: index)
+            if self.heads.range(slot).isEmpty { continue }
+            while let cut: RetentionRules.Cut = try await self.removeStep(slot) {
+                report.batches += cut.batches
+                report.bytes += cut.bytes
+                if report.batches >= limit {
+                    report.isComplete = false
+                    return report
+                }
+            }
+        }
+        return report
+    }
+
+    /// Runs retention now and then, until the task is cancelled or the store is closed. Trouble is logged and tried again
+    /// at the next turn.
+    package func keepRetention(every interval: Duration = EventLog.retentionIntervalDefault) async {
+        while !Task.isCancelled {
+            do {
+                let report: RetentionReport = try await self.removeExpired()
+                if report.batches > 0 {
+                    self.logger.info(
+                        "retention removed old events",
+                        ["batches": .int(Int64(report.batches)), "bytes": .int(report.bytes)])
+                }
+            } catch StoreError.closed {
+                return
+            } catch {
+                self.logger.warning("retention failed", ["error": .string("\(error)")])
+            }
+            do { try await self.clock.sleep(for: interval) } catch { return }
+        }
+    }
+
+    /// One transaction of retention in one partition; nil when nothing (more) is to go.
+    private func removeStep(_ slot: PartitionSlot) async throws -> RetentionRules.Cut? {
+        let topic: TopicDefinition = self.topics.topic(of: slot)
+        let partition: Int = self.topics.partition(of: slot)
+        let rules: RetentionRules = RetentionRules(topic, now: self.clock.now())
+        let planned: RetentionRules.Cut? = try await self.store.read { reader in
+            guard let row: PartitionRow = try LogTables.partition(topic.name, partition, in: reader) else { return nil }
+            let oldest: [BatchRow] = try LogTables.oldestBatches(
+                topic: topic.name, partition: partition, limit: Self.retentionStep, in: reader)
+            return rules.cut(oldest, bytes: row.byteCount)
+        }
+        guard let cut: RetentionRules.Cut = planned else { return nil }
+        try await self.store.write { transaction in
+            try LogTables.remove(
+                topic: topic.name, partition: partition, before: cut.first, bytes: cut.bytes, in: transaction)
+        }
+        self.heads.removed(slot, before: cut.first)
+        return cut
+    }
+}
