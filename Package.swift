@@ -64,7 +64,7 @@ let targets: [Target] = [
     room("Runtime", "Files", ["CLinux"]),
     room("Runtime", "Telemetry", ["Bytes", "JSON", "Time", "CLinux"]),
     room("Runtime", "TLS", ["Crypto", "COpenSSL"], settings: hot),
-    room("Runtime", "HTTP", ["Bytes", "Time", "EventLoops", "TLS", "CLinux"], settings: hot),
+    room("Runtime", "HTTP", ["Bytes", "Time", "Crypto", "EventLoops", "TLS", "CLinux"], settings: hot),
     room("Runtime", "Processes", ["Telemetry", "EventLoops", "CLinux"]),
 
     // Data: state and log.
@@ -131,7 +131,7 @@ let targets: [Target] = [
     tests("Runtime", "Files", []),
     tests("Runtime", "Telemetry", []),
     tests("Runtime", "TLS", ["Crypto"]),
-    tests("Runtime", "HTTP", ["EventLoops", "TLS", "Bytes"]),
+    tests("Runtime", "HTTP", ["EventLoops", "TLS", "Bytes", "Crypto"]),
     tests("Runtime", "Processes", []),
     tests("Data", "Store", []),
     tests("Data", "EventLog", ["Store", "Bytes", "JSON", "Time", "Identifiers"]),

@@ -21,16 +21,16 @@ struct OutputQueue {
     mutating func removeAll() { self = OutputQueue() }
 
     /// Writes as much as the transport takes. Returns how it ended: `.bytes` says that all is written.
-    mutating func flush(_ transport: inout Transport) -> Transfer {
+    mutating func flush(_ transport: Transport) -> Transfer {
         while self.count > 0 {
-            let result: Transfer = transport.isTLS ? self.writeFirst(&transport) : self.writeMany(transport.fd)
+            let result: Transfer = transport.isTLS ? self.writeFirst(transport) : self.writeMany(transport.fd)
             guard case .bytes(let written) = result else { return result }
             self.advance(written)
         }
         return .bytes(0)
     }
 
-    private func writeFirst(_ transport: inout Transport) -> Transfer {
+    private func writeFirst(_ transport: Transport) -> Transfer {
         self.segments[self.first].withUnsafeBytes {
             transport.send(UnsafeRawBufferPointer(rebasing: $0[self.offset...]))
         }

@@ -1,3 +1,4 @@
+package import Crypto
 package import EventLoops
 
 /// A request as a handler of the control plane sees it.
@@ -15,21 +16,15 @@ package struct HTTPRequest: Sendable {
     package var remoteAddress: SocketAddress
     /// Whether the connection is TLS.
     package var isSecure: Bool
+    /// What the client showed in the TLS handshake, verified against the server's authorities; nil if it showed none.
+    package var clientCertificate: Certificate?
     /// Lets a handler that waits long end early when the server drains; nil outside a server.
     var drainFlag: DrainFlag?
 
     package init(
         method: HTTPMethod, target: String, fields: HTTPFields = HTTPFields(), body: HTTPBody = .empty,
-        remoteAddress: SocketAddress = SocketAddress.loopback(port: 0), isSecure: Bool = false
-    ) {
-        self.init(
-            method: method, target: target, fields: fields, body: body, remoteAddress: remoteAddress,
-            isSecure: isSecure, drainFlag: nil)
-    }
-
-    init(
-        method: HTTPMethod, target: String, fields: HTTPFields, body: HTTPBody, remoteAddress: SocketAddress,
-        isSecure: Bool, drainFlag: DrainFlag?
+        remoteAddress: SocketAddress = SocketAddress.loopback(port: 0), isSecure: Bool = false,
+        clientCertificate: Certificate? = nil
     ) {
         self.method = method
         self.target = target
@@ -45,7 +40,7 @@ package struct HTTPRequest: Sendable {
         self.body = body
         self.remoteAddress = remoteAddress
         self.isSecure = isSecure
-        self.drainFlag = drainFlag
+        self.clientCertificate = clientCertificate
     }
 
     /// The pairs of the query; empty without one.

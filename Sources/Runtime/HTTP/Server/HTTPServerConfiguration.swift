@@ -1,17 +1,21 @@
 package import EventLoops
+package import TLS
 
 /// How one HTTP server of the control plane listens and what it puts up with.
 package struct HTTPServerConfiguration: Sendable {
     /// Port 0 takes a free one; `start` returns it.
     package var address: SocketAddress
+    /// Certificates and rules of TLS; nil serves in the clear.
+    package var tls: TLSContext?
     package var limits: HTTPServerLimits
     package var timeouts: HTTPServerTimeouts
 
     package init(
-        address: SocketAddress, limits: HTTPServerLimits = HTTPServerLimits(),
+        address: SocketAddress, tls: TLSContext? = nil, limits: HTTPServerLimits = HTTPServerLimits(),
         timeouts: HTTPServerTimeouts = HTTPServerTimeouts()
     ) {
         self.address = address
+        self.tls = tls
         self.limits = limits
         self.timeouts = timeouts
     }

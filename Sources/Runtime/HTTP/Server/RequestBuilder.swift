@@ -1,3 +1,4 @@
+import Crypto
 import EventLoops
 
 /// Copies a head that was read in place into the strings of a request: once, at the edge between loop and handler.
@@ -12,10 +13,10 @@ struct RequestBuilder {
         self.table = table
     }
 
-    func request(remote: SocketAddress, isSecure: Bool) -> HTTPRequest {
+    func request(remote: SocketAddress, isSecure: Bool, clientCertificate: Certificate?) -> HTTPRequest {
         HTTPRequest(
             method: self.method(), target: self.target(), fields: self.fields(), body: .empty, remoteAddress: remote,
-            isSecure: isSecure, drainFlag: nil)
+            isSecure: isSecure, clientCertificate: clientCertificate)
     }
 
     /// Bytes that are not UTF-8 (names of fields and methods never are) arrive as U+FFFD: no secret or name can match them.

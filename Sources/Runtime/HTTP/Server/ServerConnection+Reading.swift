@@ -83,7 +83,7 @@ extension ServerConnection {
             return
         }
         self.arriving = RequestBuilder(bytes, head, self.owner.table).request(
-            remote: self.remote, isSecure: self.transport.isTLS)
+            remote: self.remote, isSecure: self.transport.isTLS, clientCertificate: self.clientCertificate)
         self.body = BodyReader(head.framing)
         self.delivery = .held([])
         self.discarded = 0

@@ -4,6 +4,8 @@ import EventLoops
 extension ServerConnection: ResponseSink {
     /// Bodies up to this length are copied behind their head instead of being written from their own array.
     private static let copiedBodyBytesMax: Int = 4096
+    /// The same for TLS, where every write becomes a record: the size of a full one.
+    private static let copiedBodyBytesMaxTLS: Int = 16 * 1024
     /// Pieces of a stream written before others on the loop get their turn.
     private static let piecesPerTurn: Int = 16
 
@@ -62,7 +64,9 @@ extension ServerConnection: ResponseSink {
             if case .counted(let count) = ResponseHead.framing(of: response, for: exchange) { length = .counted(count) }
         }
         if exchange.isHead || !HTTPStatus.hasContent(response.status) { body = [] }
-        let isSmall: Bool = body.count <= ServerConnection.copiedBodyBytesMax
+        let copiedMax: Int =
+            self.transport.isTLS ? ServerConnection.copiedBodyBytesMaxTLS : ServerConnection.copiedBodyBytesMax
+        let isSmall: Bool = body.count <= copiedMax
         guard var head: HeadWriter = self.makeHead(exchange, response, length, reserve: isSmall ? body.count : 0) else {
             self.respondInvalid(exchange)
             return
@@ -158,7 +162,7 @@ extension ServerConnection: ResponseSink {
         var pieces: Int = 0
         while self.phase != .closed {
             let before: Int = self.output.count
-            let result: Transfer = self.output.flush(&self.transport)
+            let result: Transfer = self.output.flush(self.transport)
             self.writtenTotal += before - self.output.count
             switch result {
             case .wouldBlock:
@@ -230,7 +234,7 @@ extension ServerConnection: ResponseSink {
         self.phase = .lingering
         self.input.removeAll()
         self.isPaused = false
-        Socket.finishWriting(self.transport.fd)
+        self.transport.finishWriting()
         self.watch(.linger)
         self.advance()
     }

@@ -1,4 +1,6 @@
+import Crypto
 import EventLoops
+import TLS
 
 /// One accepted connection: reads requests, one at a time and in order, and writes their responses. Lives on its loop.
 ///
@@ -75,6 +77,8 @@ final class ServerConnection: ReadinessHandler, @unchecked Sendable {
     var bodyTotalAtArming: UInt64 = 0
     var writtenTotal: Int = 0
     var writtenTotalAtArming: Int = 0
+    /// What the client showed in the TLS handshake; verified.
+    private(set) var clientCertificate: Certificate?
     private(set) var readTimer: ActionTimer?
     private(set) var writeTimer: ActionTimer?
 
@@ -82,8 +86,8 @@ final class ServerConnection: ReadinessHandler, @unchecked Sendable {
     var core: ServerCore { self.owner.core }
     var limits: HTTPServerLimits { self.owner.core.configuration.limits }
 
-    init(fd: Int32, remote: SocketAddress, owner: ServerLoop, isRefusal: Bool) {
-        self.transport = Transport(fd: fd)
+    init(_ transport: Transport, remote: SocketAddress, owner: ServerLoop, isRefusal: Bool) {
+        self.transport = transport
         self.remote = remote
         self.owner = owner
         self.isRefusal = isRefusal
@@ -101,8 +105,25 @@ final class ServerConnection: ReadinessHandler, @unchecked Sendable {
         }
         if self.isRefusal {
             self.refuse(.tooManyConnections)
+        } else if self.transport.isTLS {
+            self.phase = .handshake
+            self.watch(.handshake)
         } else {
             self.watch(.head)
+        }
+    }
+
+    private func stepHandshake() {
+        switch self.transport.handshake() {
+        case .done:
+            self.clientCertificate = self.transport.session?.peerCertificate
+            self.phase = .head
+            self.watch(.head)
+        case .wantRead, .wantWrite: return
+        case .failed(.plainHTTP):
+            self.transport.dropTLS()
+            self.refuse(.plainHTTP)
+        case .closed, .failed: self.teardown(abruptly: true)
         }
     }
 
@@ -110,6 +131,10 @@ final class ServerConnection: ReadinessHandler, @unchecked Sendable {
         if events.isReadable { self.isReadable = true }
         if events.peerFinished { self.peerFinished = true }
         if events.isWritable { self.isWritable = true }
+        if self.transport.isTLS {
+            self.isReadable = true
+            self.isWritable = true
+        }
         self.advance()
     }
 
@@ -118,6 +143,7 @@ final class ServerConnection: ReadinessHandler, @unchecked Sendable {
         if self.isAdvancing { return }
         self.isAdvancing = true
         defer { self.isAdvancing = false }
+        if self.phase == .handshake { self.stepHandshake() }
         if !self.output.isEmpty && self.isWritable { self.flush() }
         var reads: Int = 0
         while self.wantsInput && self.isReadable {
@@ -197,7 +223,7 @@ final class ServerConnection: ReadinessHandler, @unchecked Sendable {
         if let timer: ActionTimer = self.readTimer.take() { self.loop.cancel(timer) }
         if let timer: ActionTimer = self.writeTimer.take() { self.loop.cancel(timer) }
         self.loop.deregister(fd: self.transport.fd, closing: true)
-        Socket.close(self.transport.fd, abruptly: abruptly)
+        self.transport.close(abruptly: abruptly)
         self.owner.remove(self)
         self.arriving = nil
         self.delivery = .discard

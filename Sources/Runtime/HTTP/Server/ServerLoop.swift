@@ -1,4 +1,5 @@
 import EventLoops
+import TLS
 
 /// What one server has on one loop: its listening socket, its connections, and scratch space they share.
 ///
@@ -81,13 +82,24 @@ final class ServerLoop: @unchecked Sendable {
     }
 
     private func admit(_ fd: Int32, _ address: SocketAddress) {
+        var transport: Transport = Transport(fd: fd)
+        if let context: TLSContext = self.core.configuration.tls {
+            // Fails only without memory; there is nobody to tell then.
+            guard let session: TLSSession = try? TLSSession(server: context, descriptor: fd) else {
+                Socket.close(fd)
+                return
+            }
+            transport = Transport(fd: fd, session: session)
+        }
         let admission: ServerCore.Admission = self.core.admit()
-        if admission == .dropped {
-            Socket.close(fd)
+        // A refusal under TLS would cost a handshake, which is what the limit is there to save.
+        if admission == .dropped || (admission == .refused && transport.isTLS) {
+            transport.close(abruptly: false)
+            if admission == .refused { self.core.connectionClosed(wasRefusal: true) }
             return
         }
         let connection: ServerConnection = ServerConnection(
-            fd: fd, remote: address, owner: self, isRefusal: admission == .refused)
+            transport, remote: address, owner: self, isRefusal: admission == .refused)
         connection.index = self.connections.count
         self.connections.append(connection)
         connection.start()

@@ -21,6 +21,8 @@ struct ServerProblem {
     static let bodyTimeout: ServerProblem = ServerProblem(
         status: 408, detail: "The body of the request did not arrive in time.")
     static let connectMethod: ServerProblem = ServerProblem(status: 501, detail: "CONNECT is not spoken here.")
+    static let plainHTTP: ServerProblem = ServerProblem(
+        status: 400, detail: "This port speaks TLS: the address begins with https.")
     static let tooManyConnections: ServerProblem = ServerProblem(
         status: 503, detail: "The server holds as many connections as it may.")
     static let invalidResponse: ServerProblem = ServerProblem(

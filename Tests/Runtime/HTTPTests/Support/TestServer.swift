@@ -1,6 +1,7 @@
 import EventLoops
 import HTTP
 import Synchronization
+import TLS
 
 /// A server on a free port of this machine with loops of its own.
 struct TestServer {
@@ -25,13 +26,13 @@ struct TestServer {
     /// Runs the body against a server, then takes everything down.
     static func with(
         limits: HTTPServerLimits = HTTPServerLimits(), timeouts: HTTPServerTimeouts = HTTPServerTimeouts(),
-        loops: Int = 2, handler: @escaping @Sendable (HTTPRequest) async -> HTTPResponse,
+        tls: TLSContext? = nil, loops: Int = 2, handler: @escaping @Sendable (HTTPRequest) async -> HTTPResponse,
         _ body: (TestServer) async throws -> Void
     ) async throws {
         let group: EventLoopGroup = EventLoopGroup(count: loops, name: "test")
         let server: HTTPServer = HTTPServer(
             configuration: HTTPServerConfiguration(
-                address: SocketAddress.loopback(port: 0), limits: limits, timeouts: timeouts), group: group,
+                address: SocketAddress.loopback(port: 0), tls: tls, limits: limits, timeouts: timeouts), group: group,
             handler: handler)
         let address: SocketAddress = try server.start()
         do {
