@@ -110,6 +110,11 @@ let targets: [Target] = [
             "Identity", "Portal", "Deployments", "Observability", "Audit", "Geolocation", "CLinux",
         ], path: "Sources/passerelle", swiftSettings: common),
 
+    // Benchmarks: `make bench`.
+    .executableTarget(
+        name: "StoreBenchmark", dependencies: ["Store", "Telemetry", "Time", "CLinux"], path: "Benchmarks/Store",
+        swiftSettings: common),
+
     // Tests mirror Sources.
     .target(
         name: "TestKit", dependencies: ["Bytes", "Time", "JSON", "Telemetry", "CLinux"], path: "Tests/TestKit",
@@ -133,7 +138,7 @@ let targets: [Target] = [
     tests("Runtime", "TLS", ["Crypto"]),
     tests("Runtime", "HTTP", ["EventLoops", "TLS", "Bytes", "Crypto"]),
     tests("Runtime", "Processes", []),
-    tests("Data", "Store", []),
+    tests("Data", "Store", ["JSON", "Time"]),
     tests("Data", "EventLog", ["Store", "Bytes", "JSON", "Time", "Identifiers"]),
     tests("Gateway", "GatewayConfiguration", ["JSON", "Documents", "Time"]),
     tests("Gateway", "Gateway", ["GatewayConfiguration", "EventLoops", "HTTP", "TLS", "JSON", "Bytes", "Crypto"]),

@@ -9,6 +9,9 @@ package struct StoreConfiguration: Sendable {
     package var readers: Int
     /// Largest size of the database file in bytes; beyond it writes fail as on a full disk. Default: none.
     package var bytesMax: Int?
+    /// The longest a read may take, from its first query; then it fails with `.timedOut`. At most 5 s, the default: a
+    /// snapshot keeps the write-ahead log from starting over.
+    package var readTimeMax: Duration = ReaderPool.snapshotTimeMax
     /// Where `Transaction.now` comes from.
     package var clock: any WallClock
     package var logger: Logger

@@ -10,40 +10,62 @@ package enum StoreHealth: Sendable, Equatable {
     case failing(reason: String, since: Timestamp)
 }
 
-/// The health shared by the writer, the readers and whoever asks. Logs each change once.
+/// What can fail on its own: a full disk may still take commits (the log's file is kept) and no copies of them.
+enum StorePart: CaseIterable {
+    case commits, copying, reads
+}
+
+/// The health shared by the store's threads and whoever asks. Logs each change once.
 final class StoreState: Sendable {
-    private let current: Mutex<StoreHealth> = Mutex(.ok)
-    private let isDamaged: Atomic<Bool> = Atomic(false)
+    private struct Failure {
+        var reason: String
+        let since: Timestamp
+        /// A damaged file does not heal by a write elsewhere in it: that needs a restored backup.
+        var isDamage: Bool
+    }
+
+    private let failures: Mutex<[StorePart: Failure]> = Mutex([:])
     private let logger: Logger
 
     init(logger: Logger) { self.logger = logger }
 
-    var health: StoreHealth { self.current.withLock { $0 } }
-
-    /// Takes note of a failure; only those of the environment change the health. The first moment is kept.
-    func note(_ error: StoreError, at now: Timestamp) {
-        guard error.isEnvironmental else { return }
-        if case .corrupt = error { self.isDamaged.store(true, ordering: .relaxed) }
-        let reason: String = error.description
-        let isNews: Bool = self.current.withLock { health in
-            guard case .failing(let before, let since) = health else {
-                health = .failing(reason: reason, since: now)
-                return true
+    /// The failure that began first, if there is any.
+    var health: StoreHealth {
+        self.failures.withLock { failures in
+            var first: Failure?
+            for part: StorePart in StorePart.allCases {
+                guard let failure: Failure = failures[part] else { continue }
+                if let known: Failure = first, known.since <= failure.since { continue }
+                first = failure
             }
-            health = .failing(reason: reason, since: since)
-            return before != reason
+            return first.map { .failing(reason: $0.reason, since: $0.since) } ?? .ok
         }
-        if isNews { self.logger.error("store failing", ["reason": .string(reason)]) }
     }
 
-    /// A commit reached the disk. Damage does not heal by a write elsewhere in the file: that needs a restored backup.
-    func noteCommit() {
-        guard !self.isDamaged.load(ordering: .relaxed) else { return }
-        let since: Timestamp? = self.current.withLock { health in
-            guard case .failing(_, let since) = health else { return nil }
-            health = .ok
-            return since
+    /// Takes note of a failure; only those of the environment count. The moment of the first is kept.
+    func noteFailure(_ error: StoreError, of part: StorePart, at now: Timestamp) {
+        guard error.isEnvironmental else { return }
+        var isDamage: Bool = false
+        if case .corrupt = error { isDamage = true }
+        let reason: String = error.description
+        let isNews: Bool = self.failures.withLock { failures in
+            let before: Failure? = failures[part]
+            failures[part] = Failure(
+                reason: reason, since: before?.since ?? now, isDamage: isDamage || before?.isDamage == true)
+            return before?.reason != reason
         }
-        if let since { self.logger.info("store works again", ["failing_since": .string(since.rfc3339)]) }
+        if isNews { self.logger.error("store failing", ["part": .string("\(part)"), "reason": .string(reason)]) }
+    }
+
+    /// The part works: bytes reached the disk, or came from it.
+    func noteSuccess(of part: StorePart) {
+        let ended: Failure? = self.failures.withLock { failures in
+            guard let failure: Failure = failures[part], !failure.isDamage else { return nil }
+            failures[part] = nil
+            return failure
+        }
+        guard let ended else { return }
+        self.logger.info(
+            "store works again", ["part": .string("\(part)"), "failing_since": .string(ended.since.rfc3339)])
     }
 }

@@ -10,6 +10,7 @@ final class StoreParts: Sendable {
     let readers: ReaderPool
     private let lock: FolderLock
     private let writerThread: StoreThread
+    private let checkpointerThread: StoreThread
 
     init(
         _ configuration: StoreConfiguration, _ migrations: [ServiceMigrations], _ extensions: [any CommitExtension]
@@ -28,17 +29,21 @@ final class StoreParts: Sendable {
         connection.restrict()
         var attachments: [any CommitAttachment] = []
         for item: any CommitExtension in extensions { attachments.append(item.makeAttachment()) }
+        let checkpointer: Checkpointer = try Checkpointer(
+            path: folder.databasePath, seconds: metrics.checkpointSeconds)
         let writer: Writer = try Writer(
-            connection, configuration, metrics: metrics, state: self.state, attachments: attachments)
+            connection, configuration, metrics: metrics, state: self.state, attachments: attachments,
+            checkpointer: checkpointer)
         self.readers = try ReaderPool(
-            path: folder.databasePath, count: configuration.readers, clock: configuration.clock, state: self.state,
-            seconds: metrics.readSeconds)
+            path: folder.databasePath, configuration, metrics: metrics, state: self.state)
         self.writer = writer
         metrics.watch(configuration.metrics, write: writer.queue, read: self.readers.queue, state: self.state)
         do throws(StoreError) {
+            self.checkpointerThread = try StoreThread(name: "store-log-copy") { checkpointer.run() }
             self.writerThread = try StoreThread(name: "store-writer") { writer.run() }
         } catch {
             self.readers.queue.close()
+            checkpointer.requests.close()
             throw error
         }
     }
@@ -47,14 +52,16 @@ final class StoreParts: Sendable {
     func shutDownDetached(_ done: @escaping @Sendable () -> Void = {}) {
         self.writer.queue.close()
         self.readers.queue.close()
-        let parts: StoreParts = self
-        // Without a thread the store closes when its threads have ended by themselves: the queues are closed already.
-        _ = try? StoreThread(name: "store-close") {
-            parts.readers.join()
-            parts.writerThread.join()
-            parts.lock.release()
+        let work: @Sendable () -> Void = {
+            self.readers.join()
+            self.writerThread.join()
+            self.checkpointerThread.join()
+            self.writer.closeConnection()
+            self.lock.release()
             done()
         }
+        // Without a thread the caller's has to wait: better than a store that never closes.
+        if (try? StoreThread(name: "store-close", work)) == nil { work() }
     }
 
     private static func openWriter(

@@ -29,12 +29,14 @@ struct TestStore {
 
     init(
         folder: TemporaryFolder = TemporaryFolder(), migrations: [ServiceMigrations] = [TestStore.notes],
-        extensions: [any CommitExtension] = [], bytesMax: Int? = nil, clock: any WallClock = ManualClock(),
+        extensions: [any CommitExtension] = [], bytesMax: Int? = nil, readTimeMax: Duration = .seconds(5),
+        clock: any WallClock = ManualClock(),
         logger: Logger = .silent, metrics: MetricRegistry = MetricRegistry()
     ) throws {
         self.folder = folder
-        let configuration: StoreConfiguration = StoreConfiguration(
+        var configuration: StoreConfiguration = StoreConfiguration(
             folder: folder.file("data"), bytesMax: bytesMax, clock: clock, logger: logger, metrics: metrics)
+        configuration.readTimeMax = readTimeMax
         self.store = try Store.open(configuration, migrations: migrations, extensions: extensions)
     }
 

@@ -1,5 +1,6 @@
 import CLinux
 import CSQLite
+import Time
 
 /// A read-only snapshot, handed to a `Store.read` closure. Not for use outside the closure or on another thread.
 package final class Reader: Queryable {
@@ -19,12 +20,12 @@ package final class Reader: Queryable {
         _ sql: String, _ parameters: [SQLValue], _ body: (Row) throws(StoreError) -> Bool
     ) throws(StoreError) {
         guard self.isOpen else { throw .misuse("a reader was used after its closure had ended") }
-        guard !self.deadline.isOver else { throw .timedOut(after: ReaderPool.snapshotTimeMax) }
+        guard !self.deadline.isOver else { throw .timedOut(after: self.deadline.limit) }
         do {
             try self.connection.visit(sql, parameters, body)
         } catch {
             if error.isEnvironmental, self.fault == nil { self.fault = error }
-            throw self.deadline.isOver && error != .closed ? .timedOut(after: ReaderPool.snapshotTimeMax) : error
+            throw self.deadline.isOver && error != .closed ? .timedOut(after: self.deadline.limit) : error
         }
     }
 
@@ -37,14 +38,13 @@ final class ReadDeadline {
     private static let stepsPerLook: Int32 = 1000
     /// Monotonic nanoseconds; 0 while no snapshot is open, when the thread waits for work.
     private var end: UInt64 = 0
+    let limit: Duration
+
+    init(limit: Duration) { self.limit = min(limit, ReaderPool.snapshotTimeMax) }
 
     var isOver: Bool { self.end != 0 && clinux_monotonic_nanoseconds() > self.end }
 
-    func start(_ limit: Duration) {
-        let (seconds, attoseconds) = limit.components
-        self.end =
-            clinux_monotonic_nanoseconds() + UInt64(seconds) * 1_000_000_000 + UInt64(attoseconds / 1_000_000_000)
-    }
+    func start() { self.end = clinux_monotonic_nanoseconds() + UInt64(self.limit.nanosecondsClamped) }
 
     func clear() { self.end = 0 }
 

@@ -14,13 +14,15 @@ final class ReaderPool: Sendable {
     let queue: JobQueue<ReadJob> = JobQueue(limit: ReaderPool.queueMax)
     private let threads: [StoreThread]
 
-    /// Opens `count` connections and starts their threads.
-    init(path: String, count: Int, clock: any WallClock, state: StoreState, seconds: Histogram) throws(StoreError) {
+    /// Opens the connections and starts their threads.
+    init(
+        path: String, _ configuration: StoreConfiguration, metrics: StoreMetrics, state: StoreState
+    ) throws(StoreError) {
         var threads: [StoreThread] = []
         do throws(StoreError) {
-            for index: Int in 0..<count {
+            for index: Int in 0..<configuration.readers {
                 let worker: ReaderWorker = try ReaderWorker(
-                    path: path, queue: self.queue, clock: clock, state: state, seconds: seconds)
+                    path: path, configuration, queue: self.queue, metrics: metrics, state: state)
                 threads.append(try StoreThread(name: "store-reader-\(index)") { worker.run() })
             }
         } catch {
@@ -45,17 +47,19 @@ final class ReaderWorker: @unchecked Sendable {
     private let state: StoreState
     private let seconds: Histogram
     private let connection: Connection
-    private let deadline: ReadDeadline = ReadDeadline()
+    private let deadline: ReadDeadline
     private let begin: Statement
     private let end: Statement
 
     init(
-        path: String, queue: JobQueue<ReadJob>, clock: any WallClock, state: StoreState, seconds: Histogram
+        path: String, _ configuration: StoreConfiguration, queue: JobQueue<ReadJob>, metrics: StoreMetrics,
+        state: StoreState
     ) throws(StoreError) {
         self.queue = queue
-        self.clock = clock
+        self.clock = configuration.clock
+        self.deadline = ReadDeadline(limit: configuration.readTimeMax)
         self.state = state
-        self.seconds = seconds
+        self.seconds = metrics.readSeconds
         self.connection = try Connection(path: path, mode: .readOnly)
         try self.connection.configureReader()
         self.begin = try self.connection.prepare("BEGIN")
@@ -80,15 +84,19 @@ final class ReaderWorker: @unchecked Sendable {
     private func answer(_ job: ReadJob) {
         let start: UInt64 = clinux_monotonic_nanoseconds()
         defer { self.seconds.observe(Double(clinux_monotonic_nanoseconds() - start) / 1_000_000_000) }
-        self.deadline.start(ReaderPool.snapshotTimeMax)
+        self.deadline.start()
         do throws(StoreError) {
             try self.connection.run(self.begin)
             let reader: Reader = Reader(self.connection, deadline: self.deadline)
             job.run(reader)
             reader.end()
-            if let fault: StoreError = reader.fault { self.state.note(fault, at: self.clock.now()) }
+            if let fault: StoreError = reader.fault {
+                self.state.noteFailure(fault, of: .reads, at: self.clock.now())
+            } else if self.state.health != .ok {
+                self.state.noteSuccess(of: .reads)
+            }
         } catch {
-            self.state.note(error, at: self.clock.now())
+            self.state.noteFailure(error, of: .reads, at: self.clock.now())
             job.fail(error)
         }
         // The end of the snapshot must not be interrupted.

@@ -63,6 +63,16 @@ final class Connection {
         self.restrict()
     }
 
+    /// Settings of the connection that only copies the write-ahead log into the database. FULL as for the writer: a page must
+    /// not reach the database before its commit has reached the log's disk.
+    func configureCheckpointer() throws(StoreError) {
+        sqlite3_busy_timeout(self.handle, Self.busyMilliseconds)
+        try self.pragma("PRAGMA synchronous = FULL")
+        try self.pragma("PRAGMA wal_autocheckpoint = 0")
+        try self.pragma("PRAGMA journal_size_limit = \(Self.walBytesKept)")
+        try self.pragma("PRAGMA cache_size = 0")
+    }
+
     /// From now on statements given by text may only read and change rows: the store alone begins and ends transactions.
     /// Forgets the statements prepared so far.
     func restrict() {
