@@ -55,7 +55,7 @@ let targets: [Target] = [
     room("Kernel", "JSON", ["Bytes"]),
     room("Kernel", "Documents", ["Bytes", "JSON", "CYAML"]),
     room("Kernel", "JSONSchema", ["Bytes", "JSON"]),
-    room("Kernel", "OpenAPI", ["JSON", "Documents"]),
+    room("Kernel", "OpenAPI", ["Bytes", "JSON", "Documents"]),
     room("Kernel", "Crypto", ["Bytes", "COpenSSL", "CArgon2"]),
     room("Kernel", "Tokens", ["Bytes", "JSON", "Crypto", "Time"]),
 

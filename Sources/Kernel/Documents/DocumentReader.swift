@@ -33,8 +33,14 @@ package struct DocumentLimits: Sendable {
     package var values: Int
     /// How many of these may come from YAML aliases: a few lines of aliases to aliases can stand for billions.
     package var aliasedValues: Int
+    /// UTF-8 bytes of one key; keys become part of every pointer.
+    package var keyBytes: Int
 
-    package init(bytes: Int = 10 << 20, depth: Int = 100, values: Int = 1_000_000, aliasedValues: Int = 100_000) {
+    package init(
+        bytes: Int = 10 << 20, depth: Int = 100, values: Int = 1_000_000, aliasedValues: Int = 100_000,
+        keyBytes: Int = 4096
+    ) {
+        self.keyBytes = keyBytes
         self.bytes = bytes
         self.depth = depth
         self.values = values
@@ -107,6 +113,10 @@ extension DocumentError {
 
     static func tooDeep(_ limits: DocumentLimits, at position: SourcePosition) -> DocumentError {
         DocumentError("expected at most \(limits.depth) levels of nesting", at: position)
+    }
+
+    static func longKey(_ limits: DocumentLimits, at position: SourcePosition) -> DocumentError {
+        DocumentError("expected a key of at most \(limits.keyBytes) bytes", at: position)
     }
 
     static func tooManyValues(_ limits: DocumentLimits, at position: SourcePosition) -> DocumentError {

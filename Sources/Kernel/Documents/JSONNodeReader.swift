@@ -63,6 +63,7 @@ struct JSONNodeReader {
         var keys: Set<ExactKey> = []
         while case .key(let key) = try self.next() {
             let position: SourcePosition = self.position()
+            if key.utf8.count > self.limits.keyBytes { throw .longKey(self.limits, at: position) }
             guard keys.insert(ExactKey(key)).inserted else { throw .repeatedKey(key, at: position) }
             let event: JSONEvent = try self.next()
             members.append((key: Node(.string(key), at: position), value: try self.node(event)))

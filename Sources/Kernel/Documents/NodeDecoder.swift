@@ -30,6 +30,17 @@ package struct NodeDecoder {
         self.init(node, .root, problems)
     }
 
+    /// Starts at a node that stands at `pointer`.
+    package init(_ node: Node, at pointer: JSONPointer, problems: ProblemList) {
+        var place: Place = .root
+        for token: String in pointer.tokens { place = .key(place, token) }
+        self.init(node, place, problems)
+    }
+
+    func at(_ key: String, _ node: Node) -> NodeDecoder { NodeDecoder(node, .key(self.place, key), self.problems) }
+
+    func at(_ index: Int, _ node: Node) -> NodeDecoder { NodeDecoder(node, .index(self.place, index), self.problems) }
+
     private init(_ node: Node, _ place: Place, _ problems: ProblemList) {
         self.node = node
         self.place = place
@@ -54,15 +65,16 @@ package struct NodeDecoder {
 
     package var pointer: JSONPointer { self.place.pointer }
 
-    /// Notes a problem at this node.
-    package func problem(_ message: String) { self.problem(message, at: self.node.position) }
-
-    private func problem(_ message: String, at position: SourcePosition) {
-        self.problems.add(Problem(pointer: self.pointer.text, at: position, message))
+    /// Notes a problem at this node. Costs nothing much once the list is full.
+    package func problem(_ message: @autoclosure () -> String) {
+        guard !self.problems.isFull else { return self.problems.omit() }
+        self.problems.add(Problem(pointer: self.pointer.text, at: self.node.position, message()))
     }
 
-    /// "expected …, found …"
-    private func expected(_ wanted: String) { self.problem("expected \(wanted), found \(self.node.kindName)") }
+    /// Notes "expected …, found …" with the kind of value that is here.
+    package func expected(_ wanted: @autoclosure () -> String) {
+        self.problem("expected \(wanted()), found \(self.node.kindName)")
+    }
 
     // MARK: Containers
 
@@ -74,21 +86,21 @@ package struct NodeDecoder {
         }
         for member: Node.Member in members {
             let name: String = member.key.text ?? ""
-            if known.contains(name) { continue }
-            guard !self.problems.isFull else {
-                self.problems.omit()
-                continue
-            }
-            var message: String = "unknown field \(Quoted.text(name))"
-            if let meant: String = NearestName.suggestion(for: name, among: known) {
-                message += ", did you mean \(Quoted.text(meant))?"
-            } else {
-                message += ", expected one of \(known.joined(separator: ", "))"
-            }
-            let pointer: String = self.pointer.appending(name).text
-            self.problems.add(Problem(pointer: pointer, at: member.key.position, message))
+            if !known.contains(name) { self.unknown(name, at: member.key.position, known: known) }
         }
         return NodeFields(self, known: known)
+    }
+
+    /// Notes that a mapping has no field `name`, and which one was probably meant.
+    package func unknown(_ name: String, at position: SourcePosition, known: [String]) {
+        guard !self.problems.isFull else { return self.problems.omit() }
+        var message: String = "unknown field \(Quoted.text(name))"
+        if let meant: String = NearestName.suggestion(for: name, among: known) {
+            message += ", did you mean \(Quoted.text(meant))?"
+        } else {
+            message += ", expected one of \(known.joined(separator: ", "))"
+        }
+        self.problems.add(Problem(pointer: self.pointer.appending(name).text, at: position, message))
     }
 
     /// The elements of a list, read one by one; those with a problem are left out.
@@ -122,7 +134,7 @@ package struct NodeDecoder {
         var pairs: [(key: String, value: Value)] = []
         for member: Node.Member in members {
             let key: String = member.key.text ?? ""
-            if let read: Value = value(key, NodeDecoder(member.value, .key(self.place, key), self.problems)) {
+            if let read: Value = value(key, self.at(key, member.value)) {
                 pairs.append((key: key, value: read))
             }
         }
@@ -132,11 +144,11 @@ package struct NodeDecoder {
     /// The member `key`, wherever it comes from.
     func child(_ key: String) -> NodeDecoder? {
         guard let value: Node = self.node[key], !value.isNull else { return nil }
-        return NodeDecoder(value, .key(self.place, key), self.problems)
+        return self.at(key, value)
     }
 
     /// Notes that `key` is missing, at this mapping.
-    func missing(_ key: String) {
+    package func missing(_ key: String) {
         if let member: Node.Member = self.node.member(key) {
             let pointer: String = self.pointer.appending(key).text
             self.problems.add(Problem(pointer: pointer, at: member.key.position, "expected a value, found nothing"))

@@ -127,7 +127,7 @@ final class YAMLNodeReader {
     private func alias(depth: Int) throws(DocumentError) -> (Node, height: Int) {
         let name: String = Self.string(self.event.pointee.data.alias.anchor) ?? ""
         guard let anchored: Anchored = self.anchors[name] else {
-            throw DocumentError("expected an anchor &\(name) before this alias", at: self.position)
+            throw DocumentError("expected an anchor &\(name.prefix(64)) before this alias", at: self.position)
         }
         self.values += anchored.values - 1
         self.aliasedValues += anchored.values
@@ -165,6 +165,7 @@ final class YAMLNodeReader {
         while self.event.pointee.type != YAML_MAPPING_END_EVENT {
             let key: Node = try self.key()
             let text: String = key.text ?? ""
+            if text.utf8.count > self.limits.keyBytes { throw .longKey(self.limits, at: key.position) }
             guard keys.insert(ExactKey(text)).inserted else { throw .repeatedKey(text, at: key.position) }
             try self.advance()
             let (value, below): (Node, Int) = try self.node(depth: depth)

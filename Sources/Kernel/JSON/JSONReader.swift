@@ -115,7 +115,7 @@ package struct JSONReader {
         let key: String = try self.scanner.string()
         guard keys.insert(key, after: members) else {
             throw self.scanner.failure(
-                "expected each key once, found \(JSONValue.string(key).jsonText) again", at: start)
+                "expected each key once, found \(Quoted.text(key)) again", at: start)
         }
         self.scanner.skipWhitespace()
         guard self.scanner.current == UInt8(ascii: ":") else {

@@ -54,6 +54,13 @@ struct HostileDocumentTests {
         #expect(self.message(text, limits: DocumentLimits(values: 43)) == nil)
     }
 
+    @Test(arguments: ["? ", "{\""])
+    func refusesLongKeys(_ opening: String) {
+        let text: String = opening + String(repeating: "k", count: 4097) + (opening == "? " ? "\n: 1" : "\": 1}")
+        #expect(self.message(text) == "expected a key of at most 4096 bytes")
+        #expect(self.message(text, limits: DocumentLimits(keyBytes: 4097)) == nil)
+    }
+
     @Test func refusesTooManyBytes() {
         let text: String = "a: " + String(repeating: "x", count: 10 << 20)
         #expect(self.message(text) == "expected a document of at most 10485760 bytes, found 10485763")
