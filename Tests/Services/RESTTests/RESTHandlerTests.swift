@@ -60,6 +60,19 @@ struct RESTHandlerTests {
         #expect(try await harness.send("GET", "/v1/platform", token: "admin").status == 200)
     }
 
+    @Test func aScopedRouteIsLimitedToWhatTheCallerReaches() async throws {
+        let harness: ServiceHarness = try await Self.harness()
+        #expect(try await harness.send("GET", "/v1/scoped").json["scope"] == .null)
+        #expect(try await harness.send("GET", "/v1/scoped?tenant=acme").json["scope"]?.text == "acme")
+        #expect(try await harness.send("GET", "/v1/scoped", token: "viewer@acme").json["scope"]?.text == "acme")
+        #expect(try await harness.send("GET", "/v1/scoped?tenant=acme", token: "viewer@acme").status == 200)
+        #expect(try await harness.send("GET", "/v1/scoped?tenant=globex", token: "viewer@acme").status == 404)
+        #expect(try await harness.send("GET", "/v1/scoped", token: nil).status == 401)
+        let refused: TestAnswer = try await harness.send("GET", "/v1/scoped", token: "auditor@acme")
+        #expect(refused.status == 200, "auditors read what viewers read")
+        #expect(try await harness.auditEntries("access.refused").count == 1)
+    }
+
     // MARK: Routing
 
     @Test func unknownPathsAndMethods() async throws {

@@ -41,6 +41,13 @@ final class SampleService: PlatformService {
                 access: .platform(Permission("sample", "platform", "read")), answers: [Answer(200, "Fine")]
             ) { _ in .json(.object([:])) },
             Route(
+                "GET", "/v1/scoped", operationID: "scoped", tag: "sample", summary: "Limited by a query parameter",
+                access: .scoped(Permission("catalog", "api", "read")), query: [QueryParameter.tenant],
+                answers: [Answer(200, "The scope")]
+            ) { context in
+                .json(.object(["scope": context.scope.map { (tenant: String) in .string(tenant) } ?? .null]))
+            },
+            Route(
                 "POST", "/v1/tenants/{tenant}/notes", operationID: "createNote", tag: "sample", summary: "Makes a note",
                 access: .tenant(Permission("catalog", "api", "write")), body: .json(Self.body),
                 answers: [Answer(201, "Made")]

@@ -20,6 +20,8 @@ package struct RequestContext: Sendable {
     package let trace: TraceContext
     package let language: Language
     package let services: ServiceEnvironment
+    /// The tenant a scoped route is limited to; nil is all tenants, and on other routes.
+    package let scope: String?
     let idempotency: IdempotencyKey?
 
     /// The caller of a route that requires one.

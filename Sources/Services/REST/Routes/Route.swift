@@ -14,6 +14,9 @@ package struct Route: Sendable {
         case tenant(Permission)
         /// A permission over the whole platform.
         case platform(Permission)
+        /// A permission in the tenant named by the query's `tenant`; without it in all tenants, or in the only one the caller has
+        /// a role in. `RequestContext.scope` says which. The route lists `QueryParameter.tenant`.
+        case scoped(Permission)
         /// A gateway, by its token.
         case gateway
     }
@@ -79,6 +82,11 @@ package struct QueryParameter: Sendable {
         self.summary = summary
         self.isRequired = isRequired
     }
+
+    /// What a scoped route is limited to.
+    package static let tenant: QueryParameter = QueryParameter(
+        "tenant", .text(lengthMax: 63),
+        "Only what belongs to this tenant; all tenants when absent, for roles that reach all.")
 
     /// The two parameters of every list.
     package static let page: [QueryParameter] = [

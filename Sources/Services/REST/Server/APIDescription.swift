@@ -88,7 +88,7 @@ enum APIDescription {
         switch access {
         case .anyone: operation["security"] = .array([])
         case .authenticated, .gateway: operation["security"] = .array([.object(["bearer": .array([])])])
-        case .tenant(let permission), .platform(let permission):
+        case .tenant(let permission), .platform(let permission), .scoped(let permission):
             operation["security"] = .array([.object(["bearer": .array([])])])
             operation["x-permission"] = .string(permission.description)
         }

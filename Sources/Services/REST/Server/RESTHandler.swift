@@ -93,10 +93,11 @@ package final class RESTHandler: Sendable {
         let caller: Caller? = try await self.authorise(
             request, route: route.route, parameters: parameters, trace: trace)
         let query: [String: String] = try route.query(of: request)
+        let scope: String? = try await self.scope(caller, route: route.route, tenant: query["tenant"], trace: trace)
         let (body, bytes): (JSONValue, [UInt8]) = try await route.body(of: request)
         let context: RequestContext = RequestContext(
             request: request, authenticated: caller, parameters: parameters, query: query, body: body, bytes: bytes,
-            trace: trace, language: language, services: self.services,
+            trace: trace, language: language, services: self.services, scope: scope,
             idempotency: try self.idempotencyKey(request, route: route.route, caller: caller, body: body, bytes: bytes))
         return try await route.route.handler(context)
     }
@@ -160,7 +161,8 @@ package final class RESTHandler: Sendable {
     private func decide(_ caller: Caller, route: Route, tenant: String?, trace: TraceContext) async throws {
         let permission: Permission
         switch route.access {
-        case .anyone, .authenticated: return
+        // A scoped route's tenant stands in its query, which is read after this.
+        case .anyone, .authenticated, .scoped: return
         case .gateway:
             if caller.kind == .gateway { return }
             await self.refusals.record(
@@ -176,6 +178,33 @@ package final class RESTHandler: Sendable {
         case .platform(let needed): permission = needed
         }
         let scope: String? = if case .tenant = route.access { tenant } else { nil }
+        try await self.require(permission, of: caller, in: scope, route: route, tenant: tenant, trace: trace)
+    }
+
+    /// Decides a scoped route and returns the tenant it is limited to.
+    private func scope(_ caller: Caller?, route: Route, tenant: String?, trace: TraceContext) async throws -> String? {
+        guard case .scoped(let permission) = route.access, let caller: Caller else { return nil }
+        var scope: String? = tenant
+        if let tenant: String, !caller.reaches(tenant: tenant) {
+            await self.refusals.record(
+                caller, what: route.operationID, tenant: tenant, rule: "no role in the tenant", trace: trace)
+            throw APIProblem.notFound("tenant", tenant)
+        }
+        if tenant == nil, !caller.reachesAllTenants {
+            let tenants: [String] = caller.tenants
+            guard tenants.count <= 1 else {
+                throw APIProblem.invalid("query:tenant", "required: one of \(tenants.joined(separator: ", "))")
+            }
+            scope = tenants.first
+        }
+        try await self.require(permission, of: caller, in: scope, route: route, tenant: scope, trace: trace)
+        return scope
+    }
+
+    private func require(
+        _ permission: Permission, of caller: Caller, in scope: String?, route: Route, tenant: String?,
+        trace: TraceContext
+    ) async throws {
         let decision: AccessDecision = caller.decide(permission, tenant: scope)
         if decision.isAllowed { return }
         await self.refusals.record(
