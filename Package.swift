@@ -72,7 +72,7 @@ let targets: [Target] = [
     room("Data", "EventLog", ["Bytes", "JSON", "Time", "Identifiers", "Store", "Telemetry", "CSQLite"]),
 
     // Gateway: the data plane; Kernel and Runtime only.
-    room("Gateway", "GatewayConfiguration", ["Bytes", "JSON", "Documents", "Crypto", "Time"]),
+    room("Gateway", "GatewayConfiguration", ["Bytes", "JSON", "Documents", "Crypto", "Time", "Identifiers"]),
     room(
         "Gateway", "Gateway",
         [

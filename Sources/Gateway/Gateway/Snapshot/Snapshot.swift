@@ -69,19 +69,30 @@ package final class Snapshot: Sendable {
     ///
     /// An API that cannot be served (its routes conflict with another's, a limit is exceeded) is quarantined: named in the
     /// result, left out, and its version in `previous` stays if there is one. APIs that did not change have precedence over
-    /// those that did; among these, earlier ones. One compilation at a time for a `LiveState`.
+    /// those that did; among these, earlier ones. `unreadable` names entries that could not even be read: of an API the version
+    /// in `previous` stays. One compilation at a time for a `LiveState`.
     package static func compile(
-        _ document: GatewayDocument, version: Int64 = 0, hash: String = "", previous: Snapshot?,
-        carrying live: LiveState
+        _ document: GatewayDocument, unreadable: [UnreadableEntry] = [], version: Int64 = 0, hash: String = "",
+        previous: Snapshot?, carrying live: LiveState
     ) -> (snapshot: Snapshot, quarantined: [Quarantine]) {
         live.beginGeneration()
         var compiler: SnapshotCompiler = SnapshotCompiler(previous: previous, live: live)
         compiler.addAPIs(document.apis)
+        compiler.addUnreadable(unreadable)
         compiler.addApplications(document.applications, plans: document.plans)
         live.endGeneration()
         let snapshot: Snapshot = Snapshot(
             compiler.parts, router: compiler.router.build(), live: live, version: version, hash: hash)
         return (snapshot, compiler.quarantined)
+    }
+
+    /// The same for what came over the link.
+    package static func compile(
+        _ document: HashedDocument, previous: Snapshot?, carrying live: LiveState
+    ) -> (snapshot: Snapshot, quarantined: [Quarantine]) {
+        self.compile(
+            document.document, unreadable: document.unreadable, version: document.version, hash: document.hash,
+            previous: previous, carrying: live)
     }
 
     /// Finds a request's route; see `Router`.
@@ -93,6 +104,7 @@ package struct Quarantine: Sendable, Equatable {
     package enum Kind: String, Sendable {
         case api
         case application
+        case plan
     }
 
     package let kind: Kind

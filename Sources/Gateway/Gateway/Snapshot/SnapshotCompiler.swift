@@ -56,6 +56,30 @@ struct SnapshotCompiler {
         }
     }
 
+    /// Keeps the earlier versions of APIs whose present ones could not be read, behind all others in file order.
+    mutating func addUnreadable(_ entries: [UnreadableEntry]) {
+        for entry in entries {
+            switch entry.kind {
+            case .api:
+                let earlier: CompiledAPI? = self.earlier(entry.key)
+                let order: Int = self.parts.routes.count
+                var isLive: Bool = false
+                if let earlier, self.parts.places[entry.key] == nil,
+                    self.conflicts(earlier.definition, order: order).isEmpty
+                {
+                    self.keepTargets(earlier)
+                    self.add(earlier, order: order)
+                    isLive = true
+                }
+                self.quarantine(entry.key, entry.problems, isEarlierVersionLive: isLive)
+            case .application: self.quarantineApplication(entry.key, entry.problems)
+            case .plan:
+                self.quarantined.append(
+                    Quarantine(kind: .plan, key: entry.key, problems: entry.problems, isEarlierVersionLive: false))
+            }
+        }
+    }
+
     private mutating func quarantine(_ key: EntryKey, _ problems: [String], isEarlierVersionLive: Bool) {
         self.quarantined.append(
             Quarantine(kind: .api, key: key, problems: problems, isEarlierVersionLive: isEarlierVersionLive))

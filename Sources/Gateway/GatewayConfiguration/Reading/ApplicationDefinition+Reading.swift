@@ -1,0 +1,118 @@
+import Crypto
+import Documents
+import Time
+
+/// Where an application's keys and subscriptions stand, for problems found later.
+struct ApplicationPlaces {
+    var keys: [NodeDecoder] = []
+    var subscriptions: [NodeDecoder] = []
+}
+
+extension ApplicationDefinition {
+    static func read(_ decoder: NodeDecoder) -> ApplicationDefinition? {
+        var places: ApplicationPlaces = ApplicationPlaces()
+        return self.read(decoder, places: &places)
+    }
+
+    /// Reads an application; `places` gets a decoder for each key and subscription that was read.
+    static func read(_ decoder: NodeDecoder, places: inout ApplicationPlaces) -> ApplicationDefinition? {
+        guard let fields: NodeFields = decoder.fields(["id", "tenant", "state", "keys", "subscriptions"]) else {
+            return nil
+        }
+        let id: String? = fields.required("id")?.id()
+        let tenant: String? = fields.tenant()
+        let state: State? = State.read(fields)
+        var read: ApplicationPlaces = ApplicationPlaces()
+        let keys: [KeyDefinition]? = fields.list("keys", count: 0...ApplicationDefinition.keysMax) { element in
+            let key: KeyDefinition? = KeyDefinition.read(element)
+            if key != nil { read.keys.append(element) }
+            return key
+        }
+        let subscriptions: [SubscriptionDefinition]? = fields.list(
+            "subscriptions", count: 0...ApplicationDefinition.subscriptionsMax
+        ) { element in
+            let subscription: SubscriptionDefinition? = SubscriptionDefinition.read(element)
+            if subscription != nil { read.subscriptions.append(element) }
+            return subscription
+        }
+        places = read
+        guard let id, let tenant, let state, let keys, let subscriptions else { return nil }
+        return ApplicationDefinition(id: id, tenant: tenant, state: state, keys: keys, subscriptions: subscriptions)
+    }
+}
+
+extension ApplicationDefinition.State {
+    static func read(_ fields: NodeFields) -> ApplicationDefinition.State? {
+        fields.choice("state", default: .active, ["active": .active, "suspended": .suspended])
+    }
+}
+
+extension KeyDefinition {
+    /// A key in clear is hashed here and not kept.
+    static func read(_ decoder: NodeDecoder) -> KeyDefinition? {
+        guard let fields: NodeFields = decoder.fields(["id", "sha256", "value", "expires"]) else { return nil }
+        let id: String?? = fields.optional("id") { $0.id() }
+        let expires: Timestamp?? = fields.optional("expires") { element in
+            element.parsed("a time such as 2030-01-31T12:00:00Z") { Timestamp(rfc3339: $0) }
+        }
+        var digest: KeyDigest?
+        if (fields["sha256"] == nil) == (fields["value"] == nil) {
+            fields.problem("expected either 'sha256' or 'value'")
+        } else if let hash: NodeDecoder = fields["sha256"] {
+            digest = hash.parsed("the SHA-256 of a key: 64 hexadecimal digits") { KeyDigest(hex: $0) }
+        } else if let clear: NodeDecoder = fields["value"] {
+            digest = self.digest(clear)
+        }
+        guard let id, let expires, let digest else { return nil }
+        return KeyDefinition(id: id, digest: digest, expires: expires)
+    }
+
+    /// Keys travel in header fields and queries: what cannot stand there is no key.
+    private static func digest(_ decoder: NodeDecoder) -> KeyDigest? {
+        let max: Int = KeyDefinition.bytesMax
+        let text: String? = decoder.string { text in
+            let isSendable: Bool =
+                !text.isEmpty && text.utf8.count <= max && text.utf8.allSatisfy { $0 > 0x20 && $0 < 0x7f }
+            return isSendable ? nil : "1 to \(max) visible ASCII characters without spaces"
+        }
+        return text.flatMap { KeyDigest(bytes: SHA256.hash($0)) }
+    }
+}
+
+extension SubscriptionDefinition {
+    static func read(_ decoder: NodeDecoder) -> SubscriptionDefinition? {
+        guard let fields: NodeFields = decoder.fields(["id", "api", "plan", "state"]) else { return nil }
+        let id: String?? = fields.optional("id") { $0.id() }
+        let api: String? = fields.required("api")?.id()
+        let plan: String?? = fields.optional("plan") { $0.id() }
+        let state: ApplicationDefinition.State? = ApplicationDefinition.State.read(fields)
+        guard let id, let api, let plan, let state else { return nil }
+        return SubscriptionDefinition(id: id, api: api, plan: plan, state: state)
+    }
+}
+
+extension PlanDefinition {
+    static func read(_ decoder: NodeDecoder) -> PlanDefinition? {
+        let planned: [String] = ["quota", "concurrency"]
+        guard let fields: NodeFields = decoder.fields(["id", "tenant", "rate_limit"], planned: planned) else {
+            return nil
+        }
+        let id: String? = fields.required("id")?.id()
+        let tenant: String? = fields.tenant()
+        let limit: PlanRateLimit?? = fields.optional("rate_limit") { PlanRateLimit.read($0) }
+        guard let id, let tenant, let limit else { return nil }
+        return PlanDefinition(id: id, tenant: tenant, rateLimit: limit)
+    }
+}
+
+extension PlanRateLimit {
+    static func read(_ decoder: NodeDecoder) -> PlanRateLimit? {
+        let known: [String] = ["limit", "window", "algorithm"]
+        guard let fields: NodeFields = decoder.fields(known, planned: ["shared"]) else { return nil }
+        let limit: Int? = fields.integer("limit", in: 1...Int(RateLimitPolicy.limitMax))
+        let window: Duration? = fields.duration("window", in: RateLimitPolicy.windows)
+        let algorithm: RateLimitPolicy.Algorithm? = RateLimitPolicy.algorithm(fields)
+        guard let limit, let window, let algorithm else { return nil }
+        return PlanRateLimit(limit: Int64(limit), window: window, algorithm: algorithm)
+    }
+}

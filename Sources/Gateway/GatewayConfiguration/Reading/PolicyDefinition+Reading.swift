@@ -1,0 +1,230 @@
+import Documents
+
+extension PolicyDefinition {
+    private static let kinds: [String] = [
+        "api_key", "anonymous", "rate_limit", "ip", "request_size", "timeouts", "headers",
+    ]
+    /// Policies of later versions. They are refused: a policy that is written and does not run is worse than none.
+    static let planned: [String] = [
+        "acl", "basic", "cache", "client_certificate", "compression", "concurrency", "connection_limit", "cors",
+        "external_authorization", "hmac", "idempotency", "introspection", "jwt", "mock", "oauth2_introspection",
+        "quota",
+        "security_headers", "spike_arrest", "transform", "transformation", "validation",
+    ]
+
+    /// The list `policies` of an API or a route.
+    static func readList(_ fields: NodeFields) -> [PolicyDefinition]? {
+        fields.list("policies", count: 0...PolicyDefinition.countMax) { PolicyDefinition.read($0) }
+    }
+
+    /// One policy: a mapping with its name as the only key, or the bare word `anonymous`.
+    static func read(_ decoder: NodeDecoder) -> PolicyDefinition? {
+        if decoder.node.text == "anonymous" { return .anonymous }
+        guard let members: [Node.Member] = decoder.node.members, members.count == 1,
+            let name: String = members[0].key.text
+        else {
+            decoder.problem("expected one policy, such as 'api_key: {header: X-API-Key}'")
+            return nil
+        }
+        if self.planned.contains(name) {
+            decoder.problem("the policy '\(name)' is not supported yet in this version")
+            return nil
+        }
+        guard self.kinds.contains(name), let fields: NodeFields = decoder.fields(self.kinds) else {
+            decoder.problem(self.unknown(name))
+            return nil
+        }
+        if name == "anonymous" { return self.anonymous(fields) }
+        guard let body: NodeDecoder = fields.required(name) else { return nil }
+        switch name {
+        case "api_key": return APIKeyPolicy.read(body).map { .apiKey($0) }
+        case "rate_limit": return RateLimitPolicy.read(body).map { .rateLimit($0) }
+        case "ip": return AddressPolicy.read(body).map { .addresses($0) }
+        case "request_size": return RequestSizePolicy.read(body).map { .requestSize($0) }
+        case "timeouts": return TimeoutPolicy.read(body).map { .timeouts($0) }
+        default: return HeaderPolicy.read(body).map { .headers($0) }
+        }
+    }
+
+    private static func unknown(_ name: String) -> String {
+        let message: String = "unknown policy \(Quoted.text(name))"
+        if let meant: String = NearestName.suggestion(for: name, among: self.kinds + self.planned) {
+            return message + ", did you mean \(Quoted.text(meant))?"
+        }
+        return message + ", expected one of \(self.kinds.joined(separator: ", "))"
+    }
+
+    /// `anonymous:`, `anonymous: {}` and `anonymous: true` mean the same.
+    private static func anonymous(_ fields: NodeFields) -> PolicyDefinition? {
+        guard let body: NodeDecoder = fields["anonymous"] else { return .anonymous }
+        if case .bool(true) = body.node.kind { return .anonymous }
+        return body.fields([]) == nil ? nil : .anonymous
+    }
+}
+
+extension APIKeyPolicy {
+    static func read(_ decoder: NodeDecoder) -> APIKeyPolicy? {
+        guard let fields: NodeFields = decoder.fields(["header", "query"]) else { return nil }
+        let header: String?? = fields.optional("header") { element in
+            guard let name: String = element.fieldName() else { return nil }
+            if HeaderRules.isReserved(name) { element.problem("expected a header field that can hold a key") }
+            return name
+        }
+        let query: String?? = fields.optional("query") { element in
+            element.parsed("the name of a query parameter: letters, digits, '-', '_' or '.'") {
+                EntryRules.problem(id: $0) == nil ? $0 : nil
+            }
+        }
+        if fields["header"] == nil && fields["query"] == nil {
+            fields.problem("expected 'header', 'query' or both")
+            return nil
+        }
+        guard let header, let query else { return nil }
+        return APIKeyPolicy(header: header, query: query)
+    }
+}
+
+extension RateLimitPolicy {
+    static let windows: ClosedRange<Duration> = RateLimitPolicy.windowMin...RateLimitPolicy.windowMax
+
+    static func read(_ decoder: NodeDecoder) -> RateLimitPolicy? {
+        let known: [String] = ["limit", "window", "by", "header", "algorithm", "name"]
+        guard let fields: NodeFields = decoder.fields(known, planned: ["claim", "shared", "cost"]) else { return nil }
+        let limit: Int? = fields.integer("limit", in: 1...Int(RateLimitPolicy.limitMax))
+        let window: Duration? = fields.duration("window", in: self.windows)
+        let by: Subject? = fields.value("by", default: .api) { self.subject($0) }
+        let header: String?? = fields.optional("header") { $0.fieldName() }
+        let algorithm: Algorithm? = self.algorithm(fields)
+        let name: String?? = fields.optional("name") { $0.id() }
+        if by == .header && fields["header"] == nil {
+            fields.problem("expected 'header', the field whose values are counted")
+            return nil
+        }
+        if let by, by != .header { fields["header"]?.problem("expected 'header' only with 'by: header'") }
+        guard let limit, let window, let by, let header, let algorithm, let name else { return nil }
+        return RateLimitPolicy(
+            limit: Int64(limit), window: window, by: by, header: header, algorithm: algorithm, name: name)
+    }
+
+    private static func subject(_ decoder: NodeDecoder) -> Subject? {
+        if decoder.node.text == "claim" {
+            decoder.problem("'claim' is not supported yet in this version")
+            return nil
+        }
+        return decoder.choice([
+            "api": .api, "application": .application, "key": .key, "ip": .ip, "header": .header,
+        ])
+    }
+
+    static func algorithm(_ fields: NodeFields) -> Algorithm? {
+        fields.value("algorithm", default: .window) { decoder in
+            if decoder.node.text == "sliding_window" {
+                decoder.problem(
+                    "'sliding_window' is not supported yet in this version, expected window or token_bucket")
+                return nil
+            }
+            return decoder.choice(["window": .window, "token_bucket": .tokenBucket])
+        }
+    }
+}
+
+extension AddressPolicy {
+    static func read(_ decoder: NodeDecoder) -> AddressPolicy? {
+        guard let fields: NodeFields = decoder.fields(["allow", "deny"]) else { return nil }
+        let allow: [AddressBlock]? = self.blocks(fields, "allow")
+        let deny: [AddressBlock]? = self.blocks(fields, "deny")
+        guard let allow, let deny else { return nil }
+        if fields["allow"] == nil && fields["deny"] == nil {
+            decoder.problem("expected addresses in 'allow', 'deny' or both")
+            return nil
+        }
+        return AddressPolicy(allow: allow, deny: deny)
+    }
+
+    /// An empty list is a mistake: an empty `allow` reads like "nobody" and would mean "everybody".
+    private static func blocks(_ fields: NodeFields, _ name: String) -> [AddressBlock]? {
+        fields.list(name, count: 1...AddressPolicy.blocksMax) { element in
+            element.pattern { (text: String) throws(PatternError) -> AddressBlock in try AddressBlock(parsing: text) }
+        }
+    }
+}
+
+extension RequestSizePolicy {
+    /// A size, or a mapping with `max`.
+    static func read(_ decoder: NodeDecoder) -> RequestSizePolicy? {
+        let range: ClosedRange<Int> = 0...Int(RequestSizePolicy.bytesLimit)
+        var body: NodeDecoder? = decoder
+        if decoder.node.members != nil { body = decoder.fields(["max"])?.required("max") }
+        return body?.byteCount(in: range).map { RequestSizePolicy(bytesMax: Int64($0)) }
+    }
+}
+
+extension TimeoutPolicy {
+    static func read(_ decoder: NodeDecoder) -> TimeoutPolicy? {
+        guard let fields: NodeFields = decoder.fields(["connect", "response", "idle"]) else { return nil }
+        let defaults: TimeoutPolicy = TimeoutPolicy()
+        let range: ClosedRange<Duration> = .milliseconds(1) ... .seconds(3600)
+        let connect: Duration? = fields.duration("connect", default: defaults.connect, in: range)
+        let response: Duration? = fields.duration("response", default: defaults.response, in: range)
+        let idle: Duration? = fields.duration("idle", default: defaults.idle, in: range)
+        guard let connect, let response, let idle else { return nil }
+        return TimeoutPolicy(connect: connect, response: response, idle: idle)
+    }
+}
+
+extension HeaderPolicy {
+    static func read(_ decoder: NodeDecoder) -> HeaderPolicy? {
+        guard let fields: NodeFields = decoder.fields(["request", "response"], planned: ["trailers"]) else {
+            return nil
+        }
+        let request: Changes? = fields.value("request", default: Changes()) { Changes.read($0) }
+        let response: Changes? = fields.value("response", default: Changes()) { Changes.read($0) }
+        guard let request, let response else { return nil }
+        return HeaderPolicy(request: request, response: response)
+    }
+}
+
+extension HeaderPolicy.Changes {
+    static func read(_ decoder: NodeDecoder) -> HeaderPolicy.Changes? {
+        guard let fields: NodeFields = decoder.fields(["set", "remove"], planned: ["add", "rename"]) else { return nil }
+        let set: [HeaderField]? = fields.value("set", default: []) { self.fieldsSet($0) }
+        let remove: [String]? = fields.list("remove", count: 0...HeaderPolicy.fieldsMax) { element in
+            guard let name: String = element.fieldName() else { return nil }
+            self.checkReserved(name, element)
+            return name
+        }
+        guard let set, let remove else { return nil }
+        for field in set where remove.contains(field.name) {
+            decoder.problem("expected \(field.name) in 'set' or in 'remove', not in both")
+        }
+        return HeaderPolicy.Changes(set: set, remove: remove)
+    }
+
+    private static func fieldsSet(_ decoder: NodeDecoder) -> [HeaderField]? {
+        var names: Set<String> = []
+        let pairs: [(key: String, value: HeaderField)]? = decoder.dictionary { key, element in
+            guard let name: String = HeaderRules.name(key) else {
+                element.problem("expected the name of a header field")
+                return nil
+            }
+            self.checkReserved(name, element)
+            if !names.insert(name).inserted { element.problem("expected each field only once") }
+            guard let value: String = element.string() else { return nil }
+            if let message: String = HeaderRules.problem(value: value) {
+                element.problem(message)
+                return nil
+            }
+            return HeaderField(name: name, value: value)
+        }
+        guard let pairs else { return nil }
+        if pairs.count > HeaderPolicy.fieldsMax {
+            decoder.problem("expected at most \(HeaderPolicy.fieldsMax) fields, found \(pairs.count)")
+        }
+        return pairs.map { $0.value }
+    }
+
+    private static func checkReserved(_ name: String, _ element: NodeDecoder) {
+        guard HeaderRules.isReserved(name) else { return }
+        element.problem("expected a field of the API's own, not one that frames or routes a message")
+    }
+}

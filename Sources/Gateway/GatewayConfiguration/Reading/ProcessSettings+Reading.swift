@@ -1,0 +1,118 @@
+import Documents
+
+extension ProcessSettings {
+    static func read(_ fields: NodeFields) -> ProcessSettings {
+        let listen: ListenSettings? = fields.value("listen", default: ListenSettings()) { ListenSettings.read($0) }
+        let workers: WorkerCount? = fields.value("workers", default: .auto) { WorkerCount.read($0) }
+        let telemetry: TelemetrySettings? = fields.value("telemetry", default: TelemetrySettings()) {
+            TelemetrySettings.read($0)
+        }
+        return ProcessSettings(
+            listen: listen ?? ListenSettings(), workers: workers ?? .auto, telemetry: telemetry ?? TelemetrySettings())
+    }
+}
+
+extension ListenSettings {
+    /// What is written is all there is: the default address is only listened on where `listen` is absent.
+    static func read(_ decoder: NodeDecoder) -> ListenSettings? {
+        guard let fields: NodeFields = decoder.fields(["http", "https", "admin"]) else { return nil }
+        let http: String? = fields["http"].flatMap { $0.listenAddress() }
+        let https: HTTPSListener? = fields["https"].flatMap { HTTPSListener.read($0) }
+        let admin: String? = fields["admin"].flatMap { $0.listenAddress() }
+        if fields["http"] == nil && fields["https"] == nil {
+            fields.problem("expected 'http', 'https' or both to listen on")
+        }
+        var seen: Set<String> = []
+        for (name, address) in [("http", http), ("https", https?.address), ("admin", admin)] {
+            guard let address, !address.hasSuffix(":0") else { continue }
+            if !seen.insert(address).inserted { fields[name]?.problem("expected an address that is listened on once") }
+        }
+        return ListenSettings(http: http, https: https, admin: admin)
+    }
+}
+
+extension HTTPSListener {
+    static func read(_ decoder: NodeDecoder) -> HTTPSListener? {
+        guard let fields: NodeFields = decoder.fields(["address", "certificates"]) else { return nil }
+        let address: String? = fields.required("address")?.listenAddress()
+        let certificates: [CertificateFiles]? = fields.required("certificates")?.list(
+            count: 1...HTTPSListener.certificatesMax
+        ) { CertificateFiles.read($0) }
+        guard let address, let certificates else { return nil }
+        return HTTPSListener(address: address, certificates: certificates)
+    }
+}
+
+extension CertificateFiles {
+    static func read(_ decoder: NodeDecoder) -> CertificateFiles? {
+        guard let fields: NodeFields = decoder.fields(["cert", "key"]) else { return nil }
+        let certificate: String? = fields.string("cert", length: 1...4096)
+        let key: String? = fields.string("key", length: 1...4096)
+        guard let certificate, let key else { return nil }
+        return CertificateFiles(certificate: certificate, key: key)
+    }
+}
+
+extension WorkerCount {
+    static func read(_ decoder: NodeDecoder) -> WorkerCount? {
+        if decoder.node.text == "auto" { return .auto }
+        guard case .int(let count) = decoder.node.kind, count >= 1, count <= Int64(WorkerCount.fixedMax) else {
+            decoder.problem("expected 'auto' or an integer from 1 to \(WorkerCount.fixedMax)")
+            return nil
+        }
+        return .fixed(Int(count))
+    }
+}
+
+extension TelemetrySettings {
+    static func read(_ decoder: NodeDecoder) -> TelemetrySettings? {
+        guard let fields: NodeFields = decoder.fields(["access_log", "metrics", "tracing"]) else { return nil }
+        let accessLog: AccessLog? = fields.value("access_log", default: .off) { AccessLog.read($0) }
+        let metrics: Bool? = fields.value("metrics", default: true) { decoder in
+            if case .bool(let isOn) = decoder.node.kind { return isOn }
+            return decoder.choice(["on": true, "off": false])
+        }
+        var sample: Double? = 0
+        if let tracing: NodeFields = fields["tracing"]?.fields(["sample"]) {
+            sample = tracing.value("sample", default: 0) { $0.number(in: 0...1) }
+        }
+        guard let accessLog, let metrics, let sample else { return nil }
+        return TelemetrySettings(accessLog: accessLog, metrics: metrics, traceSample: sample)
+    }
+}
+
+extension TelemetrySettings.AccessLog {
+    /// `off`, `on` (standard output, as `-` and as JSON's true), or a path.
+    static func read(_ decoder: NodeDecoder) -> TelemetrySettings.AccessLog? {
+        if case .bool(let isOn) = decoder.node.kind { return isOn ? .file("-") : .off }
+        guard let text: String = decoder.string(length: 1...4096) else { return nil }
+        switch text {
+        case "off": return .off
+        case "on": return .file("-")
+        default: return .file(text)
+        }
+    }
+}
+
+extension NodeDecoder {
+    /// A literal address with a port.
+    func listenAddress() -> String? {
+        self.parsed("an address such as 127.0.0.1:8000 or [::1]:8000") { ListenAddress.isValid($0) ? $0 : nil }
+    }
+}
+
+/// Addresses as `listen` takes them.
+enum ListenAddress {
+    static func isValid(_ text: String) -> Bool {
+        guard let colon: String.Index = text.lastIndex(of: ":") else { return false }
+        let port: Substring = text[text.index(after: colon)...]
+        let isNumber: Bool = !port.isEmpty && port.utf8.allSatisfy { $0 >= 48 && $0 <= 57 }
+        guard isNumber, UInt16(port) != nil else { return false }
+        let host: Substring = text[..<colon]
+        if host.hasPrefix("[") && host.hasSuffix("]") {
+            guard let address = IPAddress(text: String(host.dropFirst().dropLast())) else { return false }
+            return !address.isIPv4
+        }
+        return IPAddress(text: String(host))?.isIPv4 ?? false
+    }
+}

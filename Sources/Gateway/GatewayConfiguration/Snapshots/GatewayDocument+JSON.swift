@@ -1,0 +1,238 @@
+package import JSON
+import Time
+
+/// Writes members of an object, leaving out what has its default: so a field that a later version adds does not change the hash
+/// of documents that do not use it, and a snapshot stays small.
+struct DefinitionWriter {
+    private(set) var object: JSONObject = JSONObject()
+
+    mutating func set(_ key: String, _ value: JSONValue) {
+        self.object.append(key, value)
+    }
+
+    mutating func set(_ key: String, _ value: JSONValue?) {
+        if let value { self.object.append(key, value) }
+    }
+
+    mutating func set(_ key: String, _ value: Duration, unless absent: Duration) {
+        if value != absent { self.object.append(key, .string(Self.text(value))) }
+    }
+
+    mutating func set(_ key: String, _ value: Int, unless absent: Int) {
+        if value != absent { self.object.append(key, .int(Int64(value))) }
+    }
+
+    mutating func set(_ key: String, list: [JSONValue]) {
+        if !list.isEmpty { self.object.append(key, .array(list)) }
+    }
+
+    var value: JSONValue { .object(self.object) }
+
+    /// Milliseconds always: one form for one value.
+    static func text(_ duration: Duration) -> String { "\(DefinitionText.milliseconds(duration))ms" }
+}
+
+extension GatewayDocument {
+    /// The document as JSON; `GatewayDocument.decode` reads it back.
+    package func json() -> JSONValue {
+        var writer: DefinitionWriter = DefinitionWriter()
+        writer.set("version", .int(GatewayDocument.formatVersion))
+        writer.set("apis", list: self.apis.map { $0.json() })
+        writer.set("applications", list: self.applications.map { $0.json() })
+        writer.set("plans", list: self.plans.map { $0.json() })
+        return writer.value
+    }
+}
+
+extension APIDefinition {
+    package func json() -> JSONValue {
+        var writer: DefinitionWriter = DefinitionWriter()
+        writer.set("id", .string(self.id))
+        writer.set("tenant", .string(self.tenant))
+        if self.name != self.id { writer.set("name", .string(self.name)) }
+        writer.set("revision", self.revision.map { .int($0) })
+        writer.set("hosts", list: self.hosts.map { .string($0.text) })
+        writer.set("routes", list: self.routes.map { $0.json() })
+        writer.set("upstream", self.upstream.json())
+        writer.set("policies", list: self.policies.map { $0.json() })
+        if self.encodedSlashes != .refuse { writer.set("encoded_slashes", .string(self.encodedSlashes.rawValue)) }
+        return writer.value
+    }
+}
+
+extension RouteDefinition {
+    package func json() -> JSONValue {
+        var writer: DefinitionWriter = DefinitionWriter()
+        let derived: String = RouteDefinition.derivedID(
+            path: self.path, methods: self.methods, headers: self.headers, query: self.query)
+        if self.id != derived { writer.set("id", .string(self.id)) }
+        writer.set("path", .string(self.path.text))
+        writer.set("methods", list: self.methods.map { .string($0) })
+        writer.set("headers", Self.json(self.headers))
+        writer.set("query", Self.json(self.query))
+        writer.set("policies", list: self.policies.map { $0.json() })
+        return writer.value
+    }
+
+    private static func json(_ conditions: [RouteCondition]) -> JSONValue? {
+        if conditions.isEmpty { return nil }
+        var writer: DefinitionWriter = DefinitionWriter()
+        for condition in conditions { writer.set(condition.name, .string(condition.value ?? "*")) }
+        return writer.value
+    }
+}
+
+extension UpstreamDefinition {
+    func json() -> JSONValue {
+        var writer: DefinitionWriter = DefinitionWriter()
+        var targets: [JSONValue] = []
+        for target in self.targets {
+            var element: DefinitionWriter = DefinitionWriter()
+            element.set("url", .string(target.url.text))
+            element.set("weight", target.weight, unless: 1)
+            targets.append(element.value)
+        }
+        writer.set("targets", list: targets)
+        writer.set("strip_prefix", self.stripPrefix.map { .string($0) })
+        if self.balance != .roundRobin { writer.set("balance", .string(self.balance.rawValue)) }
+        if self.preserveHost { writer.set("preserve_host", .bool(true)) }
+        writer.set("passive_health", self.passiveHealth.json())
+        writer.set("connections", self.connections.json())
+        writer.set("tls", self.tls.json())
+        return writer.value
+    }
+}
+
+extension PassiveHealth {
+    func json() -> JSONValue? {
+        let defaults: PassiveHealth = PassiveHealth()
+        if self == defaults { return nil }
+        var writer: DefinitionWriter = DefinitionWriter()
+        writer.set("failures", self.failures, unless: defaults.failures)
+        writer.set("eject_for", self.ejectFor, unless: defaults.ejectFor)
+        return writer.value
+    }
+}
+
+extension UpstreamConnections {
+    func json() -> JSONValue? {
+        let defaults: UpstreamConnections = UpstreamConnections()
+        if self == defaults { return nil }
+        var writer: DefinitionWriter = DefinitionWriter()
+        writer.set("max", self.max, unless: defaults.max)
+        writer.set("idle_max", self.idleMax, unless: defaults.idleMax)
+        writer.set("idle_timeout", self.idleTimeout, unless: defaults.idleTimeout)
+        return writer.value
+    }
+}
+
+extension UpstreamTLS {
+    func json() -> JSONValue? {
+        if self == UpstreamTLS() { return nil }
+        var writer: DefinitionWriter = DefinitionWriter()
+        if !self.verify { writer.set("verify", .bool(false)) }
+        writer.set("authorities", self.authorities.map { .string($0) })
+        writer.set("server_name", self.serverName.map { .string($0) })
+        return writer.value
+    }
+}
+
+extension PolicyDefinition {
+    func json() -> JSONValue {
+        var body: DefinitionWriter = DefinitionWriter()
+        switch self {
+        case .apiKey(let policy):
+            body.set("header", policy.header.map { .string($0) })
+            body.set("query", policy.query.map { .string($0) })
+        case .anonymous: break
+        case .rateLimit(let policy): Self.write(policy, &body)
+        case .addresses(let policy):
+            body.set("allow", list: policy.allow.map { .string($0.text) })
+            body.set("deny", list: policy.deny.map { .string($0.text) })
+        case .requestSize(let policy): body.set("max", .int(policy.bytesMax))
+        case .timeouts(let policy):
+            let defaults: TimeoutPolicy = TimeoutPolicy()
+            body.set("connect", policy.connect, unless: defaults.connect)
+            body.set("response", policy.response, unless: defaults.response)
+            body.set("idle", policy.idle, unless: defaults.idle)
+        case .headers(let policy):
+            body.set("request", policy.request.json())
+            body.set("response", policy.response.json())
+        }
+        var writer: DefinitionWriter = DefinitionWriter()
+        writer.set(self.kind, body.value)
+        return writer.value
+    }
+
+    private static func write(_ policy: RateLimitPolicy, _ body: inout DefinitionWriter) {
+        body.set("limit", .int(policy.limit))
+        body.set("window", .string(DefinitionWriter.text(policy.window)))
+        if policy.by != .api { body.set("by", .string(policy.by.rawValue)) }
+        body.set("header", policy.header.map { .string($0) })
+        if policy.algorithm != .window { body.set("algorithm", .string(policy.algorithm.rawValue)) }
+        body.set("name", policy.name.map { .string($0) })
+    }
+}
+
+extension HeaderPolicy.Changes {
+    func json() -> JSONValue? {
+        if self.isEmpty { return nil }
+        var writer: DefinitionWriter = DefinitionWriter()
+        if !self.set.isEmpty {
+            var fields: DefinitionWriter = DefinitionWriter()
+            for field in self.set { fields.set(field.name, .string(field.value)) }
+            writer.set("set", fields.value)
+        }
+        writer.set("remove", list: self.remove.map { .string($0) })
+        return writer.value
+    }
+}
+
+extension ApplicationDefinition {
+    package func json() -> JSONValue {
+        var writer: DefinitionWriter = DefinitionWriter()
+        writer.set("id", .string(self.id))
+        writer.set("tenant", .string(self.tenant))
+        if self.state != .active { writer.set("state", .string(self.state.rawValue)) }
+        writer.set("keys", list: self.keys.map { $0.json() })
+        writer.set("subscriptions", list: self.subscriptions.map { $0.json() })
+        return writer.value
+    }
+}
+
+extension KeyDefinition {
+    func json() -> JSONValue {
+        var writer: DefinitionWriter = DefinitionWriter()
+        writer.set("id", self.id.map { .string($0) })
+        writer.set("sha256", .string(self.digest.hex))
+        writer.set("expires", self.expires.map { .string($0.rfc3339) })
+        return writer.value
+    }
+}
+
+extension SubscriptionDefinition {
+    func json() -> JSONValue {
+        var writer: DefinitionWriter = DefinitionWriter()
+        writer.set("id", self.id.map { .string($0) })
+        writer.set("api", .string(self.api))
+        writer.set("plan", self.plan.map { .string($0) })
+        if self.state != .active { writer.set("state", .string(self.state.rawValue)) }
+        return writer.value
+    }
+}
+
+extension PlanDefinition {
+    package func json() -> JSONValue {
+        var writer: DefinitionWriter = DefinitionWriter()
+        writer.set("id", .string(self.id))
+        writer.set("tenant", .string(self.tenant))
+        if let limit: PlanRateLimit = self.rateLimit {
+            var body: DefinitionWriter = DefinitionWriter()
+            body.set("limit", .int(limit.limit))
+            body.set("window", .string(DefinitionWriter.text(limit.window)))
+            if limit.algorithm != .window { body.set("algorithm", .string(limit.algorithm.rawValue)) }
+            writer.set("rate_limit", body.value)
+        }
+        return writer.value
+    }
+}

@@ -1,0 +1,125 @@
+package import Documents
+package import JSON
+
+/// What leads from one version of a document to another: entries to put, keys to take out, and the hash that must come out.
+package struct SnapshotDelta: Sendable, Equatable {
+    /// The version it builds on.
+    package var base: Int64
+    package var version: Int64
+    /// Of the document after the change.
+    package var hash: String
+    /// Entries put in or replaced, as JSON.
+    package var changed: [EntryKind: [JSONValue]] = [:]
+    package var removed: [EntryKind: [EntryKey]] = [:]
+
+    package init(base: Int64, version: Int64, hash: String) {
+        self.base = base
+        self.version = version
+        self.hash = hash
+    }
+
+    /// Adds what became of an entry: its present state in `document`, or its removal.
+    package mutating func add(_ kind: EntryKind, _ key: EntryKey, from document: HashedDocument) {
+        if let entry: JSONValue = document.entry(kind, key) {
+            self.changed[kind, default: []].append(entry)
+        } else {
+            self.removed[kind, default: []].append(key)
+        }
+    }
+
+    package func json() -> JSONValue {
+        var object: JSONObject = JSONObject()
+        object.append("base", .int(self.base))
+        object.append("version", .int(self.version))
+        object.append("hash", .string(self.hash))
+        var changed: JSONObject = JSONObject()
+        var removed: JSONObject = JSONObject()
+        for kind in EntryKind.allCases {
+            if let entries: [JSONValue] = self.changed[kind], !entries.isEmpty {
+                changed.append(kind.rawValue, .array(entries))
+            }
+            if let keys: [EntryKey] = self.removed[kind], !keys.isEmpty {
+                removed.append(kind.rawValue, .array(keys.map { .string($0.text) }))
+            }
+        }
+        object.append("changed", .object(changed))
+        object.append("removed", .object(removed))
+        return .object(object)
+    }
+}
+
+/// Why a snapshot that was sent is not taken over. The document held before stays as it was.
+package enum SnapshotError: Error, Sendable, Equatable, CustomStringConvertible {
+    /// Not what a snapshot looks like; the text says where.
+    case malformed(String)
+    /// The delta builds on another version: ask for the whole document.
+    case wrongBase(expected: Int64, found: Int64)
+    /// What came out is not what the sender has: ask for the whole document.
+    case wrongHash(expected: String, found: String)
+
+    package var description: String {
+        switch self {
+        case .malformed(let detail): return "the snapshot is malformed: \(detail)"
+        case .wrongBase(let expected, let found):
+            return "expected a change to version \(expected), found one to \(found)"
+        case .wrongHash(let expected, let found): return "expected the hash \(expected), found \(found)"
+        }
+    }
+}
+
+extension HashedDocument {
+    /// Takes over what a control plane sent: a whole document, or a change to this one. Either all of it or nothing.
+    package mutating func receive(_ bytes: [UInt8]) throws(SnapshotError) {
+        let root: Node
+        do throws(InvalidDocument) {
+            root = try GatewayDocument.parse(bytes, limits: GatewayDocument.limits)
+        } catch {
+            throw .malformed(error.text())
+        }
+        try self.receive(root)
+    }
+
+    package mutating func receive(_ root: Node) throws(SnapshotError) {
+        guard case .int(let version)? = root["version"]?.kind, version >= 0, let hash: String = root["hash"]?.text
+        else {
+            throw .malformed("expected 'version' and 'hash'")
+        }
+        var next: HashedDocument = HashedDocument()
+        if let base: Node = root["base"] {
+            guard case .int(let number) = base.kind else { throw .malformed("expected a number as 'base'") }
+            guard number == self.version else { throw .wrongBase(expected: self.version, found: number) }
+            next = self
+            try next.put(root["changed"])
+            try next.takeOut(root["removed"])
+        } else {
+            try next.put(root)
+        }
+        let found: String = next.hash
+        guard found == hash else { throw .wrongHash(expected: hash, found: found) }
+        next.setVersion(version)
+        self = next
+    }
+
+    private mutating func put(_ node: Node?) throws(SnapshotError) {
+        guard let node else { return }
+        for kind in EntryKind.allCases {
+            guard let list: Node = node[kind.rawValue] else { continue }
+            guard let entries: [Node] = list.elements else { throw .malformed("expected a list as '\(kind.rawValue)'") }
+            for entry in entries { try self.set(kind, sent: entry) }
+        }
+    }
+
+    private mutating func takeOut(_ node: Node?) throws(SnapshotError) {
+        guard let node else { return }
+        for kind in EntryKind.allCases {
+            guard let list: Node = node[kind.rawValue] else { continue }
+            guard let keys: [Node] = list.elements else { throw .malformed("expected a list as '\(kind.rawValue)'") }
+            for element in keys {
+                guard let text: String = element.text, let key = EntryKey(text: text) else {
+                    throw .malformed("expected keys such as 'tenant/id' to remove")
+                }
+                self.remove(kind, key)
+            }
+        }
+    }
+}

@@ -1,0 +1,146 @@
+import Documents
+import JSON
+import Testing
+import Time
+
+@testable import GatewayConfiguration
+
+/// The whole file as a user writes it.
+struct GatewayFileTests {
+    static let example: String = """
+        version: 1
+        listen: {http: 127.0.0.1:8000, https: {address: 127.0.0.1:8443, certificates: [{cert: a.pem, key: a.key}]}, admin: 127.0.0.1:8002}
+        workers: auto
+        apis:
+          - id: orders
+            tenant: acme
+            hosts: [api.example.com, "*.Example.org."]
+            routes:
+              - {path: "/orders/{id}", methods: [GET, PUT]}
+              - {path: /orders/*, policies: [{rate_limit: {limit: 10, window: 1s, by: ip}}]}
+            upstream: {targets: [{url: "http://127.0.0.1:9700", weight: 1}], strip_prefix: /orders, balance: round_robin}
+            policies:
+              - api_key: {header: X-API-Key}
+              - rate_limit: {limit: 1000, window: 1s, by: application}
+        applications:
+          - {id: shop, tenant: acme, keys: [{value: demo-key}], subscriptions: [{api: orders, plan: gold}]}
+        plans:
+          - {id: gold, tenant: acme, rate_limit: {limit: 5000, window: 1s}}
+        telemetry: {access_log: off, metrics: on, tracing: {sample: 0.01}}
+        """
+
+    @Test func readsTheDocumentedExample() throws {
+        let file: GatewayFile = try GatewayFile.read(Array(Self.example.utf8))
+        #expect(file.settings.listen.http == "127.0.0.1:8000")
+        #expect(file.settings.listen.https?.certificates == [CertificateFiles(certificate: "a.pem", key: "a.key")])
+        #expect(file.settings.listen.admin == "127.0.0.1:8002")
+        #expect(file.settings.workers == .auto)
+        #expect(file.settings.telemetry == TelemetrySettings(accessLog: .off, metrics: true, traceSample: 0.01))
+        let api: APIDefinition = try #require(file.document.apis.first)
+        #expect(api.key == EntryKey(tenant: "acme", id: "orders"))
+        #expect(api.hosts.map(\.text) == ["api.example.com", "*.example.org"])
+        #expect(api.routes.map(\.id) == ["GET,PUT /orders/{id}", "/orders/*"])
+        #expect(api.routes[1].policies == [.rateLimit(RateLimitPolicy(limit: 10, window: .seconds(1), by: .ip))])
+        #expect(api.upstream.targets.map(\.url.text) == ["http://127.0.0.1:9700"])
+        #expect(api.upstream.stripPrefix == "/orders")
+        let key: KeyDefinition = try #require(file.document.applications.first?.keys.first)
+        #expect(key.digest.hex == "c48a01f49fd0f2cc404bc3cbbc80e91457a3d41bb429a695243de4c61794155c")
+        #expect(file.document.plans.first?.rateLimit == PlanRateLimit(limit: 5000, window: .seconds(1)))
+    }
+
+    @Test func anEmptyFileHasDefaults() throws {
+        let file: GatewayFile = try GatewayFile.read(Array("version: 1".utf8))
+        #expect(file == GatewayFile(settings: ProcessSettings(), document: GatewayDocument()))
+        #expect(file.settings.listen.http == "127.0.0.1:8000")
+        #expect(file.settings.listen.admin == nil)
+    }
+
+    @Test func theSameDocumentComesBackFromItsJSON() throws {
+        let document: GatewayDocument = try GatewayFile.read(Array(Self.everything.utf8)).document
+        let again: GatewayDocument = try GatewayDocument.read(document.json().serialized())
+        #expect(again == document)
+        #expect(again.json().canonical() == document.json().canonical())
+    }
+
+    @Test func aKeyInClearIsNotKept() throws {
+        let document: GatewayDocument = try GatewayFile.read(Array(Self.example.utf8)).document
+        #expect(!document.json().jsonText.contains("demo-key"))
+    }
+
+    static let everything: String = """
+        version: 1
+        apis:
+          - id: all
+            name: Everything
+            revision: 7
+            encoded_slashes: keep
+            hosts: ["[::1]", 127.0.0.1, "*.x.example"]
+            routes:
+              - id: first
+                path: /caf\u{e9}/{a}/b/*
+                methods: [POST, OPTIONS]
+                headers: {X-Version: "2", X-Any: "*"}
+                query: {v: "1", w: "*"}
+                policies:
+                  - anonymous
+                  - api_key: {query: key}
+                  - rate_limit: {limit: 3, window: 1m, by: header, header: X-User, algorithm: token_bucket, name: burst}
+                  - ip: {allow: [10.0.0.0/8, "2001:db8::/32"], deny: [10.1.2.3]}
+                  - request_size: 1MiB
+                  - timeouts: {connect: 250ms, response: 2s, idle: 5m}
+                  - headers: {request: {set: {X-A: "1"}, remove: [X-B]}, response: {remove: [Server]}}
+            upstream:
+              targets: [{url: "https://[::1]:8443/base/", weight: 3}, {url: "http://other.example"}]
+              preserve_host: true
+              passive_health: {failures: 5, eject_for: 1s}
+              connections: {max: 10, idle_max: 2, idle_timeout: 5s}
+              tls: {verify: false, server_name: name.example, authorities: "-----BEGIN CERTIFICATE-----"}
+        applications:
+          - id: a
+            state: suspended
+            keys:
+              - {id: k1, sha256: "00112233445566778899AABBCCDDEEFF00112233445566778899aabbccddeeff", expires: 2030-01-31T12:00:00Z}
+            subscriptions: [{id: s1, api: all, plan: p, state: suspended}]
+        plans:
+          - {id: p, rate_limit: {limit: 1, window: 31d, algorithm: token_bucket}}
+        """
+
+    @Test func readsEveryField() throws {
+        let document: GatewayDocument = try GatewayFile.read(Array(Self.everything.utf8)).document
+        let api: APIDefinition = document.apis[0]
+        #expect(api.tenant == "default")
+        #expect(api.name == "Everything")
+        #expect(api.revision == 7)
+        #expect(api.encodedSlashes == .keep)
+        let route: RouteDefinition = api.routes[0]
+        #expect(route.path.text == "/caf%C3%A9/{a}/b/*")
+        #expect(
+            route.headers == [RouteCondition(name: "x-version", value: "2"), RouteCondition(name: "x-any", value: nil)])
+        #expect(route.query == [RouteCondition(name: "v", value: "1"), RouteCondition(name: "w", value: nil)])
+        #expect(
+            route.policies == [
+                .anonymous, .apiKey(APIKeyPolicy(query: "key")),
+                .rateLimit(
+                    RateLimitPolicy(
+                        limit: 3, window: .seconds(60), by: .header, header: "x-user", algorithm: .tokenBucket,
+                        name: "burst")),
+                .addresses(
+                    AddressPolicy(
+                        allow: [try AddressBlock(parsing: "10.0.0.0/8"), try AddressBlock(parsing: "2001:db8::/32")],
+                        deny: [try AddressBlock(parsing: "10.1.2.3")])),
+                .requestSize(RequestSizePolicy(bytesMax: 1 << 20)),
+                .timeouts(TimeoutPolicy(connect: .milliseconds(250), response: .seconds(2), idle: .seconds(300))),
+                .headers(
+                    HeaderPolicy(
+                        request: .init(set: [HeaderField(name: "x-a", value: "1")], remove: ["x-b"]),
+                        response: .init(remove: ["server"]))),
+            ])
+        #expect(
+            api.upstream.targets[0]
+                == TargetDefinition(url: try TargetURL(parsing: "https://[::1]:8443/base"), weight: 3))
+        #expect(api.upstream.targets[1].url.port == 80)
+        #expect(api.upstream.tls.serverName == "name.example")
+        #expect(document.applications[0].keys[0].expires == Timestamp(rfc3339: "2030-01-31T12:00:00Z"))
+        #expect(document.applications[0].subscriptions[0].state == .suspended)
+    }
+}

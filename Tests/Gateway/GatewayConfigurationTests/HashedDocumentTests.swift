@@ -1,0 +1,134 @@
+import Documents
+import JSON
+import Testing
+
+@testable import GatewayConfiguration
+
+struct HashedDocumentTests {
+    private static func api(_ id: String, tenant: String = "acme", path: String = "/x", weight: Int = 1) throws
+        -> APIDefinition
+    {
+        APIDefinition(
+            id: id, tenant: tenant, routes: [RouteDefinition(path: try PathPattern(parsing: path))],
+            upstream: UpstreamDefinition(
+                targets: [TargetDefinition(url: try TargetURL(parsing: "http://127.0.0.1:9700"), weight: weight)]))
+    }
+
+    private static func bytes(_ value: JSONValue) -> [UInt8] { value.serialized() }
+
+    @Test func theHashDependsOnTheEntriesAndNotOnTheirOrder() throws {
+        let first: HashedDocument = HashedDocument(
+            GatewayDocument(apis: [try Self.api("a"), try Self.api("b")], plans: [PlanDefinition(id: "p")]), version: 1)
+        let second: HashedDocument = HashedDocument(
+            GatewayDocument(apis: [try Self.api("b"), try Self.api("a")], plans: [PlanDefinition(id: "p")]), version: 9)
+        #expect(first.hash == second.hash)
+        #expect(first.document == second.document)
+        var third: HashedDocument = second
+        third.set(try Self.api("a", weight: 2))
+        #expect(third.hash != second.hash)
+        third.set(try Self.api("a"))
+        #expect(third.hash == second.hash)
+        third.remove(.plan, EntryKey(tenant: "default", id: "p"))
+        #expect(third.hash != second.hash)
+    }
+
+    /// The format is for ever: gateways of another version compute the same.
+    @Test func theHashOfAnEmptyDocumentIsKnown() {
+        #expect(HashedDocument().hash == "7a264b706d9559a71c3d3ead87ce62a883d7ff02377595ed9d60860ad86428b2")
+    }
+
+    @Test func aWholeDocumentIsReceived() throws {
+        let sent: HashedDocument = HashedDocument(GatewayDocument(apis: [try Self.api("a")]), version: 7)
+        var held: HashedDocument = HashedDocument()
+        try held.receive(Self.bytes(sent.json()))
+        #expect(held.version == 7)
+        #expect(held.hash == sent.hash)
+        #expect(held.document == sent.document)
+    }
+
+    @Test func aDeltaLeadsFromOneVersionToTheNext() throws {
+        var source: HashedDocument = HashedDocument(
+            GatewayDocument(
+                apis: [try Self.api("a"), try Self.api("b")], applications: [ApplicationDefinition(id: "x")]),
+            version: 1)
+        let before: HashedDocument = source
+        var held: HashedDocument = HashedDocument()
+        try held.receive(Self.bytes(source.json()))
+        source.set(try Self.api("b", path: "/changed"))
+        source.set(try Self.api("c"))
+        source.remove(.api, EntryKey(tenant: "acme", id: "a"))
+        source.remove(.application, EntryKey(tenant: "default", id: "x"))
+        source.set(PlanDefinition(id: "gold", rateLimit: PlanRateLimit(limit: 1, window: .seconds(1))))
+        source.advance(to: 2)
+        let delta: SnapshotDelta = source.delta(from: before)
+        #expect(delta.changed[.api]?.count == 2)
+        #expect(delta.removed[.api] == [EntryKey(tenant: "acme", id: "a")])
+        try held.receive(Self.bytes(delta.json()))
+        #expect(held.version == 2)
+        #expect(held.document == source.document)
+        #expect(held.hash == source.hash)
+    }
+
+    @Test func aDeltaFromItsOwnChangesIsTheSameAsFromComparing() throws {
+        var source: HashedDocument = HashedDocument(GatewayDocument(apis: [try Self.api("a")]), version: 1)
+        let before: HashedDocument = source
+        source.set(try Self.api("b"))
+        source.remove(.api, EntryKey(tenant: "acme", id: "a"))
+        source.advance(to: 2)
+        var delta: SnapshotDelta = SnapshotDelta(base: 1, version: 2, hash: source.hash)
+        delta.add(.api, EntryKey(tenant: "acme", id: "b"), from: source)
+        delta.add(.api, EntryKey(tenant: "acme", id: "a"), from: source)
+        #expect(delta == source.delta(from: before))
+    }
+
+    @Test func anythingWrongLeavesTheDocumentAsItWas() throws {
+        var held: HashedDocument = HashedDocument(GatewayDocument(apis: [try Self.api("a")]), version: 3)
+        let before: String = held.hash
+        var delta: SnapshotDelta = SnapshotDelta(base: 2, version: 4, hash: before)
+        #expect(throws: SnapshotError.wrongBase(expected: 3, found: 2)) { try held.receive(Self.bytes(delta.json())) }
+        delta.base = 3
+        delta.hash = "00"
+        #expect(throws: SnapshotError.wrongHash(expected: "00", found: before)) {
+            try held.receive(Self.bytes(delta.json()))
+        }
+        for text in [
+            "", "[]", "{}", #"{"version":1}"#, #"{"version":1,"hash":"x","apis":{}}"#,
+            #"{"version":1,"hash":"x","apis":[{}]}"#,
+        ] {
+            #expect(throws: SnapshotError.self, "\(text)") { try held.receive(Array(text.utf8)) }
+        }
+        #expect(held.version == 3)
+        #expect(held.hash == before)
+    }
+
+    @Test func anEntryOfALaterVersionIsNamedAndCounted() throws {
+        let entry: String =
+            #"{"id":"b","tenant":"acme","routes":[{"path":"/x"}],"upstream":{"targets":[{"url":"http://x"}]},"novel":1}"#
+        var source: HashedDocument = HashedDocument(GatewayDocument(apis: [try Self.api("a")]), version: 1)
+        try source.set(.api, sent: try DocumentReader.parse(entry))
+        var held: HashedDocument = HashedDocument()
+        try held.receive(Self.bytes(source.json()))
+        #expect(held.document.apis.map(\.id) == ["a"])
+        #expect(held.unreadable.map(\.key.text) == ["acme/b"])
+        #expect(held.unreadable[0].problems[0].contains("novel"))
+        #expect(held.hash == source.hash)
+        // Stored and read again it is the same, and a readable version takes its place.
+        var stored: HashedDocument = HashedDocument()
+        try stored.receive(Self.bytes(held.json()))
+        #expect(stored.hash == held.hash)
+        stored.set(try Self.api("b"))
+        #expect(stored.unreadable.isEmpty)
+        #expect(stored.document.apis.map(\.id) == ["a", "b"])
+    }
+
+    @Test func anEntryWrittenInAnotherFormKeepsItsHash() throws {
+        let entry: String = #"{"id":"p","tenant":"acme","rate_limit":{"limit":5,"window":"1s"}}"#
+        var source: HashedDocument = HashedDocument()
+        try source.set(.plan, sent: try DocumentReader.parse(entry))
+        #expect(source.document.plans[0].rateLimit?.window == .seconds(1))
+        var held: HashedDocument = HashedDocument()
+        try held.receive(Self.bytes(source.json()))
+        #expect(held.hash == source.hash)
+        #expect(held.document == source.document)
+    }
+}
