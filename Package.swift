@@ -114,6 +114,9 @@ let targets: [Target] = [
     .executableTarget(
         name: "StoreBenchmark", dependencies: ["Store", "Telemetry", "Time", "CLinux"], path: "Benchmarks/Store",
         swiftSettings: common),
+    .executableTarget(
+        name: "LogBench", dependencies: ["EventLog", "Store", "JSON", "Time", "CLinux"],
+        path: "Benchmarks/log/LogBench", swiftSettings: common),
 
     // Tests mirror Sources.
     .target(
