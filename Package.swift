@@ -65,7 +65,7 @@ let targets: [Target] = [
     room("Runtime", "Telemetry", ["Bytes", "JSON", "Time", "CLinux"]),
     room("Runtime", "TLS", ["Crypto", "COpenSSL"], settings: hot),
     room("Runtime", "HTTP", ["Bytes", "Time", "Crypto", "EventLoops", "TLS", "CLinux"], settings: hot),
-    room("Runtime", "Processes", ["Telemetry", "EventLoops", "CLinux"]),
+    room("Runtime", "Processes", ["JSON", "Time", "Telemetry", "CLinux"]),
 
     // Data: state and log.
     room("Data", "Store", ["Bytes", "JSON", "Time", "Telemetry", "CSQLite", "CLinux"]),
