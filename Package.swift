@@ -164,12 +164,26 @@ func serviceTests(_ name: String, _ own: [String]) -> Target {
     tests("Services", name, serviceNeeds + ["ServiceTestKit", "HTTP"] + own)
 }
 
+/// Parsers under libFuzzer: Tests/Fuzz/<name> holds one entry point. Only `Scripts/fuzz` builds them, with the instrumentation they
+/// need, as static libraries that it links with libFuzzer's own main; Tests/Fuzz/README.md says how to add one.
+let fuzzers: [Target] = [
+    fuzzer("JSON", ["JSON"]),
+    fuzzer("Documents", ["Documents", "JSON"]),
+    fuzzer("OpenAPI", ["OpenAPI", "Documents"]),
+]
+
+func fuzzer(_ name: String, _ needs: [String]) -> Target {
+    .target(
+        name: "\(name)Fuzz", dependencies: needs.map { .init(stringLiteral: $0) }, path: "Tests/Fuzz/\(name)",
+        swiftSettings: common)
+}
+
 /// `PASSERELLE_ROOMS=JSONTests,Bytes swift test` builds and tests only these targets and what they need: the quick loop of
-/// someone who works in one room.
-func selected(_ all: [Target]) -> [Target] {
+/// someone who works in one room. Hidden targets exist only when they are named.
+func selected(_ all: [Target], hidden: [Target]) -> [Target] {
     guard let wanted: String = Context.environment["PASSERELLE_ROOMS"], !wanted.isEmpty else { return all }
     var byName: [String: Target] = [:]
-    for target in all { byName[target.name] = target }
+    for target in all + hidden { byName[target.name] = target }
     var queue: [String] = wanted.split(separator: ",").map(String.init)
     var kept: Set<String> = []
     while let name: String = queue.popLast() {
@@ -178,7 +192,13 @@ func selected(_ all: [Target]) -> [Target] {
             if case .byNameItem(let needed, _) = dependency { queue.append(needed) }
         }
     }
-    return all.filter { kept.contains($0.name) }
+    return (all + hidden).filter { kept.contains($0.name) }
 }
 
-let package = Package(name: "passerelle", targets: selected(targets))
+let chosen: [Target] = selected(targets, hidden: fuzzers)
+let chosenFuzzers: [Target] = chosen.filter { target in fuzzers.contains { $0 === target } }
+
+let package = Package(
+    name: "passerelle",
+    products: chosenFuzzers.map { .library(name: $0.name, type: .static, targets: [$0.name]) },
+    targets: chosen)
