@@ -71,6 +71,8 @@ let targets: [Target] = [
     room("Data", "Store", ["Bytes", "JSON", "Time", "Telemetry", "CSQLite", "CLinux"]),
     room("Data", "EventLog", ["Bytes", "JSON", "Time", "Identifiers", "Store", "Telemetry", "CSQLite"]),
 
+    room("Data", "KeyRing", ["Crypto", "Files"]),
+
     // Gateway: the data plane; Kernel and Runtime only.
     room("Gateway", "GatewayConfiguration", ["Bytes", "JSON", "Documents", "Crypto", "Time", "Identifiers"]),
     room(
@@ -105,7 +107,8 @@ let targets: [Target] = [
         dependencies: [
             "Bytes", "Time", "Identifiers", "JSON", "Documents", "JSONSchema", "OpenAPI", "Crypto", "Tokens",
             "EventLoops", "Telemetry",
-            "TLS", "HTTP", "Files", "Processes", "Store", "EventLog", "GatewayConfiguration", "Gateway", "Contracts",
+            "TLS", "HTTP", "Files", "Processes", "Store", "EventLog", "KeyRing", "GatewayConfiguration", "Gateway",
+            "Contracts",
             "REST", "Catalog",
             "Identity", "Portal", "Deployments", "Observability", "Audit", "Geolocation", "CLinux",
         ], path: "Sources/passerelle", swiftSettings: common),
@@ -142,6 +145,7 @@ let targets: [Target] = [
     tests("Runtime", "HTTP", ["EventLoops", "TLS", "Bytes", "Crypto"]),
     tests("Runtime", "Processes", []),
     tests("Data", "Store", ["JSON", "Time"]),
+    tests("Data", "KeyRing", ["Files"]),
     tests("Data", "EventLog", ["Store", "Bytes", "JSON", "Time", "Identifiers"]),
     tests("Gateway", "GatewayConfiguration", ["JSON", "Documents", "Time"]),
     tests("Gateway", "Gateway", ["GatewayConfiguration", "EventLoops", "HTTP", "TLS", "JSON", "Bytes", "Crypto"]),
