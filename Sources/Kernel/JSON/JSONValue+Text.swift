@@ -60,8 +60,7 @@ extension JSONValue {
 
     private func writeCanonical(to writer: inout JSONWriter) {
         switch self {
-        case .int(let value): writer.canonicalNumber(Double(value))
-        case .double(let value): writer.canonicalNumber(value)
+        case .int(let value): writer.double(Double(value))
         case .array(let elements):
             writer.beginArray()
             for element: JSONValue in elements { element.writeCanonical(to: &writer) }

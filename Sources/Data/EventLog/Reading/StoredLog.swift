@@ -43,7 +43,7 @@ package enum StoredLog {
         return row.first..<max(row.first, row.next)
     }
 
-    /// Batches from the one that holds `offset`, or the first after it, at least one, and no more than fit `bytesMax`.
+    /// Batches from the one that holds `offset`, or the first after it, at least one and up to about `bytesMax`.
     package static func batches(
         topic: String, partition: Int, from offset: Int64, bytesMax: Int, in database: some Queryable
     ) throws(StoreError) -> [StoredBatch] {
@@ -54,9 +54,8 @@ package enum StoredLog {
         try LogTables.visitBatches(from: base, topic: topic, partition: partition, in: database) {
             (row: Row) throws(StoreError) -> Bool in
             let batch: StoredBatch = StoredBatch(baseOffset: try row.int(0), bytes: try row.bytes(1))
-            bytes += batch.bytes.count
-            if !found.isEmpty, bytes > bytesMax { return false }
             found.append(batch)
+            bytes += batch.bytes.count
             return bytes < bytesMax
         }
         return found

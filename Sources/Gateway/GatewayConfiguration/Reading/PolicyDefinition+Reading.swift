@@ -1,6 +1,4 @@
-import Bytes
 import Documents
-import JSON
 
 extension PolicyDefinition {
     private static let kinds: [String] = [

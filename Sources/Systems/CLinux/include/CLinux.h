@@ -55,10 +55,3 @@ void clinux_sleep_nanoseconds(uint64_t nanoseconds);
 
 // Number of processors this process may run on (sched_getaffinity).
 int clinux_processor_count(void);
-
-// Signals: from now on each `number` that arrives is written as one byte to `descriptor`, on whatever thread it lands. One
-// descriptor for all signals of the process; it should be non-blocking. 0, or -1 with errno.
-int clinux_route_signal(int number, int descriptor);
-// No core dumps and no reading of this process's memory by others of the same user: it holds keys. 0, or -1 with errno.
-int clinux_forbid_core_dumps(void);
-int clinux_is_dumpable(void);
