@@ -164,6 +164,21 @@ func serviceTests(_ name: String, _ own: [String]) -> Target {
     tests("Services", name, serviceNeeds + ["ServiceTestKit", "HTTP"] + own)
 }
 
+/// Parsers under libFuzzer: Tests/Fuzz/<name> holds one entry point. Only `Scripts/fuzz` builds them, with the instrumentation they
+/// need, as static libraries that it links with libFuzzer's own main; Tests/Fuzz/README.md says how to add one.
+let fuzzers: [Target] = [
+    fuzzer("JSON", ["JSON"]),
+    fuzzer("Documents", ["Documents", "JSON"]),
+    fuzzer("OpenAPI", ["OpenAPI", "Documents"]),
+    fuzzer("RecordBatches", ["EventLog", "Bytes", "Time"]),
+]
+
+func fuzzer(_ name: String, _ needs: [String]) -> Target {
+    .target(
+        name: "\(name)Fuzz", dependencies: needs.map { .init(stringLiteral: $0) }, path: "Tests/Fuzz/\(name)",
+        swiftSettings: common)
+}
+
 /// `PASSERELLE_ROOMS=JSONTests,Bytes swift test` builds and tests only these targets and what they need: the quick loop of
 /// someone who works in one room.
 func selected(_ all: [Target]) -> [Target] {
