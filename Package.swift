@@ -65,11 +65,13 @@ let targets: [Target] = [
     room("Runtime", "Telemetry", ["Bytes", "JSON", "Time", "CLinux"]),
     room("Runtime", "TLS", ["Crypto", "COpenSSL"], settings: hot),
     room("Runtime", "HTTP", ["Bytes", "Time", "Crypto", "EventLoops", "TLS", "CLinux"], settings: hot),
-    room("Runtime", "Processes", ["Telemetry", "EventLoops", "CLinux"]),
+    room("Runtime", "Processes", ["JSON", "Time", "Telemetry", "CLinux"]),
 
     // Data: state and log.
     room("Data", "Store", ["Bytes", "JSON", "Time", "Telemetry", "CSQLite", "CLinux"]),
     room("Data", "EventLog", ["Bytes", "JSON", "Time", "Identifiers", "Store", "Telemetry", "CSQLite"]),
+
+    room("Data", "KeyRing", ["Crypto", "Files"]),
 
     // Gateway: the data plane; Kernel and Runtime only.
     room("Gateway", "GatewayConfiguration", ["Bytes", "JSON", "Documents", "Crypto", "Time", "Identifiers"]),
@@ -105,7 +107,8 @@ let targets: [Target] = [
         dependencies: [
             "Bytes", "Time", "Identifiers", "JSON", "Documents", "JSONSchema", "OpenAPI", "Crypto", "Tokens",
             "EventLoops", "Telemetry",
-            "TLS", "HTTP", "Files", "Processes", "Store", "EventLog", "GatewayConfiguration", "Gateway", "Contracts",
+            "TLS", "HTTP", "Files", "Processes", "Store", "EventLog", "KeyRing", "GatewayConfiguration", "Gateway",
+            "Contracts",
             "REST", "Catalog",
             "Identity", "Portal", "Deployments", "Observability", "Audit", "Geolocation", "CLinux",
         ], path: "Sources/passerelle", swiftSettings: common),
@@ -114,6 +117,9 @@ let targets: [Target] = [
     .executableTarget(
         name: "StoreBenchmark", dependencies: ["Store", "Telemetry", "Time", "CLinux"], path: "Benchmarks/Store",
         swiftSettings: common),
+    .executableTarget(
+        name: "LogBench", dependencies: ["EventLog", "Store", "JSON", "Time", "CLinux"],
+        path: "Benchmarks/log/LogBench", swiftSettings: common),
 
     // Tests mirror Sources.
     .target(
@@ -123,9 +129,6 @@ let targets: [Target] = [
         name: "ServiceTestKit",
         dependencies: ["TestKit", "Contracts", "REST", "EventLog", "Store", "HTTP", "JSON", "Time", "Telemetry"],
         path: "Tests/ServiceTestKit", swiftSettings: common),
-    .executableTarget(
-        name: "CrashWriter", dependencies: ["Store", "EventLog", "JSON", "Time"], path: "Tests/Crash/CrashWriter",
-        swiftSettings: common),
     tests("Kernel", "Bytes", []),
     tests("Kernel", "Time", []),
     tests("Kernel", "Identifiers", []),
@@ -142,6 +145,7 @@ let targets: [Target] = [
     tests("Runtime", "HTTP", ["EventLoops", "TLS", "Bytes", "Crypto"]),
     tests("Runtime", "Processes", []),
     tests("Data", "Store", ["JSON", "Time"]),
+    tests("Data", "KeyRing", ["Files"]),
     tests("Data", "EventLog", ["Store", "Bytes", "JSON", "Time", "Identifiers"]),
     tests("Gateway", "GatewayConfiguration", ["JSON", "Documents", "Time"]),
     tests("Gateway", "Gateway", ["GatewayConfiguration", "EventLoops", "HTTP", "TLS", "JSON", "Bytes", "Crypto"]),
@@ -170,7 +174,6 @@ let fuzzers: [Target] = [
     fuzzer("JSON", ["JSON"]),
     fuzzer("Documents", ["Documents", "JSON"]),
     fuzzer("OpenAPI", ["OpenAPI", "Documents"]),
-    fuzzer("RecordBatches", ["EventLog", "Bytes", "Time"]),
 ]
 
 func fuzzer(_ name: String, _ needs: [String]) -> Target {
@@ -180,11 +183,11 @@ func fuzzer(_ name: String, _ needs: [String]) -> Target {
 }
 
 /// `PASSERELLE_ROOMS=JSONTests,Bytes swift test` builds and tests only these targets and what they need: the quick loop of
-/// someone who works in one room.
-func selected(_ all: [Target]) -> [Target] {
+/// someone who works in one room. Hidden targets exist only when they are named.
+func selected(_ all: [Target], hidden: [Target]) -> [Target] {
     guard let wanted: String = Context.environment["PASSERELLE_ROOMS"], !wanted.isEmpty else { return all }
     var byName: [String: Target] = [:]
-    for target in all { byName[target.name] = target }
+    for target in all + hidden { byName[target.name] = target }
     var queue: [String] = wanted.split(separator: ",").map(String.init)
     var kept: Set<String> = []
     while let name: String = queue.popLast() {
@@ -193,7 +196,13 @@ func selected(_ all: [Target]) -> [Target] {
             if case .byNameItem(let needed, _) = dependency { queue.append(needed) }
         }
     }
-    return all.filter { kept.contains($0.name) }
+    return (all + hidden).filter { kept.contains($0.name) }
 }
 
-let package = Package(name: "passerelle", targets: selected(targets))
+let chosen: [Target] = selected(targets, hidden: fuzzers)
+let chosenFuzzers: [Target] = chosen.filter { target in fuzzers.contains { $0 === target } }
+
+let package = Package(
+    name: "passerelle",
+    products: chosenFuzzers.map { .library(name: $0.name, type: .static, targets: [$0.name]) },
+    targets: chosen)

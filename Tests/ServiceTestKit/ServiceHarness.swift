@@ -37,6 +37,7 @@ package final class ServiceHarness: Sendable {
     package let services: ServiceEnvironment
     private let authenticator: FixedAuthenticator
     private let handler: RESTHandler
+    private let running: [any PlatformService]
 
     /// - Parameter make: builds the services from their environment; the harness starts them.
     package init(
@@ -60,7 +61,13 @@ package final class ServiceHarness: Sendable {
         for service in services { routes.append(contentsOf: service.routes) }
         self.handler = RESTHandler(
             routes: routes, authenticator: self.authenticator, services: self.services, version: "0.0.0")
+        self.running = services
         for service in services { try await service.start() }
+    }
+
+    /// Stops the services, the last one first.
+    package func stop() async {
+        for service in self.running.reversed() { await service.stop() }
     }
 
     private static func callers(tenants: [String]) -> [String: Caller] {
@@ -82,19 +89,38 @@ package final class ServiceHarness: Sendable {
         _ method: String, _ target: String, token: String? = "admin", _ body: JSONValue? = nil,
         fields extra: [(String, String)] = []
     ) async throws -> TestAnswer {
+        let response: HTTPResponse = await self.respond(method, target, token: token, body, fields: extra)
+        let bytes: [UInt8] = try await response.body.collect()
+        return TestAnswer(
+            status: response.status, fields: response.fields, bytes: bytes,
+            json: (try? JSONReader.parse(bytes)) ?? .null)
+    }
+
+    /// Sends a request whose answer streams, and leaves it running: read `received` of the recorder, end it by `disconnect`.
+    package func open(
+        _ target: String, token: String? = "admin", fields extra: [(String, String)] = []
+    ) async -> (status: Int, recorder: ResponseRecorder, producer: Task<Void, any Error>) {
+        let response: HTTPResponse = await self.respond("GET", target, token: token, nil, fields: extra)
+        let recorder: ResponseRecorder = ResponseRecorder()
+        let producer: Task<Void, any Error> = Task {
+            switch response.body {
+            case .bytes(let bytes): try await recorder.writer.write(bytes)
+            case .stream(let produce): try await produce(recorder.writer)
+            }
+        }
+        return (response.status, recorder, producer)
+    }
+
+    private func respond(
+        _ method: String, _ target: String, token: String?, _ body: JSONValue?, fields extra: [(String, String)]
+    ) async -> HTTPResponse {
         var fields: HTTPFields = HTTPFields()
         if let token: String { fields.append("Authorization", "Bearer \(token)") }
         if body != nil { fields.append("Content-Type", "application/json") }
         for field in extra { fields.set(field.0, field.1) }
-        let request: HTTPRequest = HTTPRequest(
-            method: HTTPMethod(method), target: target, fields: fields, body: HTTPBody(body?.serialized() ?? []))
-        let response: HTTPResponse = await self.handler.respond(to: request)
-        guard case .bytes(let bytes) = response.body else {
-            return TestAnswer(status: response.status, fields: response.fields, bytes: [], json: .null)
-        }
-        return TestAnswer(
-            status: response.status, fields: response.fields, bytes: bytes,
-            json: (try? JSONReader.parse(bytes)) ?? .null)
+        return await self.handler.respond(
+            to: HTTPRequest(
+                method: HTTPMethod(method), target: target, fields: fields, body: HTTPBody(body?.serialized() ?? [])))
     }
 
     /// The values of a topic's records, oldest first over all partitions in partition order.

@@ -60,7 +60,8 @@ extension JSONValue {
 
     private func writeCanonical(to writer: inout JSONWriter) {
         switch self {
-        case .int(let value): writer.double(Double(value))
+        case .int(let value): writer.canonicalNumber(Double(value))
+        case .double(let value): writer.canonicalNumber(value)
         case .array(let elements):
             writer.beginArray()
             for element: JSONValue in elements { element.writeCanonical(to: &writer) }

@@ -63,8 +63,15 @@ package struct JSONWriter: Sendable {
 
     package mutating func int(_ value: Int) { self.int(Int64(value)) }
 
-    /// A finite number in ECMAScript's shortest form. Anything else is the caller's mistake: JSON cannot say it.
+    /// A finite number in the fewest digits that read back as itself. Anything else is the caller's mistake: JSON cannot say it.
     package mutating func double(_ value: Double) {
+        self.separate()
+        self.number(value)
+        self.needsComma = true
+    }
+
+    /// A finite number exactly as ECMAScript writes it, which RFC 8785 asks for.
+    mutating func canonicalNumber(_ value: Double) {
         self.separate()
         ECMAScriptNumber.append(value, to: &self.bytes)
         self.needsComma = true
@@ -107,7 +114,7 @@ package struct JSONWriter: Sendable {
         case .null: self.bytes.append(contentsOf: [0x6E, 0x75, 0x6C, 0x6C])
         case .bool(let flag): self.append(flag ? "true" : "false")
         case .int(let number): self.integer(number)
-        case .double(let number): ECMAScriptNumber.append(number, to: &self.bytes)
+        case .double(let number): self.number(number)
         case .string(let text): self.quoted(text)
         case .array(let elements):
             self.bytes.append(UInt8(ascii: "["))
@@ -156,6 +163,12 @@ package struct JSONWriter: Sendable {
     @inline(__always)
     private mutating func append(_ text: StaticString) {
         self.bytes.append(contentsOf: UnsafeBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount))
+    }
+
+    private mutating func number(_ value: Double) {
+        ECMAScriptNumber.append(value, to: &self.bytes)
+        // ECMAScript's digits of 2^53 + 2 and up to 2^63 need not be the number's own; read as an integer they would be another.
+        if abs(value) > 0x1p53, abs(value) < 0x1p63 { self.append(".0") }
     }
 
     private mutating func integer(_ value: Int64) {

@@ -2,9 +2,11 @@
 #include "CLinux.h"
 #include <errno.h>
 #include <sched.h>
+#include <signal.h>
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -61,6 +63,11 @@ ssize_t clinux_send(int fd, const void *buffer, size_t length) {
     }
 }
 
+ssize_t clinux_send_two(int fd, const void *first, size_t first_length, const void *second, size_t second_length) {
+    struct iovec vectors[2] = {{(void *)first, first_length}, {(void *)second, second_length}};
+    return clinux_send_vectors(fd, vectors, 2);
+}
+
 ssize_t clinux_send_vectors(int fd, const struct iovec *vectors, int count) {
     struct msghdr message = {.msg_iov = (struct iovec *)vectors, .msg_iovlen = (size_t)count};
     for (;;) {
@@ -106,3 +113,29 @@ int clinux_processor_count(void) {
     int count = CPU_COUNT(&set);
     return count > 0 ? count : 1;
 }
+
+static volatile sig_atomic_t signal_descriptor = -1;
+
+static void write_signal(int number) {
+    int saved = errno;
+    unsigned char byte = (unsigned char)number;
+    // A full pipe already holds what will wake the reader.
+    ssize_t written = write(signal_descriptor, &byte, 1);
+    (void)written;
+    errno = saved;
+}
+
+int clinux_route_signal(int number, int descriptor) {
+    signal_descriptor = descriptor;
+    struct sigaction action = {.sa_handler = write_signal, .sa_flags = SA_RESTART};
+    sigfillset(&action.sa_mask);
+    return sigaction(number, &action, NULL);
+}
+
+int clinux_forbid_core_dumps(void) {
+    struct rlimit none = {0, 0};
+    if (setrlimit(RLIMIT_CORE, &none) != 0) return -1;
+    return prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+}
+
+int clinux_is_dumpable(void) { return prctl(PR_GET_DUMPABLE, 0, 0, 0, 0); }

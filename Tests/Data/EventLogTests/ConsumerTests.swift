@@ -1,5 +1,6 @@
 import Store
 import Synchronization
+import Telemetry
 import TestKit
 import Testing
 import Time
@@ -436,6 +437,63 @@ private struct HandlerRefusal: Error {}
         try await test.log.deleteGroup("g")
         #expect(try await test.log.groups().isEmpty)
         await #expect(throws: LogError.unknownGroup("g")) { try await test.log.deleteGroup("g") }
+        await test.close()
+    }
+
+    @Test func waitsForTheStoreAndCountsNoTries() async throws {
+        let clock: ManualClock = ManualClock()
+        let test: TestLog = try await TestLog(clock: clock, bytesMax: 1_000_000)
+        let seen: Seen = Seen()
+        var options: ConsumerOptions = ConsumerOptions()
+        options.triesMax = 1
+        let isFilling: Atomic<Bool> = Atomic(true)
+        let consumer: Consumer = try test.log.consume(
+            group: "g", topics: ["single"],
+            handler: .transactional { transaction, record in
+                seen.add(record.text)
+                if isFilling.load(ordering: .sequentiallyConsistent) {
+                    let large: [UInt8] = Array(repeating: 7, count: 900_000)
+                    for _ in 0..<3 { try transaction.publish(topic: "api-created", key: nil, value: large) }
+                }
+            }, options: options)
+        try await test.publish("single", key: "k", "x")
+        try await eventually("it was tried several times") {
+            clock.advance(by: .seconds(1))
+            return seen.count >= 3
+        }
+        #expect(try await Self.stored(test, "g") == 0)
+        isFilling.store(false, ordering: .sequentiallyConsistent)
+        try await eventually("it is handled") {
+            clock.advance(by: .seconds(5))
+            return try await Self.stored(test, "g") == 1
+        }
+        #expect(try await test.log.deadLetters(of: "single").letters.isEmpty)
+        #expect(try await test.log.groups().first?.waiting == 0)
+        await consumer.stop()
+        await test.close()
+    }
+
+    @Test func showsLagAndWhatWaitsAsMetrics() async throws {
+        let test: TestLog = try await TestLog()
+        let metrics: MetricRegistry = MetricRegistry()
+        test.log.register(in: metrics)
+        let consumer: Consumer = try test.log.consume(
+            group: "g", topics: ["single"],
+            handler: .external { record in
+                record.text == "bad" ? .poison(reason: "bad") : .unavailable(reason: "down")
+            })
+        try await test.publish("single", key: "a", "bad")
+        try await test.publish("single", key: "b", "later")
+        try await eventually("both are set aside") { try await test.log.groups().first?.next == 2 }
+        let labels: String = #"{group="g",topic="single",partition="0"}"#
+        try await eventually("the metrics say so") {
+            let text: String = String(decoding: metrics.prometheusText(), as: UTF8.self)
+            return text.contains("passerelle_log_consumer_lag\(labels) 0")
+                && text.contains("passerelle_log_consumer_waiting\(labels) 1")
+                && text.contains("passerelle_log_dead_letters_total\(labels) 1")
+                && text.contains(#"passerelle_log_records_total{topic="single"} 2"#)
+        }
+        await consumer.stop()
         await test.close()
     }
 

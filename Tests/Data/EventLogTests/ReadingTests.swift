@@ -123,6 +123,22 @@ import Time
         await test.close()
     }
 
+    @Test func findsRareRecordsOfATenant() async throws {
+        let test: TestLog = try await TestLog()
+        let filler: JSONValue = .string(String(repeating: "x", count: 500_000))
+        for number: Int in 0..<12 {
+            try await test.store.write { tx in
+                try tx.publish(
+                    TestLog.event("single", key: "k", tenant: number == 11 ? "acme" : "other", value: filler))
+            }
+        }
+        let page: TailPage = try await test.log.tail(
+            topic: "single", from: LogPosition(offsets: [0]), tenant: "acme")
+        #expect(page.records.map(\.offset) == [11])
+        #expect(page.position.offsets == [12] && page.isAtEnd)
+        await test.close()
+    }
+
     @Test func waitsForWhatIsToCome() async throws {
         let clock: ManualClock = ManualClock()
         let test: TestLog = try await TestLog(clock: clock)

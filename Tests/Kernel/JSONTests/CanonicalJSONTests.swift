@@ -20,7 +20,6 @@ struct CanonicalJSONTests {
             (0x4314_3FF3_C1CB_0959, "1424953923781206.2"),
         ] as [(UInt64, String)])
     func numbersMatchTheStandardsVectors(_ bits: UInt64, _ text: String) {
-        #expect(JSONValue.double(Double(bitPattern: bits)).jsonText == text)
         #expect(String(decoding: JSONValue.double(Double(bitPattern: bits)).canonical(), as: UTF8.self) == text)
     }
 
@@ -34,6 +33,7 @@ struct CanonicalJSONTests {
         ] as [(Double, String)])
     func numbersAreLaidOutAsInECMAScript(_ number: Double, _ text: String) {
         #expect(JSONValue.double(number).jsonText == text)
+        #expect(String(decoding: JSONValue.double(number).canonical(), as: UTF8.self) == text)
     }
 
     /// RFC 8785 section 3.2.2 (input) and 3.2.4 (bytes).

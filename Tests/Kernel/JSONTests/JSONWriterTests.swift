@@ -86,6 +86,16 @@ struct JSONWriterTests {
         }
     }
 
+    @Test func largeDoublesReadBackAsDoubles() throws {
+        for value: Double in [
+            0x1p53 + 2, -51_234_567_890_123_448, 0x1p62 + 0x1p20, 0x1p63.nextDown, 0x1p63, -0x1p63, 1e20,
+        ] {
+            #expect(try JSONReader.parse(JSONValue.double(value).jsonText) == .double(value))
+        }
+        #expect(JSONValue.double(51_234_567_890_123_448).jsonText == "51234567890123450.0")
+        #expect(JSONValue.double(51_234_567_890_123_448).canonical() == Array("51234567890123450".utf8))
+    }
+
     @Test func aNumberJSONCannotSayIsTheCallersMistake() async {
         await #expect(processExitsWith: .failure) { _ = JSONValue.double(.infinity).serialized() }
     }

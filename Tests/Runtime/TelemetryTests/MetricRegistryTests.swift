@@ -102,8 +102,9 @@ import Time
 
     @Test func callbacksAreReadAtTheScrapeAndMayUseTheRegistry() {
         let registry = MetricRegistry(seriesMax: 2)
-        registry.gauge("g", help: "G", labels: ["a": "b"]) {
-            registry.counter("scrapes_total", help: "S").add()
+        // Weak, because the registry keeps its callbacks.
+        registry.gauge("g", help: "G", labels: ["a": "b"]) { [weak registry] in
+            registry?.counter("scrapes_total", help: "S").add()
             return .infinity
         }
         registry.samples("lag", kind: .gauge, help: "L") {

@@ -194,8 +194,9 @@ final class PartitionRunner {
 
     /// Something failed that is not the record's fault: the disk, a full queue, a damaged batch. Waits longer each time.
     private func pause(after error: any Error) async {
-        self.log.logger.warning(
-            "a consumer waits for trouble to pass", self.fields(["error": .string("\(error)")]))
+        // Every partition of every group has the same trouble when the disk is full: once each is enough.
+        let level: LogLevel = self.troublePause == Self.troublePauseFirst ? .warning : .debug
+        self.log.logger.log(level, "a consumer waits for trouble to pass", self.fields(["error": .string("\(error)")]))
         let deadline: UInt64 = self.log.clock.monotonic() &+ UInt64(clamping: self.troublePause.nanosecondsClamped)
         let timer: Task<Void, Never> = self.log.timer(self.troublePause, self.control.signal)
         // Commits of others wake this task too; they do not end the pause.

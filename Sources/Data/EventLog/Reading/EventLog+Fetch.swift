@@ -62,7 +62,7 @@ extension EventLog {
         }
         if let recent: [RecordBatch] = self.heads.recent(slot, from: offset, bytesMax: maxBytes) { return recent }
         let stored: [StoredBatch] = try await self.store.read { reader in
-            try Self.storedBatches(topic: topic, partition: partition, from: offset, maxBytes: maxBytes, in: reader)
+            try StoredLog.batches(topic: topic, partition: partition, from: offset, bytesMax: maxBytes, in: reader)
         }
         var batches: [RecordBatch] = []
         for batch: StoredBatch in stored {
@@ -72,31 +72,6 @@ extension EventLog {
                 })
         }
         return batches
-    }
-
-    /// A row of log_batches, not yet believed.
-    private struct StoredBatch: Sendable {
-        let baseOffset: Int64
-        let bytes: [UInt8]
-    }
-
-    private static func storedBatches(
-        topic: String, partition: Int, from offset: Int64, maxBytes: Int, in database: some Queryable
-    ) throws(StoreError) -> [StoredBatch] {
-        guard
-            let base: Int64 = try LogTables.batchHolding(offset, topic: topic, partition: partition, in: database)
-        else { return [] }
-        var found: [StoredBatch] = []
-        var bytes: Int = 0
-        try LogTables.visitBatches(from: base, topic: topic, partition: partition, in: database) {
-            (row: Row) throws(StoreError) -> Bool in
-            let batch: StoredBatch = StoredBatch(baseOffset: try row.int(0), bytes: try row.bytes(1))
-            bytes += batch.bytes.count
-            if !found.isEmpty, bytes > maxBytes { return false }
-            found.append(batch)
-            return bytes < maxBytes
-        }
-        return found
     }
 
     /// Copies a record out of its batch.

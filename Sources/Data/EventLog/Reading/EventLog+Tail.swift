@@ -6,6 +6,8 @@ package struct TailPage: Sendable {
     package let records: [Record]
     /// What to hand in for the next page.
     package let position: LogPosition
+    /// Whether everything that is in the log by now has been read. False on an empty page only after a very long search.
+    package let isAtEnd: Bool
 }
 
 extension EventLog {
@@ -13,11 +15,14 @@ extension EventLog {
     package static let tailRecordsDefault: Int = 100
     /// Bytes one round of `tail` reads from the log while it looks for records of the tenant.
     static let tailRoundBytes: Int = 4 << 20
+    /// How much longer than `wait` a page may search the log for records of its tenant.
+    static let tailSearchMax: Duration = .seconds(1)
 
     /// Reads a topic from `position` on; at the end waits up to `wait` for something to come (long poll).
     ///
     /// Call it again with the page's position: for server-sent events in a loop, so that a slow reader holds up only itself.
-    /// An empty page means that nothing came in time, or the task was cancelled.
+    /// An empty page means that nothing came in time, that the task was cancelled, or, when not at the end, that the tenant's records
+    /// are far apart: ask on from its position.
     ///
     /// - Parameters:
     ///   - tenant: only records of this tenant; nil is for callers who may see all tenants.
@@ -36,12 +41,15 @@ extension EventLog {
         let timer: Task<Void, Never>? = wait > .zero ? self.timer(wait, signal) : nil
         defer { timer?.cancel() }
         let deadline: UInt64 = self.clock.monotonic() &+ UInt64(clamping: wait.nanosecondsClamped)
+        let searchEnd: UInt64 = deadline &+ UInt64(clamping: Self.tailSearchMax.nanosecondsClamped)
         while true {
             let isAtEnd: Bool = try await reader.round()
-            if reader.recordCount > 0 || Task.isCancelled || self.clock.monotonic() >= deadline { break }
+            let now: UInt64 = self.clock.monotonic()
+            if reader.recordCount > 0 || Task.isCancelled || now >= (isAtEnd ? deadline : searchEnd) {
+                return reader.page(isAtEnd: isAtEnd)
+            }
             if isAtEnd { await signal.wait() }
         }
-        return reader.page
     }
 
     /// Wakes `signal` after `delay`, unless cancelled.
@@ -99,7 +107,7 @@ private struct TailReader {
     }
 
     /// Merges what the partitions gave by time, without ever reordering one partition: clocks can be set back.
-    var page: TailPage {
+    func page(isAtEnd: Bool) -> TailPage {
         var places: [Int] = Array(repeating: 0, count: self.found.count)
         var merged: [Record] = []
         merged.reserveCapacity(self.recordCount)
@@ -115,7 +123,7 @@ private struct TailReader {
             merged.append(self.found[earliest][places[earliest]])
             places[earliest] += 1
         }
-        return TailPage(records: merged, position: self.position)
+        return TailPage(records: merged, position: self.position, isAtEnd: isAtEnd)
     }
 
     /// Reads on in every partition once; true when all of them are at their end.

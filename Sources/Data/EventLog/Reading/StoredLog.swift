@@ -5,11 +5,6 @@ package struct StoredBatch: Sendable {
     package let baseOffset: Int64
     package let bytes: [UInt8]
 
-    package init(baseOffset: Int64, bytes: [UInt8]) {
-        self.baseOffset = baseOffset
-        self.bytes = bytes
-    }
-
     /// What can still be read of a batch.
     package struct Salvage: Sendable {
         /// By offset, up to the first record that cannot be read.
@@ -48,7 +43,7 @@ package enum StoredLog {
         return row.first..<max(row.first, row.next)
     }
 
-    /// Batches from the one that holds `offset`, or the first after it, at least one and up to about `bytesMax`.
+    /// Batches from the one that holds `offset`, or the first after it, at least one, and no more than fit `bytesMax`.
     package static func batches(
         topic: String, partition: Int, from offset: Int64, bytesMax: Int, in database: some Queryable
     ) throws(StoreError) -> [StoredBatch] {
@@ -59,8 +54,9 @@ package enum StoredLog {
         try LogTables.visitBatches(from: base, topic: topic, partition: partition, in: database) {
             (row: Row) throws(StoreError) -> Bool in
             let batch: StoredBatch = StoredBatch(baseOffset: try row.int(0), bytes: try row.bytes(1))
-            found.append(batch)
             bytes += batch.bytes.count
+            if !found.isEmpty, bytes > bytesMax { return false }
+            found.append(batch)
             return bytes < bytesMax
         }
         return found

@@ -10,6 +10,9 @@ package enum RequestReason: UInt8, Sendable, CaseIterable, BitwiseCopyable {
     case targetTooLong = 4
     case bodyTooLarge = 5
     case requestTimeout = 6
+    case versionUnsupported = 7
+    case expectationFailed = 8
+    case upgradeRefused = 9
     // Routing.
     case noRoute = 10
     case methodNotAllowed = 11
@@ -46,6 +49,9 @@ package enum RequestReason: UInt8, Sendable, CaseIterable, BitwiseCopyable {
         case .targetTooLong: return 414
         case .bodyTooLarge: return 413
         case .requestTimeout: return 408
+        case .versionUnsupported: return 505
+        case .expectationFailed: return 417
+        case .upgradeRefused: return 501
         case .noRoute: return 404
         case .methodNotAllowed: return 405
         case .optionsAnswered: return 204
@@ -70,6 +76,9 @@ package enum RequestReason: UInt8, Sendable, CaseIterable, BitwiseCopyable {
         case .targetTooLong: return "target-too-long"
         case .bodyTooLarge: return "body-too-large"
         case .requestTimeout: return "request-timeout"
+        case .versionUnsupported: return "version-unsupported"
+        case .expectationFailed: return "expectation-failed"
+        case .upgradeRefused: return "upgrade-refused"
         case .noRoute: return "no-route"
         case .methodNotAllowed: return "method-not-allowed"
         case .optionsAnswered: return "options-answered"
@@ -106,6 +115,9 @@ package enum RequestReason: UInt8, Sendable, CaseIterable, BitwiseCopyable {
         case .targetTooLong: return "The address is too long."
         case .bodyTooLarge: return "The body is larger than this API takes."
         case .requestTimeout: return "The request did not arrive in time."
+        case .versionUnsupported: return "This version of HTTP is not spoken here."
+        case .expectationFailed: return "The only expectation met here is 100-continue."
+        case .upgradeRefused: return "This gateway does not switch protocols on this address."
         case .noRoute: return "No API answers at this address."
         case .methodNotAllowed: return "This address does not take this method."
         case .optionsAnswered: return "The methods of this address."

@@ -59,6 +59,9 @@ package struct RouteTimeouts: Sendable, BitwiseCopyable {
     package let response: UInt64
     package let idle: UInt64
 
+    /// What routes without an own policy have.
+    static let standard: RouteTimeouts = RouteTimeouts(TimeoutPolicy())
+
     init(_ policy: TimeoutPolicy) {
         self.connect = Self.nanoseconds(policy.connect)
         self.response = Self.nanoseconds(policy.response)

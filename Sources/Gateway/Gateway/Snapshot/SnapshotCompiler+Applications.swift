@@ -23,9 +23,8 @@ extension SnapshotCompiler {
             let keys: [KeyDefinition] = self.addKeys(definition, place: place, digests: &digests)
             var problems: [String] = []
             for subscription in definition.subscriptions {
-                guard let api: Int = self.parts.places[EntryKey(tenant: definition.tenant, id: subscription.api)] else {
-                    continue
-                }
+                let product: EntryKey = EntryKey(tenant: definition.tenant, id: subscription.api)
+                guard let apis: [Int] = self.products[product] else { continue }
                 var plan: PlanDefinition?
                 var isActive: Bool = subscription.state == .active
                 if let id: String = subscription.plan {
@@ -38,10 +37,11 @@ extension SnapshotCompiler {
                     }
                 }
                 let planLimit: Int32 = plan.map { self.planLimit($0, known: &planLimits) } ?? -1
-                self.addSubscription(
-                    subscription, of: definition, place: place, api: api, isActive: isActive, planLimit: planLimit,
-                    plan: plan,
-                    keys: keys)
+                for api in apis {
+                    self.addSubscription(
+                        subscription, of: definition, place: place, api: api, isActive: isActive, planLimit: planLimit,
+                        plan: plan, keys: keys)
+                }
             }
             if !problems.isEmpty { self.quarantineApplication(definition.key, problems) }
         }

@@ -8,6 +8,8 @@ struct SnapshotCompiler {
     var parts: SnapshotParts = SnapshotParts()
     var router: RouterBuilder = RouterBuilder()
     private(set) var quarantined: [Quarantine] = []
+    /// The places of each product's APIs: what a subscription opens.
+    private(set) var products: [EntryKey: [Int]] = [:]
     private var tenants: [String: Int32] = [:]
     private var texts: [String: TextRange] = [:]
     /// Which API a route belongs to, for messages.
@@ -120,15 +122,19 @@ struct SnapshotCompiler {
             do throws(RouterRefusal) {
                 try self.router.check(routed)
             } catch {
-                problems.append(error.message(path: route.path.text) { self.nameOfRoute($0) })
+                problems.append(
+                    error.message(path: route.path.text) {
+                        self.nameOfRoute($0, to: definition.tenant)
+                    })
             }
         }
         return problems
     }
 
     /// Names a route of another API without telling a tenant about another one's routes.
-    private func nameOfRoute(_ index: Int) -> String {
+    private func nameOfRoute(_ index: Int, to tenant: String) -> String {
         let api: CompiledAPI = self.parts.apis[self.owners[index]]
+        guard api.key.tenant == tenant else { return "a route of another tenant" }
         return "the route \(self.parts.routes[index].id) of the API \(api.key.text)"
     }
 
@@ -136,6 +142,7 @@ struct SnapshotCompiler {
         let place: Int = self.parts.apis.count
         self.parts.apis.append(api)
         self.parts.places[api.key] = place
+        self.products[api.definition.productKey, default: []].append(place)
         self.parts.apiRules.append(APIRules(realm: self.text(api.definition.id)))
         var limits: APILimitCompiler = APILimitCompiler(api: api)
         for (number, route) in api.routes.enumerated() {

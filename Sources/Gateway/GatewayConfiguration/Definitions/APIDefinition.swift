@@ -4,6 +4,9 @@ package struct APIDefinition: Sendable, Equatable {
     package var id: String
     /// The organisation that owns it; only its applications may call it. Default `default`.
     package var tenant: String
+    /// What subscriptions name. One API of a tenant may be here several times, once an environment; all of those are one product.
+    /// Default: the id.
+    package var product: String
     /// What people call it; shown in explanations and metrics. Default: the id.
     package var name: String
     /// Number of the revision, 1 or more; shown, never interpreted. Default: none.
@@ -20,13 +23,14 @@ package struct APIDefinition: Sendable, Equatable {
     package var encodedSlashes: EncodedSlashes
 
     package init(
-        id: String, tenant: String = EntryRules.defaultTenant, name: String? = nil, revision: Int64? = nil,
-        hosts: [HostPattern] = [],
+        id: String, tenant: String = EntryRules.defaultTenant, product: String? = nil, name: String? = nil,
+        revision: Int64? = nil, hosts: [HostPattern] = [],
         routes: [RouteDefinition], upstream: UpstreamDefinition, policies: [PolicyDefinition] = [],
         encodedSlashes: EncodedSlashes = .refuse
     ) {
         self.id = id
         self.tenant = tenant
+        self.product = product ?? id
         self.name = name ?? id
         self.revision = revision
         self.hosts = hosts
@@ -37,6 +41,9 @@ package struct APIDefinition: Sendable, Equatable {
     }
 
     package var key: EntryKey { EntryKey(tenant: self.tenant, id: self.id) }
+
+    /// The product as subscriptions of the tenant find it.
+    package var productKey: EntryKey { EntryKey(tenant: self.tenant, id: self.product) }
 
     /// Routes of one API at most.
     package static let routesMax: Int = 200_000

@@ -2,7 +2,7 @@ import Documents
 
 extension APIDefinition {
     private static let known: [String] = [
-        "id", "tenant", "name", "revision", "hosts", "routes", "upstream", "policies", "encoded_slashes",
+        "id", "tenant", "product", "name", "revision", "hosts", "routes", "upstream", "policies", "encoded_slashes",
     ]
 
     static func read(_ decoder: NodeDecoder) -> APIDefinition? {
@@ -15,6 +15,7 @@ extension APIDefinition {
         guard let fields: NodeFields = decoder.fields(self.known, planned: ["openapi", "cors"]) else { return nil }
         let id: String? = fields.required("id")?.id()
         let tenant: String? = fields.tenant()
+        let product: String?? = fields.optional("product") { $0.id() }
         let name: String?? = fields.optional("name") { $0.string(length: 1...200) }
         let revision: Int?? = fields.optional("revision") { $0.integer(in: 1...Int.max) }
         let hosts: [HostPattern]? = self.hosts(fields)
@@ -29,11 +30,14 @@ extension APIDefinition {
         let policies: [PolicyDefinition]? = PolicyDefinition.readList(fields)
         let slashes: EncodedSlashes? = fields.choice(
             "encoded_slashes", default: .refuse, ["refuse": .refuse, "keep": .keep])
-        guard let id, let tenant, let name, let revision, let hosts, let routes, let upstream, let policies, let slashes
+        guard let id, let tenant, let product, let name, let revision, let hosts, let routes, let upstream,
+            let policies,
+            let slashes
         else { return nil }
         routePlaces = places
         return APIDefinition(
-            id: id, tenant: tenant, name: name, revision: revision.map { Int64($0) }, hosts: hosts, routes: routes,
+            id: id, tenant: tenant, product: product, name: name, revision: revision.map { Int64($0) }, hosts: hosts,
+            routes: routes,
             upstream: upstream, policies: policies, encodedSlashes: slashes)
     }
 

@@ -19,6 +19,7 @@ final class DocumentChecks {
     }
 
     private var apis: Set<EntryKey> = []
+    private var products: Set<EntryKey> = []
     private var plans: Set<EntryKey> = []
     private var applicationKeys: Set<EntryKey> = []
     private var applications: [(definition: ApplicationDefinition, places: ApplicationPlaces)] = []
@@ -34,6 +35,7 @@ final class DocumentChecks {
         if !self.apis.insert(api.key).inserted {
             place.problem("expected an id that no other API of the tenant has, found '\(api.id)' again")
         }
+        self.products.insert(api.productKey)
         for finding in DefinitionRules.findings(of: api) {
             let route: NodeDecoder? = finding.route.map { places[$0] }
             (route ?? place).problem(finding.message)
@@ -81,7 +83,7 @@ final class DocumentChecks {
             let tenant: String = application.tenant
             var seen: Set<String> = []
             for (subscription, place) in zip(application.subscriptions, places.subscriptions) {
-                if !self.apis.contains(EntryKey(tenant: tenant, id: subscription.api)) {
+                if !self.products.contains(EntryKey(tenant: tenant, id: subscription.api)) {
                     place.problem("expected an API of the tenant '\(tenant)', found '\(subscription.api)'")
                 }
                 if let plan: String = subscription.plan, !self.plans.contains(EntryKey(tenant: tenant, id: plan)) {

@@ -1,4 +1,6 @@
+import Bytes
 import Documents
+import JSON
 
 extension PolicyDefinition {
     private static let kinds: [String] = [

@@ -49,6 +49,7 @@ extension APIDefinition {
         var writer: DefinitionWriter = DefinitionWriter()
         writer.set("id", .string(self.id))
         writer.set("tenant", .string(self.tenant))
+        if self.product != self.id { writer.set("product", .string(self.product)) }
         if self.name != self.id { writer.set("name", .string(self.name)) }
         writer.set("revision", self.revision.map { .int($0) })
         writer.set("hosts", list: self.hosts.map { .string($0.text) })

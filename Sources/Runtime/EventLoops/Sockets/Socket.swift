@@ -117,6 +117,13 @@ package enum Socket {
         clinux_send_vectors(fd, vectors, Int32(truncatingIfNeeded: count))
     }
 
+    /// As `send`, of two pieces one behind the other in one call.
+    @inlinable package static func send(
+        _ fd: Int32, _ first: UnsafeRawPointer, _ firstCount: Int, _ second: UnsafeRawPointer, _ secondCount: Int
+    ) -> Int {
+        clinux_send_two(fd, first, firstCount, second, secondCount)
+    }
+
     /// What `receive` and `send` return when the call would have blocked.
     package static let wouldBlock: Int = -Int(EAGAIN)
 

@@ -15,11 +15,12 @@ struct RequestBuilder {
 
     func request(remote: SocketAddress, isSecure: Bool, clientCertificate: Certificate?) -> HTTPRequest {
         HTTPRequest(
-            method: self.method(), target: self.target(), fields: self.fields(), body: .empty, remoteAddress: remote,
+            method: self.method(), target: self.target(),
+            fields: HTTPFields(copying: self.table, count: self.head.fieldCount, from: self.bytes), body: .empty,
+            remoteAddress: remote,
             isSecure: isSecure, clientCertificate: clientCertificate)
     }
 
-    /// Bytes that are not UTF-8 (names of fields and methods never are) arrive as U+FFFD: no secret or name can match them.
     private func text(_ range: Range<Int>) -> String {
         String(decoding: self.bytes[range], as: UTF8.self)
     }
@@ -45,15 +46,5 @@ struct RequestBuilder {
         let path: String = self.head.path.upperBound <= self.head.count ? self.text(self.head.path) : "/"
         let whole: String = path.isEmpty ? "/" : path
         return self.head.query.isEmpty ? whole : whole + "?" + self.text(self.head.query)
-    }
-
-    private func fields() -> HTTPFields {
-        var lines: [HTTPFields.Element] = []
-        lines.reserveCapacity(self.head.fieldCount)
-        for index in 0..<self.head.fieldCount {
-            let field: HTTPField = self.table.fields[index]
-            lines.append((name: self.text(field.nameRange), value: self.text(field.valueRange)))
-        }
-        return HTTPFields(lines)
     }
 }

@@ -93,12 +93,17 @@ struct HTTPFieldReader {
     @inline(__always)
     private func endOfValue(from start: Int) -> Int {
         var index: Int = start
-        while index + 16 <= self.end {
-            // Sixteen at a time: a byte below 0x20 (tab too, looked at below) or DEL ends the run.
-            let bytes: SIMD16<UInt8> = UnsafeRawPointer(self.base + index).loadUnaligned(as: SIMD16<UInt8>.self)
-            let stops: SIMDMask<SIMD16<Int8>> = (bytes .< 0x20) .| (bytes .== 0x7F)
-            if any(stops) { break }
-            index += 16
+        while index &+ 8 <= self.end {
+            let stops: UInt64 = WireText.controls(
+                UnsafeRawPointer(self.base + index).loadUnaligned(as: UInt64.self).littleEndian)
+            if stops == 0 {
+                index &+= 8
+                continue
+            }
+            index &+= stops.trailingZeroBitCount >> 3
+            // A tab is a control character that values may hold.
+            if self.base[index] != 0x09 { return index }
+            index &+= 1
         }
         while index < self.end, WireText.isValue(self.base[index]) { index += 1 }
         return index

@@ -15,6 +15,16 @@ package enum WireText {
     @inline(__always)
     static func isValue(_ byte: UInt8) -> Bool { (byte >= 0x20 && byte != 0x7F) || byte == 0x09 }
 
+    /// Looks at eight bytes at once: the lowest set bit of the result is bit 7 of the first one below 0x20 or equal to 0x7F;
+    /// 0 when there is none. Bits above the lowest may be wrong, because a borrow runs upwards.
+    @inline(__always)
+    static func controls(_ bytes: UInt64) -> UInt64 {
+        let ones: UInt64 = 0x0101_0101_0101_0101
+        let below: UInt64 = (bytes &- (ones &* 0x20)) & ~bytes
+        let deleted: UInt64 = bytes ^ (ones &* 0x7F)
+        return (below | ((deleted &- ones) & ~deleted)) & 0x8080_8080_8080_8080
+    }
+
     /// Characters of a path: those of RFC 3986, and `[`, `]` and `|`, which browsers send unescaped.
     private static let pathLow: UInt64 = 0x2FFF_FFF2_0000_0000
     private static let pathHigh: UInt64 = 0x57FF_FFFE_AFFF_FFFF

@@ -15,5 +15,8 @@ package struct LiveRevision: Sendable {
 
 /// What `deployments` lets other services ask.
 package protocol DeploymentsOffer: Sendable {
+    /// Where an API is live.
     func live(tenant: String, apiID: String, in store: any Queryable) throws -> [LiveRevision]
+    /// The ids of the APIs that are live in an environment.
+    func liveAPIs(tenant: String, environment: String, in store: any Queryable) throws -> [String]
 }

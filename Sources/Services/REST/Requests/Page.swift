@@ -25,9 +25,11 @@ package struct Page: Sendable {
     }
 
     /// Builds the list's envelope from up to `limit + 1` rows: the extra one only tells that more follow.
-    package func envelope<Item>(_ rows: [Item], key: (Item) -> String, json: (Item) -> JSONValue) -> JSONValue {
+    package func envelope<Item>(_ rows: [Item], key: (Item) -> String, json: (Item) throws -> JSONValue) rethrows
+        -> JSONValue
+    {
         var items: [JSONValue] = []
-        for row in rows.prefix(self.limit) { items.append(json(row)) }
+        for row in rows.prefix(self.limit) { items.append(try json(row)) }
         var next: JSONValue = .null
         if rows.count > self.limit { next = .string(Base64.encodeURL(Array(key(rows[self.limit - 1]).utf8))) }
         return .object(["items": .array(items), "next": next])

@@ -40,6 +40,7 @@ int clinux_socket(int family, int type);
 // Transfers on non-blocking sockets: bytes moved (0 of receive: end of stream) or -errno; EINTR is retried, SIGPIPE never raised.
 ssize_t clinux_receive(int fd, void *buffer, size_t length);
 ssize_t clinux_send(int fd, const void *buffer, size_t length);
+ssize_t clinux_send_two(int fd, const void *first, size_t first_length, const void *second, size_t second_length);
 ssize_t clinux_send_vectors(int fd, const struct iovec *vectors, int count);
 
 // Randomness from the kernel: fills the buffer completely or returns -1.
@@ -55,3 +56,10 @@ void clinux_sleep_nanoseconds(uint64_t nanoseconds);
 
 // Number of processors this process may run on (sched_getaffinity).
 int clinux_processor_count(void);
+
+// Signals: from now on each `number` that arrives is written as one byte to `descriptor`, on whatever thread it lands. One
+// descriptor for all signals of the process; it should be non-blocking. 0, or -1 with errno.
+int clinux_route_signal(int number, int descriptor);
+// No core dumps and no reading of this process's memory by others of the same user: it holds keys. 0, or -1 with errno.
+int clinux_forbid_core_dumps(void);
+int clinux_is_dumpable(void);

@@ -78,35 +78,40 @@ import Testing
         }
     }
 
-    private static func short() -> HTTPServerTimeouts {
+    /// Only what the test is about is short: the rest must not fire on a busy machine.
+    private static func short(_ changes: (inout HTTPServerTimeouts) -> Void) -> HTTPServerTimeouts {
         var timeouts: HTTPServerTimeouts = HTTPServerTimeouts()
-        timeouts.head = .milliseconds(100)
-        timeouts.idle = .milliseconds(100)
-        timeouts.body = .milliseconds(100)
-        timeouts.write = .milliseconds(100)
-        timeouts.linger = .milliseconds(100)
+        changes(&timeouts)
         return timeouts
     }
 
     @Test func slowHeadsGet408AndSilentConnectionsAreClosed() async throws {
-        try await TestServer.with(timeouts: LifeCycleTests.short(), handler: { _ in .text("x") }) { server in
+        let timeouts: HTTPServerTimeouts = LifeCycleTests.short { $0.head = .milliseconds(100) }
+        try await TestServer.with(timeouts: timeouts, handler: { _ in .text("x") }) { server in
             let silent: RawConnection = try await server.connect()
             let slow: RawConnection = try await server.connect()
             try await slow.send("GET / HTTP/1.1\r\nHo")
             let response: RawResponse = try await slow.receiveResponse()
             #expect(response.status == 408)
             #expect(try await silent.receiveAll() == "")
+        }
+    }
+
+    @Test func idleConnectionsAreClosed() async throws {
+        let timeouts: HTTPServerTimeouts = LifeCycleTests.short { $0.idle = .milliseconds(100) }
+        try await TestServer.with(timeouts: timeouts, handler: { _ in .text("x") }) { server in
             let idle: RawConnection = try await server.connect()
             try await idle.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n")
             #expect(try await idle.receiveResponse().status == 200)
             #expect(try await idle.receiveAll() == "")
+            #expect(server.statistics.timeouts.current == 0)
         }
     }
 
     @Test(arguments: [20, 1_000_000])
     func slowBodiesGet408(length: Int) async throws {
         try await TestServer.with(
-            timeouts: LifeCycleTests.short(),
+            timeouts: LifeCycleTests.short { $0.body = .milliseconds(100) },
             handler: { request in
                 do throws(HTTPError) {
                     return .text(String(try await request.body.collect(max: 1 << 20).count))
@@ -127,7 +132,7 @@ import Testing
     @Test func aClientThatTakesNothingIsDropped() async throws {
         let failed: Shared<Bool> = Shared(false)
         try await TestServer.with(
-            timeouts: LifeCycleTests.short(),
+            timeouts: LifeCycleTests.short { $0.write = .milliseconds(100) },
             handler: { _ in
                 HTTPResponse(status: 200) { writer in
                     do {
@@ -149,7 +154,11 @@ import Testing
 
     @Test func aWaitingHandlerIsNotTimedOut() async throws {
         try await TestServer.with(
-            timeouts: LifeCycleTests.short(),
+            timeouts: LifeCycleTests.short {
+                $0.idle = .milliseconds(50)
+                $0.body = .milliseconds(50)
+                $0.write = .milliseconds(50)
+            },
             handler: { _ in
                 try? await Task.sleep(for: .milliseconds(400))
                 return .text(Task.isCancelled ? "cancelled" : "whole")

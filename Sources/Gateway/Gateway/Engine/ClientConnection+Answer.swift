@@ -1,0 +1,191 @@
+import EventLoops
+import HTTP
+import Identifiers
+
+extension ClientConnection {
+    /// Gives the gateway's own answer: a problem document (RFC 9457), as JSON or as text.
+    ///
+    /// - Parameters:
+    ///   - lines: complete header lines besides those every answer has.
+    ///   - allow: value of the Allow field, for those answers that have one.
+    func answer(_ reason: RequestReason, lines: [UInt8] = [], allow: [UInt8] = []) {
+        let loop: GatewayLoop = self.loop
+        self.exchange.reason = reason
+        self.exchange.status = reason.status
+        self.exchange.responseComposed = true
+        let keeps: Bool = self.survivesAnswer(reason)
+        self.exchange.keepsAlive = keeps
+        self.phase = .answering
+        self.composeAnswer(reason, lines: lines, allow: allow, keeps: keeps)
+        self.sendScratch()
+        guard self.phase == .answering else { return }
+        self.finishRecord()
+        if !keeps {
+            self.closesAfterOutput = true
+            if self.pending == nil { self.finishConnection() }
+        } else if self.exchange.body.isDone, self.pending == nil {
+            self.becomeIdle()
+        } else {
+            loop.events.schedule(self.timer, at: loop.events.now &+ self.exchange.times.idle)
+        }
+    }
+
+    /// Refuses bytes that are no request; their end is unknown, so the connection ends.
+    func refuse(_ refusal: HTTPRefusal) {
+        self.exchange.keepsAlive = false
+        self.exchange.body.finish()
+        self.inputReady = true
+        self.loop.refusals &+= 1
+        self.answer(RequestReason(refusal))
+    }
+
+    /// Whether another request may follow the answer: what is left of this one's body is short enough to be read and dropped,
+    /// and will come.
+    private func survivesAnswer(_ reason: RequestReason) -> Bool {
+        if !self.exchange.keepsAlive || self.loop.isDraining { return false }
+        if self.exchange.body.isDone { return true }
+        // It may never come: the client was told that it need not send it.
+        if self.exchange.expectsContinue { return false }
+        switch reason {
+        case .requestTimeout, .badRequest, .bodyTooLarge, .headTooLarge: return false
+        default: break
+        }
+        self.exchange.discardLeft = self.loop.settings.discardBytesMax
+        return self.exchange.body.kind == .chunked || self.exchange.body.left <= self.exchange.discardLeft
+    }
+
+    private func composeAnswer(_ reason: RequestReason, lines: [UInt8], allow: [UInt8], keeps: Bool) {
+        let loop: GatewayLoop = self.loop
+        let status: Int = reason.status
+        loop.out.clear()
+        loop.out.append("HTTP/1.1 ")
+        loop.out.append(decimal: status)
+        loop.out.append(" ")
+        loop.out.append(StatusText.reason(status))
+        loop.out.append("\r\nDate: ")
+        loop.out.append(loop.events.httpDate())
+        loop.out.append("\r\n")
+        if !allow.isEmpty || reason == .methodNotAllowed {
+            loop.out.append("Allow: ")
+            loop.out.append(allow)
+            loop.out.append("\r\n")
+        }
+        loop.out.append(lines)
+        self.composeRetryAfter(reason)
+        if !keeps {
+            loop.out.append("Connection: close\r\n")
+        } else if self.exchange.minorVersion == 0 {
+            loop.out.append("Connection: keep-alive\r\n")
+        }
+        if status == 204 {
+            loop.out.append("\r\n")
+            return
+        }
+        self.composeProblem(reason)
+    }
+
+    private func composeRetryAfter(_ reason: RequestReason) {
+        let loop: GatewayLoop = self.loop
+        var seconds: Int = 1
+        switch reason {
+        case .upstreamUnavailable:
+            if let group: Unmanaged<UpstreamGroup> = self.exchange.group {
+                seconds = group._withUnsafeGuaranteedRef { $0.secondsUntilTrial(now: loop.events.now) }
+            }
+        case .upstreamOverloaded, .overloaded, .draining: break
+        default: return
+        }
+        loop.out.append("Retry-After: ")
+        loop.out.append(decimal: seconds)
+        loop.out.append("\r\n")
+    }
+
+    /// The document behind its own fields; to HEAD only the fields.
+    private func composeProblem(_ reason: RequestReason) {
+        let loop: GatewayLoop = self.loop
+        if self.exchange.traceHigh | self.exchange.traceLow == 0 {
+            let trace: TraceContext = TraceContext.make(using: &loop.random, isSampled: false)
+            self.exchange.traceHigh = trace.traceIDHigh
+            self.exchange.traceLow = trace.traceIDLow
+        }
+        loop.trailers.clear()
+        if self.exchange.wantsText { self.composeText(reason) } else { self.composeJSON(reason) }
+        loop.out.append(
+            self.exchange.wantsText
+                ? "Content-Type: text/plain; charset=utf-8\r\nContent-Length: "
+                : "Content-Type: application/problem+json\r\nContent-Length: ")
+        loop.out.append(decimal: loop.trailers.count)
+        loop.out.append("\r\n\r\n")
+        if self.exchange.method != .head { loop.out.append(UnsafeRawPointer(loop.trailers.base), loop.trailers.count) }
+    }
+
+    private func composeJSON(_ reason: RequestReason) {
+        let loop: GatewayLoop = self.loop
+        loop.trailers.append("{\"type\":\"urn:passerelle:problem:")
+        loop.trailers.append(text: reason.slug)
+        loop.trailers.append("\",\"title\":\"")
+        loop.trailers.append(StatusText.reason(reason.status))
+        loop.trailers.append("\",\"status\":")
+        loop.trailers.append(decimal: reason.status)
+        loop.trailers.append(",\"detail\":\"")
+        loop.trailers.append(text: reason.sentence)
+        loop.trailers.append("\",\"trace_id\":\"")
+        loop.trailers.append(hexadecimal: self.exchange.traceHigh)
+        loop.trailers.append(hexadecimal: self.exchange.traceLow)
+        loop.trailers.append("\"}\n")
+    }
+
+    private func composeText(_ reason: RequestReason) {
+        let loop: GatewayLoop = self.loop
+        loop.trailers.append(decimal: reason.status)
+        loop.trailers.append(" ")
+        loop.trailers.append(StatusText.reason(reason.status))
+        loop.trailers.append("\n")
+        loop.trailers.append(text: reason.sentence)
+        loop.trailers.append("\ntrace: ")
+        loop.trailers.append(hexadecimal: self.exchange.traceHigh)
+        loop.trailers.append(hexadecimal: self.exchange.traceLow)
+        loop.trailers.append("\n")
+    }
+}
+
+extension RequestReason {
+    /// What a refusal of the wire readers is called in answers and records.
+    init(_ refusal: HTTPRefusal) {
+        switch refusal.status {
+        case 414: self = .targetTooLong
+        case 417: self = .expectationFailed
+        case 431: self = .headTooLarge
+        case 505: self = .versionUnsupported
+        default: self = .badRequest
+        }
+    }
+}
+
+/// Reason phrases of the statuses the gateway answers itself.
+enum StatusText {
+    static func reason(_ status: Int) -> StaticString {
+        switch status {
+        case 200: "OK"
+        case 204: "No Content"
+        case 400: "Bad Request"
+        case 401: "Unauthorized"
+        case 403: "Forbidden"
+        case 404: "Not Found"
+        case 405: "Method Not Allowed"
+        case 408: "Request Timeout"
+        case 413: "Content Too Large"
+        case 414: "URI Too Long"
+        case 417: "Expectation Failed"
+        case 429: "Too Many Requests"
+        case 431: "Request Header Fields Too Large"
+        case 500: "Internal Server Error"
+        case 501: "Not Implemented"
+        case 502: "Bad Gateway"
+        case 503: "Service Unavailable"
+        case 504: "Gateway Timeout"
+        case 505: "HTTP Version Not Supported"
+        default: "Error"
+        }
+    }
+}

@@ -1,0 +1,141 @@
+import GatewayConfiguration
+import HTTP
+import Identifiers
+
+extension ClientConnection {
+    /// Writes the request head for a target into the loop's scratch, and marks the parts that differ between targets.
+    func compose(
+        _ bytes: UnsafeRawPointer, _ view: RequestView, _ route: CompiledRoute, _ pool: TargetPool, preservesHost: Bool
+    ) {
+        let loop: GatewayLoop = self.loop
+        loop.out.clear()
+        loop.out.append(bytes + loop.requestHead.start, loop.requestHead.methodCount + 1)
+        self.exchange.marks.baseStart = UInt16(truncatingIfNeeded: loop.out.count)
+        loop.out.append(pool.basePath)
+        self.exchange.marks.pathStart = UInt16(truncatingIfNeeded: loop.out.count)
+        self.composeTarget(view)
+        loop.out.append(" HTTP/1.1\r\n")
+        self.exchange.marks.lineEnd = UInt16(truncatingIfNeeded: loop.out.count)
+        // A client of HTTP/1.0 may have named no host.
+        let keepsHost: Bool = preservesHost && view.host.count > 0
+        if !keepsHost { loop.out.append(pool.hostLine) }
+        self.exchange.marks.hostEnd = UInt16(truncatingIfNeeded: loop.out.count)
+        self.composeFields(bytes, route.requestHeaders, keepsHost: keepsHost)
+        if let changes: CompiledHeaderChanges = route.requestHeaders { loop.out.append(changes.lines) }
+        if loop.isTracing { self.composeTrace(bytes) }
+        if self.exchange.body.kind == .chunked { loop.out.append("Transfer-Encoding: chunked\r\n") }
+        loop.out.append("\r\n")
+    }
+
+    /// Path and query, without what was taken off.
+    private func composeTarget(_ view: RequestView) {
+        let loop: GatewayLoop = self.loop
+        let stripped: Int = Int(self.exchange.forwarding.strippedPathLength)
+        if stripped < view.path.count, let path: UnsafeRawPointer = view.path.baseAddress {
+            loop.out.append(path + stripped, view.path.count - stripped)
+        } else {
+            loop.out.append("/")
+        }
+        guard view.query.count > 0, let query: UnsafeRawPointer = view.query.baseAddress else { return }
+        let cutStart: Int = Int(self.exchange.forwarding.strippedQueryOffset)
+        let cutEnd: Int = cutStart + Int(self.exchange.forwarding.strippedQueryLength)
+        if cutEnd - cutStart >= view.query.count { return }
+        loop.out.append("?")
+        if cutEnd == cutStart {
+            loop.out.append(query, view.query.count)
+        } else {
+            loop.out.append(query, cutStart)
+            loop.out.append(query + cutEnd, view.query.count - cutEnd)
+        }
+    }
+
+    private func composeFields(_ bytes: UnsafeRawPointer, _ changes: CompiledHeaderChanges?, keepsHost: Bool) {
+        let loop: GatewayLoop = self.loop
+        let flags: HTTPHeadFlags = loop.requestHead.flags
+        let table: HTTPFieldTable = loop.requestTable
+        let count: Int = loop.requestHead.fieldCount
+        let stripped: Int = Int(self.exchange.forwarding.strippedField)
+        let namesOthers: Bool = flags.contains(.namesOthers)
+        let keepsTrailerField: Bool = self.exchange.body.kind == .chunked
+        let replacesTrace: Bool = loop.isTracing
+        HeadComposer.copyFields(
+            bytes, from: loop.requestHead.fieldsStart, to: loop.requestHead.count - 2, table: table, count: count,
+            into: &loop.out
+        ) { (field: HTTPField, index: Int) -> Bool in
+            if index == stripped { return true }
+            switch field.known {
+            case .other: break
+            case .host: return !keepsHost
+            case .trailer: return !keepsTrailerField
+            case .traceparent where replacesTrace: return true
+            default: if field.known.isHopByHop { return true }
+            }
+            if namesOthers, HeadComposer.isNamedByConnection(field, bytes, table: table, count: count) { return true }
+            guard let changes: CompiledHeaderChanges = changes else { return false }
+            return HeadComposer.isChanged(field, bytes, by: changes)
+        }
+    }
+
+    /// Goes on with the caller's trace in a span of our own, or begins one.
+    private func composeTrace(_ bytes: UnsafeRawPointer) {
+        let loop: GatewayLoop = self.loop
+        var trace: TraceContext
+        if let outer: TraceContext = self.outerTrace(bytes) {
+            trace = outer.child(using: &loop.random)
+        } else {
+            trace = TraceContext.make(using: &loop.random, isSampled: loop.samples())
+        }
+        self.exchange.traceHigh = trace.traceIDHigh
+        self.exchange.traceLow = trace.traceIDLow
+        loop.out.append("traceparent: ")
+        loop.out.append(trace: trace)
+        loop.out.append("\r\n")
+    }
+
+    /// The trace the caller named, when its head is still the one in the loop's table.
+    func outerTrace(_ bytes: UnsafeRawPointer) -> TraceContext? {
+        let loop: GatewayLoop = self.loop
+        guard loop.requestHead.flags.contains(.hasTraceparent) else { return nil }
+        for index in 0..<loop.requestHead.fieldCount where loop.requestTable.fields[index].known == .traceparent {
+            let field: HTTPField = loop.requestTable.fields[index]
+            return TraceContext(
+                traceparent: UnsafeRawBufferPointer(start: bytes + Int(field.valueStart), count: Int(field.valueCount)))
+        }
+        return nil
+    }
+
+    /// Rewrites the head at the start of a block for another target: its base path and its Host line.
+    func readdress(_ block: inout ByteBlock, to pool: TargetPool) {
+        let loop: GatewayLoop = self.loop
+        let marks: ReplayMarks = self.exchange.marks
+        let old: UnsafeRawPointer = UnsafeRawPointer(block.base)
+        loop.out.clear()
+        loop.out.append(old, Int(marks.baseStart))
+        loop.out.append(pool.basePath)
+        self.exchange.marks.pathStart = UInt16(truncatingIfNeeded: loop.out.count)
+        loop.out.append(old + Int(marks.pathStart), Int(marks.lineEnd) - Int(marks.pathStart))
+        self.exchange.marks.lineEnd = UInt16(truncatingIfNeeded: loop.out.count)
+        if marks.hostEnd > marks.lineEnd { loop.out.append(pool.hostLine) }
+        self.exchange.marks.hostEnd = UInt16(truncatingIfNeeded: loop.out.count)
+        let rest: Int = block.end - Int(marks.hostEnd)
+        var moved: ByteBlock = loop.blocks.take(loop.out.count + rest)
+        moved.append(UnsafeRawPointer(loop.out.base), loop.out.count)
+        moved.append(old + Int(marks.hostEnd), rest)
+        loop.blocks.give(block)
+        block = moved
+    }
+
+    /// Whether a problem document goes out as text: the client asks for text and not for JSON.
+    func prefersText(_ bytes: UnsafeRawPointer) -> Bool {
+        let loop: GatewayLoop = self.loop
+        var isText: Bool = false
+        for index in 0..<loop.requestHead.fieldCount where loop.requestTable.fields[index].known == .accept {
+            let field: HTTPField = loop.requestTable.fields[index]
+            let value: UnsafeRawBufferPointer = UnsafeRawBufferPointer(
+                start: bytes + Int(field.valueStart), count: Int(field.valueCount))
+            if HeadComposer.contains(value, "json") { return false }
+            if HeadComposer.contains(value, "text/") { isText = true }
+        }
+        return isText
+    }
+}

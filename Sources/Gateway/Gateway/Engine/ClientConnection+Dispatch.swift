@@ -1,0 +1,244 @@
+import EventLoops
+import GatewayConfiguration
+import HTTP
+import Identifiers
+
+extension ClientConnection {
+    /// A request's path as it is matched and forwarded, where it stands.
+    private struct ScreenedPath {
+        var bytes: UnsafeRawBufferPointer
+        var hasEncodedSlash: Bool
+    }
+
+    /// Begins the request whose head was just read: finds its route, asks the policies, and sends it on or answers.
+    ///
+    /// Returns how many bytes were used: the head, and the part of the body that went along; nil when the rest is of no use.
+    func begin(_ bytes: UnsafeRawPointer, _ count: Int) -> Int? {
+        let loop: GatewayLoop = self.loop
+        loop.events.disarm(self.timer)
+        self.phase = .exchange
+        self.openExchange()
+        if loop.requestHead.flags.contains(.hasAccept) { self.exchange.wantsText = self.prefersText(bytes) }
+        if let reason: RequestReason = self.refusalOfKind(bytes) {
+            self.answer(reason)
+            return loop.requestHead.count
+        }
+        guard let path: ScreenedPath = self.screenPath(bytes) else {
+            self.answer(.pathRefused)
+            return loop.requestHead.count
+        }
+        let view: RequestView = self.view(bytes, path.bytes)
+        let lease: SnapshotLease = loop.lease
+        switch lease.snapshot.match(view) {
+        case .route(let route): return self.forward(bytes, count, view, route, path.hasEncodedSlash, lease)
+        case .methodNotAllowed(let allow): self.answer(.methodNotAllowed, allow: allow)
+        case .options(let allow): self.answer(.optionsAnswered, allow: allow)
+        case .none: self.answer(.noRoute)
+        }
+        return loop.requestHead.count
+    }
+
+    private func openExchange() {
+        let loop: GatewayLoop = self.loop
+        self.exchange = Exchange()
+        self.exchange.started = loop.events.now
+        self.exchange.method = loop.requestHead.method
+        self.exchange.minorVersion = loop.requestHead.minorVersion
+        self.exchange.keepsAlive = loop.requestHead.keepsAlive && !loop.isDraining && !self.inputFinished
+        self.exchange.body = BodyFlow(loop.requestHead.framing, keepsFraming: true)
+        self.exchange.expectsContinue = loop.requestHead.flags.contains(.expectsContinue)
+        self.exchange.attemptsLeft = GatewayLoop.retriesMax
+    }
+
+    /// Kinds of requests that no route takes.
+    private func refusalOfKind(_ bytes: UnsafeRawPointer) -> RequestReason? {
+        let head: HTTPHeadFlags = self.loop.requestHead.flags
+        if self.loop.requestHead.method == .connect { return .methodNotAllowed }
+        // Without the switch, a WebSocket client can do nothing with the answer. Others (h2c) go on with HTTP/1.1.
+        if head.contains(.upgrade), self.asksForWebSocket(bytes) { return .upgradeRefused }
+        return nil
+    }
+
+    private func asksForWebSocket(_ bytes: UnsafeRawPointer) -> Bool {
+        let loop: GatewayLoop = self.loop
+        for index in 0..<loop.requestHead.fieldCount {
+            let field: HTTPField = loop.requestTable.fields[index]
+            guard field.known == .upgrade, field.valueCount == 9 else { continue }
+            if WireText.equalsIgnoringCase(bytes + Int(field.valueStart), "websocket") { return true }
+        }
+        return false
+    }
+
+    /// Brings the path into its normal form; nil when it has none.
+    private func screenPath(_ bytes: UnsafeRawPointer) -> ScreenedPath? {
+        let loop: GatewayLoop = self.loop
+        let range: Range<Int> = loop.requestHead.path
+        // "http://host" means the path "/".
+        if range.isEmpty { return ScreenedPath(bytes: GatewayLoop.rootPath, hasEncodedSlash: false) }
+        let path: UnsafeRawBufferPointer = UnsafeRawBufferPointer(start: bytes + range.lowerBound, count: range.count)
+        let result: PathScreen.Result = PathScreen.screen(path, scratch: loop.pathScratch)
+        switch result.verdict {
+        case .plain: return ScreenedPath(bytes: path, hasEncodedSlash: result.hasEncodedSlash)
+        case .rewritten:
+            let rewritten: UnsafeRawBufferPointer = UnsafeRawBufferPointer(rebasing: loop.pathScratch[..<result.length])
+            return ScreenedPath(bytes: rewritten, hasEncodedSlash: result.hasEncodedSlash)
+        case .refused: return nil
+        }
+    }
+
+    private func view(_ bytes: UnsafeRawPointer, _ path: UnsafeRawBufferPointer) -> RequestView {
+        let loop: GatewayLoop = self.loop
+        let host: Range<Int> = loop.requestHead.host
+        let query: Range<Int> = loop.requestHead.query
+        var contentLength: Int64 = 0
+        switch self.exchange.body.kind {
+        case .length: contentLength = Int64(clamping: self.exchange.body.left)
+        case .chunked: contentLength = -1
+        case .done, .untilClose: break
+        }
+        return RequestView(
+            method: loop.requestHead.method,
+            host: UnsafeRawBufferPointer(start: bytes + host.lowerBound, count: host.count),
+            path: path, query: UnsafeRawBufferPointer(start: bytes + query.lowerBound, count: query.count),
+            fields: FieldTable(
+                base: bytes,
+                fields: UnsafeBufferPointer(start: loop.requestTable.fields, count: loop.requestHead.fieldCount)),
+            remote: self.address, contentLength: contentLength)
+    }
+
+    /// Asks the policies and sends the request to a target of its API.
+    private func forward(
+        _ bytes: UnsafeRawPointer, _ count: Int, _ view: RequestView, _ index: RouteIndex, _ hasEncodedSlash: Bool,
+        _ lease: SnapshotLease
+    ) -> Int? {
+        let loop: GatewayLoop = self.loop
+        let time: DecisionTime = DecisionTime(
+            monotonic: loop.events.now, wallSeconds: loop.events.wallNow / 1_000_000_000)
+        lease.snapshot.decide(view, route: index, hasEncodedSlash: hasEncodedSlash, at: time, into: &loop.decision)
+        self.exchange.forwarding = loop.decision.forwarding
+        if !loop.decision.isForwarded {
+            self.answer(loop.decision.reason, lines: loop.decision.headerLines)
+            return loop.requestHead.count
+        }
+        lease.exchanges += 1
+        self.exchange.lease = .passUnretained(lease)
+        let group: Unmanaged<UpstreamGroup> = lease.group(self.exchange.forwarding.upstream, loop)
+        self.exchange.group = group
+        guard let pool: TargetPool = group._withUnsafeGuaranteedRef({ $0.pick(now: loop.events.now) }) else {
+            self.answer(.upstreamUnavailable)
+            return loop.requestHead.count
+        }
+        let route: CompiledRoute = lease.snapshot.routes[index.value]
+        self.exchange.times = route.timeouts
+        self.exchange.bodyMax = UInt64(clamping: route.bodyBytesMax)
+        if let changes: CompiledHeaderChanges = route.responseHeaders {
+            self.exchange.responseHeaders = .passUnretained(changes)
+        }
+        self.compose(bytes, view, route, pool, preservesHost: group._withUnsafeGuaranteedRef { $0.preservesHost })
+        guard !loop.out.overflowed else {
+            self.answer(.headTooLarge)
+            return loop.requestHead.count
+        }
+        return self.sendFirst(bytes, count, pool)
+    }
+
+    /// Sends the composed head with the part of the body that is here.
+    private func sendFirst(_ bytes: UnsafeRawPointer, _ count: Int, _ pool: TargetPool) -> Int? {
+        let loop: GatewayLoop = self.loop
+        var taken: Int = loop.requestHead.count
+        let available: Int = self.exchange.body.isDone ? 0 : count - taken
+        // Room for the trailers of a chunked body: they are written anew, with at most two bytes more each.
+        let slack: Int = available > 0 ? 1024 : 0
+        var block: ByteBlock = loop.blocks.take(loop.out.count + available + slack)
+        block.append(UnsafeRawPointer(loop.out.base), loop.out.count)
+        if available > 0 {
+            let used: Int? = self.frameBody(bytes + taken, available) { (piece: UnsafeRawPointer, length: Int) in
+                loop.blocks.append(piece, length, to: &block)
+            }
+            guard let used: Int = used else {
+                loop.blocks.give(block)
+                return nil
+            }
+            taken += used
+        }
+        if !self.exchange.body.isDone {
+            loop.events.schedule(self.timer, at: loop.events.now &+ self.exchange.times.idle)
+        }
+        self.launch(block, pool, fresh: false)
+        return taken
+    }
+
+    /// Gives the request to a connection of the pool, or to one of another target when none can be made.
+    func launch(_ block: ByteBlock, _ pool: TargetPool, fresh: Bool) {
+        let loop: GatewayLoop = self.loop
+        var block: ByteBlock = block
+        var pool: TargetPool = pool
+        if !fresh, let idle: Unmanaged<UpstreamConnection> = pool.takeIdle() {
+            idle._withUnsafeGuaranteedRef { $0.start(self, block, isReused: true) }
+            return
+        }
+        while true {
+            switch pool.connect(loop) {
+            case .started(let connection):
+                connection.start(self, block, isReused: false)
+                return
+            case .overloaded:
+                loop.blocks.give(block)
+                self.answer(.upstreamOverloaded)
+                return
+            case .failed: pool.state.failed(now: loop.events.now, rules: pool.rules)
+            }
+            guard self.exchange.attemptsLeft > 0, let next: TargetPool = self.pickAnother(than: pool) else {
+                loop.blocks.give(block)
+                self.answer(.upstreamConnectFailed)
+                return
+            }
+            self.exchange.attemptsLeft -= 1
+            self.readdress(&block, to: next)
+            pool = next
+        }
+    }
+
+    /// A target in health other than this one.
+    private func pickAnother(than pool: TargetPool) -> TargetPool? {
+        guard let group: Unmanaged<UpstreamGroup> = self.exchange.group else { return nil }
+        return group._withUnsafeGuaranteedRef { $0.pick(now: self.loop.events.now, excluding: pool) }
+    }
+
+    /// The exchange failed at its target: tries again where that is safe, answers otherwise.
+    ///
+    /// Safe is: nothing was sent; or a kept connection was closed by the target before it said anything, and either the kernel
+    /// took no byte of the request or repeating it does no harm.
+    func upstreamFailed(_ failure: UpstreamFailure, pool: TargetPool, block: ByteBlock?, isStale: Bool) {
+        if self.exchange.responseStarted {
+            if let block: ByteBlock = block { self.loop.blocks.give(block) }
+            self.abort(failure.reason)
+            return
+        }
+        guard var request: ByteBlock = block else {
+            self.answer(failure.reason)
+            self.resumeInput()
+            return
+        }
+        let isUnsent: Bool = failure == .connectFailed || failure == .connectTimeout
+        let mayRepeat: Bool = isStale && (request.start == 0 || self.exchange.method.isIdempotent)
+        if self.exchange.attemptsLeft > 0, isUnsent || mayRepeat {
+            self.exchange.attemptsLeft -= 1
+            request.start = 0
+            if mayRepeat {
+                self.launch(request, pool, fresh: true)
+                self.resumeInput()
+                return
+            }
+            if let next: TargetPool = self.pickAnother(than: pool) {
+                self.readdress(&request, to: next)
+                self.launch(request, next, fresh: false)
+                self.resumeInput()
+                return
+            }
+        }
+        self.loop.blocks.give(request)
+        self.answer(failure.reason)
+        self.resumeInput()
+    }
+}

@@ -1,0 +1,326 @@
+import EventLoops
+import GatewayConfiguration
+import HTTP
+
+/// One connection of a client: reads requests, hands them on, and carries the answers back, one exchange after the other.
+///
+/// All of it runs on the loop that accepted the connection. An idle connection holds no buffers: input is read into the loop's
+/// scratch and forwarded from there; what cannot be used yet is kept in `stash`, what the client does not take yet in `pending`,
+/// and as long as `pending` holds something, nothing more is read for this client. So memory is bounded by one turn's bytes.
+final class ClientConnection: TimedHandler {
+    /// Where the connection is, and where it may go from there.
+    enum Phase: UInt8 {
+        /// No byte of a request is here. → head, closed.
+        case idle
+        /// A part of a head is in the stash. → exchange, answering, closed.
+        case head
+        /// A request is with an upstream; its body or the response, or both, are on their way. → idle, answering, linger, closed.
+        case exchange
+        /// The gateway's own answer is given; the rest of the request's body is read and dropped. → idle, linger, closed.
+        case answering
+        /// The last answer is out and our side is shut; the client's bytes are dropped until it closes too. → closed.
+        case linger
+        case closed
+    }
+
+    unowned(unsafe) let loop: GatewayLoop
+    let fd: Int32
+    /// The client's address, as policies compare it.
+    let address: IPAddress
+    let timer: ConnectionTimer = ConnectionTimer()
+    /// Place in the loop's list of clients.
+    var slot: Int = 0
+
+    var phase: Phase = .idle
+
+    // Input.
+    /// The kernel said that bytes wait and they were not all taken.
+    var inputReady: Bool = false
+    /// The client has shut its side: an end of stream follows what waits.
+    var inputFinished: Bool = false
+    /// The reader's memory for a head that came in pieces.
+    var scanned: Int = 0
+    /// Bytes received and not used: part of a head, of a chunk's line, or the next pipelined request.
+    var stash: ByteBlock?
+
+    // Output.
+    /// Bytes that the kernel did not take.
+    var pending: ByteBlock?
+    /// Close when `pending` is out.
+    var closesAfterOutput: Bool = false
+
+    // The exchange.
+    var exchange: Exchange = Exchange()
+    var upstream: Unmanaged<UpstreamConnection>?
+
+    init(loop: GatewayLoop, fd: Int32, address: IPAddress) {
+        self.loop = loop
+        self.fd = fd
+        self.address = address
+        super.init()
+        self.timer.handler = self
+    }
+
+    // MARK: Events
+
+    override func ready(_ events: Readiness) {
+        if self.phase == .closed { return }
+        if events.isBroken {
+            // Reset, or both sides shut: nobody reads an answer any more.
+            self.abort(.clientClosed)
+            return
+        }
+        if events.peerFinished { self.inputFinished = true }
+        if events.isReadable { self.inputReady = true }
+        if self.pending != nil, events.isWritable, !self.flushPending() { return }
+        self.resumeInput()
+    }
+
+    override func deadlinePassed() {
+        switch self.phase {
+        case .idle, .answering, .linger: self.close()
+        case .head:
+            self.exchange = Exchange()
+            self.exchange.started = self.loop.events.now
+            self.answer(.requestTimeout)
+        case .exchange:
+            // Armed only while the client is the one to move: its body is missing, or it does not read.
+            if self.pending == nil, !self.wantsInput {
+                // The upstream does not take the body: its own deadline is running.
+                self.loop.events.schedule(self.timer, at: self.loop.events.now &+ self.exchange.times.idle)
+            } else if self.pending == nil, !self.exchange.responseStarted {
+                self.dropUpstream()
+                self.answer(.requestTimeout)
+            } else {
+                self.abort(.clientClosed)
+            }
+        case .closed: break
+        }
+    }
+
+    override func resume() {
+        if self.phase != .closed { self.readInput() }
+    }
+
+    // MARK: Input
+
+    /// Whether bytes of the client could be used now.
+    private var wantsInput: Bool {
+        switch self.phase {
+        case .idle, .head: return self.pending == nil
+        case .exchange:
+            guard !self.exchange.body.isDone, let upstream: Unmanaged<UpstreamConnection> = self.upstream else {
+                return false
+            }
+            return upstream._withUnsafeGuaranteedRef { $0.takesBody }
+        case .answering: return !self.exchange.body.isDone
+        case .linger: return true
+        case .closed: return false
+        }
+    }
+
+    /// Bytes one connection may move in a turn before others get theirs.
+    private static let readsPerTurn: Int = 16
+
+    /// Reads and uses what waits, until nothing does or the bytes have no place to go.
+    func readInput() {
+        var reads: Int = 0
+        while self.inputReady, self.wantsInput {
+            if reads == ClientConnection.readsPerTurn {
+                self.loop.resumeLater(self)
+                return
+            }
+            reads += 1
+            let buffer: UnsafeMutableRawPointer = self.loop.input
+            let kept: Int = self.unstash(into: buffer)
+            let room: Int = GatewayLoop.inputBytes - kept
+            let got: Int = Socket.receive(self.fd, buffer + kept, room)
+            if got <= 0 {
+                if kept > 0 { self.keep(UnsafeRawPointer(buffer), kept) }
+                if got == Socket.wouldBlock {
+                    self.inputReady = false
+                    return
+                }
+                self.inputReady = false
+                if got == 0 { self.inputEnded() } else { self.abort(.clientClosed) }
+                return
+            }
+            // Fewer bytes than asked for: the kernel has no more, and says so when that changes. An end of stream that it told
+            // already is not told again.
+            if got < room { self.inputReady = self.inputFinished }
+            self.use(UnsafeRawPointer(buffer), kept + got)
+        }
+    }
+
+    /// Goes on with what came while the connection was busy.
+    func resumeInput() {
+        if self.stash != nil, self.phase == .idle, self.pending == nil {
+            let count: Int = self.unstash(into: self.loop.input)
+            self.use(UnsafeRawPointer(self.loop.input), count)
+        }
+        if self.inputReady { self.readInput() }
+    }
+
+    /// Uses received bytes from the first to the last; keeps what is not complete.
+    private func use(_ bytes: UnsafeRawPointer, _ count: Int) {
+        var position: Int = 0
+        while position < count {
+            switch self.phase {
+            case .idle, .head:
+                if self.pending != nil {
+                    self.keep(bytes + position, count - position)
+                    return
+                }
+                guard let taken: Int = self.readHead(bytes + position, count - position) else { return }
+                position += taken
+            case .exchange:
+                if self.exchange.body.isDone {
+                    self.keep(bytes + position, count - position)
+                    return
+                }
+                guard let taken: Int = self.relayBody(bytes + position, count - position) else { return }
+                position += taken
+            case .answering:
+                if self.exchange.body.isDone {
+                    self.keep(bytes + position, count - position)
+                    return
+                }
+                guard let taken: Int = self.discardBody(bytes + position, count - position) else { return }
+                position += taken
+            case .linger:
+                self.dropLingering(count - position)
+                return
+            case .closed: return
+            }
+        }
+    }
+
+    /// Reads a head at the start of the bytes and begins what it asks for; nil when it is not complete or was refused.
+    private func readHead(_ bytes: UnsafeRawPointer, _ count: Int) -> Int? {
+        let loop: GatewayLoop = self.loop
+        let outcome: HTTPHeadOutcome = HTTPHeadReader.readRequest(
+            UnsafeRawBufferPointer(start: bytes, count: count), scanned: &self.scanned, limits: loop.settings.limits,
+            table: loop.requestTable, into: &loop.requestHead)
+        switch outcome {
+        case .complete:
+            self.scanned = 0
+            return self.begin(bytes, count)
+        case .incomplete:
+            if self.phase == .idle {
+                self.phase = .head
+                loop.events.schedule(self.timer, at: loop.events.now &+ loop.settings.headTimeout)
+            }
+            self.keep(bytes, count)
+            return nil
+        case .refused(let refusal):
+            self.exchange = Exchange()
+            self.exchange.started = loop.events.now
+            self.refuse(refusal)
+            return nil
+        }
+    }
+
+    /// The client sends nothing more.
+    private func inputEnded() {
+        self.inputFinished = true
+        switch self.phase {
+        case .idle, .head, .linger, .answering: self.close()
+        case .exchange:
+            self.exchange.keepsAlive = false
+            if self.exchange.body.isDone { return }
+            // The body ends early: the upstream must not take it for whole.
+            self.dropUpstream()
+            if self.exchange.responseStarted { self.abort(.clientClosed) } else { self.answer(.badRequest) }
+        case .closed: break
+        }
+    }
+
+    // MARK: Stash
+
+    func keep(_ bytes: UnsafeRawPointer, _ count: Int) {
+        var block: ByteBlock = self.loop.blocks.take(count)
+        block.append(bytes, count)
+        self.stash = block
+    }
+
+    private func unstash(into buffer: UnsafeMutableRawPointer) -> Int {
+        guard let block: ByteBlock = self.stash else { return 0 }
+        buffer.copyMemory(from: UnsafeRawPointer(block.base + block.start), byteCount: block.count)
+        self.loop.blocks.give(block)
+        self.stash = nil
+        return block.count
+    }
+
+    // MARK: The end
+
+    /// Ends the connection as it is, and the exchange with it: the client went away, or does not move.
+    func abort(_ reason: RequestReason) {
+        if self.phase == .exchange {
+            self.dropUpstream()
+            if self.exchange.reason == .none { self.exchange.reason = reason }
+            if self.exchange.status == 0 { self.exchange.status = reason.status }
+            self.finishRecord()
+        }
+        self.close(abruptly: self.exchange.responseStarted)
+    }
+
+    /// The gateway stops: an idle connection ends now, one at work after its answer.
+    func drain() {
+        switch self.phase {
+        case .idle: self.close()
+        case .exchange, .answering: self.exchange.keepsAlive = false
+        case .head, .linger, .closed: break
+        }
+    }
+
+    /// Gives the snapshot back and tells what became of the exchange.
+    func finishRecord() {
+        if let lease: Unmanaged<SnapshotLease> = self.exchange.lease {
+            self.exchange.lease = nil
+            self.exchange.group = nil
+            self.exchange.responseHeaders = nil
+            self.loop.give(lease)
+        }
+    }
+
+    /// Closes after the last answer. When bytes of the client may still wait or arrive, closing at once would reset the
+    /// connection and could take the answer from the client: then our side is shut first, and the rest is read and dropped.
+    func finishConnection() {
+        if self.inputFinished || (self.exchange.body.isDone && self.stash == nil && !self.inputReady) {
+            self.close()
+            return
+        }
+        if let block: ByteBlock = self.stash {
+            self.loop.blocks.give(block)
+            self.stash = nil
+        }
+        self.phase = .linger
+        self.exchange.discardLeft = self.loop.settings.lingerBytesMax
+        Socket.finishWriting(self.fd)
+        self.loop.events.schedule(self.timer, at: self.loop.events.now &+ self.loop.settings.lingerTimeout)
+        self.readInput()
+    }
+
+    private func dropLingering(_ count: Int) {
+        if UInt64(count) > self.exchange.discardLeft {
+            self.close()
+        } else {
+            self.exchange.discardLeft -= UInt64(count)
+        }
+    }
+
+    func close(abruptly: Bool = false) {
+        if self.phase == .closed { return }
+        self.dropUpstream()
+        self.phase = .closed
+        let loop: GatewayLoop = self.loop
+        loop.events.cancel(self.timer)
+        if let block: ByteBlock = self.stash { loop.blocks.give(block) }
+        if let block: ByteBlock = self.pending { loop.blocks.give(block) }
+        self.stash = nil
+        self.pending = nil
+        loop.events.deregister(fd: self.fd, closing: true)
+        Socket.close(self.fd, abruptly: abruptly)
+        loop.clientClosed(self)
+    }
+}

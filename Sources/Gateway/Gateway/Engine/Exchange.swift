@@ -1,0 +1,64 @@
+import HTTP
+
+/// One request of a client and what became of it so far. A plain value inside its connection.
+struct Exchange {
+    /// Monotonic nanoseconds when its head was complete.
+    var started: UInt64 = 0
+    /// What is still to come of the request's body.
+    var body: BodyFlow = BodyFlow()
+    /// Bytes of the body that passed, as framed.
+    var requestBytes: UInt64 = 0
+    var responseBytes: UInt64 = 0
+    var status: Int = 0
+    var reason: RequestReason = .none
+
+    var method: MethodCode = .other
+    /// 0 or 1: HTTP/1.0 or HTTP/1.1.
+    var minorVersion: UInt8 = 1
+    /// The connection carries another request after this one.
+    var keepsAlive: Bool = false
+    /// Problem documents go out as text.
+    var wantsText: Bool = false
+    /// The final response's head is put together.
+    var responseComposed: Bool = false
+    /// Bytes of the final response went out: no other answer is possible.
+    var responseStarted: Bool = false
+    /// The upstream has no more to give; only `pending` keeps the exchange open.
+    var responseDone: Bool = false
+    /// The request waits for `100 Continue` before it sends its body.
+    var expectsContinue: Bool = false
+
+    /// Attempts left for another target when nothing was sent, or for a fresh connection when a kept one was gone.
+    var attemptsLeft: UInt8 = 0
+    /// Bytes of the body left that may be dropped to save the connection.
+    var discardLeft: UInt64 = 0
+
+    var times: RouteTimeouts = RouteTimeouts.standard
+    /// Bytes of the request's body at most, for one that did not say its length.
+    var bodyMax: UInt64 = .max
+    var marks: ReplayMarks = ReplayMarks()
+    var forwarding: Forwarding = Forwarding()
+    /// The trace the exchange belongs to; zero halves: none.
+    var traceHigh: UInt64 = 0
+    var traceLow: UInt64 = 0
+
+    // The three below live as long as the lease is held.
+
+    /// The snapshot the exchange runs on; given back when it is over.
+    var lease: Unmanaged<SnapshotLease>?
+    /// The targets it may go to.
+    var group: Unmanaged<UpstreamGroup>?
+    var responseHeaders: Unmanaged<CompiledHeaderChanges>?
+}
+
+/// Where the parts of a request head stand that differ between targets, so that it can be sent to another one.
+struct ReplayMarks {
+    /// First byte of the path behind the target's base path.
+    var pathStart: UInt16 = 0
+    /// First byte of the base path: behind the method and its space.
+    var baseStart: UInt16 = 0
+    /// Behind the request line.
+    var lineEnd: UInt16 = 0
+    /// Behind the Host line the gateway wrote; equal to `lineEnd` when the client's own is kept.
+    var hostEnd: UInt16 = 0
+}

@@ -1,0 +1,274 @@
+import EventLoops
+import GatewayConfiguration
+import Glibc
+import HTTP
+import Identifiers
+import Synchronization
+
+/// What one event loop of the gateway owns: its clients, its connections to targets, its buffers, its snapshot.
+///
+/// Sendable by this rule: everything but `counters` and `events` is touched on the loop's own thread only; others hand work
+/// over with `events.execute`.
+final class GatewayLoop: @unchecked Sendable {
+    /// Bytes read with one call.
+    static let inputBytes: Int = 64 * 1024
+    /// A head of the largest size with all that may be added to it.
+    private static let outBytes: Int = 96 * 1024
+    /// Trailers and problem documents.
+    private static let trailerBytes: Int = 16 * 1024
+    /// Other attempts for one request at most.
+    static let retriesMax: UInt8 = 3
+    /// Pools kept that have no connection: targets that came and went.
+    private static let emptyPoolsMax: Int = 1024
+
+    /// "/", where a target has no path.
+    nonisolated(unsafe) static let rootPath: UnsafeRawBufferPointer = {
+        // Points to a constant of the program; never freed, never written.
+        let slash: StaticString = "/"
+        return UnsafeRawBufferPointer(start: slash.utf8Start, count: 1)
+    }()
+
+    let events: EventLoop
+    let settings: LoopSettings
+    let counters: LoopCounters = LoopCounters()
+    private let book: AddressBook
+    private let loopCount: Int
+
+    // Scratch, used by one connection at a time.
+    /// What clients sent.
+    let input: UnsafeMutableRawPointer = .allocate(byteCount: GatewayLoop.inputBytes, alignment: 64)
+    /// What upstreams sent.
+    let response: UnsafeMutableRawPointer = .allocate(byteCount: GatewayLoop.inputBytes, alignment: 64)
+    var out: ScratchWriter = ScratchWriter(capacity: GatewayLoop.outBytes)
+    var trailers: ScratchWriter = ScratchWriter(capacity: GatewayLoop.trailerBytes)
+    let pathScratch: UnsafeMutableRawBufferPointer
+    let requestTable: HTTPFieldTable
+    let responseTable: HTTPFieldTable
+    var requestHead: HTTPRequestHead = HTTPRequestHead()
+    var responseHead: HTTPResponseHead = HTTPResponseHead()
+    var decision: Decision = Decision()
+    let blocks: BlockPool = BlockPool()
+    var random: LoopRandom
+
+    /// The snapshot new exchanges begin on, and older ones that exchanges still run on.
+    private(set) var lease: SnapshotLease
+    private var oldLeases: [SnapshotLease] = []
+
+    private var clients: [Unmanaged<ClientConnection>] = []
+    private var listeners: [ListenerHandler] = []
+    private var pools: [ObjectIdentifier: TargetPool] = [:]
+    private var backlog: [TimedHandler] = []
+    var refusals: UInt64 = 0
+
+    private(set) var isDraining: Bool = false
+    private var onDrained: (() -> Void)?
+
+    let isTracing: Bool
+    private let sampleThreshold: UInt64
+
+    init(
+        events: EventLoop, snapshot: Snapshot, settings: EngineSettings, book: AddressBook, loopCount: Int,
+        traceSample: Double
+    ) {
+        self.events = events
+        self.settings = LoopSettings(settings)
+        self.book = book
+        self.loopCount = loopCount
+        self.lease = SnapshotLease(snapshot)
+        self.requestTable = HTTPFieldTable(limits: settings.limits)
+        self.responseTable = HTTPFieldTable(limits: settings.limits)
+        self.pathScratch = .allocate(byteCount: PathScreen.scratchNeeded(settings.limits.targetBytesMax), alignment: 16)
+        self.random = LoopRandom()
+        self.isTracing = traceSample > 0
+        self.sampleThreshold = traceSample >= 1 ? .max : UInt64(max(0, traceSample) * 18_446_744_073_709_549_568.0)
+    }
+
+    deinit {
+        self.input.deallocate()
+        self.response.deallocate()
+        self.out.base.deallocate()
+        self.trailers.base.deallocate()
+        self.pathScratch.deallocate()
+    }
+
+    /// Whether a trace that begins here is recorded.
+    func samples() -> Bool { self.random.next() <= self.sampleThreshold }
+
+    // MARK: Clients
+
+    func accepted(_ fd: Int32, _ remote: SocketAddress) {
+        guard self.clients.count < self.settings.connectionsMax else {
+            self.counters.refused.wrappingAdd(1, ordering: .relaxed)
+            Socket.close(fd, abruptly: true)
+            return
+        }
+        let client: ClientConnection = ClientConnection(loop: self, fd: fd, address: IPAddress(remote))
+        do throws(SystemError) {
+            try self.events.register(client, fd: fd, interest: [.read, .write, .edgeTriggered])
+        } catch {
+            client.phase = .closed
+            Socket.close(fd)
+            return
+        }
+        client.slot = self.clients.count
+        self.clients.append(.passUnretained(client))
+        self.counters.connections.wrappingAdd(1, ordering: .relaxed)
+        // A connection that never sends a byte is dropped like one whose head does not come.
+        self.events.schedule(client.timer, at: self.events.now &+ self.settings.headTimeout)
+    }
+
+    func clientClosed(_ client: ClientConnection) {
+        let last: Unmanaged<ClientConnection> = self.clients.removeLast()
+        if client.slot < self.clients.count {
+            self.clients[client.slot] = last
+            last._withUnsafeGuaranteedRef { $0.slot = client.slot }
+        }
+        self.counters.connections.wrappingSubtract(1, ordering: .relaxed)
+        if self.isDraining, self.clients.isEmpty { self.drained() }
+    }
+
+    /// Gives a connection that moved much in this turn its next share after the others.
+    func resumeLater(_ handler: TimedHandler) {
+        self.backlog.append(handler)
+        if self.backlog.count > 1 { return }
+        self.events.execute {
+            let waiting: [TimedHandler] = self.backlog
+            self.backlog = []
+            for handler in waiting { handler.resume() }
+        }
+    }
+
+    // MARK: Targets
+
+    func pool(_ target: CompiledTarget, of upstream: CompiledUpstream) -> TargetPool {
+        let key: ObjectIdentifier = ObjectIdentifier(target.state)
+        let rules: PoolRules = PoolRules(upstream.definition, loopCount: self.loopCount)
+        let tls: UpstreamTLS? = target.url.scheme == .https ? upstream.definition.tls : nil
+        if let pool: TargetPool = self.pools[key], pool.tls == tls {
+            pool.rules = rules
+            return pool
+        }
+        let isDefaultPort: Bool = target.url.port == (target.url.scheme == .http ? 80 : 443)
+        let authority: String = isDefaultPort ? target.url.host : "\(target.url.host):\(target.url.port)"
+        let pool: TargetPool = TargetPool(
+            state: target.state, address: self.book.address(target.url.host, target.url.port),
+            hostLine: Array("Host: \(authority)\r\n".utf8), basePath: Array(target.url.basePath.utf8), rules: rules,
+            tls: tls)
+        self.pools.updateValue(pool, forKey: key)?.closeIdle()
+        return pool
+    }
+
+    // MARK: Snapshots
+
+    /// Makes new exchanges run on this snapshot. Called between two events.
+    func install(_ snapshot: Snapshot) {
+        let old: SnapshotLease = self.lease
+        self.lease = SnapshotLease(snapshot)
+        if old.exchanges > 0 { self.oldLeases.append(old) }
+        if self.pools.count > GatewayLoop.emptyPoolsMax {
+            self.pools = self.pools.filter { $0.value.openCount > 0 }
+        }
+    }
+
+    @inline(__always)
+    func give(_ lease: Unmanaged<SnapshotLease>) {
+        let isLast: Bool = lease._withUnsafeGuaranteedRef { (lease: SnapshotLease) -> Bool in
+            lease.exchanges &-= 1
+            return lease.exchanges == 0
+        }
+        if isLast, !self.oldLeases.isEmpty { self.forget(lease) }
+    }
+
+    private func forget(_ lease: Unmanaged<SnapshotLease>) {
+        let over: UnsafeMutableRawPointer = lease.toOpaque()
+        self.oldLeases.removeAll { Unmanaged.passUnretained($0).toOpaque() == over }
+    }
+
+    // MARK: Life
+
+    func listen(_ fd: Int32) throws(SystemError) {
+        let listener: ListenerHandler = ListenerHandler(loop: self, fd: fd)
+        try self.events.register(listener, fd: fd, interest: .read)
+        self.listeners.append(listener)
+    }
+
+    /// Stops accepting, lets every exchange end, and calls back when no client is left.
+    func drain(_ whenDone: @escaping () -> Void) {
+        self.isDraining = true
+        self.onDrained = whenDone
+        for listener in self.listeners { listener.close() }
+        self.listeners = []
+        for pool in self.pools.values { pool.closeIdle() }
+        // Closing takes a client out of the list: walk a copy. References are held by the loop until this turn ends.
+        let clients: [Unmanaged<ClientConnection>] = self.clients
+        for client in clients { client._withUnsafeGuaranteedRef { $0.drain() } }
+        if self.clients.isEmpty { self.drained() }
+    }
+
+    /// Closes every client as it is: the deadline of a drain has passed.
+    func cutOff() {
+        let clients: [Unmanaged<ClientConnection>] = self.clients
+        for client in clients { client._withUnsafeGuaranteedRef { $0.abort(.draining) } }
+        for pool in self.pools.values { pool.closeIdle() }
+    }
+
+    private func drained() {
+        let done: (() -> Void)? = self.onDrained
+        self.onDrained = nil
+        done?()
+    }
+}
+
+/// Numbers of one loop that any thread may read.
+final class LoopCounters: Sendable {
+    /// Client connections open now.
+    let connections: Atomic<Int> = Atomic(0)
+    let accepted: Atomic<Int> = Atomic(0)
+    /// Closed at once because too many were open.
+    let refused: Atomic<Int> = Atomic(0)
+}
+
+/// xoshiro256**: trace ids need to be unlike each other, not unguessable. Seeded from the kernel.
+struct LoopRandom: RandomNumberGenerator {
+    private var state: (UInt64, UInt64, UInt64, UInt64)
+
+    init() {
+        var system: SystemRandomNumberGenerator = SystemRandomNumberGenerator()
+        self.state = (system.next(), system.next(), system.next(), system.next() | 1)
+    }
+
+    mutating func next() -> UInt64 {
+        let product: UInt64 = self.state.1 &* 5
+        let result: UInt64 = (product << 7 | product >> 57) &* 9
+        let shifted: UInt64 = self.state.1 << 17
+        self.state.2 ^= self.state.0
+        self.state.3 ^= self.state.1
+        self.state.1 ^= self.state.2
+        self.state.0 ^= self.state.3
+        self.state.2 ^= shifted
+        self.state.3 = self.state.3 << 45 | self.state.3 >> 19
+        return result
+    }
+}
+
+extension IPAddress {
+    init(_ address: SocketAddress) {
+        var high: UInt64 = 0
+        var low: UInt64 = 0
+        for index in 0..<8 { high = high << 8 | UInt64(address.bytes[index]) }
+        for index in 8..<16 { low = low << 8 | UInt64(address.bytes[index]) }
+        self.init(high: high, low: low)
+    }
+}
+
+extension PoolRules {
+    init(_ definition: UpstreamDefinition, loopCount: Int) {
+        self.connectionsMax = definition.connections.max
+        // Each loop keeps its part, and at least one as long as any are kept.
+        let idle: Int = definition.connections.idleMax
+        self.idleMax = idle == 0 ? 0 : max(1, idle / max(1, loopCount))
+        self.idleTimeout = definition.connections.idleTimeout.nanoseconds
+        self.failuresMax = definition.passiveHealth.failures
+        self.ejectFor = definition.passiveHealth.ejectFor.nanoseconds
+    }
+}

@@ -1,0 +1,61 @@
+import EventLoops
+import Synchronization
+
+/// One loop's share of a listening address.
+final class ListenerHandler: TimedHandler {
+    private unowned(unsafe) let loop: GatewayLoop
+    private let fd: Int32
+    private let timer: ConnectionTimer = ConnectionTimer()
+    private var isClosed: Bool = false
+
+    /// Connections taken in one turn, so that those that are there already are served too.
+    private static let acceptsPerTurn: Int = 64
+    /// How long nothing is accepted after the process ran out of descriptors or memory.
+    private static let pause: Duration = .milliseconds(100)
+
+    init(loop: GatewayLoop, fd: Int32) {
+        self.loop = loop
+        self.fd = fd
+        super.init()
+        self.timer.handler = self
+    }
+
+    override func ready(_ events: Readiness) {
+        for _ in 0..<ListenerHandler.acceptsPerTurn {
+            if self.isClosed { return }
+            switch Socket.accept(self.fd) {
+            case .connection(let fd, let remote):
+                self.loop.counters.accepted.wrappingAdd(1, ordering: .relaxed)
+                self.loop.accepted(fd, remote)
+            case .skipped: continue
+            case .none: return
+            case .exhausted:
+                self.stop()
+                return
+            }
+        }
+    }
+
+    /// Leaves waiting connections to the kernel for a moment: without descriptors the event would come at once again.
+    private func stop() {
+        try? self.loop.events.modify(fd: self.fd, interest: [])
+        self.loop.events.schedule(self.timer, after: ListenerHandler.pause)
+    }
+
+    override func deadlinePassed() {
+        if self.isClosed { return }
+        do throws(SystemError) {
+            try self.loop.events.modify(fd: self.fd, interest: .read)
+        } catch {
+            self.loop.events.schedule(self.timer, after: ListenerHandler.pause)
+        }
+    }
+
+    func close() {
+        if self.isClosed { return }
+        self.isClosed = true
+        self.loop.events.cancel(self.timer)
+        self.loop.events.deregister(fd: self.fd)
+        Socket.close(self.fd)
+    }
+}

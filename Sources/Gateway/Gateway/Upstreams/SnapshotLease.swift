@@ -1,0 +1,32 @@
+import GatewayConfiguration
+
+/// A snapshot as one loop uses it: exchanges that began on it keep it until they are over, also when a newer one is live.
+///
+/// Counted by plain numbers on one loop: taking and giving it back costs no atomic operation. What exchanges refer to without
+/// a count of its own (upstream groups, header changes) lives at least as long.
+final class SnapshotLease {
+    let snapshot: Snapshot
+    /// One for each upstream of the snapshot, made when a request first needs it.
+    private var groups: [UpstreamGroup?]
+    var exchanges: Int = 0
+
+    init(_ snapshot: Snapshot) {
+        self.snapshot = snapshot
+        self.groups = [UpstreamGroup?](repeating: nil, count: snapshot.upstreams.count)
+    }
+
+    @inline(__always)
+    func group(_ index: Int32, _ loop: GatewayLoop) -> Unmanaged<UpstreamGroup> {
+        if let group: UpstreamGroup = self.groups[Int(index)] { return .passUnretained(group) }
+        return self.makeGroup(Int(index), loop)
+    }
+
+    private func makeGroup(_ index: Int, _ loop: GatewayLoop) -> Unmanaged<UpstreamGroup> {
+        let upstream: CompiledUpstream = self.snapshot.upstreams[index]
+        var pools: [(pool: TargetPool, weight: Int)] = []
+        for target in upstream.targets { pools.append((loop.pool(target, of: upstream), target.weight)) }
+        let group: UpstreamGroup = UpstreamGroup(pools: pools, preservesHost: upstream.definition.preserveHost)
+        self.groups[index] = group
+        return .passUnretained(group)
+    }
+}

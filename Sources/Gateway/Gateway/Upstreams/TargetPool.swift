@@ -1,0 +1,132 @@
+import EventLoops
+import GatewayConfiguration
+import Synchronization
+
+/// One loop's connections to one target: the idle ones, most recently used last.
+final class TargetPool {
+    let state: TargetState
+    let address: TargetAddress
+    /// `Host: name:port CRLF`, as requests to this target carry it.
+    let hostLine: [UInt8]
+    /// Put before every path; empty, or begins with a slash and does not end with one.
+    let basePath: [UInt8]
+    /// How it may be used; taken from the newest snapshot.
+    var rules: PoolRules
+    private var idle: [Unmanaged<UpstreamConnection>] = []
+    /// Connections of this loop, idle and busy.
+    var openCount: Int = 0
+    /// How the target's certificate is checked; nil: no TLS.
+    let tls: UpstreamTLS?
+
+    init(
+        state: TargetState, address: TargetAddress, hostLine: [UInt8], basePath: [UInt8], rules: PoolRules,
+        tls: UpstreamTLS?
+    ) {
+        self.state = state
+        self.address = address
+        self.hostLine = hostLine
+        self.basePath = basePath
+        self.rules = rules
+        self.tls = tls
+    }
+
+    /// The connection used last: it is the least likely to have been closed, and the others may grow old and go.
+    func takeIdle() -> Unmanaged<UpstreamConnection>? { self.idle.popLast() }
+
+    /// Keeps the connection; false when enough are kept.
+    func keep(_ connection: UpstreamConnection) -> Bool {
+        if self.idle.count >= self.rules.idleMax { return false }
+        self.idle.append(.passUnretained(connection))
+        return true
+    }
+
+    /// Forgets an idle connection that ended.
+    func forget(_ connection: UpstreamConnection) {
+        let wanted: UnsafeMutableRawPointer = Unmanaged.passUnretained(connection).toOpaque()
+        // From the oldest: those end first.
+        guard let index: Int = self.idle.firstIndex(where: { $0.toOpaque() == wanted }) else { return }
+        self.idle.remove(at: index)
+    }
+
+    func closeIdle() {
+        let idle: [Unmanaged<UpstreamConnection>] = self.idle
+        self.idle = []
+        for connection in idle { connection._withUnsafeGuaranteedRef { $0.close() } }
+    }
+
+    /// What came of asking for a fresh connection.
+    enum Attempt {
+        case started(UpstreamConnection)
+        /// As many as allowed are open.
+        case overloaded
+        case failed
+    }
+
+    /// Begins a connection to the target, on the loop.
+    func connect(_ loop: GatewayLoop) -> Attempt {
+        let open: Int = self.state.connections.wrappingAdd(1, ordering: .relaxed).newValue
+        if open > self.rules.connectionsMax {
+            self.state.connections.wrappingSubtract(1, ordering: .relaxed)
+            return .overloaded
+        }
+        guard let address: SocketAddress = self.address.next() else {
+            self.state.connections.wrappingSubtract(1, ordering: .relaxed)
+            return .failed
+        }
+        do throws(SystemError) {
+            let (fd, isConnected): (Int32, Bool) = try Socket.connect(address)
+            let connection: UpstreamConnection = UpstreamConnection(
+                loop: loop, pool: self, fd: fd, isConnected: isConnected)
+            self.openCount += 1
+            do throws(SystemError) {
+                try loop.events.register(connection, fd: fd, interest: [.read, .write, .edgeTriggered])
+            } catch {
+                connection.closeUnregistered()
+                return .failed
+            }
+            return .started(connection)
+        } catch {
+            self.state.connections.wrappingSubtract(1, ordering: .relaxed)
+            return .failed
+        }
+    }
+
+    var idleCount: Int { self.idle.count }
+}
+
+/// The settings of a pool, in nanoseconds and connections of one loop.
+struct PoolRules: Equatable {
+    /// Open at once to the target, of all loops.
+    var connectionsMax: Int = 1024
+    /// Kept without a request by this loop.
+    var idleMax: Int = 128
+    var idleTimeout: UInt64 = 60_000_000_000
+    /// Failures in a row that take the target out.
+    var failuresMax: Int = 3
+    var ejectFor: UInt64 = 10_000_000_000
+}
+
+extension TargetState {
+    /// Whether a request may be sent there now. A target whose time is over gets one request to try it: it stays out for the
+    /// others until that one has come back.
+    func admits(now: UInt64, rules: PoolRules) -> Bool {
+        let until: UInt64 = self.ejectedUntil.load(ordering: .relaxed)
+        if until == 0 { return true }
+        if now < until { return false }
+        let (isMine, _): (Bool, UInt64) = self.ejectedUntil.compareExchange(
+            expected: until, desired: now &+ rules.ejectFor, ordering: .relaxed)
+        return isMine
+    }
+
+    /// An exchange went well. In the usual case nothing is written: the line stays shared between the loops.
+    @inline(__always)
+    func succeeded() {
+        if self.failures.load(ordering: .relaxed) != 0 { self.failures.store(0, ordering: .relaxed) }
+        if self.ejectedUntil.load(ordering: .relaxed) != 0 { self.ejectedUntil.store(0, ordering: .relaxed) }
+    }
+
+    func failed(now: UInt64, rules: PoolRules) {
+        let failures: Int = self.failures.wrappingAdd(1, ordering: .relaxed).newValue
+        if failures >= rules.failuresMax { self.ejectedUntil.store(now &+ rules.ejectFor, ordering: .relaxed) }
+    }
+}

@@ -1,0 +1,302 @@
+import EventLoops
+import HTTP
+
+extension UpstreamConnection {
+    /// Bytes one connection may move in a turn before others get theirs.
+    private static let readsPerTurn: Int = 16
+    /// Interim responses to one request at most.
+    static let interimMax: Int = 32
+
+    /// Reads and passes on what waits, until nothing does or the client takes no more.
+    func readResponse() {
+        guard let client: Unmanaged<ClientConnection> = self.client else { return }
+        var reads: Int = 0
+        while self.phase == .busy, self.inputReady, client._withUnsafeGuaranteedRef({ $0.pending == nil }) {
+            if reads == UpstreamConnection.readsPerTurn {
+                self.loop.resumeLater(self)
+                return
+            }
+            reads += 1
+            let buffer: UnsafeMutableRawPointer = self.loop.response
+            let kept: Int = self.unstash(into: buffer)
+            let room: Int = GatewayLoop.inputBytes - kept
+            let got: Int = Socket.receive(self.fd, buffer + kept, room)
+            if got <= 0 {
+                if kept > 0 { self.keepRest(UnsafeRawPointer(buffer), kept) }
+                self.inputReady = false
+                if got != Socket.wouldBlock { self.inputEnded(cleanly: got == 0) }
+                return
+            }
+            // See the client's side: what the kernel told already is not told again.
+            if got < room { self.inputReady = self.inputFinished }
+            if !self.hasAnswered { self.firstByteCame() }
+            let isOver: Bool = client._withUnsafeGuaranteedRef { self.use(UnsafeRawPointer(buffer), kept + got, $0) }
+            if isOver {
+                self.finishExchange()
+                return
+            }
+        }
+    }
+
+    private func firstByteCame() {
+        self.hasAnswered = true
+        // Bytes of the request that were sent are of no more use; those that were not are.
+        if let block: ByteBlock = self.out, block.count == 0 {
+            self.loop.blocks.give(block)
+            self.out = nil
+        }
+        self.isReplayable = false
+    }
+
+    private func unstash(into buffer: UnsafeMutableRawPointer) -> Int {
+        guard let block: ByteBlock = self.stash else { return 0 }
+        buffer.copyMemory(from: UnsafeRawPointer(block.base + block.start), byteCount: block.count)
+        self.loop.blocks.give(block)
+        self.stash = nil
+        return block.count
+    }
+
+    private func keepRest(_ bytes: UnsafeRawPointer, _ count: Int) {
+        var block: ByteBlock = self.loop.blocks.take(count)
+        block.append(bytes, count)
+        self.stash = block
+    }
+
+    /// Uses received bytes; true when the response is complete.
+    private func use(_ bytes: UnsafeRawPointer, _ count: Int, _ client: ClientConnection) -> Bool {
+        var position: Int = 0
+        self.loop.out.clear()
+        while !self.headDone {
+            guard position < count else {
+                // Interim heads go out without waiting for the final one.
+                client.sendScratch()
+                return false
+            }
+            guard let taken: Int = self.readHead(bytes + position, count - position, client) else { return false }
+            position += taken
+        }
+        if !self.body.isDone, position < count {
+            guard let taken: Int = self.relayBody(bytes + position, count - position, client) else { return false }
+            position += taken
+        }
+        client.sendScratch()
+        guard self.phase == .busy else { return false }
+        if self.body.isDone {
+            // Bytes behind the end belong to no request: the connection cannot be trusted with another one.
+            if position < count { self.isReusable = false }
+            return true
+        }
+        if position < count { self.keepRest(bytes + position, count - position) }
+        self.loop.events.schedule(self.timer, at: self.loop.events.now &+ client.exchange.times.idle)
+        return false
+    }
+
+    /// Reads one head at the start of the bytes; nil when it is not complete, or the exchange failed with it.
+    private func readHead(_ bytes: UnsafeRawPointer, _ count: Int, _ client: ClientConnection) -> Int? {
+        let loop: GatewayLoop = self.loop
+        let outcome: HTTPHeadOutcome = HTTPHeadReader.readResponse(
+            UnsafeRawBufferPointer(start: bytes, count: count), isHead: client.exchange.method == .head,
+            scanned: &self.scanned, limits: loop.settings.limits, table: loop.responseTable, into: &loop.responseHead)
+        switch outcome {
+        case .complete: break
+        case .incomplete:
+            // Interim heads before it go out now.
+            client.sendScratch()
+            if self.phase == .busy { self.keepRest(bytes, count) }
+            return nil
+        case .refused:
+            self.fail(.invalidResponse)
+            return nil
+        }
+        self.scanned = 0
+        let taken: Int = loop.responseHead.count
+        if loop.responseHead.isInterim {
+            self.interimCount += 1
+            guard self.interimCount <= UpstreamConnection.interimMax else {
+                self.fail(.invalidResponse)
+                return nil
+            }
+            if client.exchange.minorVersion == 1 { self.composeInterim(bytes) }
+            return taken
+        }
+        // An upgrade was never asked for.
+        guard loop.responseHead.status >= 200 else {
+            self.fail(.invalidResponse)
+            return nil
+        }
+        self.headDone = true
+        self.isReusable = loop.responseHead.keepsAlive
+        self.beginBody(client)
+        self.composeHead(bytes, client)
+        guard !loop.out.overflowed else {
+            loop.out.clear()
+            self.fail(.invalidResponse)
+            return nil
+        }
+        client.responseBegan(status: loop.responseHead.status)
+        return taken
+    }
+
+    /// Decides how the body reaches this client.
+    private func beginBody(_ client: ClientConnection) {
+        let framing: HTTPFraming = self.loop.responseHead.framing
+        let speaksChunked: Bool = client.exchange.minorVersion == 1
+        self.body = BodyFlow(framing, keepsFraming: speaksChunked)
+        self.makesChunks = framing == .untilClose && speaksChunked
+        // An old client learns the end of such a body from the end of the connection.
+        if !speaksChunked, framing == .chunked || framing == .untilClose { client.exchange.keepsAlive = false }
+        // The rest of the request's body would be read as the next request.
+        if !client.exchange.body.isDone { client.exchange.keepsAlive = false }
+        if client.loop.isDraining { client.exchange.keepsAlive = false }
+    }
+
+    private func composeInterim(_ bytes: UnsafeRawPointer) {
+        let loop: GatewayLoop = self.loop
+        self.composeStatusLine(bytes)
+        self.copyFields(bytes, keepsTrailerField: false, changes: nil)
+        loop.out.append("\r\n")
+    }
+
+    private func composeStatusLine(_ bytes: UnsafeRawPointer) {
+        let loop: GatewayLoop = self.loop
+        if loop.responseHead.minorVersion == 1 {
+            loop.out.append(bytes, loop.responseHead.fieldsStart)
+        } else {
+            loop.out.append("HTTP/1.1")
+            loop.out.append(bytes + 8, loop.responseHead.fieldsStart - 8)
+        }
+    }
+
+    private func composeHead(_ bytes: UnsafeRawPointer, _ client: ClientConnection) {
+        let loop: GatewayLoop = self.loop
+        self.composeStatusLine(bytes)
+        let isChunked: Bool = self.makesChunks || (self.body.kind == .chunked && client.exchange.minorVersion == 1)
+        let changes: Unmanaged<CompiledHeaderChanges>? = client.exchange.responseHeaders
+        self.copyFields(bytes, keepsTrailerField: isChunked, changes: changes)
+        if let changes: Unmanaged<CompiledHeaderChanges> = changes {
+            changes._withUnsafeGuaranteedRef { loop.out.append($0.lines) }
+        }
+        if isChunked { loop.out.append("Transfer-Encoding: chunked\r\n") }
+        if !client.exchange.keepsAlive {
+            loop.out.append("Connection: close\r\n")
+        } else if client.exchange.minorVersion == 0 {
+            loop.out.append("Connection: keep-alive\r\n")
+        }
+        loop.out.append("\r\n")
+    }
+
+    /// Copies the fields that go on. The route's changes live as long as the exchange's lease.
+    private func copyFields(
+        _ bytes: UnsafeRawPointer, keepsTrailerField: Bool, changes: Unmanaged<CompiledHeaderChanges>?
+    ) {
+        let loop: GatewayLoop = self.loop
+        let start: Int = loop.responseHead.fieldsStart
+        let end: Int = loop.responseHead.count - 2
+        let flags: HTTPHeadFlags = loop.responseHead.flags
+        if !flags.contains(.hasHopByHop), changes == nil {
+            loop.out.append(bytes + start, end - start)
+            return
+        }
+        let namesOthers: Bool = flags.contains(.namesOthers)
+        let table: HTTPFieldTable = loop.responseTable
+        let count: Int = loop.responseHead.fieldCount
+        HeadComposer.copyFields(bytes, from: start, to: end, table: table, count: count, into: &loop.out) {
+            (field: HTTPField, _: Int) -> Bool in
+            if field.known.isHopByHop { return field.known != .trailer || !keepsTrailerField }
+            if namesOthers, HeadComposer.isNamedByConnection(field, bytes, table: table, count: count) { return true }
+            guard let changes: Unmanaged<CompiledHeaderChanges> = changes else { return false }
+            return changes._withUnsafeGuaranteedRef { HeadComposer.isChanged(field, bytes, by: $0) }
+        }
+    }
+
+    /// Passes on bytes of the body; nil when the exchange failed with them.
+    private func relayBody(_ bytes: UnsafeRawPointer, _ count: Int, _ client: ClientConnection) -> Int? {
+        switch self.body.kind {
+        case .done: return 0
+        case .length:
+            let taken: Int = self.body.take(count)
+            client.emit(bytes, taken)
+            return taken
+        case .untilClose:
+            if self.makesChunks {
+                self.loop.out.append(hexadecimal: count)
+                self.loop.out.append("\r\n")
+                client.emit(bytes, count)
+                client.emit("\r\n")
+            } else {
+                client.emit(bytes, count)
+            }
+            return count
+        case .chunked: return self.relayChunks(bytes, count, client)
+        }
+    }
+
+    private func relayChunks(_ bytes: UnsafeRawPointer, _ count: Int, _ client: ClientConnection) -> Int? {
+        var position: Int = 0
+        let whole: UnsafeRawBufferPointer = UnsafeRawBufferPointer(start: bytes, count: count)
+        let table: HTTPFieldTable = self.loop.responseTable
+        while true {
+            switch self.body.decoder.next(whole, position: &position, limits: self.loop.settings.limits, table: table) {
+            case .bytes(let start, let length): client.emit(bytes + start, length)
+            case .incomplete: return position
+            case .trailers(let start, let fieldCount):
+                // A client of HTTP/1.0 gets the body alone.
+                if client.exchange.minorVersion == 1 {
+                    HeadComposer.appendTrailers(bytes + start, table: table, count: fieldCount, into: &self.loop.out)
+                }
+            case .end:
+                self.body.finish()
+                return position
+            case .refused:
+                self.fail(.invalidResponse)
+                return nil
+            }
+        }
+    }
+
+    /// The target sends nothing more.
+    private func inputEnded(cleanly: Bool) {
+        self.inputFinished = true
+        if cleanly, self.headDone, self.body.kind == .untilClose, let client: Unmanaged<ClientConnection> = self.client
+        {
+            self.body.finish()
+            self.isReusable = false
+            client._withUnsafeGuaranteedRef { (client: ClientConnection) in
+                if self.makesChunks {
+                    self.loop.out.clear()
+                    client.emit("0\r\n\r\n")
+                    client.sendScratch()
+                }
+            }
+            if self.phase == .busy { self.finishExchange() }
+            return
+        }
+        self.fail(.reset)
+    }
+
+    /// The response is complete and given to the client. The connection goes back first: the client's next request may take it.
+    private func finishExchange() {
+        guard let client: Unmanaged<ClientConnection> = self.client else { return }
+        self.client = nil
+        self.pool.state.succeeded()
+        client._withUnsafeGuaranteedRef { (client: ClientConnection) in
+            client.upstream = nil
+            let isSent: Bool = client.exchange.body.isDone && (self.out?.count ?? 0) == 0 && !self.sendFailed
+            if self.isReusable, isSent, !self.inputFinished, !self.loop.isDraining, self.pool.keep(self) {
+                self.becomeIdle()
+            } else {
+                self.close()
+            }
+            client.responseEnded()
+        }
+    }
+
+    private func becomeIdle() {
+        self.phase = .idle
+        if let block: ByteBlock = self.out {
+            self.loop.blocks.give(block)
+            self.out = nil
+        }
+        self.loop.events.schedule(self.timer, at: self.loop.events.now &+ self.pool.rules.idleTimeout)
+    }
+}

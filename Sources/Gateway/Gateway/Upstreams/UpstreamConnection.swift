@@ -1,0 +1,291 @@
+import EventLoops
+import Glibc
+import HTTP
+import Synchronization
+
+/// How an exchange with an upstream failed.
+enum UpstreamFailure {
+    /// The connection was not made; nothing was sent.
+    case connectFailed
+    case connectTimeout
+    /// The connection ended before the response's head was complete.
+    case reset
+    /// The head did not come in time, or the request was not taken in time.
+    case timeout
+    /// The response is not valid HTTP.
+    case invalidResponse
+
+    var reason: RequestReason {
+        switch self {
+        case .connectFailed: return .upstreamConnectFailed
+        case .connectTimeout: return .upstreamConnectTimeout
+        case .reset: return .upstreamReset
+        case .timeout: return .upstreamTimeout
+        case .invalidResponse: return .upstreamInvalidResponse
+        }
+    }
+}
+
+/// One connection to a target: sends requests and reads the responses for the client it works for at the moment.
+///
+/// What is sent stays in `out` until the first byte of the response, so that a request that met a connection just being closed
+/// can be sent again on another one.
+final class UpstreamConnection: TimedHandler {
+    /// Where the connection is, and where it may go from there.
+    enum Phase: UInt8 {
+        /// → busy, closed.
+        case connecting
+        /// An exchange is under way. → idle, closed.
+        case busy
+        /// In the pool. → busy, closed.
+        case idle
+        case closed
+    }
+
+    unowned(unsafe) let loop: GatewayLoop
+    let pool: TargetPool
+    let fd: Int32
+    let timer: ConnectionTimer = ConnectionTimer()
+    var phase: Phase
+    var client: Unmanaged<ClientConnection>?
+
+    // The request.
+    /// Bytes that were not taken yet, behind those that were, as long as `isReplayable`.
+    var out: ByteBlock?
+    /// `out` holds all of the request that was given so far, from its first byte.
+    var isReplayable: Bool = false
+    /// It was idle before this exchange: the target may have closed it at the same moment.
+    var isReused: Bool = false
+    /// The target takes no more: what it says is still read.
+    var sendFailed: Bool = false
+
+    // The response.
+    /// The kernel said that bytes wait and they were not all taken.
+    var inputReady: Bool = false
+    var inputFinished: Bool = false
+    /// A byte of the response came.
+    var hasAnswered: Bool = false
+    var headDone: Bool = false
+    var scanned: Int = 0
+    var stash: ByteBlock?
+    var body: BodyFlow = BodyFlow()
+    /// The body has no length of its own and goes to the client in chunks.
+    var makesChunks: Bool = false
+    /// The connection may be used again after this response.
+    var isReusable: Bool = false
+    var interimCount: Int = 0
+
+    init(loop: GatewayLoop, pool: TargetPool, fd: Int32, isConnected: Bool) {
+        self.loop = loop
+        self.pool = pool
+        self.fd = fd
+        self.phase = isConnected ? .busy : .connecting
+        super.init()
+        self.timer.handler = self
+    }
+
+    // MARK: The request
+
+    /// Begins an exchange with what is in the block: a request head and the part of the body that is here.
+    func start(_ client: ClientConnection, _ block: ByteBlock, isReused: Bool) {
+        self.client = .passUnretained(client)
+        client.upstream = .passUnretained(self)
+        self.out = block
+        self.isReplayable = true
+        self.isReused = isReused
+        self.sendFailed = false
+        self.hasAnswered = false
+        self.headDone = false
+        self.scanned = 0
+        self.interimCount = 0
+        self.makesChunks = false
+        let now: UInt64 = self.loop.events.now
+        if self.phase == .connecting {
+            self.loop.events.schedule(self.timer, at: now &+ client.exchange.times.connect)
+            return
+        }
+        self.phase = .busy
+        self.flush()
+    }
+
+    /// Whether more of the request's body can be sent at once.
+    var takesBody: Bool { self.phase == .busy && !self.sendFailed && (self.out?.count ?? 0) == 0 }
+
+    /// Sends more of the request's body; what the kernel does not take waits in `out`.
+    func send(_ bytes: UnsafeRawPointer, _ count: Int) {
+        if self.sendFailed || self.phase == .closed { return }
+        if var block: ByteBlock = self.out {
+            if block.count > 0 || self.phase == .connecting {
+                self.loop.blocks.append(bytes, count, to: &block)
+                self.out = block
+                return
+            }
+            self.loop.blocks.give(block)
+            self.out = nil
+        }
+        self.isReplayable = false
+        let sent: Int = Socket.send(self.fd, bytes, count)
+        if sent == count {
+            self.requestMoved()
+            return
+        }
+        guard sent > 0 || sent == Socket.wouldBlock else {
+            self.sendBroke()
+            return
+        }
+        let taken: Int = max(sent, 0)
+        var block: ByteBlock = self.loop.blocks.take(count - taken)
+        block.append(bytes + taken, count - taken)
+        self.out = block
+        self.requestMoved()
+    }
+
+    /// Sends what waits. A failure is not the end yet: the target may have answered before it closed, which the event that
+    /// comes with the failure will show.
+    private func flush() {
+        guard var block: ByteBlock = self.out, block.count > 0, !self.sendFailed else { return }
+        let sent: Int = Socket.send(self.fd, block.base + block.start, block.count)
+        if sent > 0 {
+            block.start &+= sent
+            self.out = block
+            self.requestMoved()
+        } else if sent != Socket.wouldBlock {
+            self.sendBroke()
+        } else {
+            self.requestMoved()
+        }
+    }
+
+    private func sendBroke() {
+        self.sendFailed = true
+        self.loop.events.schedule(self.timer, at: self.loop.events.now &+ UpstreamConnection.lastWordsTimeout)
+    }
+
+    /// How long a target that takes no more may take to show what it had said.
+    private static let lastWordsTimeout: UInt64 = 100_000_000
+
+    /// Sets the deadline that fits what is awaited: the target to take more, the client to send more, or the response.
+    private func requestMoved() {
+        guard let client: Unmanaged<ClientConnection> = self.client, !self.headDone else { return }
+        client._withUnsafeGuaranteedRef { (client: ClientConnection) in
+            let now: UInt64 = self.loop.events.now
+            if (self.out?.count ?? 0) > 0 {
+                self.loop.events.schedule(self.timer, at: now &+ client.exchange.times.idle)
+            } else if client.exchange.body.isDone {
+                self.loop.events.schedule(self.timer, at: now &+ client.exchange.times.response)
+            } else {
+                self.loop.events.disarm(self.timer)
+            }
+        }
+    }
+
+    /// The client's body is complete: from now on the response is awaited.
+    func requestFinished() { self.requestMoved() }
+
+    // MARK: Events
+
+    override func ready(_ events: Readiness) {
+        switch self.phase {
+        case .closed: return
+        case .connecting: self.connectEnded(events)
+        case .idle:
+            // Nothing was asked: an end of stream, or bytes that belong to no request. Either way it is of no more use.
+            if events.isReadable { self.closeIdleNow() }
+        case .busy:
+            if events.peerFinished { self.inputFinished = true }
+            if events.isReadable { self.inputReady = true }
+            if events.isWritable, (self.out?.count ?? 0) > 0 {
+                self.flush()
+                if self.phase == .busy, self.takesBody { self.askForBody() }
+            }
+            if self.phase == .busy, self.inputReady { self.readResponse() }
+        }
+    }
+
+    private func askForBody() {
+        guard let client: Unmanaged<ClientConnection> = self.client else { return }
+        client._withUnsafeGuaranteedRef { $0.readInput() }
+    }
+
+    private func connectEnded(_ events: Readiness) {
+        guard events.isWritable || events.isBroken else { return }
+        if Socket.pendingError(self.fd) != 0 {
+            self.fail(.connectFailed)
+            return
+        }
+        self.phase = .busy
+        self.flush()
+        if self.phase == .busy, self.takesBody { self.askForBody() }
+    }
+
+    override func deadlinePassed() {
+        switch self.phase {
+        case .connecting: self.fail(.connectTimeout)
+        case .busy: self.fail(self.sendFailed ? .reset : .timeout)
+        case .idle: self.closeIdleNow()
+        case .closed: break
+        }
+    }
+
+    override func resume() {
+        if self.phase == .busy { self.readResponse() }
+    }
+
+    // MARK: The end
+
+    /// The exchange cannot go on here: the client's side decides whether another try is allowed.
+    func fail(_ failure: UpstreamFailure) {
+        guard let client: Unmanaged<ClientConnection> = self.client else {
+            self.close()
+            return
+        }
+        // A kept connection that its target closed says nothing about the target's health.
+        let isStale: Bool = failure == .reset && self.isReused && !self.hasAnswered
+        if !isStale { self.pool.state.failed(now: self.loop.events.now, rules: self.pool.rules) }
+        var block: ByteBlock?
+        if self.isReplayable, !self.hasAnswered {
+            block = self.out
+            self.out = nil
+        }
+        self.client = nil
+        self.close()
+        client._withUnsafeGuaranteedRef { (client: ClientConnection) in
+            client.upstream = nil
+            client.upstreamFailed(failure, pool: self.pool, block: block, isStale: isStale)
+        }
+    }
+
+    /// Ends the exchange from the client's side; the connection is in the middle of something and cannot be kept.
+    func abandon() {
+        self.client = nil
+        self.close()
+    }
+
+    private func closeIdleNow() {
+        self.pool.forget(self)
+        self.close()
+    }
+
+    /// For one that never got onto the loop.
+    func closeUnregistered() {
+        self.phase = .closed
+        Socket.close(self.fd)
+        self.pool.openCount -= 1
+        self.pool.state.connections.wrappingSubtract(1, ordering: .relaxed)
+    }
+
+    func close() {
+        if self.phase == .closed { return }
+        self.phase = .closed
+        let loop: GatewayLoop = self.loop
+        loop.events.cancel(self.timer)
+        if let block: ByteBlock = self.out { loop.blocks.give(block) }
+        if let block: ByteBlock = self.stash { loop.blocks.give(block) }
+        self.out = nil
+        self.stash = nil
+        loop.events.deregister(fd: self.fd, closing: true)
+        Socket.close(self.fd)
+        self.pool.openCount -= 1
+        self.pool.state.connections.wrappingSubtract(1, ordering: .relaxed)
+    }
+}

@@ -1,0 +1,36 @@
+package import Store
+
+extension CatalogService {
+    package static let migrations: ServiceMigrations = ServiceMigrations(
+        service: "catalog",
+        steps: [
+            Migration(
+                number: 1, name: "catalog",
+                sql: """
+                    CREATE TABLE tenants (
+                        tenant text NOT NULL PRIMARY KEY, display_name text NOT NULL, version int64 NOT NULL,
+                        created_at int64 NOT NULL);
+                    CREATE TABLE targets (
+                        tenant text NOT NULL, name text NOT NULL, kind text NOT NULL, gateway_group text NOT NULL,
+                        version int64 NOT NULL, PRIMARY KEY (tenant, name));
+                    CREATE TABLE environments (
+                        tenant text NOT NULL, name text NOT NULL, target text NOT NULL, hosts json NOT NULL,
+                        requires_promotion bool NOT NULL, version int64 NOT NULL, PRIMARY KEY (tenant, name));
+                    CREATE TABLE plans (
+                        tenant text NOT NULL, name text NOT NULL, rate_limit int64, rate_window_ms int64,
+                        approval bool NOT NULL, version int64 NOT NULL, PRIMARY KEY (tenant, name));
+                    CREATE TABLE apis (
+                        tenant text NOT NULL, api_id text NOT NULL, name text NOT NULL, title text NOT NULL,
+                        state text NOT NULL, base_path text NOT NULL, latest_revision int64 NOT NULL,
+                        created_by text NOT NULL, created_at int64 NOT NULL, version int64 NOT NULL, deleted_at int64,
+                        PRIMARY KEY (tenant, api_id));
+                    CREATE UNIQUE INDEX apis_name ON apis (tenant, name) WHERE deleted_at IS NULL;
+                    CREATE TABLE documents (
+                        tenant text NOT NULL, hash text NOT NULL, document bytes NOT NULL, PRIMARY KEY (tenant, hash));
+                    CREATE TABLE revisions (
+                        tenant text NOT NULL, api_id text NOT NULL, revision int64 NOT NULL, document_hash text NOT NULL,
+                        gateway json NOT NULL, api_version text NOT NULL, created_by text NOT NULL,
+                        created_at int64 NOT NULL, PRIMARY KEY (tenant, api_id, revision));
+                    """)
+        ])
+}

@@ -1,0 +1,218 @@
+import Contracts
+import EventLog
+import GatewayConfiguration
+import JSON
+import REST
+import Store
+import Telemetry
+import Time
+
+/// Keeps the document of every gateway group up to date with what is committed, and wakes the gateways that wait for it.
+///
+/// Woken by each audit entry: there is no change without one. Reads `gateway_changes` above its version and reloads just those
+/// entities, so the cost follows the change. What it holds can be rebuilt from the store at any time.
+actor SnapshotPublisher {
+    /// Most changes taken into one version.
+    static let changesMax: Int64 = 1_000
+    /// Longest wait for a wake-up before looking anyway.
+    static let lookAtLeastEvery: Duration = .seconds(5)
+
+    private let services: ServiceEnvironment
+    private let catalog: any CatalogOffer
+    private let portal: any PortalOffer
+    private let tracker: DeploymentTracker
+    private var groups: [String: GroupDocument] = [:]
+    /// Where each API's entries are, so that those which end can be taken out.
+    private var places: [EntryKey: Set<Place>] = [:]
+    private var version: Int64 = 0
+    private var waiters: [UInt64: CheckedContinuation<Void, Never>] = [:]
+    private var waiterCount: UInt64 = 0
+
+    private struct Place: Hashable, Sendable {
+        let group: String
+        let entry: EntryKey
+    }
+
+    /// What a change amounts to, read from the store.
+    private struct Loaded: Sendable {
+        let change: GatewayChanges.Change
+        /// The entries of an API by group; of other kinds one entry for all groups.
+        var entries: [(group: String?, key: EntryKey, json: JSONValue?)]
+    }
+
+    init(
+        services: ServiceEnvironment, catalog: any CatalogOffer, portal: any PortalOffer, tracker: DeploymentTracker
+    ) {
+        self.services = services
+        self.catalog = catalog
+        self.portal = portal
+        self.tracker = tracker
+    }
+
+    /// Follows the log until cancelled.
+    func run() async {
+        var seen: Int64 = (try? self.services.log.offsets(topic: Topics.auditLog, partition: 0).upperBound) ?? 0
+        while !Task.isCancelled {
+            do {
+                try await self.publish()
+                _ = try await self.services.log.waitForAppend(
+                    topic: Topics.auditLog, partition: 0, beyond: seen, wait: Self.lookAtLeastEvery)
+                seen = try self.services.log.offsets(topic: Topics.auditLog, partition: 0).upperBound
+            } catch is CancellationError {
+                return
+            } catch {
+                self.services.logger.log(.warning, "snapshots could not be published", ["error": .string("\(error)")])
+                try? await self.services.clock.sleep(for: .seconds(1))
+            }
+        }
+    }
+
+    /// Takes in everything that is committed.
+    func publish() async throws {
+        var published: Bool = false
+        while true {
+            let since: Int64 = self.version
+            let catalog: any CatalogOffer = self.catalog
+            let portal: any PortalOffer = self.portal
+            let loaded: [Loaded] = try await self.services.store.read { reader in
+                try Self.load(since: since, catalog: catalog, portal: portal, in: reader)
+            }
+            guard let last: Loaded = loaded.last else { break }
+            guard since == self.version else { continue }
+            for entry in loaded { self.take(entry) }
+            self.version = last.change.version
+            for group in self.groups.keys { self.groups[group]?.advance(to: self.version) }
+            published = true
+            if loaded.count < Int(Self.changesMax) { break }
+        }
+        guard published else { return }
+        self.wakeAll()
+        try await self.tracker.refresh()
+    }
+
+    private static func load(
+        since: Int64, catalog: any CatalogOffer, portal: any PortalOffer, in store: any Queryable
+    ) throws -> [Loaded] {
+        var loaded: [Loaded] = []
+        for change in try GatewayChanges.since(since, limit: Self.changesMax, in: store) {
+            let key: EntryKey = EntryKey(tenant: change.tenant, id: change.id)
+            switch change.kind {
+            case .api: loaded.append(try Self.loadAPI(change, catalog: catalog, in: store))
+            case .application:
+                let json: JSONValue? = try portal.gatewayApplication(tenant: change.tenant, id: change.id, in: store)
+                loaded.append(Loaded(change: change, entries: [(nil, key, json)]))
+            case .plan:
+                let json: JSONValue? = try catalog.gatewayPlan(tenant: change.tenant, name: change.id, in: store)
+                loaded.append(Loaded(change: change, entries: [(nil, key, json)]))
+            }
+        }
+        return loaded
+    }
+
+    private static func loadAPI(
+        _ change: GatewayChanges.Change, catalog: any CatalogOffer, in store: any Queryable
+    ) throws -> Loaded {
+        var loaded: Loaded = Loaded(change: change, entries: [])
+        guard let api: APIRecord = try catalog.api(tenant: change.tenant, reference: change.id, in: store) else {
+            return loaded
+        }
+        for place in try LiveTable.of(apiID: change.id, tenant: change.tenant, in: store) {
+            guard
+                let revision: RevisionRecord = try catalog.revision(
+                    tenant: change.tenant, apiID: api.id, number: place.revision, in: store),
+                let environment: EnvironmentRecord = try catalog.environment(
+                    tenant: change.tenant, name: place.environment, in: store)
+            else { continue }
+            let key: EntryKey = EntryKey(
+                tenant: change.tenant, id: SnapshotEntry.id(apiID: api.id, environment: place.environment))
+            loaded.entries.append(
+                (place.gatewayGroup, key, SnapshotEntry.json(api: api, revision: revision, environment: environment)))
+        }
+        return loaded
+    }
+
+    private func take(_ loaded: Loaded) {
+        let version: Int64 = loaded.change.version
+        guard loaded.change.kind == .api else {
+            for entry in loaded.entries { self.takeEverywhere(loaded.change.kind, entry.key, entry.json, version) }
+            return
+        }
+        let owner: EntryKey = EntryKey(tenant: loaded.change.tenant, id: loaded.change.id)
+        var places: Set<Place> = []
+        for entry in loaded.entries {
+            let group: String = entry.group ?? ""
+            places.insert(Place(group: group, entry: entry.key))
+            self.openGroup(group)
+            self.groups[group]?.set(.api, entry.key, json: entry.json, version: version)
+        }
+        for place in self.places[owner] ?? [] where !places.contains(place) {
+            self.groups[place.group]?.set(.api, place.entry, json: nil, version: version)
+        }
+        self.places[owner] = places.isEmpty ? nil : places
+    }
+
+    /// Applications and plans: every group has them. The group `` holds them for groups that open later.
+    private func takeEverywhere(_ kind: GatewayChanges.Kind, _ key: EntryKey, _ json: JSONValue?, _ version: Int64) {
+        self.openGroup("")
+        for group in self.groups.keys {
+            self.groups[group]?.set(kind == .application ? .application : .plan, key, json: json, version: version)
+        }
+    }
+
+    /// A group begins with what all groups have.
+    private func openGroup(_ group: String) {
+        if self.groups[group] != nil { return }
+        self.groups[group] = self.groups[""] ?? GroupDocument(version: self.version)
+    }
+
+    // MARK: Gateways
+
+    /// What a gateway gets that runs version `since`.
+    enum Answer: Sendable {
+        case unchanged
+        case whole(HashedDocument)
+        case delta(SnapshotDelta, HashedDocument)
+    }
+
+    /// The snapshot of a group, as soon as it is newer than `since`; unchanged after `wait`.
+    ///
+    /// - Parameter hash: of what the gateway runs; when it is not what this version had, the whole document is sent.
+    func snapshot(group: String, since: Int64, hash: String, wait: Duration) async -> Answer {
+        self.openGroup(group)
+        if let answer: Answer = self.answer(group: group, since: since, hash: hash) { return answer }
+        await self.waitForVersion(above: since, atMost: wait)
+        return self.answer(group: group, since: since, hash: hash) ?? .unchanged
+    }
+
+    private func answer(group: String, since: Int64, hash: String) -> Answer? {
+        guard let document: GroupDocument = self.groups[group] else { return nil }
+        if document.version == since {
+            return hash == document.document.hash || hash.isEmpty && since == 0 ? nil : .whole(document.document)
+        }
+        if let delta: SnapshotDelta = document.delta(since: since) { return .delta(delta, document.document) }
+        return .whole(document.document)
+    }
+
+    var latestVersion: Int64 { self.version }
+
+    private func waitForVersion(above version: Int64, atMost limit: Duration) async {
+        self.waiterCount += 1
+        let id: UInt64 = self.waiterCount
+        let clock: any WallClock = self.services.clock
+        let timer: Task<Void, Never> = Task {
+            try? await clock.sleep(for: limit)
+            self.release(id)
+        }
+        await withCheckedContinuation { self.waiters[id] = $0 }
+        timer.cancel()
+    }
+
+    private func release(_ id: UInt64) { self.waiters.removeValue(forKey: id)?.resume() }
+
+    /// Ends every wait, also at shutdown.
+    func wakeAll() {
+        let waiters: [CheckedContinuation<Void, Never>] = Array(self.waiters.values)
+        self.waiters.removeAll()
+        for waiter in waiters { waiter.resume() }
+    }
+}

@@ -1,0 +1,143 @@
+import Contracts
+import GatewayConfiguration
+import HTTP
+import JSON
+import REST
+import Store
+import Time
+
+/// The link to gateways apart, over HTTP with a gateway token. A gateway in the process takes the same way by `DirectLink`.
+extension DeploymentsService {
+    /// Longest wait of a snapshot request, seconds: shorter than what makes a gateway away.
+    static let waitSecondsMax: Int64 = 10
+    /// Longest gateway id.
+    static let gatewayIDLengthMax: Int = 128
+
+    var linkRoutes: [Route] {
+        [
+            Route(
+                "GET", "/v1/gateways/{gateway}/snapshot", operationID: "pullSnapshot", tag: Self.name,
+                summary: "The snapshot, as soon as it is newer than what the gateway runs", access: .gateway,
+                query: [
+                    QueryParameter("since", .integer(0...Int64.max), "The version the gateway runs."),
+                    QueryParameter("hash", .text(lengthMax: 64), "Its hash."),
+                    QueryParameter("wait", .integer(0...Self.waitSecondsMax), "Seconds to wait for a newer one."),
+                    QueryParameter("address", .text(lengthMax: 256), "Where the gateway listens."),
+                ], answers: [Answer(200, "A whole snapshot or a delta"), Answer(204, "Nothing newer")]
+            ) { [self] in try await self.pullSnapshot($0) },
+            Route(
+                "POST", "/v1/gateways/{gateway}/acknowledgement", operationID: "acknowledgeSnapshot", tag: Self.name,
+                summary: "What the gateway runs now", access: .gateway, body: .json(Self.acknowledgement),
+                answers: [Answer(204, "Noted")]
+            ) { [self] in try await self.acknowledge($0) },
+            Route(
+                "POST", "/v1/gateways/{gateway}/records", operationID: "reportTraffic", tag: Self.name,
+                summary: "Traffic the gateway carried, as sums", access: .gateway, body: .json(Self.records),
+                answers: [Answer(204, "Counted")]
+            ) { [self] in try await self.report($0) },
+        ]
+    }
+
+    private static let acknowledgement: JSONValue = Schema.object(
+        [
+            "version": Schema.integer(0...Int64.max), "hash": Schema.text(max: 64),
+            "quarantined": Schema.array(
+                Schema.object(
+                    ["entry": Schema.text(max: 512), "reason": Schema.text(max: 4_096)], required: ["entry", "reason"])),
+        ], required: ["version", "hash", "quarantined"])
+
+    private static let count: JSONValue = Schema.integer(0...Int64.max)
+    private static let records: JSONValue = Schema.object(
+        [
+            "sequence": count,
+            "lines": Schema.array(
+                Schema.object(
+                    [
+                        "tenant": Schema.text(max: 128), "api": Schema.text(max: 256),
+                        "environment": Schema.text(max: 63),
+                        "route": Schema.text(max: 2_048), "application": Schema.text(max: 128), "minute": count,
+                        "status_class": Schema.integer(1...5), "requests": count, "duration_us": count,
+                        "duration_us_max": count, "bytes_in": count, "bytes_out": count,
+                    ],
+                    required: [
+                        "tenant", "api", "environment", "route", "application", "minute", "status_class", "requests",
+                        "duration_us", "duration_us_max", "bytes_in", "bytes_out",
+                    ])),
+        ], required: ["sequence", "lines"])
+
+    private func pullSnapshot(_ context: RequestContext) async throws -> HTTPResponse {
+        let id: String = try Self.gatewayID(context)
+        context.request.endWhenDraining()
+        try await self.heard(id: id, group: context.caller.id, address: context.query["address"] ?? "")
+        let answer: SnapshotPublisher.Answer = await self.publisher.snapshot(
+            group: context.caller.id, since: Int64(context.integer("since") ?? 0), hash: context.query["hash"] ?? "",
+            wait: .seconds(context.integer("wait") ?? 0))
+        try await self.heard(id: id, group: context.caller.id, address: context.query["address"] ?? "")
+        switch answer {
+        case .unchanged: return .noContent
+        case .whole(let document): return .json(document.json())
+        case .delta(let delta, _): return .json(delta.json())
+        }
+    }
+
+    private static func gatewayID(_ context: RequestContext) throws -> String {
+        let id: String = context.parameter("gateway")
+        guard id.utf8.count <= Self.gatewayIDLengthMax else {
+            throw APIProblem.invalid("path:gateway", "expected at most \(Self.gatewayIDLengthMax) bytes")
+        }
+        return id
+    }
+
+    private func acknowledge(_ context: RequestContext) async throws -> HTTPResponse {
+        var quarantined: [QuarantinedEntry] = []
+        for element in context.body["quarantined"]?.elements ?? [] {
+            quarantined.append(
+                QuarantinedEntry(entry: element["entry"]?.text ?? "", reason: element["reason"]?.text ?? ""))
+        }
+        let id: String = try Self.gatewayID(context)
+        try await self.heard(id: id, group: context.caller.id, address: "")
+        await self.acknowledged(
+            id: id, version: context.body["version"]?.integer ?? 0, hash: context.body["hash"]?.text ?? "",
+            quarantined: quarantined)
+        return .noContent
+    }
+
+    private func report(_ context: RequestContext) async throws -> HTTPResponse {
+        var lines: [TrafficReport.Line] = []
+        for line in context.body["lines"]?.elements ?? [] {
+            func text(_ name: String) -> String { line[name]?.text ?? "" }
+            func number(_ name: String) -> Int64 { line[name]?.integer ?? 0 }
+            lines.append(
+                TrafficReport.Line(
+                    tenant: text("tenant"), apiID: text("api"), environment: text("environment"), route: text("route"),
+                    applicationID: text("application"), minute: number("minute"),
+                    statusClass: Int(number("status_class")),
+                    requests: number("requests"), durationMicroseconds: number("duration_us"),
+                    durationMicrosecondsMax: number("duration_us_max"), bytesIn: number("bytes_in"),
+                    bytesOut: number("bytes_out")))
+        }
+        try await self.traffic.accept(
+            TrafficReport(
+                gatewayID: try Self.gatewayID(context), sequence: context.body["sequence"]?.integer ?? 0, lines: lines))
+        return .noContent
+    }
+
+    // MARK: What both ways of the link share
+
+    /// Notes that a gateway was heard; a new one is stored, so that it is known as away after a restart.
+    func heard(id: String, group: String, address: String) async throws {
+        let known: String = address.isEmpty ? self.directory.gateways().first { $0.id == id }?.address ?? "" : address
+        let now: Int64 = self.services.clock.now().milliseconds
+        guard let fresh: GatewayStatus = self.directory.heard(id: id, group: group, address: known, now: now) else {
+            return
+        }
+        try await self.services.store.write { try GatewayTable.put(fresh, in: $0) }
+    }
+
+    /// Notes what a gateway runs, and judges the deployments that wait for it.
+    func acknowledged(id: String, version: Int64, hash: String, quarantined: [QuarantinedEntry]) async {
+        let now: Int64 = self.services.clock.now().milliseconds
+        _ = self.directory.acknowledged(id: id, version: version, hash: hash, quarantined: quarantined, now: now)
+        await self.tracker.judge()
+    }
+}

@@ -1,0 +1,101 @@
+package import Contracts
+import Crypto
+import EventLog
+import Identifiers
+import JSON
+package import REST
+import Store
+import Synchronization
+import Time
+
+/// Owns users, their roles, sessions and the keys that sign tokens.
+///
+/// Publishes `identity-events`. Offers the platform's `Authenticator`.
+package final class IdentityService: PlatformService {
+    package static let name: String = "identity"
+
+    let services: ServiceEnvironment
+    let keys: SigningKeys
+    let tokens: TokenAuthenticator
+    let passwords: PasswordChecker = PasswordChecker()
+    let refusals: RefusalRecorder
+    private let tasks: Mutex<[Task<Void, Never>]> = Mutex([])
+
+    private init(services: ServiceEnvironment, keys: SigningKeys) {
+        self.services = services
+        self.keys = keys
+        self.tokens = TokenAuthenticator(keys: keys, services: services)
+        self.refusals = RefusalRecorder(services: services)
+    }
+
+    /// Loads the signing keys, or makes them. - Parameter issuer: the control plane's URL: what tokens name as their issuer.
+    package static func open(
+        services: ServiceEnvironment, sealer: any SecretSealer, issuer: String
+    ) async throws -> IdentityService {
+        let keys: SigningKeys = try await SigningKeys.load(services: services, sealer: sealer, issuer: issuer)
+        return IdentityService(services: services, keys: keys)
+    }
+
+    package var authenticator: any Authenticator { self.tokens }
+
+    package var routes: [Route] { self.sessionRoutes + self.meRoutes + self.userRoutes + self.roleRoutes }
+
+    package func start() async throws {
+        try await self.tokens.load()
+        let services: ServiceEnvironment = self.services
+        let refusals: RefusalRecorder = self.refusals
+        self.tasks.withLock {
+            $0.append(
+                Task {
+                    while (try? await services.clock.sleep(for: .seconds(60))) != nil {
+                        await refusals.flush()
+                        try? await services.store.write { try SessionTable.deleteExpired(in: $0) }
+                    }
+                })
+        }
+    }
+
+    package func stop() async {
+        let tasks: [Task<Void, Never>] = self.tasks.withLock { $0 }
+        for task in tasks { task.cancel() }
+        for task in tasks { await task.value }
+        await self.refusals.flush()
+    }
+
+    /// Makes the first administrator when there is no user yet.
+    ///
+    /// - Returns: name and one-time password, to be shown once; nil when there are users.
+    package func firstAdministrator() async throws -> (name: String, password: String)? {
+        guard try await self.services.store.read({ try UserTable.isEmpty(in: $0) }) else { return nil }
+        let password: String = Random.token(prefix: "", bytes: 18)
+        let hash: String = try await self.passwords.hash(password)
+        let author: Author = Author(caller: .platform("identity"), trace: TraceContext.make())
+        let made: Bool = try await self.services.store.write { transaction in
+            guard try UserTable.isEmpty(in: transaction) else { return false }
+            let user: User = User(
+                id: Identifier.make("usr", now: transaction.now), name: "admin", passwordHash: hash, state: .active,
+                grants: [Grant(role: .platformAdmin, tenant: nil)], createdAt: transaction.now, version: 1)
+            try UserTable.insert(user, in: transaction)
+            try Self.record("user-created", audit: "user.created", user, author, in: transaction)
+            return true
+        }
+        return made ? ("admin", password) : nil
+    }
+
+    /// What every change of a user owes: the topic and the audit log.
+    static func record(
+        _ event: String, audit: String, _ user: User, _ author: Author, in transaction: Transaction
+    ) throws {
+        let tenants: [String] = user.grants.compactMap(\.tenant)
+        try author.publish(
+            Topics.identityEvents, key: user.id, tenant: tenants.first ?? "",
+            [
+                "event": .string(event), "user_id": .string(user.id), "tenant": .string(tenants.first ?? ""),
+                "by": .string(author.caller.id),
+            ], in: transaction)
+        try author.audit(
+            audit, tenant: tenants.first ?? "",
+            resource: AuditEntry.Resource(type: "user", id: user.id, version: user.version), changes: user.audited,
+            in: transaction)
+    }
+}

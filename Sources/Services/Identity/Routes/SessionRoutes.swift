@@ -1,0 +1,123 @@
+import Contracts
+import Crypto
+import EventLog
+import HTTP
+import Identifiers
+import JSON
+import REST
+import Store
+import Time
+
+extension IdentityService {
+    var sessionRoutes: [Route] {
+        [
+            Route(
+                "POST", "/v1/sessions", operationID: "signIn", tag: Self.name,
+                summary: "Signs in with name and password; the answer holds the access token", access: .anyone,
+                body: .json(
+                    Schema.object(
+                        [
+                            "user": Schema.text(min: 1, max: User.nameLengthMax),
+                            "password": Schema.text(min: 1, max: 1_024),
+                        ],
+                        required: ["user", "password"])), answers: [Answer(201, "The session and its token")]
+            ) { [self] in try await self.signIn($0) },
+            Route(
+                "GET", "/v1/sessions", operationID: "listSessions", tag: Self.name,
+                summary: "The caller's own sessions",
+                access: .authenticated, query: QueryParameter.page, answers: [Answer(200, "Sessions by id")]
+            ) { context in
+                let page: Page = try context.page()
+                let user: String = context.caller.id
+                let found: [Session] = try await context.read {
+                    try SessionTable.of(user: user, after: page.after ?? "", limit: page.limit + 1, in: $0)
+                }
+                return .json(page.envelope(found, key: { $0.id }, json: { $0.json }))
+            },
+            Route(
+                "DELETE", "/v1/sessions/{session}", operationID: "revokeSession", tag: Self.name,
+                summary: "Ends one of the caller's sessions at once: its token works nowhere any more",
+                access: .authenticated, answers: [Answer(204, "Ended")]
+            ) { [self] in try await self.revokeSession($0) },
+            Route(
+                "GET", "/.well-known/jwks.json", operationID: "publicKeys", tag: Self.name,
+                summary: "The public keys that verify the platform's tokens", access: .anyone,
+                answers: [Answer(200, "A JWK set", mediaType: "application/jwk-set+json")]
+            ) { [keys] _ in
+                var fields: HTTPFields = HTTPFields()
+                fields.append("Content-Type", "application/jwk-set+json")
+                fields.append("Cache-Control", "public, max-age=300")
+                return HTTPResponse(status: 200, fields: fields, body: .bytes(try keys.json().serialized()))
+            },
+        ]
+    }
+
+    /// Unknown users, disabled users and wrong passwords cost the same and look the same.
+    private func signIn(_ context: RequestContext) async throws -> HTTPResponse {
+        let name: String = (context.body["user"]?.text ?? "").lowercased()
+        let password: String = context.body["password"]?.text ?? ""
+        let user: User? = try await context.read { try UserTable.find(name, in: $0) }
+        let isRight: Bool = try await self.passwords.verify(password, against: user?.passwordHash ?? Password.dummy)
+        guard let user: User, isRight, user.state == .active, user.name == name else {
+            self.refusals.countAnonymous(ip: context.ip, account: user?.id ?? "")
+            var problem: APIProblem = APIProblem(.unauthenticated, "User name or password is wrong.")
+            problem.fields.append((name: "WWW-Authenticate", value: "Bearer realm=\"passerelle\""))
+            throw problem
+        }
+        let ip: String = context.ip
+        let trace: TraceContext = context.trace
+        let session: Session = try await self.services.store.write { transaction in
+            let session: Session = Session(
+                id: Identifier.make("ses", now: transaction.now), userID: user.id, ip: ip, createdAt: transaction.now,
+                expiresAt: transaction.now.adding(Session.lifetime), isRevoked: false)
+            try SessionTable.insert(session, in: transaction)
+            let author: Author = Author(
+                caller: Caller(kind: .user, id: user.id, grants: user.grants, sessionID: session.id, ip: ip),
+                trace: trace)
+            try author.audit(
+                "session.created", tenant: user.grants.first?.tenant ?? "",
+                resource: AuditEntry.Resource(type: "session", id: session.id),
+                changes: ["user_id": .string(user.id), "expires_at": .string(session.expiresAt.rfc3339)],
+                in: transaction)
+            return session
+        }
+        var answer: JSONObject = [
+            "access_token": .string(try self.keys.sign(session)), "token_type": "Bearer",
+            "expires_in": .int(Session.lifetime.components.seconds), "session_id": .string(session.id),
+        ]
+        answer["user"] = .object(["id": .string(user.id), "name": .string(user.name)])
+        var response: HTTPResponse = .created(.object(answer), location: "/v1/sessions/\(session.id)")
+        response.fields.append("Cache-Control", "no-store")
+        return response
+    }
+
+    private func revokeSession(_ context: RequestContext) async throws -> HTTPResponse {
+        let id: String = context.parameter("session")
+        let author: Author = context.author
+        let answer: HTTPResponse = try await context.change { transaction in
+            guard let session: Session = try SessionTable.find(id, in: transaction), session.userID == author.caller.id
+            else { throw APIProblem.notFound("session", id) }
+            try SessionTable.revoke(id, in: transaction)
+            try Self.recordRevocation(of: [id], userID: session.userID, author, in: transaction)
+            return .noContent
+        }
+        self.tokens.revoke(sessions: [id])
+        return answer
+    }
+
+    static func recordRevocation(
+        of sessions: [String], userID: String, _ author: Author, in transaction: Transaction
+    ) throws {
+        for id in sessions {
+            try author.publish(
+                Topics.identityEvents, key: userID, tenant: "",
+                [
+                    "event": "session-revoked", "user_id": .string(userID), "tenant": "",
+                    "by": .string(author.caller.id),
+                ], in: transaction)
+            try author.audit(
+                "session.revoked", tenant: "", resource: AuditEntry.Resource(type: "session", id: id),
+                changes: ["user_id": .string(userID)], in: transaction)
+        }
+    }
+}

@@ -1,0 +1,191 @@
+import Contracts
+import EventLog
+import HTTP
+import Identifiers
+import JSON
+import REST
+import Store
+
+extension IdentityService {
+    private static let userName: JSONValue = Schema.text(min: 1, max: User.nameLengthMax)
+    private static let password: JSONValue = Schema.text(min: 1, max: 1_024)
+
+    var userRoutes: [Route] {
+        [
+            Route(
+                "POST", "/v1/users", operationID: "createUser", tag: IdentityService.name, summary: "Creates a user",
+                access: .authenticated,
+                body: .json(
+                    Schema.object(
+                        ["name": Self.userName, "password": Self.password, "grants": GrantRules.schema],
+                        required: ["name", "password", "grants"])), answers: [Answer(201, "The user")]
+            ) { [self] in try await self.createUser($0) },
+            Route(
+                "GET", "/v1/users", operationID: "listUsers", tag: IdentityService.name,
+                summary: "The users within the caller's authority", access: .authenticated, query: QueryParameter.page,
+                answers: [Answer(200, "Users by name")]
+            ) { try await Self.listUsers($0) },
+            Route(
+                "GET", "/v1/users/{user}", operationID: "getUser", tag: IdentityService.name, summary: "One user",
+                access: .authenticated, answers: [Answer(200, "The user")]
+            ) { context in
+                let user: User = try await context.read { try Self.visibleUser(context, in: $0) }
+                return .json(user.json, version: user.version)
+            },
+            Route(
+                "PATCH", "/v1/users/{user}", operationID: "updateUser", tag: IdentityService.name,
+                summary: "Enables or disables a user", access: .platform(Permission("identity", "user", "write")),
+                body: .json(
+                    Schema.object(["state": Schema.choice(User.State.allCases.map(\.rawValue))], required: ["state"])),
+                answers: [Answer(200, "The user")]
+            ) { [self] in try await self.updateState($0) },
+            Route(
+                "PUT", "/v1/users/{user}/grants", operationID: "setGrants", tag: IdentityService.name,
+                summary: "Sets a user's roles", access: .authenticated,
+                body: .json(Schema.object(["grants": GrantRules.schema], required: ["grants"])),
+                answers: [Answer(200, "The user")]
+            ) { [self] in try await self.setGrants($0) },
+            Route(
+                "PUT", "/v1/users/{user}/password", operationID: "setPassword", tag: IdentityService.name,
+                summary: "Sets a password: the own with the old one, another's as administrator; all sessions end",
+                access: .authenticated,
+                body: .json(
+                    Schema.object(["old_password": Self.password, "password": Self.password], required: ["password"])),
+                answers: [Answer(204, "Set")]
+            ) { [self] in try await self.setPassword($0) },
+        ]
+    }
+
+    private static func isPlatformAdmin(_ caller: Caller) -> Bool {
+        caller.decide(Permission("identity", "user", "write"), tenant: nil).isAllowed
+    }
+
+    /// The user of the path, if the caller may see that user: self, or someone with a role in a tenant whose users the caller reads.
+    private static func visibleUser(_ context: RequestContext, in store: any Queryable) throws -> User {
+        let reference: String = context.parameter("user")
+        let caller: Caller = context.caller
+        guard let user: User = try UserTable.find(reference, in: store) else {
+            throw APIProblem.notFound("user", reference)
+        }
+        let read: Permission = Permission("identity", "user", "read")
+        let isVisible: Bool =
+            user.id == caller.id || caller.decide(read, tenant: nil).isAllowed
+            || user.grants.contains { $0.tenant != nil && caller.decide(read, tenant: $0.tenant).isAllowed }
+        guard isVisible else { throw APIProblem.notFound("user", reference) }
+        return user
+    }
+
+    private static func requireSomeAuthority(_ caller: Caller) throws {
+        let hasAny: Bool = caller.grants.contains { [.platformAdmin, .cpiAdmin, .cpiTenant].contains($0.role) }
+        guard hasAny else {
+            throw APIProblem(
+                .forbidden, "You need the role cpi-tenant of a tenant, or platform-admin, to manage users.")
+        }
+    }
+
+    private func createUser(_ context: RequestContext) async throws -> HTTPResponse {
+        let author: Author = context.author
+        try Self.requireSomeAuthority(author.caller)
+        let name: String = context.body["name"]?.text ?? ""
+        let password: String = context.body["password"]?.text ?? ""
+        if let problem: String = User.problem(name: name) { throw APIProblem.invalid("/name", problem) }
+        if let problem: String = User.problem(password: password) { throw APIProblem.invalid("/password", problem) }
+        let grants: [Grant] = try GrantRules.read(context.body["grants"], pointer: "/grants")
+        try GrantRules.requireAuthority(of: author.caller, from: [], to: grants)
+        guard !grants.isEmpty || Self.isPlatformAdmin(author.caller) else {
+            throw APIProblem.invalid("/grants", "expected at least one role")
+        }
+        let hash: String = try await self.passwords.hash(password)
+        return try await context.change { transaction in
+            guard try UserTable.find(name, in: transaction) == nil else {
+                throw APIProblem.conflict("There is a user '\(name)' already.")
+            }
+            let user: User = User(
+                id: Identifier.make("usr", now: transaction.now), name: name, passwordHash: hash, state: .active,
+                grants: grants, createdAt: transaction.now, version: 1)
+            try UserTable.insert(user, in: transaction)
+            try Self.record("user-created", audit: "user.created", user, author, in: transaction)
+            return .created(user.json, location: "/v1/users/\(user.id)", version: 1)
+        }
+    }
+
+    private static func listUsers(_ context: RequestContext) async throws -> HTTPResponse {
+        let page: Page = try context.page()
+        let caller: Caller = context.caller
+        let read: Permission = Permission("identity", "user", "read")
+        let tenants: [String]? =
+            caller.decide(read, tenant: nil).isAllowed
+            ? nil : caller.tenants.filter { caller.decide(read, tenant: $0).isAllowed }
+        let found: [User] = try await context.read {
+            try UserTable.all(tenants: tenants, after: page.after ?? "", limit: page.limit + 1, in: $0)
+        }
+        return .json(page.envelope(found, key: { $0.name }, json: { $0.json }))
+    }
+
+    private func updateState(_ context: RequestContext) async throws -> HTTPResponse {
+        let author: Author = context.author
+        let state: User.State = User.State(rawValue: context.body["state"]?.text ?? "") ?? .active
+        let (answer, user, ended): (HTTPResponse, String, [String]) = try await self.services.store.write {
+            transaction in
+            let old: User = try Self.visibleUser(context, in: transaction)
+            try context.requireMatch(version: old.version)
+            guard old.id != author.caller.id else { throw APIProblem.conflict("You cannot disable yourself.") }
+            let user: User = old.changed(state: state)
+            try UserTable.update(user, in: transaction)
+            let ended: [String] =
+                state == .disabled ? try SessionTable.revokeAll(ofUser: user.id, in: transaction) : []
+            try Self.recordRevocation(of: ended, userID: user.id, author, in: transaction)
+            try Self.record("role-changed", audit: "user.\(state.rawValue)", user, author, in: transaction)
+            return (.json(user.json, version: user.version), user.id, ended)
+        }
+        self.tokens.forget(userID: user)
+        self.tokens.revoke(sessions: ended)
+        return answer
+    }
+
+    private func setGrants(_ context: RequestContext) async throws -> HTTPResponse {
+        let author: Author = context.author
+        try Self.requireSomeAuthority(author.caller)
+        let grants: [Grant] = try GrantRules.read(context.body["grants"], pointer: "/grants")
+        let (answer, user): (HTTPResponse, String) = try await self.services.store.write { transaction in
+            let old: User = try Self.visibleUser(context, in: transaction)
+            try context.requireMatch(version: old.version)
+            try GrantRules.requireAuthority(of: author.caller, from: old.grants, to: grants)
+            let user: User = old.changed(grants: grants)
+            try UserTable.update(user, in: transaction)
+            try Self.record("role-changed", audit: "user.roles-changed", user, author, in: transaction)
+            return (.json(user.json, version: user.version), user.id)
+        }
+        self.tokens.forget(userID: user)
+        return answer
+    }
+
+    private func setPassword(_ context: RequestContext) async throws -> HTTPResponse {
+        let author: Author = context.author
+        let password: String = context.body["password"]?.text ?? ""
+        if let problem: String = User.problem(password: password) { throw APIProblem.invalid("/password", problem) }
+        let known: User = try await context.read { try Self.visibleUser(context, in: $0) }
+        if known.id == author.caller.id {
+            let old: String = context.body["old_password"]?.text ?? ""
+            guard try await self.passwords.verify(old, against: known.passwordHash) else {
+                throw APIProblem.invalid("/old_password", "expected the present password")
+            }
+        } else if !Self.isPlatformAdmin(author.caller) {
+            throw APIProblem(.forbidden, "Only platform administrators set the passwords of others.")
+        }
+        let hash: String = try await self.passwords.hash(password)
+        let ended: [String] = try await self.services.store.write { transaction in
+            let user: User = try Self.visibleUser(context, in: transaction).changed(passwordHash: hash)
+            try UserTable.update(user, in: transaction)
+            let ended: [String] = try SessionTable.revokeAll(ofUser: user.id, in: transaction)
+            try Self.recordRevocation(of: ended, userID: user.id, author, in: transaction)
+            try author.audit(
+                "user.password-changed", tenant: "",
+                resource: AuditEntry.Resource(type: "user", id: user.id, version: user.version), changes: [:],
+                in: transaction)
+            return ended
+        }
+        self.tokens.revoke(sessions: ended)
+        return .noContent
+    }
+}

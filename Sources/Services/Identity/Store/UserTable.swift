@@ -1,0 +1,149 @@
+import Contracts
+import Store
+import Time
+
+/// The tables `users` and `grants`.
+enum UserTable {
+    private static let columns: String = "user_id, name, password_hash, state, created_at, version"
+
+    /// - Parameter reference: the user's name or id.
+    static func find(_ reference: String, in store: any Queryable) throws -> User? {
+        let column: String = reference.hasPrefix("usr_") ? "user_id" : "name"
+        let found: User? = try store.first(
+            "SELECT \(Self.columns) FROM users WHERE \(column) = $1", .text(reference), decode: Self.decode)
+        return try found.map { try Self.withGrants($0, in: store) }
+    }
+
+    /// By name. - Parameter tenants: only users with a role in one of these; nil for all.
+    static func all(tenants: [String]?, after: String, limit: Int, in store: any Queryable) throws -> [User] {
+        var found: [User] = []
+        if let tenants: [String] {
+            for tenant in tenants {
+                found += try store.rows(
+                    """
+                    SELECT \(Self.columns) FROM users WHERE name > $1 AND user_id IN
+                        (SELECT user_id FROM grants WHERE tenant = $2) ORDER BY name LIMIT $3
+                    """, .text(after), .text(tenant), .int(Int64(limit)), decode: Self.decode)
+            }
+            found.sort { $0.name < $1.name }
+            var seen: Set<String> = []
+            found = Array(found.filter { seen.insert($0.id).inserted }.prefix(limit))
+        } else {
+            found = try store.rows(
+                "SELECT \(Self.columns) FROM users WHERE name > $1 ORDER BY name LIMIT $2", .text(after),
+                .int(Int64(limit)), decode: Self.decode)
+        }
+        return try found.map { try Self.withGrants($0, in: store) }
+    }
+
+    static func isEmpty(in store: any Queryable) throws -> Bool {
+        try store.first("SELECT 1 FROM users LIMIT 1") { (row: Row) throws(StoreError) -> Int64 in try row.int(0) }
+            == nil
+    }
+
+    static func insert(_ user: User, in transaction: Transaction) throws {
+        try transaction.execute(
+            """
+            INSERT INTO users (user_id, name, password_hash, state, created_at, version) VALUES ($1, $2, $3, $4, $5, $6)
+            """, .text(user.id), .text(user.name), .text(user.passwordHash), .text(user.state.rawValue),
+            .int(user.createdAt.milliseconds), .int(user.version))
+        try Self.putGrants(user, in: transaction)
+    }
+
+    static func update(_ user: User, in transaction: Transaction) throws {
+        try transaction.execute(
+            "UPDATE users SET password_hash = $2, state = $3, version = $4 WHERE user_id = $1", .text(user.id),
+            .text(user.passwordHash), .text(user.state.rawValue), .int(user.version))
+        try Self.putGrants(user, in: transaction)
+    }
+
+    private static func putGrants(_ user: User, in transaction: Transaction) throws {
+        try transaction.execute("DELETE FROM grants WHERE user_id = $1", .text(user.id))
+        for grant in user.grants {
+            try transaction.execute(
+                "INSERT INTO grants (tenant, user_id, role) VALUES ($1, $2, $3)", .text(grant.tenant ?? ""),
+                .text(user.id), .text(grant.role.rawValue))
+        }
+    }
+
+    private static func withGrants(_ user: User, in store: any Queryable) throws -> User {
+        let grants: [Grant?] = try store.rows(
+            "SELECT role, tenant FROM grants WHERE user_id = $1 ORDER BY tenant, role", .text(user.id)
+        ) { (row: Row) throws(StoreError) -> Grant? in
+            guard let role: Role = Role(rawValue: try row.text(0)) else { return nil }
+            let tenant: String = try row.text(1)
+            return Grant(role: role, tenant: tenant.isEmpty ? nil : tenant)
+        }
+        return User(
+            id: user.id, name: user.name, passwordHash: user.passwordHash, state: user.state,
+            grants: grants.compactMap { $0 }, createdAt: user.createdAt, version: user.version)
+    }
+
+    private static func decode(_ row: Row) throws(StoreError) -> User {
+        User(
+            id: try row.text(0), name: try row.text(1), passwordHash: try row.text(2),
+            state: User.State(rawValue: try row.text(3)) ?? .disabled, grants: [],
+            createdAt: Timestamp(milliseconds: try row.int(4)), version: try row.int(5))
+    }
+}
+
+/// The table `sessions`.
+enum SessionTable {
+    private static let columns: String = "session_id, user_id, ip, created_at, expires_at, revoked_at"
+
+    static func find(_ id: String, in store: any Queryable) throws -> Session? {
+        try store.first(
+            "SELECT \(Self.columns) FROM sessions WHERE session_id = $1", .text(id), decode: Self.decode)
+    }
+
+    static func of(user: String, after: String, limit: Int, in store: any Queryable) throws -> [Session] {
+        try store.rows(
+            """
+            SELECT \(Self.columns) FROM sessions WHERE user_id = $1 AND session_id > $2 ORDER BY session_id LIMIT $3
+            """, .text(user), .text(after), .int(Int64(limit)), decode: Self.decode)
+    }
+
+    /// Sessions that have not expired and do not work any more: what authentication must know.
+    static func revoked(now: Timestamp, in store: any Queryable) throws -> [String] {
+        try store.rows(
+            "SELECT session_id FROM sessions WHERE revoked_at IS NOT NULL AND expires_at > $1", .int(now.milliseconds)
+        ) { (row: Row) throws(StoreError) -> String in try row.text(0) }
+    }
+
+    static func insert(_ session: Session, in transaction: Transaction) throws {
+        try transaction.execute(
+            "INSERT INTO sessions (session_id, user_id, ip, created_at, expires_at) VALUES ($1, $2, $3, $4, $5)",
+            .text(session.id), .text(session.userID), .text(session.ip), .int(session.createdAt.milliseconds),
+            .int(session.expiresAt.milliseconds))
+    }
+
+    /// - Returns: the sessions that worked until now.
+    static func revokeAll(ofUser user: String, in transaction: Transaction) throws -> [String] {
+        try transaction.rows(
+            """
+            UPDATE sessions SET revoked_at = $2 WHERE user_id = $1 AND revoked_at IS NULL AND expires_at > $2
+            RETURNING session_id
+            """, .text(user), .int(transaction.now.milliseconds)
+        ) { (row: Row) throws(StoreError) -> String in try row.text(0) }
+    }
+
+    static func revoke(_ id: String, in transaction: Transaction) throws {
+        try transaction.execute(
+            "UPDATE sessions SET revoked_at = $2 WHERE session_id = $1 AND revoked_at IS NULL", .text(id),
+            .int(transaction.now.milliseconds))
+    }
+
+    static func deleteExpired(in transaction: Transaction) throws {
+        try transaction.execute(
+            """
+            DELETE FROM sessions WHERE session_id IN (SELECT session_id FROM sessions WHERE expires_at < $1 LIMIT 500)
+            """, .int(transaction.now.milliseconds))
+    }
+
+    private static func decode(_ row: Row) throws(StoreError) -> Session {
+        Session(
+            id: try row.text(0), userID: try row.text(1), ip: try row.text(2),
+            createdAt: Timestamp(milliseconds: try row.int(3)), expiresAt: Timestamp(milliseconds: try row.int(4)),
+            isRevoked: try !row.isNull(5))
+    }
+}

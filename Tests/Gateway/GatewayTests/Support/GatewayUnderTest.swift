@@ -1,0 +1,67 @@
+import EventLoops
+import GatewayConfiguration
+import Testing
+
+@testable import Gateway
+
+/// A gateway with one loop on a free port, in front of given upstreams.
+struct GatewayUnderTest: Sendable {
+    let engine: GatewayEngine
+    let port: UInt16
+    let live: LiveState
+
+    /// Serves every path at one API. `change` adapts it.
+    static func start(
+        _ upstreams: [UInt16], policies: [PolicyDefinition] = [], settings: EngineSettings = EngineSettings(),
+        workers: Int = 1,
+        trace: Double = 0, change: (inout APIDefinition) -> Void = { _ in }
+    ) async throws -> GatewayUnderTest {
+        var targets: [TargetDefinition] = []
+        for port in upstreams {
+            targets.append(TargetDefinition(url: try TargetURL(parsing: "http://127.0.0.1:\(port)")))
+        }
+        var api: APIDefinition = APIDefinition(
+            id: "test", routes: [RouteDefinition(path: try PathPattern(parsing: "/*"))],
+            upstream: UpstreamDefinition(targets: targets), policies: policies)
+        change(&api)
+        return try await self.start(GatewayDocument(apis: [api]), settings: settings, workers: workers, trace: trace)
+    }
+
+    static func start(
+        _ document: GatewayDocument, settings: EngineSettings = EngineSettings(), workers: Int = 1, trace: Double = 0
+    ) async throws -> GatewayUnderTest {
+        let live: LiveState = LiveState()
+        let (snapshot, quarantined): (Snapshot, [Quarantine]) = Snapshot.compile(
+            document, previous: nil, carrying: live)
+        #expect(quarantined.isEmpty)
+        let process: ProcessSettings = ProcessSettings(
+            listen: ListenSettings(http: "127.0.0.1:0"), workers: .fixed(workers),
+            telemetry: TelemetrySettings(traceSample: trace))
+        let engine: GatewayEngine = GatewayEngine(process: process, snapshot: snapshot, engine: settings)
+        let bound: GatewayEngine.Bound = try await engine.start()
+        return GatewayUnderTest(engine: engine, port: try #require(bound.http).port, live: live)
+    }
+
+    func connect(receiveBuffer: Int32? = nil) throws -> RawSocket {
+        try RawSocket(port: self.port, receiveBuffer: receiveBuffer)
+    }
+
+    /// Sends text on a new connection and reads one response.
+    func exchange(_ text: String, bodyless: Bool = false) throws -> RawMessage {
+        let client: RawSocket = try self.connect()
+        defer { client.close() }
+        client.send(text)
+        return client.receiveMessage(bodyless: bodyless)
+    }
+
+    func stop() async { await self.engine.drain(deadline: .milliseconds(200)) }
+}
+
+/// Polls with a deadline: true as soon as the condition holds.
+func eventually(_ condition: @Sendable () async -> Bool) async -> Bool {
+    for _ in 0..<2000 {
+        if await condition() { return true }
+        try? await Task.sleep(for: .milliseconds(5))
+    }
+    return false
+}
