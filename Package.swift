@@ -97,8 +97,8 @@ let targets: [Target] = [
     service("Identity", ["Crypto", "Tokens"]),
     service("Portal", ["Crypto"]),
     service("Deployments", ["Documents", "OpenAPI", "GatewayConfiguration", "Gateway", "Crypto", "HTTP", "TLS"]),
-    service("Observability", ["GatewayConfiguration", "Gateway"]),
-    service("Audit", ["Crypto"]),
+    service("Observability", ["Crypto", "HTTP"]),
+    service("Audit", ["Crypto", "HTTP"]),
     service("Geolocation", ["Crypto", "HTTP"]),
 
     // The command line and the composition root.
@@ -155,7 +155,7 @@ let targets: [Target] = [
     serviceTests("Identity", ["Crypto", "Tokens"]),
     serviceTests("Portal", ["Crypto"]),
     serviceTests("Deployments", ["GatewayConfiguration", "Gateway", "OpenAPI"]),
-    serviceTests("Observability", ["Gateway"]),
+    serviceTests("Observability", ["Crypto"]),
     serviceTests("Audit", ["Crypto"]),
     serviceTests("Geolocation", []),
 ]

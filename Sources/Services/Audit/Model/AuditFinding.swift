@@ -4,8 +4,10 @@ package enum AuditFinding: Sendable, Equatable, CustomStringConvertible {
     package enum Defect: Sendable, Equatable {
         /// Its bytes are not those the tree was built from.
         case altered
-        /// It is gone, and so is its hash: later entries are there.
+        /// It is gone; later entries are there.
         case missing
+        /// Something stands in its place that cannot be read.
+        case unreadable
         /// The entry is what was committed to; the hash the log keeps for it is not.
         case hashAltered
         /// The hash the tree was built from is gone; the entry itself cannot be judged alone.
@@ -27,6 +29,8 @@ package enum AuditFinding: Sendable, Equatable, CustomStringConvertible {
     /// The first `size` entries are not those that were committed to: history was rewritten. The first such entry is one of
     /// `between`, as narrow as the heads allow to tell.
     case fork(size: Int64, between: Range<Int64>, by: Witness)
+    /// A checkpoint the log keeps is not signed by its key: somebody else wrote it. `size` is what it claims, -1 nothing readable.
+    case forgedCheckpoint(size: Int64)
 
     package var description: String {
         switch self {
@@ -36,9 +40,12 @@ package enum AuditFinding: Sendable, Equatable, CustomStringConvertible {
             case .altered:
                 return "entry \(leaf) was altered: it does not have the hash the tree was built from\(others)"
             case .missing: return "entry \(leaf) is missing\(others)"
+            case .unreadable: return "entry \(leaf) cannot be read: its stored bytes are damaged\(others)"
             case .hashAltered: return "the stored hash of entry \(leaf) was altered; the entry itself is right\(others)"
             case .hashMissing: return "the hash of entry \(leaf) is missing from the tree\(others)"
             }
+        case .forgedCheckpoint(let size):
+            return "a stored checkpoint\(size < 0 ? "" : " of \(size) entries") is not signed by the log's key"
         case .shortenedTail(let entries, let promised, let witness):
             return "the tail is shortened: \(witness) commits to \(promised) entries, \(entries) are there"
         case .fork(let size, let between, let witness):
@@ -72,6 +79,12 @@ package struct AuditVerdict: Sendable, Equatable {
     package let isTailJudged: Bool
 
     package var isSound: Bool { self.findings.isEmpty }
+
+    /// The same with what was found beside the leaves.
+    func adding(_ more: [AuditFinding]) -> AuditVerdict {
+        AuditVerdict(
+            head: self.head, purged: self.purged, findings: self.findings + more, isTailJudged: self.isTailJudged)
+    }
 
     /// One line for each thing worth saying, the verdict first.
     package var lines: [String] {

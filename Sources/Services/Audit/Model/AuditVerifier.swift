@@ -16,6 +16,8 @@ package struct AuditVerifier {
             case purged
             /// It should be there and is not.
             case missing
+            /// Something is there that is no record.
+            case unreadable
         }
 
         package let content: Content
@@ -72,15 +74,15 @@ package struct AuditVerifier {
             } else if leaf.recordedHash != hash {
                 self.note(index, .altered)
             }
-        case .purged, .missing:
+        case .purged, .missing, .unreadable:
             // Without even a hash any value will do: the roots above cannot be met, and the entry is named.
             let hash: TreeHash = leaf.recordedHash ?? TreeHash.ofEmptyTree
             self.found.append(hash)
             self.recorded.append(hash)
-            if case .purged = leaf.content, leaf.recordedHash != nil {
-                self.purged += 1
-            } else {
-                self.note(index, .missing)
+            switch leaf.content {
+            case .purged where leaf.recordedHash != nil: self.purged += 1
+            case .unreadable: self.note(index, .unreadable)
+            default: self.note(index, .missing)
             }
         }
         self.meetHeads()
@@ -114,11 +116,14 @@ package struct AuditVerifier {
                 // The entries are what was committed to, so it is the recorded hashes that are wrong.
                 if self.firstBad?.defect == .altered { self.firstBad?.defect = .hashAltered }
                 self.soundUpTo = head.size
-            } else if self.fork == nil, self.firstBad?.defect != .missing {
+            } else if self.fork == nil, !self.isExplainedByLoss {
                 self.fork = .fork(size: head.size, between: soundBefore..<max(head.size, soundBefore + 1), by: witness)
             }
         }
     }
+
+    /// Whether an entry is lost: then nothing is known of its hash, and other roots follow from that alone.
+    private var isExplainedByLoss: Bool { self.firstBad?.defect == .missing || self.firstBad?.defect == .unreadable }
 
     private func shortenedTail() -> AuditFinding? {
         var worst: AuditFinding?

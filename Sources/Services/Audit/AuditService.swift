@@ -1,0 +1,102 @@
+package import Contracts
+import EventLog
+import HTTP
+import JSON
+package import REST
+package import Store
+import Synchronization
+import Telemetry
+package import Time
+
+/// Proves who did what: the tree over `audit-log`, its checkpoints and proofs, and the entries to those who may read them.
+///
+/// The entries themselves are the records of the log; this service owns the tree over them and an index to find them by.
+package final class AuditService: PlatformService {
+    package static let name: String = "audit"
+    package static let migrations: ServiceMigrations = AuditMigrations.service
+
+    /// How often a signed checkpoint of a grown tree is kept in the store.
+    static let checkpointInterval: Duration = .seconds(600)
+    /// Index rows of purged entries removed at a time.
+    static let purgeRowsMax: Int = 2_000
+
+    let services: ServiceEnvironment
+    let signer: NoteSigner
+    let builder: TreeBuilder
+    private let tasks: Mutex<[Task<Void, Never>]> = Mutex([])
+
+    private init(services: ServiceEnvironment, signer: NoteSigner) {
+        self.services = services
+        self.signer = signer
+        self.builder = TreeBuilder(services: services)
+    }
+
+    /// Reads the key that signs checkpoints, or makes it at the first start.
+    package static func open(services: ServiceEnvironment, sealer: any SecretSealer) async throws -> AuditService {
+        AuditService(
+            services: services, signer: try await CheckpointKeys.signer(in: services.store, sealer: sealer))
+    }
+
+    package var routes: [Route] { self.entryRoutes + self.proofRoutes + self.tileRoutes + self.exportRoutes }
+
+    package func start() async throws {
+        let builder: TreeBuilder = self.builder
+        self.tasks.withLock { tasks in
+            tasks.append(Task { await builder.run() })
+            tasks.append(Task { await self.keepHouse() })
+        }
+    }
+
+    package func stop() async {
+        let tasks: [Task<Void, Never>] = self.tasks.withLock { tasks in
+            defer { tasks.removeAll() }
+            return tasks
+        }
+        for task in tasks { task.cancel() }
+        for task in tasks { await task.value }
+    }
+
+    /// Why the tree does not grow and since when, in words for `/readyz`; nil while it does.
+    package var failure: (reason: String, since: Timestamp)? {
+        self.builder.failure.map { (failure: TreeBuilder.Failure) in (failure.reason, failure.since) }
+    }
+
+    /// Every ten minutes: a signed checkpoint if the tree has grown, and index rows of what retention removed. Until cancelled.
+    private func keepHouse() async {
+        while !Task.isCancelled {
+            guard (try? await self.services.clock.sleep(for: Self.checkpointInterval)) != nil else { return }
+            do {
+                try await self.storeCheckpoint()
+                try await self.forgetPurged()
+            } catch {
+                self.services.logger.log(.warning, "audit housekeeping failed", ["error": .string("\(error)")])
+            }
+        }
+    }
+
+    /// Signs the present head and keeps it, unless that was done for this size.
+    package func storeCheckpoint() async throws {
+        let (head, last): (TreeHead, Int64?) = try await self.services.store.read { reader in
+            (try TreeTables.head(in: reader), try TreeTables.lastCheckpointSize(in: reader))
+        }
+        guard head.size > last ?? 0 else { return }
+        let note: String = try self.checkpoint(of: head).noteText
+        try await self.services.store.write { transaction in
+            try TreeTables.storeCheckpoint(note, size: head.size, in: transaction)
+        }
+    }
+
+    func checkpoint(of head: TreeHead) throws -> SignedNote {
+        try self.signer.sign(Checkpoint(origin: self.signer.verifier.name, head: head).text)
+    }
+
+    private func forgetPurged() async throws {
+        let first: Int64 = try self.services.log.offsets(topic: Topics.auditLog, partition: 0).lowerBound
+        var removed: Int = 0
+        repeat {
+            removed = try await self.services.store.write { transaction in
+                try EntryIndex.removePurged(before: first, limit: Self.purgeRowsMax, in: transaction)
+            }
+        } while removed == Self.purgeRowsMax && !Task.isCancelled
+    }
+}

@@ -1,0 +1,76 @@
+import Bytes
+import HTTP
+import JSON
+import ServiceTestKit
+import Testing
+
+@testable import Audit
+
+@Suite struct AuditExportTests {
+    private func export(_ count: Int) async throws -> (fixture: AuditFixture, bytes: [UInt8]) {
+        let fixture: AuditFixture = try await AuditFixture()
+        try await fixture.write(count)
+        try await fixture.settle()
+        let answer: TestAnswer = try await fixture.harness.send("GET", "/v1/audit/export")
+        #expect(answer.status == 200 && answer.fields["Content-Type"] == "application/jsonl")
+        return (fixture, answer.bytes)
+    }
+
+    private func read(_ bytes: [UInt8], checkpoint: String? = nil, piece: Int = 1_000) throws -> AuditVerdict {
+        var reader: AuditExportReader = AuditExportReader(checkpoint: checkpoint.map { Array($0.utf8) })
+        for start in stride(from: 0, to: bytes.count, by: piece) {
+            try reader.feed(Array(bytes[start..<min(start + piece, bytes.count)]))
+        }
+        return try reader.verdict()
+    }
+
+    @Test func anExportIsVerifiedAlone() async throws {
+        let (fixture, bytes): (AuditFixture, [UInt8]) = try await self.export(40)
+        #expect(try self.read(bytes).isSound)
+        let size: Int64 = try self.read(bytes, piece: 7).head.size
+        // The export's own entry may be part of it or not: it is written while the tree grows.
+        #expect(size == 40 || size == 41)
+        #expect(try await fixture.harness.auditEntries("audit.read").count == 1)
+        await fixture.harness.stop()
+    }
+
+    @Test func aChangedExportNamesTheEntry() async throws {
+        let (fixture, bytes): (AuditFixture, [UInt8]) = try await self.export(12)
+        let checkpoint: String = try await fixture.checkpoint()
+        var lines: [[UInt8]] = bytes.split(separator: UInt8(ascii: "\n")).map { Array($0) }
+        var line: JSONObject = try #require(JSONReader.parse(lines[6]).object)
+        var entry: [UInt8] = try #require(Base64.decode(line["entry"]?.text ?? ""))
+        entry.replace("api.created", by: "api.deleted")
+        line["entry"] = .string(Base64.encode(entry))
+        lines[6] = JSONValue.object(line).serialized()
+        let changed: [UInt8] = Array(lines.joined(separator: [UInt8(ascii: "\n")])) + [UInt8(ascii: "\n")]
+        #expect(try self.read(changed).findings == [.badEntry(leaf: 5, .altered, more: 0)])
+        line["hash"] = .string(Base64.encode(TreeHash(leaf: entry).bytes))
+        lines[6] = JSONValue.object(line).serialized()
+        let covered: [UInt8] = Array(lines.joined(separator: [UInt8(ascii: "\n")])) + [UInt8(ascii: "\n")]
+        let findings: [AuditFinding] = try self.read(covered, checkpoint: checkpoint).findings
+        #expect(findings.contains { if case .fork = $0 { true } else { false } })
+        await fixture.harness.stop()
+    }
+
+    @Test func anExportThatIsNotWholeIsRefused() async throws {
+        let (fixture, bytes): (AuditFixture, [UInt8]) = try await self.export(5)
+        let lines: [[UInt8]] = bytes.split(separator: UInt8(ascii: "\n")).map { Array($0) + [UInt8(ascii: "\n")] }
+        #expect(throws: AuditExportError.self) { try self.read(Array(lines.dropLast().joined())) }
+        #expect(throws: AuditExportError.self) { try self.read(Array(lines.dropFirst().joined())) }
+        #expect(throws: AuditExportError.self) { try self.read(Array((lines[..<2] + lines[3...]).joined())) }
+        #expect(throws: AuditExportError.self) { try self.read(bytes + lines[1]) }
+        #expect(throws: AuditExportError.self) { try self.read([]) }
+        #expect(throws: AuditExportError.self) {
+            try self.read([UInt8](repeating: 97, count: AuditExport.lineBytesMax + 1))
+        }
+        await fixture.harness.stop()
+    }
+
+    @Test func onlyPlatformRolesExport() async throws {
+        let fixture: AuditFixture = try await AuditFixture()
+        #expect(try await fixture.harness.send("GET", "/v1/audit/export", token: "auditor@acme").status == 403)
+        #expect(try await fixture.harness.send("GET", "/v1/audit/export", token: nil).status == 401)
+        await fixture.harness.stop()
+    }
+}

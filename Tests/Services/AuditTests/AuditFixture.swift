@@ -1,0 +1,110 @@
+import Bytes
+import Contracts
+import Crypto
+import EventLog
+import Identifiers
+import JSON
+import REST
+import ServiceTestKit
+import Store
+import TestKit
+import Testing
+
+@testable import Audit
+
+/// Seals with a fixed key: what the key ring does.
+struct FixedSealer: SecretSealer {
+    let key: [UInt8] = [UInt8](repeating: 7, count: 32)
+
+    func seal(_ secret: [UInt8], name: String) throws -> [UInt8] {
+        try AESGCM.seal(secret, key: self.key, associatedData: Array(name.utf8))
+    }
+
+    func open(_ sealed: [UInt8], name: String) throws -> [UInt8] {
+        try AESGCM.open(sealed, key: self.key, associatedData: Array(name.utf8))
+    }
+}
+
+/// The audit service on a real store and log, and entries to fill them with.
+struct AuditFixture {
+    let harness: ServiceHarness
+
+    init() async throws {
+        self.harness = try await ServiceHarness(migrations: [AuditService.migrations]) {
+            [try await AuditService.open(services: $0, sealer: FixedSealer())]
+        }
+    }
+
+    var store: Store { self.harness.services.store }
+
+    /// Writes entries in one transaction each: number n of `tenant` about resource `api_n`, by `actor`.
+    func write(_ count: Int, tenant: String = "acme", actor: String = "usr_1", type: String = "api.created")
+        async throws
+    {
+        for number in 0..<count {
+            let author: Author = Author(
+                caller: Caller(kind: .user, id: actor, grants: [], ip: "192.0.2.1"), trace: TraceContext.make())
+            try await self.store.write { transaction in
+                try author.audit(
+                    type, tenant: tenant,
+                    resource: AuditEntry.Resource(type: "api", id: "api_\(tenant)_\(number)", version: 1),
+                    changes: ["number": .int(Int64(number))], in: transaction)
+            }
+        }
+    }
+
+    /// Waits until the tree holds every entry, and returns its size.
+    @discardableResult
+    func settle() async throws -> Int64 {
+        var size: Int64 = 0
+        try await eventually("the tree to hold every entry") {
+            size = try await self.store.read { try TreeTables.head(in: $0).size }
+            return size == (try self.harness.services.log.offsets(topic: Topics.auditLog, partition: 0).upperBound)
+        }
+        return size
+    }
+
+    /// The stored bytes of every entry.
+    func entries() async throws -> [[UInt8]] {
+        try await self.harness.services.log.fetch(
+            topic: Topics.auditLog, partition: 0, from: 0, maxBytes: 64 << 20, maxRecords: 1_000_000
+        ).records.map(\.value)
+    }
+
+    func verify(checkpoint: String? = nil) async throws -> AuditVerdict {
+        try await AuditVerification.run(on: self.store, checkpoint: checkpoint.map { Array($0.utf8) })
+    }
+
+    /// The present checkpoint over REST.
+    func checkpoint() async throws -> String {
+        String(decoding: try await self.harness.send("GET", "/v1/audit/checkpoint").bytes, as: UTF8.self)
+    }
+
+    /// Changes the stored bytes of a batch behind the log's back: what somebody with the file can do.
+    func tamper(batchAt offset: Int64, _ change: @escaping @Sendable (inout [UInt8]) -> Void) async throws {
+        try await self.store.write { transaction in
+            var bytes: [UInt8] =
+                try transaction.first(
+                    "SELECT batch FROM log_batches WHERE topic = 'audit-log' AND base_offset = $1", .int(offset)
+                ) { (row: Row) throws(StoreError) -> [UInt8] in try row.bytes(0) } ?? []
+            change(&bytes)
+            try transaction.execute(
+                "UPDATE log_batches SET batch = $1 WHERE topic = 'audit-log' AND base_offset = $2", .bytes(bytes),
+                .int(offset))
+        }
+    }
+}
+
+extension [UInt8] {
+    /// Replaces the first occurrence of a text by another of the same length.
+    mutating func replace(_ old: String, by new: String) {
+        let pattern: [UInt8] = Array<UInt8>(old.utf8)
+        precondition(pattern.count == new.utf8.count, "both of one length")
+        guard self.count >= pattern.count else { return }
+        for start in 0...(self.count - pattern.count) where self[start..<(start + pattern.count)].elementsEqual(pattern)
+        {
+            self.replaceSubrange(start..<(start + pattern.count), with: new.utf8)
+            return
+        }
+    }
+}
