@@ -174,6 +174,7 @@ let fuzzers: [Target] = [
     fuzzer("JSON", ["JSON"]),
     fuzzer("Documents", ["Documents", "JSON"]),
     fuzzer("OpenAPI", ["OpenAPI", "Documents"]),
+    fuzzer("URLs", ["HTTP"]),
 ]
 
 func fuzzer(_ name: String, _ needs: [String]) -> Target {
