@@ -129,6 +129,9 @@ let targets: [Target] = [
         name: "ServiceTestKit",
         dependencies: ["TestKit", "Contracts", "REST", "EventLog", "Store", "HTTP", "JSON", "Time", "Telemetry"],
         path: "Tests/ServiceTestKit", swiftSettings: common),
+    .executableTarget(
+        name: "CrashWriter", dependencies: ["Store", "EventLog", "JSON", "Time"], path: "Tests/Crash/CrashWriter",
+        swiftSettings: common),
     tests("Kernel", "Bytes", []),
     tests("Kernel", "Time", []),
     tests("Kernel", "Identifiers", []),
@@ -174,6 +177,8 @@ let fuzzers: [Target] = [
     fuzzer("JSON", ["JSON"]),
     fuzzer("Documents", ["Documents", "JSON"]),
     fuzzer("OpenAPI", ["OpenAPI", "Documents"]),
+    fuzzer("Tokens", ["Tokens", "Bytes", "JSON", "Crypto", "Time"]),
+    fuzzer("RecordBatches", ["EventLog", "Bytes", "Time"]),
     fuzzer("URLs", ["HTTP"]),
 ]
 

@@ -5,6 +5,11 @@ package struct StoredBatch: Sendable {
     package let baseOffset: Int64
     package let bytes: [UInt8]
 
+    package init(baseOffset: Int64, bytes: [UInt8]) {
+        self.baseOffset = baseOffset
+        self.bytes = bytes
+    }
+
     /// What can still be read of a batch.
     package struct Salvage: Sendable {
         /// By offset, up to the first record that cannot be read.

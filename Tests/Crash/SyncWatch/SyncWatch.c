@@ -1,0 +1,208 @@
+// SyncWatch: an LD_PRELOAD library that records what a process writes to the files of one folder, when they are synced, and
+// what it acknowledges on standard output. From that record follows whether every acknowledgement came after a completed
+// sync, and what a disk would hold if power had failed at any moment (see ../synctrace.py). It can also make calls fail.
+//
+//   SYNCWATCH_FOLDER   absolute path of the watched folder, without links
+//   SYNCWATCH_TRACE    file to append the trace to, outside of the folder
+//   SYNCWATCH_FAIL     (optional) a file; while it exists its first letter says what fails:
+//                      s  fsync and fdatasync give EIO      w  writes give EIO      f  writes give ENOSPC
+//
+// A trace is a sequence of records, little-endian:
+//   u8 kind, u8 0, u16 file, u32 thread, u64 offset, u32 length, u32 0, then `length` bytes
+//     O  a file got its number: bytes are the path
+//     C  the file was created (after the call)
+//     W  bytes were written at offset (after the call)
+//     T  the file was cut or extended to offset (after the call)
+//     S  a sync of the file begins (before the call)
+//     E  the sync that this thread began has ended; offset is 0 for success, else errno
+//     U  the file's name was removed (after the call)
+//     A  bytes are about to be written to standard output (before the call)
+// Records are appended one at a time, so their order is an order in which the calls can have happened. A write of one thread
+// may be recorded after a sync of another began although the sync covered it: that errs to the strict side.
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+enum { FDS_MAX = 4096, FILES_MAX = 256, PATH_MAX_BYTES = 1024 };
+
+struct record {
+    uint8_t kind, zero;
+    uint16_t file;
+    uint32_t thread;
+    uint64_t offset;
+    uint32_t length, reserved;
+};
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static int trace = -1;
+static const char *fail_path;
+static char folder[PATH_MAX_BYTES];
+static size_t folder_length;
+static char paths[FILES_MAX][PATH_MAX_BYTES];
+static int path_count = 1;           // file 0 means "not watched"
+static uint16_t file_of[FDS_MAX];
+
+__attribute__((constructor)) static void begin(void) {
+    const char *watched = getenv("SYNCWATCH_FOLDER"), *to = getenv("SYNCWATCH_TRACE");
+    fail_path = getenv("SYNCWATCH_FAIL");
+    if (!watched || !to || strlen(watched) >= sizeof folder) return;
+    strcpy(folder, watched);
+    folder_length = strlen(folder);
+    trace = (int)syscall(SYS_openat, AT_FDCWD, to, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+}
+
+static void append_locked(uint8_t kind, uint16_t file, uint64_t offset, const void *bytes, size_t length) {
+    struct record head = {kind, 0, file, (uint32_t)syscall(SYS_gettid), offset, (uint32_t)length, 0};
+    struct iovec parts[2] = {{&head, sizeof head}, {(void *)bytes, length}};
+    if (syscall(SYS_writev, trace, parts, length ? 2 : 1) != (long)(sizeof head + length)) abort();
+}
+
+static void append(uint8_t kind, uint16_t file, uint64_t offset, const void *bytes, size_t length) {
+    if (trace < 0) return;
+    int saved = errno;
+    pthread_mutex_lock(&lock);
+    append_locked(kind, file, offset, bytes, length);
+    pthread_mutex_unlock(&lock);
+    errno = saved;
+}
+
+// The number of a path; 0 when it is not in the folder, or is an index or lock that a power cut may take.
+static uint16_t number_locked(const char *path) {
+    if (strncmp(path, folder, folder_length) != 0) return 0;
+    const char *rest = path + folder_length;
+    if (*rest != 0 && *rest != '/') return 0;
+    size_t length = strlen(path);
+    if (length >= PATH_MAX_BYTES || (length > 4 && strcmp(path + length - 4, "-shm") == 0)) return 0;
+    for (int i = 1; i < path_count; i++)
+        if (strcmp(paths[i], path) == 0) return (uint16_t)i;
+    if (path_count == FILES_MAX) abort();
+    strcpy(paths[path_count], path);
+    append_locked('O', (uint16_t)path_count, 0, path, length);
+    return (uint16_t)path_count++;
+}
+
+static void opened(int fd, const char *path, int created) {
+    if (trace < 0 || fd < 0 || fd >= FDS_MAX) return;
+    int saved = errno;
+    pthread_mutex_lock(&lock);
+    file_of[fd] = number_locked(path);
+    if (file_of[fd] && created) append_locked('C', file_of[fd], 0, NULL, 0);
+    pthread_mutex_unlock(&lock);
+    errno = saved;
+}
+
+static uint16_t watched(int fd) { return trace >= 0 && fd >= 0 && fd < FDS_MAX ? file_of[fd] : 0; }
+
+static char failing(void) {
+    char letter = 0;
+    if (!fail_path || trace < 0) return 0;
+    int fd = (int)syscall(SYS_openat, AT_FDCWD, fail_path, O_RDONLY | O_CLOEXEC, 0);
+    if (fd < 0) return 0;
+    if (syscall(SYS_read, fd, &letter, 1) != 1) letter = 0;
+    syscall(SYS_close, fd);
+    return letter;
+}
+
+#define REAL(name) ((__typeof__(&name))dlsym(RTLD_NEXT, #name))
+
+static int do_open(const char *path, int flags, mode_t mode) {
+    int created = trace >= 0 && (flags & O_CREAT) && syscall(SYS_faccessat, AT_FDCWD, path, F_OK) != 0;
+    int fd = (int)syscall(SYS_openat, AT_FDCWD, path, flags, mode);
+    if (fd < 0) return fd;
+    opened(fd, path, created);
+    return fd;
+}
+
+static mode_t mode_of(int flags, va_list rest) { return flags & (O_CREAT | O_TMPFILE) ? va_arg(rest, mode_t) : 0; }
+
+int open(const char *path, int flags, ...) {
+    va_list rest;
+    va_start(rest, flags);
+    mode_t mode = mode_of(flags, rest);
+    va_end(rest);
+    return do_open(path, flags, mode);
+}
+
+int open64(const char *path, int flags, ...) {
+    va_list rest;
+    va_start(rest, flags);
+    mode_t mode = mode_of(flags, rest);
+    va_end(rest);
+    return do_open(path, flags | O_LARGEFILE, mode);
+}
+
+int close(int fd) {
+    if (fd >= 0 && fd < FDS_MAX) file_of[fd] = 0;
+    return REAL(close)(fd);
+}
+
+static int write_fails(uint16_t file) {
+    char letter = file ? failing() : 0;
+    if (letter != 'w' && letter != 'f') return 0;
+    errno = letter == 'w' ? EIO : ENOSPC;
+    return 1;
+}
+
+static ssize_t do_pwrite(int fd, const void *bytes, size_t count, off64_t offset) {
+    uint16_t file = watched(fd);
+    if (write_fails(file)) return -1;
+    ssize_t done = REAL(pwrite64)(fd, bytes, count, offset);
+    if (file && done > 0) append('W', file, (uint64_t)offset, bytes, (size_t)done);
+    return done;
+}
+
+ssize_t pwrite64(int fd, const void *bytes, size_t count, off64_t offset) { return do_pwrite(fd, bytes, count, offset); }
+ssize_t pwrite(int fd, const void *bytes, size_t count, off_t offset) { return do_pwrite(fd, bytes, count, offset); }
+
+ssize_t write(int fd, const void *bytes, size_t count) {
+    uint16_t file = watched(fd);
+    if (fd == 1) append('A', 0, 0, bytes, count);
+    if (write_fails(file)) return -1;
+    off64_t at = file ? lseek64(fd, 0, SEEK_CUR) : 0;
+    ssize_t done = REAL(write)(fd, bytes, count);
+    if (file && done > 0) append('W', file, (uint64_t)at, bytes, (size_t)done);
+    return done;
+}
+
+static int do_truncate(int fd, off64_t size) {
+    int result = REAL(ftruncate64)(fd, size);
+    if (result == 0 && watched(fd)) append('T', watched(fd), (uint64_t)size, NULL, 0);
+    return result;
+}
+
+int ftruncate64(int fd, off64_t size) { return do_truncate(fd, size); }
+int ftruncate(int fd, off_t size) { return do_truncate(fd, size); }
+
+static int do_sync(int fd, int (*real)(int)) {
+    uint16_t file = watched(fd);
+    if (!file) return real(fd);
+    append('S', file, 0, NULL, 0);
+    int result = -1;
+    if (failing() == 's') errno = EIO;
+    else result = real(fd);
+    append('E', file, result == 0 ? 0 : (uint64_t)errno, NULL, 0);
+    return result;
+}
+
+int fsync(int fd) { return do_sync(fd, REAL(fsync)); }
+int fdatasync(int fd) { return do_sync(fd, REAL(fdatasync)); }
+
+int unlink(const char *path) {
+    int result = REAL(unlink)(path);
+    if (result != 0 || trace < 0) return result;
+    pthread_mutex_lock(&lock);
+    uint16_t file = number_locked(path);
+    if (file) append_locked('U', file, 0, NULL, 0);
+    pthread_mutex_unlock(&lock);
+    return result;
+}
