@@ -120,6 +120,9 @@ let targets: [Target] = [
     .executableTarget(
         name: "LogBench", dependencies: ["EventLog", "Store", "JSON", "Time", "CLinux"],
         path: "Benchmarks/log/LogBench", swiftSettings: common),
+    .executableTarget(
+        name: "HTTPBenchmark", dependencies: ["HTTP", "EventLoops", "CLinux"], path: "Benchmarks/http/HTTPBenchmark",
+        swiftSettings: common),
 
     // Tests mirror Sources.
     .target(
