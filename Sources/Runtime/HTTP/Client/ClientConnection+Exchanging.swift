@@ -151,20 +151,19 @@ extension ClientConnection {
     }
 
     private func bodyEnded() {
-        switch self.delivery {
-        case .held(let bytes): self.exchange?.settle(.success(self.response(HTTPClientBody(bytes))))
-        case .stream(let stream): stream.finish()
-        }
+        let delivery: Delivery = self.delivery
+        let exchange: ClientExchange? = self.exchange
         self.delivery = .held([])
         self.isPaused = false
         self.exchange = nil
         self.requestsServed += 1
-        // A request that the server did not care to read to its end leaves the connection in the middle of it.
-        guard self.keepsAlive, self.output.isEmpty else {
-            self.close()
-            return
+        // A request that the server did not care to read to its end leaves the connection in the middle of it. The
+        // connection is free before the caller hears of the end, so that the caller's next request finds it.
+        if self.keepsAlive && self.output.isEmpty { self.returnToPool() } else { self.close() }
+        switch delivery {
+        case .held(let bytes): exchange?.settle(.success(self.response(HTTPClientBody(bytes))))
+        case .stream(let stream): stream.finish()
         }
-        self.returnToPool()
     }
 
     private func response(_ body: HTTPClientBody) -> HTTPClientResponse {

@@ -17,6 +17,21 @@ package struct HTTPResponse: Sendable {
     /// to drain, instead of at the deadline.
     package var endsWhenDraining: Bool = false
 
+    /// What a stream sends while its producer is silent.
+    package struct Heartbeat: Sendable {
+        package let interval: Duration
+        /// Sent between two writes of the producer: each of its writes is then a whole unit of the format.
+        package let bytes: [UInt8]
+
+        package init(interval: Duration, bytes: [UInt8]) {
+            self.interval = interval
+            self.bytes = bytes
+        }
+    }
+
+    /// Keeps proxies from closing a quiet stream, and finds clients that are gone without a word.
+    package var heartbeat: Heartbeat?
+
     package init(status: Int, fields: HTTPFields = HTTPFields(), body: Body = .bytes([])) {
         self.status = status
         self.fields = fields
@@ -35,14 +50,16 @@ package struct HTTPResponse: Sendable {
             status: status, fields: ["content-type": "text/plain; charset=utf-8"], body: .bytes(Array(text.utf8)))
     }
 
-    /// A stream of server-sent events; ends when the server drains, because such clients reconnect.
+    /// A stream of server-sent events; ends when the server drains, because such clients reconnect. While there is nothing to
+    /// send, a comment goes out every `heartbeat`.
     package static func events(
-        _ producer: @escaping @Sendable (ResponseWriter) async throws -> Void
+        heartbeat: Duration = .seconds(15), _ producer: @escaping @Sendable (ResponseWriter) async throws -> Void
     ) -> HTTPResponse {
         var response: HTTPResponse = HTTPResponse(
             status: 200, fields: ["content-type": ServerSentEvent.mediaType, "cache-control": "no-store"],
             stream: producer)
         response.endsWhenDraining = true
+        response.heartbeat = Heartbeat(interval: heartbeat, bytes: ServerSentEvent.heartbeat)
         return response
     }
 }

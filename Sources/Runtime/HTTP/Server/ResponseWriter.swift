@@ -156,6 +156,16 @@ package final class ResponseWriter: Sendable {
 
     private static let lastChunk: [UInt8] = Array("0\r\n\r\n".utf8)
 
+    /// Puts a heartbeat in, unless something waits anyway. Not for a counted body, whose producer owns every byte. On the loop.
+    func beat(_ bytes: [UInt8]) {
+        let mustTell: Bool = self.state.withLock { (state: inout State) -> Bool in
+            guard state.unsent.isEmpty, !state.isFinished else { return false }
+            if case .counted = self.framing { return false }
+            return self.enqueue(bytes, &state).mustTell
+        }
+        if mustTell { self.sink.outputReady(self) }
+    }
+
     /// What waits, and whether it is the last of the body. Lets suspended writes go on. On the loop, when its own queue is
     /// empty: that is what makes producers wait for the client.
     func take() -> (bytes: [UInt8], isLast: Bool) {

@@ -76,4 +76,26 @@ extension ServerConnection {
             self.timedOut { self.teardown(abruptly: true) }
         }
     }
+
+    // MARK: Heartbeats
+
+    func startBeating(_ heartbeat: HTTPResponse.Heartbeat, _ writer: ResponseWriter) {
+        let timer: ActionTimer = ActionTimer { [weak self, weak writer] in
+            guard let self: ServerConnection = self, let writer: ResponseWriter = writer else { return }
+            if self.exchange?.writer === writer { self.beat(heartbeat, writer) }
+        }
+        self.beatTimer = timer
+        self.writtenTotalAtBeat = self.writtenTotal
+        self.loop.schedule(timer, after: heartbeat.interval)
+    }
+
+    func stopBeating() {
+        if let timer: ActionTimer = self.beatTimer.take() { self.loop.cancel(timer) }
+    }
+
+    private func beat(_ heartbeat: HTTPResponse.Heartbeat, _ writer: ResponseWriter) {
+        if self.output.isEmpty && self.writtenTotal == self.writtenTotalAtBeat { writer.beat(heartbeat.bytes) }
+        self.writtenTotalAtBeat = self.writtenTotal
+        if let timer: ActionTimer = self.beatTimer { self.loop.schedule(timer, after: heartbeat.interval) }
+    }
 }

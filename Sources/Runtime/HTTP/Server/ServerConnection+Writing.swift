@@ -103,6 +103,7 @@ extension ServerConnection: ResponseSink {
         exchange.endsWhenDraining = response.endsWhenDraining
         if response.endsWhenDraining && self.owner.isDraining { exchange.task?.cancel() }
         self.output.append(head.bytes)
+        if let heartbeat: HTTPResponse.Heartbeat = response.heartbeat { self.startBeating(heartbeat, writer) }
         self.flush()
         self.advance()
     }
@@ -206,6 +207,7 @@ extension ServerConnection: ResponseSink {
     /// The response is with the kernel. Goes on to the next request, or to the end of the connection.
     func responseSent(_ exchange: Exchange) {
         if let writer: ResponseWriter = exchange.writer.take() {
+            self.stopBeating()
             self.core.statistics.responseBytesUnsentPeak.raise(to: writer.unsentPeak)
         }
         if !exchange.keepsAlive {

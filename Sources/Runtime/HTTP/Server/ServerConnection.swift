@@ -81,6 +81,9 @@ final class ServerConnection: ReadinessHandler, @unchecked Sendable {
     private(set) var clientCertificate: Certificate?
     private(set) var readTimer: ActionTimer?
     private(set) var writeTimer: ActionTimer?
+    /// Runs while a stream with a heartbeat is being sent.
+    var beatTimer: ActionTimer?
+    var writtenTotalAtBeat: Int = 0
 
     var loop: EventLoop { self.owner.loop }
     var core: ServerCore { self.owner.core }
@@ -128,6 +131,11 @@ final class ServerConnection: ReadinessHandler, @unchecked Sendable {
     }
 
     override func ready(_ events: Readiness) {
+        if events.isBroken && (self.phase == .body || self.phase == .waiting) {
+            // Reset by the peer: nobody will read an answer, even if the body's reader is busy and reading rests.
+            self.teardown()
+            return
+        }
         if events.isReadable { self.isReadable = true }
         if events.peerFinished { self.peerFinished = true }
         if events.isWritable { self.isWritable = true }
@@ -222,6 +230,7 @@ final class ServerConnection: ReadinessHandler, @unchecked Sendable {
         self.phase = .closed
         if let timer: ActionTimer = self.readTimer.take() { self.loop.cancel(timer) }
         if let timer: ActionTimer = self.writeTimer.take() { self.loop.cancel(timer) }
+        self.stopBeating()
         self.loop.deregister(fd: self.transport.fd, closing: true)
         self.transport.close(abruptly: abruptly)
         self.owner.remove(self)

@@ -184,6 +184,23 @@ import Testing
         }
     }
 
+    @Test func aResetIsNoticedWhileNobodyReads() async throws {
+        let cancelled: Shared<Bool> = Shared(false)
+        try await TestServer.with(handler: { _ in
+            try? await Task.sleep(for: .seconds(600))
+            cancelled.update { $0 = Task.isCancelled }
+            return .text("x")
+        }) { server in
+            let connection: RawConnection = try await server.connect()
+            try await connection.send("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 10000000\r\n\r\n")
+            try await connection.send([UInt8](repeating: 0, count: 200_000))
+            #expect(await eventually { server.statistics.requests.current == 1 })
+            connection.reset()
+            #expect(await eventually { cancelled.current })
+            #expect(await eventually { server.statistics.connectionsOpen.current == 0 })
+        }
+    }
+
     @Test func echoesWhileTheBodyIsStillComing() async throws {
         try await TestServer.with(handler: { request in
             HTTPResponse(status: 200) { writer in

@@ -115,6 +115,23 @@ import Testing
         }
     }
 
+    @Test func aQuietStreamOfEventsBeats() async throws {
+        try await TestServer.with(handler: { _ in
+            .events(heartbeat: .milliseconds(20)) { writer in
+                try await writer.send(ServerSentEvent(data: "x"))
+                try await Task.sleep(for: .seconds(600))
+            }
+        }) { server in
+            let connection: RawConnection = try await server.connect()
+            try await connection.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+            _ = try await connection.receive(through: "data: x\n\n\r\n")
+            for _ in 0..<3 {
+                let beat: String = try await connection.receive(through: "\n\n\r\n")
+                #expect(beat == "3\r\n:\n\n\r\n")
+            }
+        }
+    }
+
     @Test func aHalfClosedClientStillGetsItsAnswers() async throws {
         try await TestServer.with(handler: { request in .text(request.path) }) { server in
             let connection: RawConnection = try await server.connect()
