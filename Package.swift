@@ -183,6 +183,8 @@ let fuzzers: [Target] = [
     fuzzer("Tokens", ["Tokens", "Bytes", "JSON", "Crypto", "Time"]),
     fuzzer("RecordBatches", ["EventLog", "Bytes", "Time"]),
     fuzzer("URLs", ["HTTP"]),
+    fuzzer("HTTPHeads", ["HTTP"]),
+    fuzzer("GatewayFiles", ["GatewayConfiguration", "Documents", "JSON"]),
 ]
 
 func fuzzer(_ name: String, _ needs: [String]) -> Target {
