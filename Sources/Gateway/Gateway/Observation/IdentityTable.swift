@@ -23,6 +23,8 @@ package struct Identity: Sendable, Hashable {
         case application
         /// `api` and `detail` (the subscription's id).
         case subscription
+        /// `api` and `detail` (the URL of one of its servers).
+        case target
     }
 
     package let kind: Kind

@@ -108,9 +108,12 @@ package final class CompiledUpstream: Sendable {
         self.definition = api.upstream
         var targets: [CompiledTarget] = []
         for target in api.upstream.targets {
+            let url: String = target.url.text
+            let identity: Identity = Identity(kind: .target, tenant: api.tenant, api: api.id, detail: url)
             targets.append(
                 CompiledTarget(
-                    url: target.url, weight: target.weight, state: live.target("\(api.key.text) \(target.url.text)")))
+                    url: target.url, weight: target.weight, state: live.target("\(api.key.text) \(url)"),
+                    identity: live.identities.number(identity)))
         }
         self.targets = targets
     }
@@ -122,6 +125,8 @@ package struct CompiledTarget: Sendable {
     package let weight: Int
     /// Kept across snapshots while the API has a target with this URL.
     package let state: TargetState
+    /// For records.
+    package let identity: IdentityNumber
 }
 
 /// The policies of a route after the API's and its own are put together: limits add up, any other kind replaces.

@@ -1,0 +1,223 @@
+import GatewayConfiguration
+import Glibc
+import HTTP
+import JSON
+import Synchronization
+import Time
+
+/// Writes one JSON line a request, on a thread of its own.
+///
+/// Takes batches from the collector into a bounded queue; when the file is slower than the traffic, whole batches are dropped
+/// and counted. Lines are gathered and written some tens of kilobytes at a time. Never holds credentials: paths are kept without
+/// query.
+package final class AccessLog: RecordSink {
+    private struct Queue {
+        var batches: [RecordBatch] = []
+        var isStopping: Bool = false
+        var isReopening: Bool = false
+    }
+
+    /// Batches that wait at most; each holds what came in a tenth of a second.
+    package static let batchesMax: Int = 32
+    /// Lines are written when so many bytes have gathered, and at the end of each batch.
+    private static let bufferBytes: Int = 64 * 1024
+
+    private let path: String
+    private let queue: Mutex<Queue> = Mutex(Queue())
+    private let bell: CollectorBell = CollectorBell()
+    private let thread: Mutex<pthread_t?> = Mutex(nil)
+    private let droppedCount: Atomic<UInt64> = Atomic(0)
+    private let failedCount: Atomic<UInt64> = Atomic(0)
+
+    /// `path` is a file, appended to and made with mode 0640, or `-` for standard output. Opened by `start`.
+    package init(path: String) {
+        self.path = path
+    }
+
+    /// Records not written because the file was too slow.
+    package var dropped: UInt64 { self.droppedCount.load(ordering: .relaxed) }
+    /// Writes that failed: disk full, file gone read-only. The lines of such a write are lost.
+    package var failures: UInt64 { self.failedCount.load(ordering: .relaxed) }
+
+    package func receive(_ batch: RecordBatch) {
+        let isTaken: Bool = self.queue.withLock { queue in
+            guard queue.batches.count < Self.batchesMax else { return false }
+            queue.batches.append(batch)
+            return true
+        }
+        if isTaken {
+            self.bell.ring()
+        } else {
+            self.droppedCount.wrappingAdd(UInt64(batch.records.count), ordering: .relaxed)
+        }
+    }
+
+    /// Opens the file and starts the thread; returns the errno when it cannot be opened.
+    package func start() -> Int32? {
+        let fd: Int32 = self.open()
+        if fd < 0 { return errno }
+        self.thread.withLock { thread in
+            precondition(thread == nil, "an access log is started once")
+            var handle: pthread_t = pthread_t()
+            let start: WriterStart = WriterStart(log: self, fd: fd)
+            let result: Int32 = pthread_create(&handle, nil, Self.entry, Unmanaged.passRetained(start).toOpaque())
+            precondition(result == 0, "pthread_create: errno \(result)")
+            thread = handle
+        }
+        return nil
+    }
+
+    /// Opens the file anew before the next line: for log rotation.
+    package func reopen() {
+        self.queue.withLock { $0.isReopening = true }
+        self.bell.ring()
+    }
+
+    /// Writes what waits and ends the thread.
+    package func stop() {
+        let handle: pthread_t? = self.thread.withLock { thread in
+            defer { thread = nil }
+            return thread
+        }
+        guard let handle else { return }
+        self.queue.withLock { $0.isStopping = true }
+        self.bell.ring()
+        pthread_join(handle, nil)
+    }
+
+    // MARK: The thread
+
+    private final class WriterStart {
+        let log: AccessLog
+        let fd: Int32
+
+        init(log: AccessLog, fd: Int32) {
+            self.log = log
+            self.fd = fd
+        }
+    }
+
+    private static let entry: @convention(c) (UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? = { context in
+        guard let context else { return nil }
+        let start: WriterStart = Unmanaged<WriterStart>.fromOpaque(context).takeRetainedValue()
+        start.log.run(start.fd)
+        return nil
+    }
+
+    private func open() -> Int32 {
+        if self.path == "-" { return dup(1) }
+        return Glibc.open(self.path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0o640)
+    }
+
+    private func run(_ first: Int32) {
+        var fd: Int32 = first
+        var isStopping: Bool = false
+        while !isStopping {
+            self.bell.wait(milliseconds: 1000)
+            let (batches, isReopening, stops): ([RecordBatch], Bool, Bool) = self.queue.withLock { queue in
+                defer {
+                    queue.batches.removeAll(keepingCapacity: true)
+                    queue.isReopening = false
+                }
+                return (queue.batches, queue.isReopening, queue.isStopping)
+            }
+            isStopping = stops
+            if isReopening {
+                let next: Int32 = self.open()
+                // The old file goes on when the new one cannot be opened.
+                if next >= 0 {
+                    Glibc.close(fd)
+                    fd = next
+                } else {
+                    self.failedCount.wrappingAdd(1, ordering: .relaxed)
+                }
+            }
+            for batch in batches { self.write(batch, to: fd) }
+        }
+        Glibc.close(fd)
+    }
+
+    private func write(_ batch: RecordBatch, to fd: Int32) {
+        var lines: [UInt8] = []
+        lines.reserveCapacity(Self.bufferBytes + 4096)
+        for index in batch.records.indices {
+            AccessLogLine.append(index, of: batch, to: &lines)
+            if lines.count >= Self.bufferBytes {
+                self.write(lines, to: fd)
+                lines.removeAll(keepingCapacity: true)
+            }
+        }
+        self.write(lines, to: fd)
+    }
+
+    private func write(_ bytes: [UInt8], to fd: Int32) {
+        let isWritten: Bool = bytes.withUnsafeBytes { raw in
+            var rest: UnsafeRawBufferPointer = raw
+            while !rest.isEmpty {
+                let count: Int = Glibc.write(fd, rest.baseAddress, rest.count)
+                if count > 0 {
+                    rest = UnsafeRawBufferPointer(rebasing: rest[count...])
+                } else if errno != EINTR {
+                    return false
+                }
+            }
+            return true
+        }
+        if !isWritten { self.failedCount.wrappingAdd(1, ordering: .relaxed) }
+    }
+}
+
+/// A record as one line of JSON. Fields without a value are left out.
+enum AccessLogLine {
+    static func append(_ index: Int, of batch: RecordBatch, to lines: inout [UInt8]) {
+        let record: RequestRecord = batch.records[index]
+        let route: Identity = batch.identity(record.route)
+        var writer: JSONWriter = JSONWriter(appendingTo: lines)
+        // The writer owns the bytes while it writes: no copy.
+        lines = []
+        writer.beginObject()
+        self.field("time", Timestamp(nanoseconds: record.started).rfc3339, &writer)
+        self.field("client", record.client.text, &writer)
+        self.field("method", "\(record.method.name)", &writer)
+        if let path: ArraySlice<UInt8> = batch.path(at: index) {
+            writer.field("path")
+            path.withUnsafeBytes { writer.string(utf8: $0) }
+        }
+        self.field("status", Int64(record.status), &writer)
+        self.field("duration_us", Int64(record.durationMicroseconds), &writer)
+        if record.upstreamMicroseconds > 0 { self.field("upstream_us", Int64(record.upstreamMicroseconds), &writer) }
+        self.field("bytes_in", Int64(clamping: record.bytesIn), &writer)
+        self.field("bytes_out", Int64(clamping: record.bytesOut), &writer)
+        self.field("tenant", route.tenant, &writer)
+        self.field("api", route.api, &writer)
+        self.field("route", route.detail, &writer)
+        self.field("target", batch.identity(record.target).detail, &writer)
+        self.field("application", batch.identity(record.application).detail, &writer)
+        self.field("subscription", batch.identity(record.subscription).detail, &writer)
+        if record.reason != .none { self.field("reason", record.reason.slug, &writer) }
+        if record.traceHigh | record.traceLow != 0 { self.field("trace_id", self.traceID(record), &writer) }
+        writer.endObject()
+        lines = writer.bytes
+        lines.append(UInt8(ascii: "\n"))
+    }
+
+    private static func field(_ name: StaticString, _ value: String, _ writer: inout JSONWriter) {
+        if value.isEmpty { return }
+        writer.field(name)
+        writer.string(value)
+    }
+
+    private static func field(_ name: StaticString, _ value: Int64, _ writer: inout JSONWriter) {
+        writer.field(name)
+        writer.int(value)
+    }
+
+    private static func traceID(_ record: RequestRecord) -> String {
+        self.hex(record.traceHigh) + self.hex(record.traceLow)
+    }
+
+    private static func hex(_ value: UInt64) -> String {
+        let text: String = String(value, radix: 16)
+        return String(repeating: "0", count: 16 - text.count) + text
+    }
+}

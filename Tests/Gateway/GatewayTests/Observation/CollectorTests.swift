@@ -1,0 +1,172 @@
+import Foundation
+import GatewayConfiguration
+import HTTP
+import Synchronization
+import Telemetry
+import Testing
+
+@testable import Gateway
+
+/// Keeps what it is given.
+final class KeepingSink: RecordSink {
+    let batches: Mutex<[RecordBatch]> = Mutex([])
+
+    func receive(_ batch: RecordBatch) {
+        self.batches.withLock { $0.append(batch) }
+    }
+
+    var count: Int { self.batches.withLock { $0.reduce(0) { $0 + $1.records.count } } }
+}
+
+struct CollectorTests {
+    private let live: LiveState = LiveState(subjectsMax: 1024)
+
+    private func record(status: UInt16 = 200, reason: RequestReason = .none) -> RequestRecord {
+        var record: RequestRecord = RequestRecord()
+        record.route = self.live.identities.number(
+            Identity(kind: .route, tenant: "acme", api: "orders", detail: "GET /orders/{id}"))
+        record.application = self.live.identities.number(
+            Identity(kind: .application, tenant: "acme", api: "", detail: "shop"))
+        record.subscription = self.live.identities.number(
+            Identity(kind: .subscription, tenant: "acme", api: "orders", detail: "shop/orders"))
+        record.target = self.live.identities.number(
+            Identity(kind: .target, tenant: "acme", api: "orders", detail: "http://127.0.0.1:9700"))
+        record.status = status
+        record.reason = reason
+        record.method = .get
+        record.started = 1_767_323_045_678_000_000
+        record.durationMicroseconds = 1500
+        record.upstreamMicroseconds = 900
+        record.bytesIn = 10
+        record.bytesOut = 200
+        record.client = IPAddress(ipv4: 0xc000_0207)
+        record.traceHigh = 0x0af7_6519_16cd_43dd
+        record.traceLow = 1
+        return record
+    }
+
+    @Test func countsRequestsByRouteApplicationTargetAndReason() {
+        let metrics: MetricRegistry = MetricRegistry()
+        let collector: Collector = Collector(loops: 2, live: self.live, metrics: metrics)
+        collector.ring(0).add(self.record())
+        collector.ring(1).add(self.record())
+        collector.ring(1).add(self.record(status: 429, reason: .rateLimited))
+        var unknown: RequestRecord = RequestRecord()
+        unknown.status = 404
+        unknown.reason = .noRoute
+        collector.ring(0).add(unknown)
+        collector.collect()
+        let text: String = String(decoding: metrics.prometheusText(), as: UTF8.self)
+        let route: String = #"tenant="acme",api="orders",route="GET /orders/{id}""#
+        for line in [
+            #"passerelle_gateway_requests_total{\#(route),class="2xx"} 2"#,
+            #"passerelle_gateway_requests_total{\#(route),class="4xx"} 1"#,
+            #"passerelle_gateway_requests_total{tenant="",api="",route="",class="4xx"} 1"#,
+            #"passerelle_gateway_request_duration_seconds_count{\#(route)} 3"#,
+            #"passerelle_gateway_application_requests_total{tenant="acme",api="orders",application="shop",class="2xx"} 2"#,
+            #"passerelle_gateway_upstream_requests_total{tenant="acme",api="orders",target="http://127.0.0.1:9700",class="2xx"} 2"#,
+            #"passerelle_gateway_failures_total{tenant="acme",api="orders",reason="rate-limited"} 1"#,
+            #"passerelle_gateway_failures_total{tenant="",api="",reason="no-route"} 1"#,
+            #"passerelle_gateway_response_bytes_total{tenant="acme",api="orders"} 600"#,
+            "passerelle_gateway_records_dropped_total 0",
+        ] {
+            #expect(text.contains(line + "\n"), "\(line)")
+        }
+    }
+
+    @Test func seriesAreBounded() {
+        let metrics: MetricRegistry = MetricRegistry(seriesMax: 10)
+        let collector: Collector = Collector(loops: 1, live: self.live, metrics: metrics)
+        for number in 0..<50 {
+            var record: RequestRecord = RequestRecord()
+            record.status = 200
+            record.route = self.live.identities.number(
+                Identity(kind: .route, tenant: "acme", api: "a", detail: "/r\(number)"))
+            collector.ring(0).add(record)
+        }
+        collector.collect()
+        let text: String = String(decoding: metrics.prometheusText(), as: UTF8.self)
+        #expect(text.contains(#"route="overflow",class="overflow"} 40"#))
+        #expect(!text.contains(#"route="/r20""#))
+    }
+
+    @Test func sinksGetNamesAndWhatWasLost() throws {
+        let sink: KeepingSink = KeepingSink()
+        let collector: Collector = Collector(
+            loops: 1, live: self.live, metrics: nil, sinks: [sink], ringCapacity: 4)
+        for _ in 0..<6 { collector.ring(0).add(self.record()) }
+        collector.collect()
+        collector.collect()
+        let batches: [RecordBatch] = sink.batches.withLock { $0 }
+        #expect(batches.count == 1)
+        let batch: RecordBatch = try #require(batches.first)
+        #expect(batch.records.count == 4)
+        #expect(batch.dropped == 2)
+        #expect(batch.identity(batch.records[0].route).detail == "GET /orders/{id}")
+        #expect(batch.identity(IdentityNumber(9999)) == .none)
+    }
+
+    @Test func theThreadDrainsUnaskedAndLosesNothingAtTheEnd() {
+        let sink: KeepingSink = KeepingSink()
+        let collector: Collector = Collector(
+            loops: 1, live: self.live, metrics: nil, sinks: [sink], ringCapacity: 1024)
+        collector.start()
+        let deadline: ContinuousClock.Instant = .now.advanced(by: .seconds(20))
+        var added: Int = 0
+        // More than the ring holds: the bell is rung at the middle, the interval does the rest.
+        while added < 10_000 && ContinuousClock.now < deadline {
+            if collector.ring(0).add(self.record()) { added += 1 } else { sched_yield() }
+        }
+        collector.stop()
+        #expect(added == 10_000)
+        #expect(sink.count == 10_000)
+    }
+
+    @Test func writesAJSONLineForEachRequest() throws {
+        let folder: URL = FileManager.default.temporaryDirectory.appending(path: "access-log-\(UUID().uuidString)")
+        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(at: folder) }
+        let file: URL = folder.appending(path: "access.log")
+        let log: AccessLog = AccessLog(path: file.path)
+        #expect(log.start() == nil)
+        let collector: Collector = Collector(
+            loops: 1, live: self.live, metrics: nil, sinks: [log], keepsPaths: true)
+        Array("/orders/7\"\n".utf8).withUnsafeBytes { _ = collector.ring(0).add(self.record(), path: $0) }
+        var refused: RequestRecord = RequestRecord()
+        refused.started = 1_767_323_045_678_000_000
+        refused.status = 404
+        refused.reason = .noRoute
+        refused.client = try #require(IPAddress(text: "2001:db8::7"))
+        Array("/nowhere".utf8).withUnsafeBytes { _ = collector.ring(0).add(refused, path: $0) }
+        collector.collect()
+        log.stop()
+        let text: String = String(decoding: try Data(contentsOf: file), as: UTF8.self)
+        #expect(
+            text == """
+                {"time":"2026-01-02T03:04:05.678Z","client":"192.0.2.7","method":"GET","path":"/orders/7\\"\\n","status":200,"duration_us":1500,"upstream_us":900,"bytes_in":10,"bytes_out":200,"tenant":"acme","api":"orders","route":"GET /orders/{id}","target":"http://127.0.0.1:9700","application":"shop","subscription":"shop/orders","trace_id":"0af7651916cd43dd0000000000000001"}
+                {"time":"2026-01-02T03:04:05.678Z","client":"2001:db8::7","path":"/nowhere","status":404,"duration_us":0,"bytes_in":0,"bytes_out":0,"reason":"no-route"}
+
+                """)
+        #expect(log.dropped == 0 && log.failures == 0)
+    }
+
+    @Test func anAccessLogThatIsRotatedGoesOnInTheNewFile() throws {
+        let folder: URL = FileManager.default.temporaryDirectory.appending(path: "access-log-\(UUID().uuidString)")
+        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(at: folder) }
+        let file: URL = folder.appending(path: "access.log")
+        let moved: URL = folder.appending(path: "access.log.1")
+        let log: AccessLog = AccessLog(path: file.path)
+        #expect(log.start() == nil)
+        let batch: RecordBatch = RecordBatch(records: [self.record()], identities: [])
+        log.receive(batch)
+        let deadline: ContinuousClock.Instant = .now.advanced(by: .seconds(20))
+        while try Data(contentsOf: file).isEmpty && ContinuousClock.now < deadline { usleep(1000) }
+        try FileManager.default.moveItem(at: file, to: moved)
+        log.reopen()
+        log.receive(batch)
+        log.stop()
+        #expect(try Data(contentsOf: moved).count == Data(contentsOf: file).count)
+        #expect(AccessLog(path: folder.appending(path: "no/such").path).start() == ENOENT)
+    }
+}
