@@ -65,9 +65,7 @@ struct StoreBenchmark {
     }
 
     private static func measure(_ folder: String, seconds: Int, callers: Int) async throws {
-        let metrics: MetricRegistry = MetricRegistry()
-        let store: Store = try Store.open(
-            StoreConfiguration(folder: folder + "/data", metrics: metrics), migrations: [Self.schema])
+        let store: Store = try Self.openStore(folder)
         let numbers: Numbers = Numbers()
         for count in [1, callers] {
             try await Self.load("insert, \(count) callers", callers: count, seconds: seconds) {
@@ -86,10 +84,23 @@ struct StoreBenchmark {
         try await Self.load("read one row, \(callers) callers", callers: callers, seconds: seconds) {
             try await Self.read(store, numbers.some())
         }
-        for line in String(decoding: metrics.prometheusText(), as: UTF8.self).split(separator: "\n")
-        where line.contains("_sum") || line.contains("_count") || line.contains("_total ") {
-            print("  ", line)
-        }
+        await store.close()
+        try await Self.openAgain(folder)
+    }
+
+    private static func openStore(_ folder: String) throws -> Store {
+        try Store.open(StoreConfiguration(folder: folder + "/data"), migrations: [Self.schema])
+    }
+
+    /// Opening what was written, and the memory of the process, which still holds the figures of the runs.
+    private static func openAgain(_ folder: String) async throws {
+        let start: UInt64 = clinux_monotonic_nanoseconds()
+        let store: Store = try Self.openStore(folder)
+        let opened: Double = Double(clinux_monotonic_nanoseconds() - start) / 1_000_000
+        var status: stat = stat()
+        stat(folder + "/data/passerelle.db", &status)
+        print("open a database of \(status.st_size >> 20) MiB:", "\(Self.rounded(opened)) ms,", terminator: " ")
+        print("resident \(ProcessMetrics.residentBytes() >> 20) MiB")
         await store.close()
     }
 

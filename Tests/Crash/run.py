@@ -9,7 +9,8 @@
              made up on which unsynced writes are missing or torn
     faults   syncs and writes fail for a while: nothing is acknowledged then, work resumes without a restart, and the checks of
              `power` hold all the same
-    full     the kernel lets no file grow (a limit of size, as on a full disk) for a while: the same
+    full     the kernel lets no file grow (a limit of size, as on a full disk) for a while: the same;
+             and a second process on the folder is refused
 
 Ends with status 1 and the seed when anything acknowledged is lost, doubled or unsynced.
 """
@@ -178,12 +179,19 @@ class Harness:
         pid = victim.process.pid
         limits = resource.prlimit(pid, resource.RLIMIT_FSIZE)
         small = (FULL_BYTES, limits[1])
+        self.check_lock(folder, pid)
         self.fault(
             victim, acknowledged, "full disk", lambda: resource.prlimit(pid, resource.RLIMIT_FSIZE, small),
             lambda: resource.prlimit(pid, resource.RLIMIT_FSIZE, limits))
         victim.kill()
         if self.check("full disk, after a kill", acknowledged, folder):
             print(f"full disk: {acknowledged.refused} writes refused, then work resumed, none lost", flush=True)
+
+    def check_lock(self, folder, pid):
+        """A second process on the same folder is refused, and told who has it."""
+        lines = report_lines(self.writer, folder)
+        if f"failed the data folder '{folder}' is in use by process {pid}; stop it, or choose another folder" not in lines:
+            self.problems.append(f"a second process was not refused: {lines[:3]}")
 
 
 def main():

@@ -112,6 +112,19 @@ import Time
         await test.store.close()
     }
 
+    @Test func aCancelledCallerStillLearnsTheOutcome() async throws {
+        let test: TestStore = try TestStore()
+        let gate: Gate = Gate()
+        async let held: Void = test.store.write { _ in gate.wait() }
+        let caller: Task<Void, any Error> = Task { try await test.insert("a") }
+        caller.cancel()
+        gate.open()
+        try await held
+        try await caller.value
+        #expect(try await test.names() == ["a"])
+        await test.store.close()
+    }
+
     @Test func aClosedStoreRefuses() async throws {
         let test: TestStore = try TestStore()
         await test.store.close()

@@ -1,11 +1,13 @@
 import CLinux
 import Glibc
+import Synchronization
 
 /// An operating-system thread that runs one closure. SQL and file syncs block, so they stay off the cooperative pool.
 ///
-/// Safe to pass around: the only state is the thread's id, and `join` is called once, by the store's shutdown.
+/// A thread that nobody joins gives its stack back by itself when it ends.
 final class StoreThread: Sendable {
     private let id: pthread_t
+    private let isJoined: Atomic<Bool> = Atomic(false)
 
     /// Starts a thread; `name` shows in `top -H` (15 bytes at most).
     init(name: String, _ body: @escaping @Sendable () -> Void) throws(StoreError) {
@@ -27,8 +29,14 @@ final class StoreThread: Sendable {
         self.id = id
     }
 
-    /// Waits for the thread's end. Blocks.
-    func join() { pthread_join(self.id, nil) }
+    deinit {
+        if !self.isJoined.load(ordering: .acquiring) { pthread_detach(self.id) }
+    }
+
+    /// Waits for the thread's end. Blocks; only the first call waits.
+    func join() {
+        if !self.isJoined.exchange(true, ordering: .acquiringAndReleasing) { pthread_join(self.id, nil) }
+    }
 
     private final class Start: Sendable {
         let name: String
