@@ -83,14 +83,14 @@ struct HostileOpenAPITests {
     /// Millions of small things that could each cost a little too much.
     @Test(
         arguments: [
-            "{\"openapi\":\"3.0.0\",\"paths\":{\"/" + String(repeating: "{a}", count: 3_000_000) + "\":{}}}",
-            "{\"openapi\":\"3.0.0\",\"paths\":{\"/a\":{\"parameters\":[" + String(repeating: "{},", count: 300_000)
+            "{\"openapi\":\"3.0.0\",\"paths\":{\"/" + String(repeating: "{a}", count: 1_000_000) + "\":{}}}",
+            "{\"openapi\":\"3.0.0\",\"paths\":{\"/a\":{\"parameters\":[" + String(repeating: "{},", count: 50_000)
                 + "{}]}}}",
-            "{\"openapi\":\"3.0.0\",\"servers\":[{\"url\":\"" + String(repeating: "{", count: 3_000_000) + "\"}]}",
+            "{\"openapi\":\"3.0.0\",\"servers\":[{\"url\":\"" + String(repeating: "{", count: 1_000_000) + "\"}]}",
             "{\"openapi\":\"3.0.0\",\"paths\":{\"/a\":{\"get\":{\"parameters\":["
-                + String(repeating: "{\"$ref\":\"#/paths/~1a/get/parameters/0\"},", count: 100_000) + "{}]}}}}",
+                + String(repeating: "{\"$ref\":\"#/paths/~1a/get/parameters/0\"},", count: 20_000) + "{}]}}}}",
             "{\"openapi\":\"3.1.0\",\"components\":{\"schemas\":{\"a\":{\"allOf\":["
-                + String(repeating: "{\"$ref\":\"#/components/schemas/a\"},", count: 100_000) + "{}]}}}}",
+                + String(repeating: "{\"$ref\":\"#/components/schemas/a\"},", count: 20_000) + "{}]}}}}",
             "{\"openapi\":\"3.0.0\",\"" + String(repeating: "a", count: 9_000_000) + "\":1}",
             "{\"openapi\":\"" + String(repeating: "3.0.0", count: 1_500_000) + "\"}",
         ])
