@@ -20,6 +20,8 @@ package final class Snapshot: Sendable {
 
     let live: LiveState
     let rules: FlatArray<RouteRules>
+    /// Each route's place in file order; routes stand in the order they were compiled.
+    let orders: FlatArray<Int32>
     let apiRules: FlatArray<APIRules>
     let applicationRules: FlatArray<ApplicationRules>
     let blocks: FlatArray<CompiledBlock>
@@ -47,6 +49,7 @@ package final class Snapshot: Sendable {
         self.applications = ContiguousArray(parts.applications)
         self.subscriptions = ContiguousArray(parts.subscriptionNames)
         self.rules = FlatArray(parts.rules)
+        self.orders = FlatArray(parts.orders)
         self.apiRules = FlatArray(parts.apiRules)
         self.applicationRules = FlatArray(parts.applicationRules)
         self.blocks = FlatArray(parts.blocks)
@@ -144,6 +147,7 @@ struct SnapshotParts {
     var applicationDefinitions: [EntryKey: ApplicationDefinition] = [:]
     var subscriptionNames: [SubscriptionName] = []
     var rules: [RouteRules] = []
+    var orders: [Int32] = []
     var apiRules: [APIRules] = []
     var applicationRules: [ApplicationRules] = []
     var blocks: [CompiledBlock] = []

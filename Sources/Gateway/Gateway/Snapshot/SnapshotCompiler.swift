@@ -149,6 +149,7 @@ struct SnapshotCompiler {
             let index: Int = self.parts.routes.count
             self.parts.routes.append(route)
             self.owners.append(place)
+            self.parts.orders.append(Int32(order + number))
             self.parts.rules.append(self.rules(route, of: api, place: place, limits: &limits))
             self.router.add(
                 RoutedRoute(

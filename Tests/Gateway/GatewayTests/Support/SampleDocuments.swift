@@ -1,5 +1,6 @@
 import Documents
 import GatewayConfiguration
+import HTTP
 
 @testable import Gateway
 
@@ -41,6 +42,23 @@ extension Snapshot {
             case .options(let allow): return "204 " + String(decoding: allow, as: UTF8.self)
             case .none: return "404"
             }
+        }
+    }
+
+    /// The same as its explanation says it.
+    func explained(_ request: SampleRequest) -> String {
+        // A method that routes cannot name has no name here either.
+        let method: String = request.method == .other ? "PURGE" : "\(request.method.name)"
+        let explanation: RouteExplanation = self.explain(
+            ExplainedRequest(
+                method: method, host: request.host, path: request.path, query: request.query,
+                headers: request.headers.map { (name: $0.0, value: $0.1) }))
+        switch explanation.outcome {
+        case .route: return explanation.candidates[0].route
+        case .methodNotAllowed(let allow): return "405 " + allow
+        case .options(let allow): return "204 " + allow
+        case .noRoute: return "404"
+        case .pathRefused: return "400"
         }
     }
 }

@@ -1,0 +1,275 @@
+package import GatewayConfiguration
+import HTTP
+
+/// A request as somebody asks about it: `routes explain METHOD URL -H …`.
+package struct ExplainedRequest: Sendable {
+    package var method: String
+    /// With or without port; empty: none.
+    package var host: String
+    /// As it would be sent, without query.
+    package var path: String
+    package var query: String
+    package var headers: [(name: String, value: String)]
+
+    package init(
+        method: String, host: String = "", path: String, query: String = "",
+        headers: [(name: String, value: String)] = []
+    ) {
+        self.method = method
+        self.host = host
+        self.path = path
+        self.query = query
+        self.headers = headers
+    }
+}
+
+/// Which routes could take a request, which one does, and why.
+package struct RouteExplanation: Sendable, Equatable {
+    package enum Outcome: Sendable, Equatable {
+        /// The first candidate takes it.
+        case route
+        /// 405, with the value of `Allow`.
+        case methodNotAllowed(allow: String)
+        /// 204, with the value of `Allow`.
+        case options(allow: String)
+        /// 404.
+        case noRoute
+        /// 400: the path has no form that every server reads the same.
+        case pathRefused
+    }
+
+    /// A route whose host and path fit the request.
+    package struct Candidate: Sendable, Equatable {
+        package let api: EntryKey
+        package let route: String
+        package let path: String
+        /// The host pattern that fits, or "any".
+        package let host: String
+        package let verdict: Verdict
+    }
+
+    package enum Verdict: Sendable, Equatable {
+        case wins
+        /// Fits, but another one comes first; the text says in which respect.
+        case loses(String)
+        /// Does not fit; the text says what is missing.
+        case excluded(String)
+    }
+
+    package let outcome: Outcome
+    /// The path as it is matched and forwarded.
+    package let path: String
+    /// Best first, those that do not fit last.
+    package let candidates: [Candidate]
+
+    /// The explanation as lines for a terminal.
+    package var lines: [String] {
+        var lines: [String] = []
+        switch self.outcome {
+        case .route: lines.append("\(self.path) is taken by:")
+        case .methodNotAllowed(let allow): lines.append("\(self.path) does not take this method: 405, Allow: \(allow)")
+        case .options(let allow): lines.append("\(self.path) is answered by the gateway: 204, Allow: \(allow)")
+        case .noRoute: lines.append("\(self.path) has no route: 404")
+        case .pathRefused: lines.append("the path is refused: 400, servers read it differently")
+        }
+        for candidate in self.candidates {
+            let name: String = "\(candidate.route) (API \(candidate.api.text), host \(candidate.host))"
+            switch candidate.verdict {
+            case .wins: lines.append("  > \(name)")
+            case .loses(let why): lines.append("    \(name): \(why)")
+            case .excluded(let why): lines.append("  - \(name): \(why)")
+            }
+        }
+        return lines
+    }
+}
+
+extension Snapshot {
+    /// Explains what becomes of a request. Looks at every route: for people, not for requests.
+    package func explain(_ request: ExplainedRequest) -> RouteExplanation {
+        var explainer: RouteExplainer = RouteExplainer(request)
+        guard explainer.screen() else {
+            return RouteExplanation(outcome: .pathRefused, path: request.path, candidates: [])
+        }
+        for (index, route) in self.routes.enumerated() {
+            let api: CompiledAPI = self.apis[Int(self.rules[index].api)]
+            explainer.consider(route, of: api, order: Int(self.orders[index]))
+        }
+        return explainer.explanation()
+    }
+}
+
+/// The rules of routing, route by route.
+private struct RouteExplainer {
+    /// What routes are compared by, first difference first; greater wins.
+    private struct Standing {
+        static let respects: [String] = [
+            "the other's host is more exact", "the other's wildcard is longer",
+            "the other's path is of a more exact kind", "the other's path has more literal segments",
+            "the other's prefix is longer", "the other's prefix has more literal segments",
+            "the other names the method", "the other asks for more headers", "the other asks for more query parameters",
+            "the other stands earlier",
+        ]
+
+        let values: [Int]
+
+        func respect(against winner: Standing) -> String {
+            for (index, value) in self.values.enumerated() where value != winner.values[index] {
+                return Standing.respects[index]
+            }
+            return Standing.respects[Standing.respects.count - 1]
+        }
+    }
+
+    private struct Entry {
+        let api: EntryKey
+        let route: CompiledRoute
+        let host: String
+        let standing: Standing
+        /// What keeps it from taking the request; nil: nothing.
+        let missing: String?
+    }
+
+    private let request: ExplainedRequest
+    private let method: MethodCode
+    private let host: String
+    private var path: String = ""
+    private var entries: [Entry] = []
+    private var known: MethodSet = []
+
+    init(_ request: ExplainedRequest) {
+        self.request = request
+        self.method = MethodCode(request.method)
+        var host: [UInt8] = [UInt8](repeating: 0, count: HostPattern.lengthMax + 1)
+        let count: Int = host.withUnsafeMutableBytes { scratch in
+            Array(request.host.utf8).withUnsafeBytes { HostBytes.normalise($0, into: scratch) }
+        }
+        self.host = String(decoding: host[..<count], as: UTF8.self)
+    }
+
+    /// Brings the path into its normal form; false when it has none.
+    mutating func screen() -> Bool {
+        let bytes: [UInt8] = Array(self.request.path.utf8)
+        var scratch: [UInt8] = [UInt8](repeating: 0, count: PathScreen.scratchNeeded(bytes.count))
+        let result: PathScreen.Result = bytes.withUnsafeBytes { raw in
+            scratch.withUnsafeMutableBytes { PathScreen.screen(raw, scratch: $0) }
+        }
+        switch result.verdict {
+        case .refused: return false
+        case .plain: self.path = self.request.path
+        case .rewritten: self.path = String(decoding: scratch[..<result.length], as: UTF8.self)
+        }
+        return true
+    }
+
+    mutating func consider(_ route: CompiledRoute, of api: CompiledAPI, order: Int) {
+        guard let (host, hostRank): (String, [Int]) = self.bestHost(api.definition.hosts),
+            let pathRank: [Int] = self.pathRank(route.definition.path)
+        else { return }
+        self.known.formUnion(route.methods.isEmpty ? .all : route.methods)
+        let fit: MethodFit = MethodFit(route.methods, self.method)
+        let counts: [Int] = [route.definition.headers.count, route.definition.query.count, -order]
+        self.entries.append(
+            Entry(
+                api: api.key, route: route, host: host,
+                standing: Standing(values: hostRank + pathRank + [Int(fit.rawValue)] + counts),
+                missing: self.missing(route, fit)))
+    }
+
+    private func bestHost(_ hosts: [HostPattern]) -> (String, [Int])? {
+        if hosts.isEmpty { return ("any", [0, 0]) }
+        var best: (String, [Int])?
+        for host in hosts {
+            let rank: [Int]
+            if !host.isWildcard && host.name == self.host {
+                rank = [2, 0]
+            } else if host.isWildcard && self.host.hasSuffix("." + host.name) {
+                rank = [1, host.name.split(separator: ".").count]
+            } else {
+                continue
+            }
+            if best == nil || best!.1.lexicographicallyPrecedes(rank) { best = (host.text, rank) }
+        }
+        return best
+    }
+
+    private func pathRank(_ pattern: PathPattern) -> [Int]? {
+        let found: [Substring] = self.path.dropFirst().split(separator: "/", omittingEmptySubsequences: false)
+        let wanted: [PathPattern.Segment] = pattern.segments
+        guard pattern.kind == .prefix ? found.count >= wanted.count : found.count == wanted.count else { return nil }
+        for (segment, text) in zip(wanted, found) {
+            switch segment {
+            case .literal(let literal): if literal != text { return nil }
+            case .parameter: if text.isEmpty { return nil }
+            }
+        }
+        switch pattern.kind {
+        case .exact: return [2, 0, 0, 0]
+        case .template: return [1, pattern.literalCount, 0, 0]
+        case .prefix: return [0, 0, wanted.count, pattern.literalCount]
+        }
+    }
+
+    private func missing(_ route: CompiledRoute, _ fit: MethodFit) -> String? {
+        if fit == .no { return "takes \(route.definition.methods.joined(separator: ", ")) only" }
+        for condition in route.definition.headers {
+            let values: [String] = self.request.headers.filter { $0.name.lowercased() == condition.name }.map {
+                $0.value
+            }
+            if !self.meets(condition, values) { return "asks for the header \(self.text(condition))" }
+        }
+        for condition in route.definition.query {
+            if !self.meets(condition, self.queryValues(condition.name)) {
+                return "asks for the query parameter \(self.text(condition))"
+            }
+        }
+        return nil
+    }
+
+    private func meets(_ condition: RouteCondition, _ values: [String]) -> Bool {
+        guard let wanted: String = condition.value else { return !values.isEmpty }
+        return values.contains(wanted)
+    }
+
+    private func text(_ condition: RouteCondition) -> String {
+        condition.value.map { "\(condition.name): \($0)" } ?? condition.name
+    }
+
+    private func queryValues(_ name: String) -> [String] {
+        var values: [String] = []
+        for pair in self.request.query.split(separator: "&") {
+            let parts: [Substring] = pair.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+            if parts[0] == name { values.append(parts.count > 1 ? String(parts[1]) : "") }
+        }
+        return values
+    }
+
+    func explanation() -> RouteExplanation {
+        let sorted: [Entry] = self.entries.sorted { first, second in
+            if (first.missing == nil) != (second.missing == nil) { return first.missing == nil }
+            return second.standing.values.lexicographicallyPrecedes(first.standing.values)
+        }
+        let winner: Entry? = sorted.first.flatMap { $0.missing == nil ? $0 : nil }
+        var candidates: [RouteExplanation.Candidate] = []
+        for (index, entry) in sorted.enumerated() {
+            var verdict: RouteExplanation.Verdict = .wins
+            if let missing: String = entry.missing {
+                verdict = .excluded(missing)
+            } else if index > 0, let winner {
+                verdict = .loses(entry.standing.respect(against: winner.standing))
+            }
+            candidates.append(
+                RouteExplanation.Candidate(
+                    api: entry.api, route: entry.route.id, path: entry.route.path, host: entry.host, verdict: verdict))
+        }
+        return RouteExplanation(
+            outcome: self.outcome(hasWinner: winner != nil), path: self.path, candidates: candidates)
+    }
+
+    private func outcome(hasWinner: Bool) -> RouteExplanation.Outcome {
+        if hasWinner { return .route }
+        if self.known.isEmpty || MethodFit(self.known, self.method) != .no { return .noRoute }
+        let allow: String = String(decoding: self.known.allowText, as: UTF8.self)
+        return self.method == .options ? .options(allow: allow) : .methodNotAllowed(allow: allow)
+    }
+}
