@@ -79,8 +79,7 @@ let targets: [Target] = [
         "Gateway", "Gateway",
         [
             "GatewayConfiguration", "Bytes", "JSON", "Documents", "Crypto", "Time", "Identifiers", "EventLoops", "TLS",
-            "HTTP",
-            "Telemetry", "CLinux",
+            "HTTP", "Files", "Telemetry", "CLinux",
         ], settings: hot),
 
     // Services: one folder each, all of one shape.
@@ -154,7 +153,9 @@ let targets: [Target] = [
     tests("Data", "KeyRing", ["Files"]),
     tests("Data", "EventLog", ["Store", "Bytes", "JSON", "Time", "Identifiers"]),
     tests("Gateway", "GatewayConfiguration", ["JSON", "Documents", "Time"]),
-    tests("Gateway", "Gateway", ["GatewayConfiguration", "EventLoops", "HTTP", "TLS", "JSON", "Bytes", "Crypto"]),
+    tests(
+        "Gateway", "Gateway",
+        ["GatewayConfiguration", "EventLoops", "HTTP", "TLS", "Files", "JSON", "Bytes", "Crypto", "Telemetry"]),
     tests("Services", "Contracts", ["Store"]),
     tests("Services", "REST", serviceNeeds + ["ServiceTestKit", "HTTP"]),
     serviceTests("Catalog", ["OpenAPI"]),

@@ -117,11 +117,14 @@ extension ClientConnection {
 
     /// Bytes that are copied behind a head to go out with one call; larger pieces are gathered by the kernel.
     private static let copyMax: Int = 16 * 1024
+    /// The same for TLS, where nobody gathers, and each call costs a record.
+    private static let copyMaxEncrypted: Int = 80 * 1024
 
     /// Adds a part of the response: it goes out with what is in the scratch.
     func emit(_ bytes: UnsafeRawPointer, _ count: Int) {
         let loop: GatewayLoop = self.loop
-        if loop.out.count + count <= ClientConnection.copyMax {
+        let copyMax: Int = self.tls == nil ? ClientConnection.copyMax : ClientConnection.copyMaxEncrypted
+        if loop.out.count + count <= copyMax {
             loop.out.append(bytes, count)
             return
         }
@@ -153,7 +156,7 @@ extension ClientConnection {
             return
         }
         let count: Int = firstCount + secondCount
-        var sent: Int = self.transmit(first, firstCount, second, secondCount)
+        var sent: Int = Transport.send(self.fd, self.tls, first, firstCount, second, secondCount)
         if sent == count { return }
         guard sent > 0 || sent == Socket.wouldBlock else {
             self.abort(.clientClosed)
@@ -177,7 +180,7 @@ extension ClientConnection {
     /// Sends what waits; false when the connection is gone or at its end.
     func flushPending() -> Bool {
         guard var block: ByteBlock = self.pending else { return true }
-        let sent: Int = self.transmit(block.base + block.start, block.count, block.base, 0)
+        let sent: Int = Transport.send(self.fd, self.tls, block.base + block.start, block.count)
         guard sent > 0 || sent == Socket.wouldBlock else {
             self.abort(.clientClosed)
             return false

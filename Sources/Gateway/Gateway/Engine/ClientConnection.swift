@@ -1,6 +1,7 @@
 import EventLoops
 import GatewayConfiguration
 import HTTP
+import TLS
 
 /// One connection of a client: reads requests, hands them on, and carries the answers back, one exchange after the other.
 ///
@@ -25,6 +26,8 @@ final class ClientConnection: TimedHandler {
 
     unowned(unsafe) let loop: GatewayLoop
     let fd: Int32
+    /// Nil: in the clear.
+    let tls: TLSSession?
     /// The client's address, as policies compare it.
     let address: IPAddress
     let timer: ConnectionTimer = ConnectionTimer()
@@ -53,9 +56,10 @@ final class ClientConnection: TimedHandler {
     var exchange: Exchange = Exchange()
     var upstream: Unmanaged<UpstreamConnection>?
 
-    init(loop: GatewayLoop, fd: Int32, address: IPAddress) {
+    init(loop: GatewayLoop, fd: Int32, address: IPAddress, tls: TLSSession?) {
         self.loop = loop
         self.fd = fd
+        self.tls = tls
         self.address = address
         super.init()
         self.timer.handler = self
@@ -71,8 +75,9 @@ final class ClientConnection: TimedHandler {
             return
         }
         if events.peerFinished { self.inputFinished = true }
-        if events.isReadable { self.inputReady = true }
-        if self.pending != nil, events.isWritable, !self.flushPending() { return }
+        // A TLS session may need to read in order to write, and the other way round.
+        if events.isReadable || self.tls != nil { self.inputReady = true }
+        if self.pending != nil, events.isWritable || self.tls != nil, !self.flushPending() { return }
         self.resumeInput()
     }
 
@@ -134,7 +139,7 @@ final class ClientConnection: TimedHandler {
             let buffer: UnsafeMutableRawPointer = self.loop.input
             let kept: Int = self.unstash(into: buffer)
             let room: Int = GatewayLoop.inputBytes - kept
-            let got: Int = Socket.receive(self.fd, buffer + kept, room)
+            let got: Int = Transport.receive(self.fd, self.tls, buffer + kept, room)
             if got <= 0 {
                 if kept > 0 { self.keep(UnsafeRawPointer(buffer), kept) }
                 if got == Socket.wouldBlock {
@@ -147,7 +152,7 @@ final class ClientConnection: TimedHandler {
             }
             // Fewer bytes than asked for: the kernel has no more, and says so when that changes. An end of stream that it told
             // already is not told again.
-            if got < room { self.inputReady = self.inputFinished }
+            if got < room, self.tls == nil { self.inputReady = self.inputFinished }
             self.use(UnsafeRawPointer(buffer), kept + got)
         }
     }
@@ -294,6 +299,7 @@ final class ClientConnection: TimedHandler {
             self.loop.blocks.give(block)
             self.stash = nil
         }
+        _ = self.tls?.shutdown()
         self.phase = .linger
         self.exchange.discardLeft = self.loop.settings.lingerBytesMax
         Socket.finishWriting(self.fd)
@@ -319,6 +325,7 @@ final class ClientConnection: TimedHandler {
         if let block: ByteBlock = self.pending { loop.blocks.give(block) }
         self.stash = nil
         self.pending = nil
+        if !abruptly { _ = self.tls?.shutdown() }
         loop.events.deregister(fd: self.fd, closing: true)
         Socket.close(self.fd, abruptly: abruptly)
         loop.clientClosed(self)

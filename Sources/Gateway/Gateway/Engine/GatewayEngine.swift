@@ -1,7 +1,9 @@
 package import EventLoops
+import Files
 package import GatewayConfiguration
 import Glibc
 import Synchronization
+import TLS
 
 /// The data plane of one process: its loops, listeners and the snapshot they serve.
 ///
@@ -16,23 +18,38 @@ package final class GatewayEngine: Sendable {
     package enum StartError: Error, CustomStringConvertible {
         case address(String)
         case system(SystemError)
+        /// A certificate or key of the HTTPS listener cannot be used: which, and why.
+        case certificate(String)
 
         package var description: String {
             switch self {
             case .address(let text): "'\(text)' is not an address such as 127.0.0.1:8000"
             case .system(let error): error.description
+            case .certificate(let reason): reason
             }
         }
     }
 
     private let settings: ProcessSettings
+    private let folder: String
     private let group: EventLoopGroup
     private let loops: [GatewayLoop]
     private let book: AddressBook = AddressBook()
+    private let contexts: TLSContextBook = TLSContextBook()
+    private let isStopped: Atomic<Bool> = Atomic(false)
+    private let hasResolver: Atomic<Bool> = Atomic(false)
 
-    /// Makes the loops, which serve `snapshot` as soon as `start` is called.
-    package init(process: ProcessSettings, snapshot: Snapshot, engine: EngineSettings = EngineSettings()) {
+    /// How often names of targets are looked up again.
+    private static let lookUpInterval: Duration = .seconds(10)
+    /// Bytes of a certificate or key file at most.
+    private static let certificateBytesMax: Int = 1 << 20
+
+    /// Makes the loops, which serve `snapshot` as soon as `start` is called. Certificate files are relative to `folder`.
+    package init(
+        process: ProcessSettings, snapshot: Snapshot, engine: EngineSettings = EngineSettings(), folder: String = "."
+    ) {
         self.settings = process
+        self.folder = folder
         var count: Int?
         if case .fixed(let number) = process.workers { count = number }
         let group: EventLoopGroup = EventLoopGroup(count: count, name: "gateway")
@@ -41,20 +58,25 @@ package final class GatewayEngine: Sendable {
         for events in group.loops {
             loops.append(
                 GatewayLoop(
-                    events: events, snapshot: snapshot, settings: engine, book: self.book, loopCount: group.loops.count,
-                    traceSample: process.telemetry.traceSample))
+                    events: events, snapshot: snapshot, settings: engine, book: self.book, contexts: self.contexts,
+                    loopCount: group.loops.count, traceSample: process.telemetry.traceSample))
         }
         self.loops = loops
+        self.prepare(snapshot)
     }
 
-    /// Opens the listeners and begins to serve.
+    /// Opens the listeners and begins to serve. SIGPIPE is ignored from now on: TLS writes with plain `write`.
     package func start() async throws(StartError) -> Bound {
+        signal(SIGPIPE, SIG_IGN)
         var bound: Bound = Bound()
-        if let http: String = self.settings.listen.http { bound.http = try await self.listen(http) }
+        if let http: String = self.settings.listen.http { bound.http = try await self.listen(http, nil) }
+        if let https: HTTPSListener = self.settings.listen.https {
+            bound.https = try await self.listen(https.address, try self.context(https))
+        }
         return bound
     }
 
-    private func listen(_ text: String) async throws(StartError) -> SocketAddress {
+    private func listen(_ text: String, _ context: TLSContext?) async throws(StartError) -> SocketAddress {
         guard let address: SocketAddress = SocketAddress(text) else { throw .address(text) }
         do throws(SystemError) {
             let (sockets, bound): ([Int32], SocketAddress) = try Socket.listen(address, count: self.loops.count)
@@ -63,7 +85,8 @@ package final class GatewayEngine: Sendable {
                 let result: Result<Void, SystemError> = await withCheckedContinuation {
                     (continuation: CheckedContinuation<Result<Void, SystemError>, Never>) in
                     loop.events.execute {
-                        continuation.resume(returning: Result { () throws(SystemError) in try loop.listen(fd) })
+                        continuation.resume(
+                            returning: Result { () throws(SystemError) in try loop.listen(fd, context) })
                     }
                 }
                 try result.get()
@@ -74,16 +97,78 @@ package final class GatewayEngine: Sendable {
         }
     }
 
+    private func context(_ listener: HTTPSListener) throws(StartError) -> TLSContext {
+        var certificates: [TLSCertificate] = []
+        for files in listener.certificates {
+            let chain: String = try self.text(files.certificate)
+            let key: String = try self.text(files.key)
+            do {
+                certificates.append(try TLSCertificate(chainPEM: chain, keyPEM: key))
+            } catch {
+                throw .certificate("\(files.certificate) with \(files.key): \(error)")
+            }
+        }
+        do throws(TLSError) {
+            return try TLSContext.server(
+                TLSServerConfiguration(certificates: certificates, applicationProtocols: ["http/1.1"]))
+        } catch {
+            throw .certificate("the HTTPS listener: \(error)")
+        }
+    }
+
+    private func text(_ path: String) throws(StartError) -> String {
+        let whole: String = path.hasPrefix("/") ? path : "\(self.folder)/\(path)"
+        do throws(FileError) {
+            return String(decoding: try Files.read(whole, bytesMax: GatewayEngine.certificateBytesMax), as: UTF8.self)
+        } catch {
+            throw .certificate(error.description)
+        }
+    }
+
     /// Makes every loop serve this snapshot; returns when all do. Exchanges under way end on the one they began on.
     package func apply(_ snapshot: Snapshot) async {
+        self.prepare(snapshot)
         await self.onEveryLoop { (loop: GatewayLoop, done: @escaping @Sendable () -> Void) in
             loop.install(snapshot)
             done()
         }
     }
 
+    /// Does what no loop has the time for: looks new names up, reads authorities.
+    private func prepare(_ snapshot: Snapshot) {
+        var hasNewName: Bool = false
+        for upstream in snapshot.upstreams {
+            for target in upstream.targets {
+                let address: TargetAddress = self.book.address(target.url.host, target.url.port)
+                if !address.isKnown { hasNewName = true }
+                if target.url.scheme == .https { _ = self.contexts.context(for: upstream.definition.tls) }
+            }
+        }
+        guard hasNewName else { return }
+        self.book.refresh(onlyUnknown: true)
+        if !self.hasResolver.exchange(true, ordering: .relaxed) { self.keepNamesFresh() }
+    }
+
+    /// Looks names up again and again on a thread of its own, which ends with the engine.
+    private func keepNamesFresh() {
+        let book: AddressBook = self.book
+        let resolver: EventLoop = EventLoop.start(name: "resolver")
+        resolver.execute {
+            GatewayEngine.lookUp(book, on: resolver, while: { [weak self] in self?.isServing ?? false })
+        }
+    }
+
+    private var isServing: Bool { !self.isStopped.load(ordering: .relaxed) }
+
+    private static func lookUp(_ book: AddressBook, on resolver: EventLoop, while isServing: @escaping () -> Bool) {
+        guard isServing() else { return resolver.stop() }
+        book.refresh(onlyUnknown: false)
+        resolver.schedule(ActionTimer { self.lookUp(book, on: resolver, while: isServing) }, after: self.lookUpInterval)
+    }
+
     /// Stops accepting, lets exchanges end until the deadline, cuts off the rest, and ends the loops.
     package func drain(deadline: Duration) async {
+        if self.isStopped.exchange(true, ordering: .relaxed) { return }
         let loops: [GatewayLoop] = self.loops
         for loop in loops {
             loop.events.execute {

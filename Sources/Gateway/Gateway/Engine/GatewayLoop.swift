@@ -4,6 +4,7 @@ import Glibc
 import HTTP
 import Identifiers
 import Synchronization
+import TLS
 
 /// What one event loop of the gateway owns: its clients, its connections to targets, its buffers, its snapshot.
 ///
@@ -32,6 +33,7 @@ final class GatewayLoop: @unchecked Sendable {
     let settings: LoopSettings
     let counters: LoopCounters = LoopCounters()
     private let book: AddressBook
+    private let contexts: TLSContextBook
     private let loopCount: Int
 
     // Scratch, used by one connection at a time.
@@ -67,12 +69,13 @@ final class GatewayLoop: @unchecked Sendable {
     private let sampleThreshold: UInt64
 
     init(
-        events: EventLoop, snapshot: Snapshot, settings: EngineSettings, book: AddressBook, loopCount: Int,
-        traceSample: Double
+        events: EventLoop, snapshot: Snapshot, settings: EngineSettings, book: AddressBook,
+        contexts: TLSContextBook, loopCount: Int, traceSample: Double
     ) {
         self.events = events
         self.settings = LoopSettings(settings)
         self.book = book
+        self.contexts = contexts
         self.loopCount = loopCount
         self.lease = SnapshotLease(snapshot)
         self.requestTable = HTTPFieldTable(limits: settings.limits)
@@ -96,13 +99,21 @@ final class GatewayLoop: @unchecked Sendable {
 
     // MARK: Clients
 
-    func accepted(_ fd: Int32, _ remote: SocketAddress) {
+    func accepted(_ fd: Int32, _ remote: SocketAddress, _ context: TLSContext?) {
         guard self.clients.count < self.settings.connectionsMax else {
             self.counters.refused.wrappingAdd(1, ordering: .relaxed)
             Socket.close(fd, abruptly: true)
             return
         }
-        let client: ClientConnection = ClientConnection(loop: self, fd: fd, address: IPAddress(remote))
+        var session: TLSSession?
+        if let context: TLSContext = context {
+            guard let made: TLSSession = try? TLSSession(server: context, descriptor: fd) else {
+                Socket.close(fd)
+                return
+            }
+            session = made
+        }
+        let client: ClientConnection = ClientConnection(loop: self, fd: fd, address: IPAddress(remote), tls: session)
         do throws(SystemError) {
             try self.events.register(client, fd: fd, interest: [.read, .write, .edgeTriggered])
         } catch {
@@ -143,8 +154,8 @@ final class GatewayLoop: @unchecked Sendable {
     func pool(_ target: CompiledTarget, of upstream: CompiledUpstream) -> TargetPool {
         let key: ObjectIdentifier = ObjectIdentifier(target.state)
         let rules: PoolRules = PoolRules(upstream.definition, loopCount: self.loopCount)
-        let tls: UpstreamTLS? = target.url.scheme == .https ? upstream.definition.tls : nil
-        if let pool: TargetPool = self.pools[key], pool.tls == tls {
+        let settings: UpstreamTLS? = target.url.scheme == .https ? upstream.definition.tls : nil
+        if let pool: TargetPool = self.pools[key], pool.tls?.settings == settings {
             pool.rules = rules
             return pool
         }
@@ -153,7 +164,7 @@ final class GatewayLoop: @unchecked Sendable {
         let pool: TargetPool = TargetPool(
             state: target.state, address: self.book.address(target.url.host, target.url.port),
             hostLine: Array("Host: \(authority)\r\n".utf8), basePath: Array(target.url.basePath.utf8), rules: rules,
-            tls: tls)
+            tls: settings.map { TargetTLS($0, self.contexts.context(for: $0), target.url) })
         self.pools.updateValue(pool, forKey: key)?.closeIdle()
         return pool
     }
@@ -186,8 +197,9 @@ final class GatewayLoop: @unchecked Sendable {
 
     // MARK: Life
 
-    func listen(_ fd: Int32) throws(SystemError) {
-        let listener: ListenerHandler = ListenerHandler(loop: self, fd: fd)
+    /// Accepts on the socket; with a context, every connection speaks TLS.
+    func listen(_ fd: Int32, _ context: TLSContext?) throws(SystemError) {
+        let listener: ListenerHandler = ListenerHandler(loop: self, fd: fd, context: context)
         try self.events.register(listener, fd: fd, interest: .read)
         self.listeners.append(listener)
     }

@@ -1,10 +1,12 @@
 import EventLoops
 import Synchronization
+import TLS
 
 /// One loop's share of a listening address.
 final class ListenerHandler: TimedHandler {
     private unowned(unsafe) let loop: GatewayLoop
     private let fd: Int32
+    private let context: TLSContext?
     private let timer: ConnectionTimer = ConnectionTimer()
     private var isClosed: Bool = false
 
@@ -13,9 +15,10 @@ final class ListenerHandler: TimedHandler {
     /// How long nothing is accepted after the process ran out of descriptors or memory.
     private static let pause: Duration = .milliseconds(100)
 
-    init(loop: GatewayLoop, fd: Int32) {
+    init(loop: GatewayLoop, fd: Int32, context: TLSContext?) {
         self.loop = loop
         self.fd = fd
+        self.context = context
         super.init()
         self.timer.handler = self
     }
@@ -26,7 +29,7 @@ final class ListenerHandler: TimedHandler {
             switch Socket.accept(self.fd) {
             case .connection(let fd, let remote):
                 self.loop.counters.accepted.wrappingAdd(1, ordering: .relaxed)
-                self.loop.accepted(fd, remote)
+                self.loop.accepted(fd, remote, self.context)
             case .skipped: continue
             case .none: return
             case .exhausted:

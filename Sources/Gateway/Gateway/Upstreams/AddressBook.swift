@@ -23,10 +23,10 @@ final class AddressBook: Sendable {
         }
     }
 
-    /// Looks up names again; those never found first. Blocks on the system's resolver.
-    func refresh() {
+    /// Looks up names again, or only those that have no address yet. Blocks on the system's resolver.
+    func refresh(onlyUnknown: Bool) {
         let names: [TargetAddress] = self.known.withLock { (known: inout [Key: TargetAddress]) -> [TargetAddress] in
-            known.values.filter { !$0.isLiteral }
+            known.values.filter { onlyUnknown ? !$0.isKnown : !$0.isLiteral }
         }
         for name in names { name.update(AddressBook.lookUp(name.host, name.port)) }
     }

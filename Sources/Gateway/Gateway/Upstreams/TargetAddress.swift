@@ -29,6 +29,8 @@ final class TargetAddress: Sendable {
         }
     }
 
+    var isKnown: Bool { self.known.withLock { !$0.isEmpty } }
+
     /// Keeps the addresses known before when a look-up found none.
     func update(_ addresses: [SocketAddress]) {
         if addresses.isEmpty { return }

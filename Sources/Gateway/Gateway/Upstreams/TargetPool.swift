@@ -1,6 +1,7 @@
 import EventLoops
 import GatewayConfiguration
 import Synchronization
+import TLS
 
 /// One loop's connections to one target: the idle ones, most recently used last.
 final class TargetPool {
@@ -15,12 +16,12 @@ final class TargetPool {
     private var idle: [Unmanaged<UpstreamConnection>] = []
     /// Connections of this loop, idle and busy.
     var openCount: Int = 0
-    /// How the target's certificate is checked; nil: no TLS.
-    let tls: UpstreamTLS?
+    /// How TLS is spoken with the target; nil: not at all.
+    let tls: TargetTLS?
 
     init(
         state: TargetState, address: TargetAddress, hostLine: [UInt8], basePath: [UInt8], rules: PoolRules,
-        tls: UpstreamTLS?
+        tls: TargetTLS?
     ) {
         self.state = state
         self.address = address
@@ -75,8 +76,17 @@ final class TargetPool {
         }
         do throws(SystemError) {
             let (fd, isConnected): (Int32, Bool) = try Socket.connect(address)
+            var session: TLSSession?
+            if let tls: TargetTLS = self.tls {
+                guard let made: TLSSession = tls.session(fd) else {
+                    Socket.close(fd)
+                    self.state.connections.wrappingSubtract(1, ordering: .relaxed)
+                    return .failed
+                }
+                session = made
+            }
             let connection: UpstreamConnection = UpstreamConnection(
-                loop: loop, pool: self, fd: fd, isConnected: isConnected)
+                loop: loop, pool: self, fd: fd, isConnected: isConnected, tls: session)
             self.openCount += 1
             do throws(SystemError) {
                 try loop.events.register(connection, fd: fd, interest: [.read, .write, .edgeTriggered])

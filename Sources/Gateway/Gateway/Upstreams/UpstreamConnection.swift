@@ -2,6 +2,7 @@ import EventLoops
 import Glibc
 import HTTP
 import Synchronization
+import TLS
 
 /// How an exchange with an upstream failed.
 enum UpstreamFailure {
@@ -33,8 +34,10 @@ enum UpstreamFailure {
 final class UpstreamConnection: TimedHandler {
     /// Where the connection is, and where it may go from there.
     enum Phase: UInt8 {
-        /// → busy, closed.
+        /// → handshake, busy, closed.
         case connecting
+        /// Connected; TLS is not agreed yet. → busy, closed.
+        case handshake
         /// An exchange is under way. → idle, closed.
         case busy
         /// In the pool. → busy, closed.
@@ -45,6 +48,8 @@ final class UpstreamConnection: TimedHandler {
     unowned(unsafe) let loop: GatewayLoop
     let pool: TargetPool
     let fd: Int32
+    /// Nil: in the clear.
+    private(set) var tls: TLSSession?
     let timer: ConnectionTimer = ConnectionTimer()
     var phase: Phase
     var client: Unmanaged<ClientConnection>?
@@ -75,11 +80,12 @@ final class UpstreamConnection: TimedHandler {
     var isReusable: Bool = false
     var interimCount: Int = 0
 
-    init(loop: GatewayLoop, pool: TargetPool, fd: Int32, isConnected: Bool) {
+    init(loop: GatewayLoop, pool: TargetPool, fd: Int32, isConnected: Bool, tls: TLSSession?) {
         self.loop = loop
         self.pool = pool
         self.fd = fd
-        self.phase = isConnected ? .busy : .connecting
+        self.tls = tls
+        self.phase = !isConnected ? .connecting : tls == nil ? .busy : .handshake
         super.init()
         self.timer.handler = self
     }
@@ -100,12 +106,15 @@ final class UpstreamConnection: TimedHandler {
         self.interimCount = 0
         self.makesChunks = false
         let now: UInt64 = self.loop.events.now
-        if self.phase == .connecting {
+        switch self.phase {
+        case .connecting: self.loop.events.schedule(self.timer, at: now &+ client.exchange.times.connect)
+        case .handshake:
             self.loop.events.schedule(self.timer, at: now &+ client.exchange.times.connect)
-            return
+            self.goOnWithHandshake()
+        default:
+            self.phase = .busy
+            self.flush()
         }
-        self.phase = .busy
-        self.flush()
     }
 
     /// Whether more of the request's body can be sent at once.
@@ -115,7 +124,7 @@ final class UpstreamConnection: TimedHandler {
     func send(_ bytes: UnsafeRawPointer, _ count: Int) {
         if self.sendFailed || self.phase == .closed { return }
         if var block: ByteBlock = self.out {
-            if block.count > 0 || self.phase == .connecting {
+            if block.count > 0 || self.phase != .busy {
                 self.loop.blocks.append(bytes, count, to: &block)
                 self.out = block
                 return
@@ -124,7 +133,7 @@ final class UpstreamConnection: TimedHandler {
             self.out = nil
         }
         self.isReplayable = false
-        let sent: Int = Socket.send(self.fd, bytes, count)
+        let sent: Int = Transport.send(self.fd, self.tls, bytes, count)
         if sent == count {
             self.requestMoved()
             return
@@ -144,7 +153,7 @@ final class UpstreamConnection: TimedHandler {
     /// comes with the failure will show.
     private func flush() {
         guard var block: ByteBlock = self.out, block.count > 0, !self.sendFailed else { return }
-        let sent: Int = Socket.send(self.fd, block.base + block.start, block.count)
+        let sent: Int = Transport.send(self.fd, self.tls, block.base + block.start, block.count)
         if sent > 0 {
             block.start &+= sent
             self.out = block
@@ -188,13 +197,15 @@ final class UpstreamConnection: TimedHandler {
         switch self.phase {
         case .closed: return
         case .connecting: self.connectEnded(events)
+        case .handshake: self.goOnWithHandshake()
         case .idle:
             // Nothing was asked: an end of stream, or bytes that belong to no request. Either way it is of no more use.
-            if events.isReadable { self.closeIdleNow() }
+            if events.isReadable, !self.isOnlyHousekeeping { self.closeIdleNow() }
         case .busy:
             if events.peerFinished { self.inputFinished = true }
-            if events.isReadable { self.inputReady = true }
-            if events.isWritable, (self.out?.count ?? 0) > 0 {
+            // A TLS session may need to read in order to write, and the other way round.
+            if events.isReadable || self.tls != nil { self.inputReady = true }
+            if events.isWritable || self.tls != nil, (self.out?.count ?? 0) > 0 {
                 self.flush()
                 if self.phase == .busy, self.takesBody { self.askForBody() }
             }
@@ -213,14 +224,38 @@ final class UpstreamConnection: TimedHandler {
             self.fail(.connectFailed)
             return
         }
+        if self.tls != nil {
+            self.phase = .handshake
+            self.goOnWithHandshake()
+            return
+        }
+        self.connected()
+    }
+
+    private func connected() {
         self.phase = .busy
         self.flush()
         if self.phase == .busy, self.takesBody { self.askForBody() }
     }
 
+    private func goOnWithHandshake() {
+        guard let tls: TLSSession = self.tls else { return }
+        switch tls.handshake() {
+        case .done: self.connected()
+        case .wantRead, .wantWrite: break
+        case .closed, .failed: self.fail(.connectFailed)
+        }
+    }
+
+    /// Whether what came on an idle connection was TLS's own (a session ticket) and nothing else.
+    private var isOnlyHousekeeping: Bool {
+        guard self.tls != nil, !self.inputFinished else { return false }
+        return Transport.receive(self.fd, self.tls, self.loop.response, GatewayLoop.inputBytes) == Socket.wouldBlock
+    }
+
     override func deadlinePassed() {
         switch self.phase {
-        case .connecting: self.fail(.connectTimeout)
+        case .connecting, .handshake: self.fail(.connectTimeout)
         case .busy: self.fail(self.sendFailed ? .reset : .timeout)
         case .idle: self.closeIdleNow()
         case .closed: break
@@ -283,6 +318,7 @@ final class UpstreamConnection: TimedHandler {
         if let block: ByteBlock = self.stash { loop.blocks.give(block) }
         self.out = nil
         self.stash = nil
+        _ = self.tls?.shutdown()
         loop.events.deregister(fd: self.fd, closing: true)
         Socket.close(self.fd)
         self.pool.openCount -= 1

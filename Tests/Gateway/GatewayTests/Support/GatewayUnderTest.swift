@@ -16,15 +16,21 @@ struct GatewayUnderTest: Sendable {
         workers: Int = 1,
         trace: Double = 0, change: (inout APIDefinition) -> Void = { _ in }
     ) async throws -> GatewayUnderTest {
+        var document: GatewayDocument = try self.document(upstreams, policies: policies)
+        change(&document.apis[0])
+        return try await self.start(document, settings: settings, workers: workers, trace: trace)
+    }
+
+    /// One API that takes every path.
+    static func document(_ upstreams: [UInt16], policies: [PolicyDefinition] = []) throws -> GatewayDocument {
         var targets: [TargetDefinition] = []
         for port in upstreams {
             targets.append(TargetDefinition(url: try TargetURL(parsing: "http://127.0.0.1:\(port)")))
         }
-        var api: APIDefinition = APIDefinition(
+        let api: APIDefinition = APIDefinition(
             id: "test", routes: [RouteDefinition(path: try PathPattern(parsing: "/*"))],
             upstream: UpstreamDefinition(targets: targets), policies: policies)
-        change(&api)
-        return try await self.start(GatewayDocument(apis: [api]), settings: settings, workers: workers, trace: trace)
+        return GatewayDocument(apis: [api])
     }
 
     static func start(

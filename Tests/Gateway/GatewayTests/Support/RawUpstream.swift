@@ -35,6 +35,8 @@ final class RawUpstream: Sendable {
         _ = fcntl(self.listener, F_SETFL, flags & ~O_NONBLOCK)
         let listener: Int32 = self.listener
         onThread { [weak self] in
+            // Closed by the thread that accepts on it: anywhere else its number could be another socket's by the next accept.
+            defer { Glibc.close(listener) }
             while true {
                 let fd: Int32 = accept(listener, nil, nil)
                 if fd < 0 { return }
@@ -77,9 +79,8 @@ final class RawUpstream: Sendable {
     /// Ends the listener; the port is free then.
     func stop() {
         if self.isStopped.exchange(true, ordering: .relaxed) { return }
-        // Wakes the accept that waits.
+        // Ends the listening and wakes the accept that waits.
         shutdown(self.listener, Int32(SHUT_RDWR))
-        Glibc.close(self.listener)
     }
 }
 
@@ -99,4 +100,11 @@ func onThread(_ work: @escaping @Sendable () -> Void) {
             return nil
         }, context)
     pthread_detach(thread)
+}
+
+/// Runs blocking work away from the cooperative pool: for tests that wait for something that itself needs the pool.
+func offPool<Value: Sendable>(_ work: @escaping @Sendable () throws -> Value) async throws -> Value {
+    try await withCheckedThrowingContinuation { (continuation: CheckedContinuation<Value, any Error>) in
+        onThread { continuation.resume(with: Result { try work() }) }
+    }
 }

@@ -1,0 +1,226 @@
+import Documents
+package import EventLoops
+import Files
+import GatewayConfiguration
+import JSON
+import Synchronization
+package import Telemetry
+
+/// A gateway that runs from a file, without a control plane: serves what the file says and follows its changes.
+///
+/// A file that does not read or compile changes nothing: what ran goes on, and every problem is logged with line and column.
+package final class StandaloneGateway: Sendable {
+    /// Why a gateway does not start: one line for each problem.
+    package struct StartError: Error, CustomStringConvertible {
+        package let problems: [String]
+
+        package var description: String { self.problems.joined(separator: "\n") }
+    }
+
+    /// Where it listens.
+    package struct Addresses: Sendable {
+        package var http: SocketAddress?
+        package var https: SocketAddress?
+        package var admin: SocketAddress?
+    }
+
+    private struct State {
+        var file: GatewayFile
+        var snapshot: Snapshot
+        var isReady: Bool = false
+    }
+
+    /// How often the file is looked at; a change is taken when two looks see the same.
+    private static let lookInterval: Duration = .milliseconds(250)
+    /// Bytes of a configuration file at most.
+    package static let fileBytesMax: Int = 256 << 20
+
+    private let path: String
+    private let logger: Logger
+    private let metrics: MetricRegistry
+    private let live: LiveState
+    private let engine: GatewayEngine
+    private let admin: Mutex<AdminServer?> = Mutex(nil)
+    private let state: Mutex<State>
+    /// Reads, compiles and looks after the file: slow work has a thread of its own.
+    private let worker: EventLoop
+
+    // MARK: Reading
+
+    /// Every problem of the file, one line each; none: it can be served.
+    package static func check(_ path: String) -> [String] {
+        do throws(StartError) {
+            _ = try self.compile(try self.read(path), path, previous: nil, live: LiveState())
+            return []
+        } catch {
+            return error.problems
+        }
+    }
+
+    /// Reads the file and prepares to serve it; nothing listens yet. Blocks.
+    package init(path: String, logger: Logger, metrics: MetricRegistry, engine: EngineSettings = EngineSettings())
+        throws(StartError)
+    {
+        self.path = path
+        self.logger = logger
+        self.metrics = metrics
+        self.live = LiveState()
+        let file: GatewayFile = try StandaloneGateway.read(path)
+        let snapshot: Snapshot = try StandaloneGateway.compile(file, path, previous: nil, live: self.live)
+        self.engine = GatewayEngine(
+            process: file.settings, snapshot: snapshot, engine: engine, folder: StandaloneGateway.folder(of: path))
+        self.state = Mutex(State(file: file, snapshot: snapshot))
+        self.worker = EventLoop.start(name: "gateway-file")
+    }
+
+    private static func read(_ path: String) throws(StartError) -> GatewayFile {
+        let bytes: [UInt8]
+        do throws(FileError) {
+            bytes = try Files.read(path, bytesMax: self.fileBytesMax)
+        } catch {
+            throw StartError(problems: [error.description])
+        }
+        do throws(InvalidDocument) {
+            return try GatewayFile.read(bytes)
+        } catch {
+            throw StartError(problems: error.text(file: path).split(separator: "\n").map(String.init))
+        }
+    }
+
+    private static func compile(
+        _ file: GatewayFile, _ path: String, previous: Snapshot?, live: LiveState
+    ) throws(StartError) -> Snapshot {
+        let (snapshot, quarantined): (Snapshot, [Quarantine]) = Snapshot.compile(
+            file.document, previous: previous, carrying: live)
+        if quarantined.isEmpty { return snapshot }
+        var problems: [String] = []
+        for entry in quarantined {
+            for problem in entry.problems {
+                problems.append("\(path): \(entry.kind.rawValue) \(entry.key.text): \(problem)")
+            }
+        }
+        throw StartError(problems: problems)
+    }
+
+    private static func folder(of path: String) -> String {
+        guard let slash: String.Index = path.lastIndex(of: "/") else { return "." }
+        return slash == path.startIndex ? "/" : String(path[..<slash])
+    }
+
+    // MARK: Life
+
+    /// Opens the listeners, begins to serve, and follows the file from now on.
+    package func start() async throws(StartError) -> Addresses {
+        let bound: GatewayEngine.Bound
+        do throws(GatewayEngine.StartError) {
+            bound = try await self.engine.start()
+        } catch {
+            throw StartError(problems: ["the gateway cannot listen: \(error)"])
+        }
+        var addresses: Addresses = Addresses(http: bound.http, https: bound.https)
+        addresses.admin = try self.startAdmin()
+        self.state.withLock { $0.isReady = true }
+        self.worker.execute { self.look(last: FileSignature(self.path), taken: FileSignature(self.path)) }
+        return addresses
+    }
+
+    private func startAdmin() throws(StartError) -> SocketAddress? {
+        guard let text: String = self.state.withLock({ $0.file.settings.listen.admin }) else { return nil }
+        guard let address: SocketAddress = SocketAddress(text) else {
+            throw StartError(problems: ["listen.admin: '\(text)' is not an address such as 127.0.0.1:8002"])
+        }
+        let admin: AdminServer = AdminServer(address: address, metrics: self.metrics) { [weak self] in
+            self?.state.withLock { $0.isReady } ?? false
+        }
+        do throws(SystemError) {
+            let bound: SocketAddress = try admin.start()
+            self.admin.withLock { $0 = admin }
+            return bound
+        } catch {
+            throw StartError(problems: ["the admin listener cannot listen: \(error)"])
+        }
+    }
+
+    /// Reads the file now, whether it changed or not; true when it is served.
+    @discardableResult
+    package func reload() async -> Bool {
+        let result: Result<Snapshot, StartError> = await withCheckedContinuation {
+            (continuation: CheckedContinuation<Result<Snapshot, StartError>, Never>) in
+            self.worker.execute { continuation.resume(returning: self.prepare()) }
+        }
+        return await self.take(result)
+    }
+
+    /// Not ready any more; exchanges under way end until the deadline, then the rest is cut off.
+    package func drain(deadline: Duration) async {
+        self.state.withLock { $0.isReady = false }
+        self.worker.stop()
+        self.worker.join()
+        await self.engine.drain(deadline: deadline)
+        let admin: AdminServer? = self.admin.withLock { (admin: inout AdminServer?) -> AdminServer? in admin.take() }
+        await admin?.stop()
+    }
+
+    package var connectionCount: Int { self.engine.connectionCount }
+
+    // MARK: Changes, on the worker's thread
+
+    /// Looks at the file and looks again later. A change is taken when it has settled, so that a file that is being written is
+    /// not read half.
+    private func look(last: FileSignature?, taken: FileSignature?) {
+        let now: FileSignature? = FileSignature(self.path)
+        guard let now: FileSignature = now, now == last, now != taken else {
+            self.lookLater(last: now, taken: taken)
+            return
+        }
+        let result: Result<Snapshot, StartError> = self.prepare()
+        Task {
+            _ = await self.take(result)
+            self.worker.execute { self.lookLater(last: now, taken: now) }
+        }
+    }
+
+    private func lookLater(last: FileSignature?, taken: FileSignature?) {
+        let timer: ActionTimer = ActionTimer { self.look(last: last, taken: taken) }
+        self.worker.schedule(timer, after: StandaloneGateway.lookInterval)
+    }
+
+    private func prepare() -> Result<Snapshot, StartError> {
+        Result { () throws(StartError) -> Snapshot in
+            let file: GatewayFile = try StandaloneGateway.read(self.path)
+            let previous: Snapshot = self.state.withLock { $0.snapshot }
+            let snapshot: Snapshot = try StandaloneGateway.compile(
+                file, self.path, previous: previous, live: self.live)
+            let settings: ProcessSettings = self.state.withLock { (state: inout State) -> ProcessSettings in
+                let running: ProcessSettings = state.file.settings
+                state.file.document = file.document
+                return running
+            }
+            if settings != file.settings {
+                self.logger.warning(
+                    "listen, workers and telemetry change with a restart", ["file": .string(self.path)])
+            }
+            return snapshot
+        }
+    }
+
+    private func take(_ result: Result<Snapshot, StartError>) async -> Bool {
+        switch result {
+        case .success(let snapshot):
+            await self.engine.apply(snapshot)
+            self.state.withLock { $0.snapshot = snapshot }
+            self.logger.info(
+                "the configuration is live",
+                [
+                    "file": .string(self.path), "apis": .int(Int64(snapshot.apis.count)),
+                    "routes": .int(Int64(snapshot.routes.count)),
+                ])
+            return true
+        case .failure(let error):
+            for problem in error.problems {
+                self.logger.error("the changed configuration is refused", ["problem": .string(problem)])
+            }
+            return false
+        }
+    }
+}

@@ -1,0 +1,63 @@
+import Crypto
+import GatewayConfiguration
+import Synchronization
+import TLS
+
+/// How TLS is spoken with one target.
+final class TargetTLS {
+    let settings: UpstreamTLS
+    /// Nil when the settings do not make one: then no connection is made.
+    private let context: TLSContext?
+    /// The name or address that is asked for and that the certificate must be valid for.
+    private let name: String
+    /// Whose sessions are resumed.
+    private let peer: String
+
+    init(_ settings: UpstreamTLS, _ context: TLSContext?, _ url: TargetURL) {
+        self.settings = settings
+        self.context = context
+        let host: String = url.host.hasPrefix("[") ? String(url.host.dropFirst().dropLast()) : url.host
+        self.name = settings.serverName ?? host
+        self.peer = "\(self.name) \(url.host):\(url.port)"
+    }
+
+    func session(_ fd: Int32) -> TLSSession? {
+        guard let context: TLSContext = self.context else { return nil }
+        return try? TLSSession(client: context, descriptor: fd, host: self.name, peer: self.peer)
+    }
+}
+
+/// The client contexts of the process, one for each way to trust. Made before a snapshot that needs them goes live, because
+/// reading the system's authorities takes milliseconds that no loop has.
+final class TLSContextBook: Sendable {
+    private struct Entry {
+        let verify: Bool
+        let authorities: String?
+        let context: TLSContext?
+    }
+
+    private let entries: Mutex<[Entry]> = Mutex([])
+
+    /// The context of these settings; made now if it is not there yet. Nil when the authorities are not certificates.
+    func context(for settings: UpstreamTLS) -> TLSContext? {
+        self.entries.withLock { (entries: inout [Entry]) -> TLSContext? in
+            for entry in entries where entry.verify == settings.verify && entry.authorities == settings.authorities {
+                return entry.context
+            }
+            let context: TLSContext? = TLSContextBook.make(settings)
+            entries.append(Entry(verify: settings.verify, authorities: settings.authorities, context: context))
+            return context
+        }
+    }
+
+    private static func make(_ settings: UpstreamTLS) -> TLSContext? {
+        var trust: TLSClientConfiguration.Trust = .system
+        if !settings.verify {
+            trust = .anyone
+        } else if let text: String = settings.authorities {
+            guard let authorities: [Certificate] = try? Certificate.chain(pem: text) else { return nil }
+            trust = .authorities(authorities)
+        }
+        return try? TLSContext.client(TLSClientConfiguration(trust: trust, applicationProtocols: ["http/1.1"]))
+    }
+}
