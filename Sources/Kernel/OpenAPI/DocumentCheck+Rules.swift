@@ -16,6 +16,7 @@ extension DocumentCheck {
         case (.items, .v2), (.header, .v2): self.checkItems2(value)
         case (.parameter, _): self.checkParameter(value)
         case (.header, _): self.checkSchemaOrContent(value)
+        case (.mediaType, _): self.checkExclusive(value, "example", "examples")
         case (.link, _): self.checkLink(value)
         case (.securityScheme, .v2): self.checkSecurityScheme2(value)
         case (.securityScheme, _): self.checkSecurityScheme(value)
@@ -131,6 +132,7 @@ extension DocumentCheck {
 
     private func checkSchemaOrContent(_ value: NodeDecoder) {
         self.checkExclusive(value, "schema", "content")
+        self.checkExclusive(value, "example", "examples")
         if let content: NodeDecoder = value["content"], let count: Int = content.node.members?.count, count != 1 {
             content.problem("expected exactly one media type, found \(count)")
         }

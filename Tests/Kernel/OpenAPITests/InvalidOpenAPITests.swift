@@ -186,6 +186,14 @@ struct InvalidOpenAPITests {
                 "/components/headers/shared: expected either \"schema\" or \"content\", found both"
             ),
             (
+                "content: {text/plain: {}}", "content: {text/plain: {example: 1, examples: {}}}",
+                "/components/headers/shared/content/text~1plain: expected either \"example\" or \"examples\", found both"
+            ),
+            (
+                "schema: {type: integer, default: 1}", "example: 1, examples: {}, schema: {}",
+                "/components/parameters/page: expected either \"example\" or \"examples\", found both"
+            ),
+            (
                 "content: {text/plain: {}}", "required: true",
                 "/components/headers/shared: expected \"schema\" or \"content\""
             ),
