@@ -1,4 +1,4 @@
-import Store
+package import Store
 import Time
 
 /// One page of dead letters.
@@ -53,7 +53,11 @@ extension EventLog {
     ///
     /// Throws `LogError.unknownDeadLetter` when there is none or it was dealt with, `LogError.unknownGroup` when its
     /// group is gone.
-    package func redrive(topic: String, at offset: Int64) async throws {
+    ///
+    /// - Parameter also: what is to happen in the same transaction, such as an audit entry.
+    package func redrive(
+        topic: String, at offset: Int64, also: @escaping @Sendable (Transaction) throws -> Void = { _ in }
+    ) async throws {
         let letter: DeadLetter = try await self.deadLetter(of: topic, at: offset)
         let at: GroupPartition = GroupPartition(group: letter.group, topic: topic, partition: letter.partition)
         let name: String = TopicDefinition.deadLetterName(of: topic)
@@ -64,16 +68,20 @@ extension EventLog {
                 offset: letter.recordOffset, key: letter.record.key, tries: 0, due: transaction.now)
             try ConsumerTables.insertRetry(
                 at, entry, reason: letter.reason, record: letter.record.stored, in: transaction)
+            try also(transaction)
         }
         self.running(letter.group)?.reload()
     }
 
     /// Marks an open dead letter as settled without trying it again.
-    package func drop(topic: String, at offset: Int64) async throws {
+    package func drop(
+        topic: String, at offset: Int64, also: @escaping @Sendable (Transaction) throws -> Void = { _ in }
+    ) async throws {
         let letter: DeadLetter = try await self.deadLetter(of: topic, at: offset)
         let name: String = TopicDefinition.deadLetterName(of: topic)
         try await self.store.write { transaction in
             try ConsumerTables.settle(name, letter.offset, .dropped, in: transaction)
+            try also(transaction)
         }
     }
 

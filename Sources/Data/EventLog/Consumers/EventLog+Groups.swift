@@ -1,4 +1,4 @@
-import Store
+package import Store
 import Synchronization
 package import Telemetry
 import Time
@@ -39,7 +39,12 @@ extension EventLog {
     /// Makes a group read `topic` again from `start`, or skip to it, whether it runs or not. What waits for another try stays.
     ///
     /// Throws `LogError.unknownGroup` when the group has never read the topic.
-    package func seek(group: String, topic: String, to start: LogStart) async throws {
+    ///
+    /// - Parameter also: what is to happen in the same transaction, such as an audit entry.
+    package func seek(
+        group: String, topic: String, to start: LogStart,
+        also: @escaping @Sendable (Transaction) throws -> Void = { _ in }
+    ) async throws {
         let position: LogPosition = try await self.position(of: topic, at: start)
         try await self.store.write { transaction in
             for (partition, offset): (Int, Int64) in position.offsets.enumerated() {
@@ -48,6 +53,7 @@ extension EventLog {
                     throw LogError.unknownGroup(group)
                 }
             }
+            try also(transaction)
         }
         self.running(group)?.reload()
     }

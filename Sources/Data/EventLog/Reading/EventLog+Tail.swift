@@ -38,9 +38,10 @@ extension EventLog {
         let signal: WakeSignal = WakeSignal()
         self.heads.subscribe(signal, to: slots)
         defer { self.heads.unsubscribe(signal, from: slots) }
+        // Before the timer, so that the timer never wakes for a deadline that is still to come.
+        let deadline: UInt64 = self.clock.monotonic() &+ UInt64(clamping: wait.nanosecondsClamped)
         let timer: Task<Void, Never>? = wait > .zero ? self.timer(wait, signal) : nil
         defer { timer?.cancel() }
-        let deadline: UInt64 = self.clock.monotonic() &+ UInt64(clamping: wait.nanosecondsClamped)
         let searchEnd: UInt64 = deadline &+ UInt64(clamping: Self.tailSearchMax.nanosecondsClamped)
         while true {
             let isAtEnd: Bool = try await reader.round()
@@ -69,9 +70,9 @@ extension EventLog {
         let signal: WakeSignal = WakeSignal()
         self.heads.subscribe(signal, to: slots)
         defer { self.heads.unsubscribe(signal, from: slots) }
+        let deadline: UInt64 = self.clock.monotonic() &+ UInt64(clamping: wait.nanosecondsClamped)
         let timer: Task<Void, Never> = self.timer(wait, signal)
         defer { timer.cancel() }
-        let deadline: UInt64 = self.clock.monotonic() &+ UInt64(clamping: wait.nanosecondsClamped)
         while self.heads.next(slot) <= offset {
             if Task.isCancelled || self.clock.monotonic() >= deadline { return false }
             await signal.wait()
