@@ -1,0 +1,45 @@
+/// What is known of some requests together: how many, how long, how much.
+package struct TrafficSums: Sendable, Equatable {
+    /// Largest value of one line: thousands of such lines still fit 64 bits.
+    static let valueMax: Int64 = 1 << 50
+
+    package var requests: Int64
+    package var durationMicroseconds: Int64
+    package var durationMicrosecondsMax: Int64
+    package var bytesIn: Int64
+    package var bytesOut: Int64
+
+    package init(
+        requests: Int64 = 0, durationMicroseconds: Int64 = 0, durationMicrosecondsMax: Int64 = 0, bytesIn: Int64 = 0,
+        bytesOut: Int64 = 0
+    ) {
+        self.requests = requests
+        self.durationMicroseconds = durationMicroseconds
+        self.durationMicrosecondsMax = durationMicrosecondsMax
+        self.bytesIn = bytesIn
+        self.bytesOut = bytesOut
+    }
+
+    /// Adds others; sums stop at the largest number instead of overflowing.
+    package mutating func add(_ other: TrafficSums) {
+        self.requests = Self.sum(self.requests, other.requests)
+        self.durationMicroseconds = Self.sum(self.durationMicroseconds, other.durationMicroseconds)
+        self.durationMicrosecondsMax = max(self.durationMicrosecondsMax, other.durationMicrosecondsMax)
+        self.bytesIn = Self.sum(self.bytesIn, other.bytesIn)
+        self.bytesOut = Self.sum(self.bytesOut, other.bytesOut)
+    }
+
+    private static func sum(_ left: Int64, _ right: Int64) -> Int64 {
+        let (value, isOverflowing): (Int64, Bool) = left.addingReportingOverflow(right)
+        return isOverflowing ? Int64.max : value
+    }
+
+    /// Whether a report can say this: nothing negative, and no maximum above the sum.
+    var isPlausible: Bool {
+        self.requests > 0 && self.durationMicroseconds >= 0 && self.durationMicrosecondsMax >= 0 && self.bytesIn >= 0
+            && self.bytesOut >= 0 && self.durationMicrosecondsMax <= self.durationMicroseconds
+            && self.requests <= Self.valueMax
+            && self.durationMicroseconds <= Self.valueMax && self.bytesIn <= Self.valueMax
+            && self.bytesOut <= Self.valueMax
+    }
+}
