@@ -1,0 +1,102 @@
+import GatewayConfiguration
+package import HTTP
+import JSON
+
+/// The link over HTTP, with a gateway token.
+package final class RemoteLink: GatewayLink {
+    /// Largest snapshot taken, bytes.
+    package static let snapshotBytesMax: Int = 1 << 30
+    /// Largest answer besides, bytes.
+    static let answerBytesMax: Int = 1 << 20
+
+    private let client: HTTPClient
+    private let base: URLParts
+    private let id: String
+    private let token: String
+    private let address: String
+
+    /// - Parameters:
+    ///   - controlPlane: its URL, for example `http://127.0.0.1:8001`.
+    ///   - id: the gateway's name, unique in its group.
+    ///   - address: where the gateway listens: shown in `passerelle gateways`.
+    package init(client: HTTPClient, controlPlane: URLParts, id: String, token: String, address: String) {
+        self.client = client
+        self.base = controlPlane
+        self.id = id
+        self.token = token
+        self.address = address
+    }
+
+    package func pull(since version: Int64, hash: String, wait: Duration) async throws -> LinkAnswer {
+        let query: String =
+            "since=\(version)&hash=\(hash)&wait=\(wait.components.seconds)&address=\(PercentCoding.encode(self.address))"
+        let response: HTTPClientResponse = try await self.send("GET", "snapshot", query: query, body: nil)
+        if response.status == 204 { return .unchanged }
+        return .bytes(try await self.body(of: response, max: Self.snapshotBytesMax))
+    }
+
+    package func acknowledge(_ acknowledgement: LinkAcknowledgement) async throws {
+        var quarantined: [JSONValue] = []
+        for entry in acknowledgement.quarantined {
+            quarantined.append(.object(["entry": .string(entry.entry), "reason": .string(entry.reason)]))
+        }
+        let body: JSONValue = .object([
+            "version": .int(acknowledgement.version), "hash": .string(acknowledgement.hash),
+            "quarantined": .array(quarantined),
+        ])
+        let response: HTTPClientResponse = try await self.send("POST", "acknowledgement", query: nil, body: body)
+        _ = try await self.body(of: response, max: Self.answerBytesMax)
+    }
+
+    package func report(_ batch: TrafficBatch) async throws {
+        var lines: [JSONValue] = []
+        for (line, sums) in batch.lines {
+            let parts: [Substring] = line.api.split(separator: ".", maxSplits: 1)
+            lines.append(
+                .object([
+                    "tenant": .string(line.tenant), "api": .string(String(parts.first ?? "")),
+                    "environment": .string(parts.count > 1 ? String(parts[1]) : ""), "route": .string(line.route),
+                    "application": .string(line.application), "minute": .int(line.minute),
+                    "status_class": .int(Int64(line.statusClass)), "requests": .int(sums.requests),
+                    "duration_us": .int(sums.durationMicroseconds),
+                    "duration_us_max": .int(sums.durationMicrosecondsMax),
+                    "bytes_in": .int(sums.bytesIn), "bytes_out": .int(sums.bytesOut),
+                ]))
+        }
+        let body: JSONValue = .object(["sequence": .int(batch.sequence), "lines": .array(lines)])
+        let response: HTTPClientResponse = try await self.send("POST", "records", query: nil, body: body)
+        _ = try await self.body(of: response, max: Self.answerBytesMax)
+    }
+
+    private func send(
+        _ method: String, _ verb: String, query: String?, body: JSONValue?
+    ) async throws -> HTTPClientResponse {
+        let path: String = "/v1/gateways/\(PercentCoding.encode(self.id))/\(verb)"
+        var fields: HTTPFields = HTTPFields()
+        fields.append("Authorization", "Bearer \(self.token)")
+        if body != nil { fields.append("Content-Type", "application/json") }
+        let url: URLParts = URLParts(
+            scheme: self.base.scheme, host: self.base.host, port: self.base.port, path: path, query: query)
+        return try await self.client.send(
+            HTTPClientRequest(method: HTTPMethod(method), url: url, fields: fields, body: body?.serialized() ?? []))
+    }
+
+    private func body(of response: HTTPClientResponse, max: Int) async throws -> [UInt8] {
+        let bytes: [UInt8] = try await response.body.collect(max: max)
+        if response.isSuccess { return bytes }
+        let detail: String? = (try? JSONReader.parse(bytes))?["detail"]?.text
+        throw LinkError.refused(status: response.status, detail: detail ?? "")
+    }
+}
+
+/// Why a control plane did not take a call.
+package enum LinkError: Error, Sendable, CustomStringConvertible {
+    case refused(status: Int, detail: String)
+
+    package var description: String {
+        switch self {
+        case .refused(401, _): "the control plane does not know this gateway's token (401)"
+        case .refused(let status, let detail): "the control plane answered \(status): \(detail)"
+        }
+    }
+}
