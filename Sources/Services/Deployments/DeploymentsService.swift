@@ -27,7 +27,8 @@ package final class DeploymentsService: PlatformService {
         self.catalog = catalog
         self.traffic = traffic
         self.tracker = DeploymentTracker(services: services, directory: self.directory)
-        self.publisher = SnapshotPublisher(services: services, catalog: catalog, portal: portal, tracker: self.tracker)
+        self.publisher = SnapshotPublisher(
+            services: services, catalog: catalog, portal: portal, tracker: self.tracker, directory: self.directory)
         self.deployer = Deployer(services: services)
     }
 

@@ -31,10 +31,12 @@ struct CompletionRules: Sendable {
     /// - Parameters:
     ///   - version: the first snapshot version that contains the deployment.
     ///   - entry: the deployment's snapshot entry, as gateways name it when they quarantine it.
+    ///   - refusal: why the entry is in no snapshot, when it is not.
     ///   - startedAt: when it became part of a snapshot; `now` and `upSince` likewise, milliseconds since 1970.
     ///   - upSince: when this process began to listen: gateways need some seconds to call in after a restart.
     static func decide(
-        version: Int64, entry: String, startedAt: Int64, gateways: [GatewayStatus], now: Int64, upSince: Int64
+        version: Int64, entry: String, refusal: String? = nil, startedAt: Int64, gateways: [GatewayStatus], now: Int64,
+        upSince: Int64
     ) -> Verdict {
         var response: Response = Response(version: version)
         var reasons: [String] = []
@@ -51,6 +53,10 @@ struct CompletionRules: Sendable {
             } else {
                 response.acknowledged.append(gateway.id)
             }
+        }
+        if let refusal: String {
+            response.acknowledged = []
+            return .fail(response, reason: "The gateway cannot run this revision: \(refusal)")
         }
         if let reason: String = reasons.first {
             return .fail(response, reason: "The gateway cannot run this revision: \(reason)")

@@ -2,7 +2,7 @@ import JSON
 
 /// An API that a gateway could not compile: its last good version stays live there.
 struct QuarantinedEntry: Sendable, Equatable {
-    /// The snapshot entry: `tenant/api_id:environment`.
+    /// The snapshot entry: `tenant/api_id.environment`.
     let entry: String
     let reason: String
 

@@ -4,7 +4,7 @@ import JSON
 /// What a live revision looks like in a snapshot.
 enum SnapshotEntry {
     /// The entry's id: an API may be live in several environments of one gateway group.
-    static func id(apiID: String, environment: String) -> String { "\(apiID):\(environment)" }
+    static func id(apiID: String, environment: String) -> String { "\(apiID).\(environment)" }
 
     /// An entry of the gateway document's `apis`. `product` is what subscriptions name: the API, wherever it runs.
     static func json(

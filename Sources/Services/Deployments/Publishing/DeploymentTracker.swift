@@ -55,10 +55,11 @@ actor DeploymentTracker {
 
     private func judge(_ deployment: Deployment) async {
         let gateways: [GatewayStatus] = self.directory.gateways(inGroup: deployment.gatewayGroup)
+        let entry: String =
+            "\(deployment.tenant)/\(SnapshotEntry.id(apiID: deployment.apiID, environment: deployment.environment))"
         let verdict: CompletionRules.Verdict = CompletionRules.decide(
-            version: deployment.gatewayVersion ?? 0,
-            entry:
-                "\(deployment.tenant)/\(SnapshotEntry.id(apiID: deployment.apiID, environment: deployment.environment))",
+            version: deployment.gatewayVersion ?? 0, entry: entry,
+            refusal: self.directory.refusal(group: deployment.gatewayGroup, entry: entry),
             startedAt: deployment.startedAt?.milliseconds ?? 0, gateways: gateways,
             now: self.services.clock.now().milliseconds, upSince: self.upSince)
         do {
@@ -155,7 +156,11 @@ actor DeploymentTracker {
             try? await clock.sleep(for: limit)
             self.release(id)
         }
-        await withCheckedContinuation { self.waiters[id] = $0 }
+        await withTaskCancellationHandler {
+            await withCheckedContinuation { self.waiters[id] = $0 }
+        } onCancel: {
+            Task { await self.release(id) }
+        }
         timer.cancel()
         return self.changes
     }

@@ -3,6 +3,15 @@ import Synchronization
 /// What is known of all gateways, in memory: who called in, when, and what it runs. Any thread; each call is one short lock.
 final class GatewayDirectory: Sendable {
     private let known: Mutex<[String: GatewayStatus]> = Mutex([:])
+    /// Entries that no snapshot can hold, with the reason: by group and entry.
+    private let refused: Mutex<[String: String]> = Mutex([:])
+
+    /// Notes that an entry is not in the group's snapshots because it cannot be read; nil: it can.
+    func note(refusal reason: String?, group: String, entry: String) {
+        self.refused.withLock { $0["\(group) \(entry)"] = reason }
+    }
+
+    func refusal(group: String, entry: String) -> String? { self.refused.withLock { $0["\(group) \(entry)"] } }
 
     /// Takes over what an earlier process knew, so that a gateway that is away is named also after a restart.
     func restore(_ gateways: [GatewayStatus]) {

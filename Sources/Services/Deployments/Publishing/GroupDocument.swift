@@ -17,8 +17,6 @@ struct GroupDocument: Sendable {
     private var history: [Change] = []
     /// The version before the oldest remembered change.
     private var historyBegins: Int64 = 0
-    /// Entries that could not be read by this version, with the reason: named when a deployment of them is judged.
-    private(set) var refused: [EntryKey: String] = [:]
 
     var version: Int64 { self.document.version }
 
@@ -29,19 +27,21 @@ struct GroupDocument: Sendable {
     }
 
     /// Puts an entry in, or takes it out when `json` is nil. It belongs to the version that `advance` names next.
-    mutating func set(_ kind: EntryKind, _ key: EntryKey, json: JSONValue?, version: Int64) {
-        self.refused[key] = nil
+    ///
+    /// - Returns: why the entry cannot be in a snapshot; nil when it is. What was there of it before stays.
+    @discardableResult
+    mutating func set(_ kind: EntryKind, _ key: EntryKey, json: JSONValue?, version: Int64) -> String? {
         if let json: JSONValue {
             do {
                 try self.document.put(kind, json: json)
             } catch {
-                self.refused[key] = error.text()
-                return
+                return error.text()
             }
         } else {
             self.document.remove(kind, key)
         }
         self.history.append(Change(version: version, kind: kind, key: key))
+        return nil
     }
 
     mutating func advance(to version: Int64) {

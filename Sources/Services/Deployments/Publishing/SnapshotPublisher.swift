@@ -21,6 +21,7 @@ actor SnapshotPublisher {
     private let catalog: any CatalogOffer
     private let portal: any PortalOffer
     private let tracker: DeploymentTracker
+    private let directory: GatewayDirectory
     private var groups: [String: GroupDocument] = [:]
     /// Where each API's entries are, so that those which end can be taken out.
     private var places: [EntryKey: Set<Place>] = [:]
@@ -41,12 +42,14 @@ actor SnapshotPublisher {
     }
 
     init(
-        services: ServiceEnvironment, catalog: any CatalogOffer, portal: any PortalOffer, tracker: DeploymentTracker
+        services: ServiceEnvironment, catalog: any CatalogOffer, portal: any PortalOffer, tracker: DeploymentTracker,
+        directory: GatewayDirectory
     ) {
         self.services = services
         self.catalog = catalog
         self.portal = portal
         self.tracker = tracker
+        self.directory = directory
     }
 
     /// Follows the log until cancelled.
@@ -143,7 +146,13 @@ actor SnapshotPublisher {
             let group: String = entry.group ?? ""
             places.insert(Place(group: group, entry: entry.key))
             self.openGroup(group)
-            self.groups[group]?.set(.api, entry.key, json: entry.json, version: version)
+            let refusal: String? = self.groups[group]?.set(.api, entry.key, json: entry.json, version: version)
+            self.directory.note(refusal: refusal, group: group, entry: entry.key.text)
+            if let refusal: String {
+                self.services.logger.log(
+                    .error, "an API cannot be in a snapshot",
+                    ["entry": .string(entry.key.text), "reason": .string(refusal)])
+            }
         }
         for place in self.places[owner] ?? [] where !places.contains(place) {
             self.groups[place.group]?.set(.api, place.entry, json: nil, version: version)
@@ -203,7 +212,11 @@ actor SnapshotPublisher {
             try? await clock.sleep(for: limit)
             self.release(id)
         }
-        await withCheckedContinuation { self.waiters[id] = $0 }
+        await withTaskCancellationHandler {
+            await withCheckedContinuation { self.waiters[id] = $0 }
+        } onCancel: {
+            Task { await self.release(id) }
+        }
         timer.cancel()
     }
 

@@ -1,0 +1,52 @@
+import Contracts
+package import Gateway
+import GatewayConfiguration
+
+/// The link of a gateway in the same process: the same protocol, by direct call.
+package final class DirectLink: GatewayLink {
+    private let service: DeploymentsService
+    private let id: String
+    private let group: String
+    private let address: String
+
+    package init(service: DeploymentsService, id: String, group: String, address: String) {
+        self.service = service
+        self.id = id
+        self.group = group
+        self.address = address
+    }
+
+    package func pull(since version: Int64, hash: String, wait: Duration) async throws -> LinkAnswer {
+        try await self.service.heard(id: self.id, group: self.group, address: self.address)
+        let answer: SnapshotPublisher.Answer = await self.service.publisher.snapshot(
+            group: self.group, since: version, hash: hash, wait: wait)
+        try await self.service.heard(id: self.id, group: self.group, address: self.address)
+        switch answer {
+        case .unchanged: return .unchanged
+        case .whole(let document), .delta(_, let document): return .document(document)
+        }
+    }
+
+    package func acknowledge(_ acknowledgement: LinkAcknowledgement) async throws {
+        await self.service.acknowledged(
+            id: self.id, version: acknowledgement.version, hash: acknowledgement.hash,
+            quarantined: acknowledgement.quarantined.map { QuarantinedEntry(entry: $0.entry, reason: $0.reason) })
+    }
+
+    package func report(_ batch: TrafficBatch) async throws {
+        var lines: [TrafficReport.Line] = []
+        for (line, sums) in batch.lines {
+            let parts: [Substring] = line.api.split(separator: ".", maxSplits: 1)
+            lines.append(
+                TrafficReport.Line(
+                    tenant: line.tenant, apiID: String(parts.first ?? ""),
+                    environment: parts.count > 1 ? String(parts[1]) : "", route: line.route,
+                    applicationID: line.application, minute: line.minute, statusClass: line.statusClass,
+                    requests: sums.requests, durationMicroseconds: sums.durationMicroseconds,
+                    durationMicrosecondsMax: sums.durationMicrosecondsMax, bytesIn: sums.bytesIn,
+                    bytesOut: sums.bytesOut))
+        }
+        try await self.service.traffic.accept(
+            TrafficReport(gatewayID: self.id, sequence: batch.sequence, lines: lines))
+    }
+}
