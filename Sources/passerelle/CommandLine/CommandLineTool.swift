@@ -1,0 +1,64 @@
+import Glibc
+
+/// Finds the command the words name and runs it; decides the exit code.
+enum CommandLineTool {
+    /// - Returns: the exit code: 0, 1 (failed) or 2 (usage).
+    static func run(_ words: [String]) async -> Int32 {
+        let console: Console = Console(format: .table)
+        guard let first: String = words.first, !["help", "--help", "-h"].contains(first) else {
+            console.print(Self.overview)
+            return words.isEmpty ? 2 : 0
+        }
+        guard let command: Command = Self.find(words) else {
+            console.error(Self.unknown(words))
+            return 2
+        }
+        do {
+            let arguments: Arguments = try Arguments(Array(words.dropFirst(command.words.count)), for: command)
+            if arguments.has("help") {
+                console.print(command.help)
+                return 0
+            }
+            guard let format: Console.Format = Console.Format(rawValue: arguments["output"] ?? "table") else {
+                throw CommandError.usage("--output is '\(arguments["output"] ?? "")'; expected table or json.")
+            }
+            try await command.run(arguments, Console(format: format))
+            return 0
+        } catch CommandError.usage(let text) {
+            console.error(text)
+            return 2
+        } catch CommandError.failed(let text) {
+            console.error(text)
+            return 1
+        } catch {
+            console.error("\(error)")
+            return 1
+        }
+    }
+
+    /// The command with the most words that the line begins with.
+    private static func find(_ words: [String]) -> Command? {
+        var best: Command?
+        for command in Commands.all where words.starts(with: command.words) {
+            if command.words.count > (best?.words.count ?? 0) { best = command }
+        }
+        return best
+    }
+
+    private static func unknown(_ words: [String]) -> String {
+        let noun: String = words[0]
+        let verbs: [Command] = Commands.all.filter { $0.words.first == noun }
+        if verbs.isEmpty { return "There is no command '\(noun)'. 'passerelle help' lists the commands." }
+        var lines: [String] = ["'passerelle \(noun)' takes:"]
+        for command in verbs { lines.append("  \(Table.padded(command.name, to: 24)) \(command.summary)") }
+        return lines.joined(separator: "\n")
+    }
+
+    private static var overview: String {
+        var text: String =
+            "Passerelle: publishes APIs, carries their traffic, proves who did what.\n\nUsage: passerelle COMMAND [OPTIONS]\n\n"
+        for command in Commands.all { text += "  \(Table.padded(command.name, to: 24)) \(command.summary)\n" }
+        text += "\n'passerelle COMMAND --help' shows the options and an example."
+        return text
+    }
+}

@@ -1,0 +1,106 @@
+import Files
+import JSON
+
+enum APICommands {
+    /// Largest OpenAPI document the command sends, bytes; the control plane has the same limit.
+    static let documentBytesMax: Int = 8 << 20
+
+    static let all: [Command] = [importDocument, list, show, diff, delete]
+
+    static let importDocument: Command = Command(
+        "apis import", operands: ["FILE"], summary: "Import an OpenAPI document; again for the next revision",
+        options: [
+            .init("upstream", "URL", "where the gateway sends the API's requests"),
+            .init("name", "NAME", "the API's name (made from the document's title)"),
+            .init("base-path", "PATH", "path on the gateway (the document's server path, else /NAME)"),
+            .init("no-auth", nil, "let callers in without an API key"),
+        ], example: "passerelle apis import openapi.yaml --upstream http://127.0.0.1:9000 --tenant acme"
+    ) { arguments, console in
+        let plane: ControlPlane = try ControlPlane(arguments)
+        let body: JSONObject = try Self.body(arguments)
+        let api: JSONValue = try await Self.send(body, name: arguments["name"], plane: plane)
+        console.show(api, members: ["name", "id", "title", "latest_revision", "base_path"])
+    }
+
+    private static func body(_ arguments: Arguments) throws -> JSONObject {
+        let file: String = arguments.operands[0]
+        let bytes: [UInt8]
+        do {
+            bytes = try Files.read(file, bytesMax: Self.documentBytesMax)
+        } catch {
+            throw CommandError.failed("\(error)")
+        }
+        guard let document: String = String(validating: bytes, as: UTF8.self) else {
+            throw CommandError.failed("\(file) is not UTF-8 text.")
+        }
+        var body: JSONObject = [
+            "document": .string(document), "upstream": .string(try arguments.required("upstream")),
+            "authentication": .string(arguments.has("no-auth") ? "none" : "api_key"),
+        ]
+        if let name: String = arguments["name"] { body["name"] = .string(name) }
+        if let path: String = arguments["base-path"] { body["base_path"] = .string(path) }
+        return body
+    }
+
+    /// Creates the API, or the next revision of it when one of that name is there.
+    private static func send(_ body: JSONObject, name: String?, plane: ControlPlane) async throws -> JSONValue {
+        if let name: String {
+            let path: String = try plane.tenantPath("/apis/\(ControlPlane.escaped(name))")
+            if try await plane.exists(path) {
+                var revision: JSONObject = body
+                revision["name"] = nil
+                try await plane.send("POST", path + "/revisions", .object(revision))
+                return try await plane.get(path)
+            }
+        }
+        return try await plane.send("POST", try plane.tenantPath("/apis"), .object(body))
+    }
+
+    static let list: Command = Command(
+        "apis list", summary: "The tenant's APIs", example: "passerelle apis list --tenant acme"
+    ) { arguments, console in
+        let plane: ControlPlane = try ControlPlane(arguments)
+        console.list(
+            try await plane.all(try plane.tenantPath("/apis")),
+            columns: ["name", "title", "state", "latest_revision", "base_path"])
+    }
+
+    static let show: Command = Command(
+        "apis show", operands: ["API"], summary: "One API", example: "passerelle apis show orders --tenant acme"
+    ) { arguments, console in
+        let plane: ControlPlane = try ControlPlane(arguments)
+        let name: String = ControlPlane.escaped(arguments.operands[0])
+        let api: JSONValue = try await plane.get(try plane.tenantPath("/apis/\(name)"))
+        console.show(api, members: ["name", "id", "title", "state", "latest_revision", "base_path", "created_at"])
+    }
+
+    static let diff: Command = Command(
+        "apis diff", operands: ["API"], summary: "What changed between two revisions",
+        options: [
+            .init("from", "N", "the older revision (the one before)"),
+            .init("to", "N", "the newer revision (the latest)"),
+        ], example: "passerelle apis diff orders --from 1 --to 2 --tenant acme"
+    ) { arguments, console in
+        let plane: ControlPlane = try ControlPlane(arguments)
+        var query: [String] = []
+        for side in ["from", "to"] {
+            if let number: Int = try arguments.integer(side, in: 1...1_000_000_000) {
+                query.append("\(side)=\(number)")
+            }
+        }
+        let path: String = try plane.tenantPath("/apis/\(ControlPlane.escaped(arguments.operands[0]))/diff")
+        let diff: JSONValue = try await plane.get(path + (query.isEmpty ? "" : "?" + query.joined(separator: "&")))
+        console.list(diff["changes"]?.elements ?? [], columns: ["change", "method", "path", "detail"])
+    }
+
+    static let delete: Command = Command(
+        "apis delete", operands: ["API"], summary: "Delete an API; its history stays",
+        options: [.init("undeploy", nil, "also where it is live")],
+        example: "passerelle apis delete orders --undeploy --tenant acme"
+    ) { arguments, console in
+        let plane: ControlPlane = try ControlPlane(arguments)
+        let path: String = try plane.tenantPath("/apis/\(ControlPlane.escaped(arguments.operands[0]))")
+        try await plane.send("DELETE", path + (arguments.has("undeploy") ? "?undeploy=true" : ""), nil)
+        console.progress("Deleted \(arguments.operands[0]).", isFinal: true)
+    }
+}

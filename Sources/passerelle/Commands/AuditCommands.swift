@@ -1,0 +1,87 @@
+import Audit
+import Files
+import Glibc
+import JSON
+
+enum AuditCommands {
+    /// Largest checkpoint file, bytes.
+    static let checkpointBytesMax: Int = 64 * 1_024
+
+    static let all: [Command] = [verify, checkpoint, export]
+
+    static let verify: Command = Command(
+        "audit verify",
+        summary: "Verify every entry of the audit log against its tree, and against a checkpoint you kept",
+        options: [
+            .init("checkpoint", "FILE", "a checkpoint kept earlier: shows a shortened tail or a fork"),
+            .init("export", "FILE", "verify an export instead of the live system"),
+        ], example: "passerelle audit verify --checkpoint last-month.checkpoint"
+    ) { arguments, console in
+        var kept: [UInt8]?
+        if let path: String = arguments["checkpoint"] { kept = try Self.read(path) }
+        var reader: AuditExportReader = AuditExportReader(checkpoint: kept)
+        if let path: String = arguments["export"] {
+            try Self.readFile(path) { chunk in try reader.feed(chunk) }
+        } else {
+            let plane: ControlPlane = try ControlPlane(arguments)
+            try await plane.download("/v1/audit/export") { chunk in
+                try reader.feed(chunk)
+                console.progress("\(reader.leavesRead) entries read")
+            }
+        }
+        let verdict: AuditVerdict = try reader.verdict()
+        console.progress("", isFinal: false)
+        switch console.format {
+        case .table: console.print(verdict.lines.joined(separator: "\n"))
+        case .json:
+            console.printJSON(
+                .object([
+                    "sound": .bool(verdict.isSound), "entries": .int(verdict.head.size),
+                    "tail_judged": .bool(verdict.isTailJudged),
+                    "findings": .array(verdict.findings.map { JSONValue.string($0.description) }),
+                ]))
+        }
+        guard verdict.isSound else { throw CommandError.failed("The audit log is not sound.") }
+    }
+
+    static let checkpoint: Command = Command(
+        "audit checkpoint", summary: "Print the signed checkpoint: keep it where nobody here can change it",
+        example: "passerelle audit checkpoint > 2026-11.checkpoint"
+    ) { arguments, console in
+        let plane: ControlPlane = try ControlPlane(arguments)
+        var text: [UInt8] = []
+        try await plane.download("/v1/audit/checkpoint") { text.append(contentsOf: $0) }
+        Console.write(text, to: 1)
+    }
+
+    static let export: Command = Command(
+        "audit export", summary: "Write the audit log as JSON Lines that 'audit verify --export' can check alone",
+        example: "passerelle audit export > audit.jsonl"
+    ) { arguments, console in
+        let plane: ControlPlane = try ControlPlane(arguments)
+        try await plane.download("/v1/audit/export") { Console.write($0, to: 1) }
+    }
+
+    private static func read(_ path: String) throws -> [UInt8] {
+        do {
+            return try Files.read(path, bytesMax: Self.checkpointBytesMax)
+        } catch {
+            throw CommandError.failed("\(error)")
+        }
+    }
+
+    /// Hands a file's bytes over in pieces: exports do not fit into memory.
+    private static func readFile(_ path: String, _ body: ([UInt8]) throws -> Void) throws {
+        let descriptor: Int32 = open(path, O_RDONLY | O_CLOEXEC)
+        guard descriptor >= 0 else { throw CommandError.failed("\(path): \(String(cString: strerror(errno)))") }
+        defer { _ = close(descriptor) }
+        var chunk: [UInt8] = [UInt8](repeating: 0, count: 256 * 1_024)
+        while true {
+            let count: Int = Glibc.read(descriptor, &chunk, chunk.count)
+            if count < 0 && errno == EINTR { continue }
+            guard count >= 0 else { throw CommandError.failed("\(path): \(String(cString: strerror(errno)))") }
+            if count == 0 { return }
+            try body(Array(chunk[..<count]))
+        }
+    }
+}

@@ -1,0 +1,7 @@
+/// Every command, in the order of `passerelle help`.
+enum Commands {
+    static let all: [Command] =
+        ServerCommands.all + [LoginCommand.login] + TenantCommands.all + EnvironmentCommands.all + PlanCommands.all
+        + APICommands.all + DeploymentCommands.all + GatewayCommands.all + ApplicationCommands.all + UserCommands.all
+        + EventCommands.all + AuditCommands.all + RouteCommands.all + [VersionCommand.version]
+}

@@ -1,0 +1,134 @@
+import Files
+import Geolocation
+import HTTP
+import JSON
+
+/// Brings a platform to the state the demo shows, through the REST interface: what is there already stays.
+struct DemoSetup {
+    private static let demoFileBytesMax: Int = 64 * 1_024
+    /// How long the sample API may take to answer through the gateway.
+    private static let liveWithin: Duration = .seconds(30)
+
+    private let platform: Platform
+    private let user: String
+    private let password: String
+    private var apiKey: String?
+
+    private var path: String { "\(self.platform.settings.data)/\(Demo.fileName)" }
+    private var controlPlane: String { "http://\(self.platform.settings.controlPlaneAddress)" }
+    private var gateway: String { "http://\(self.platform.settings.gatewayAddress)" }
+
+    init(_ platform: Platform, firstAdministrator: (name: String, password: String)?) throws {
+        self.platform = platform
+        let path: String = "\(platform.settings.data)/\(Demo.fileName)"
+        if let first: (name: String, password: String) = firstAdministrator {
+            self.user = first.name
+            self.password = first.password
+            return
+        }
+        guard let bytes: [UInt8] = try? Files.read(path, bytesMax: Self.demoFileBytesMax),
+            let saved: JSONValue = try? JSONReader.parse(bytes), let user: String = saved["user"]?.text,
+            let password: String = saved["password"]?.text
+        else {
+            throw CommandError.failed(
+                "\(platform.settings.data) holds a platform that is not a demo: use another --data, or 'passerelle serve'."
+            )
+        }
+        self.user = user
+        self.password = password
+        self.apiKey = saved["api_key"]?.text
+    }
+
+    func run() async throws -> Demo {
+        var setup: DemoSetup = self
+        try setup.save()
+        let plane: ControlPlane = try await setup.signIn()
+        try await setup.makeTenant(plane)
+        try await setup.makeAPI(plane)
+        try await setup.makeApplication(plane)
+        let key: String = setup.apiKey ?? ""
+        try await setup.waitUntilLive(key: key)
+        return Demo(
+            gateway: self.gateway, controlPlane: self.controlPlane, data: self.platform.settings.data, user: self.user,
+            password: self.password, apiKey: key)
+    }
+
+    private func save() throws {
+        var object: JSONObject = ["user": .string(self.user), "password": .string(self.password)]
+        if let key: String = self.apiKey { object["api_key"] = .string(key) }
+        try Files.replace(self.path, with: JSONValue.object(object).pretty(), mode: 0o600)
+    }
+
+    private func signIn() async throws -> ControlPlane {
+        let open: ControlPlane = try ControlPlane(url: self.controlPlane, tenant: nil, token: nil)
+        let answer: JSONValue = try await open.send(
+            "POST", "/v1/sessions", .object(["user": .string(self.user), "password": .string(self.password)]))
+        return try ControlPlane(
+            url: self.controlPlane, tenant: GeolocationService.tenant, token: answer["access_token"]?.text)
+    }
+
+    private func makeTenant(_ plane: ControlPlane) async throws {
+        if try await plane.exists(try plane.tenantPath("")) { return }
+        try await plane.send(
+            "POST", "/v1/tenants",
+            .object(["name": .string(GeolocationService.tenant), "display_name": "PIVORI Studio"]))
+    }
+
+    private func makeAPI(_ plane: ControlPlane) async throws {
+        let path: String = try plane.tenantPath("/apis/\(Demo.api)")
+        if try await !plane.exists(path) {
+            try await plane.send(
+                "POST", try plane.tenantPath("/apis"),
+                .object([
+                    "name": .string(Demo.api), "document": .string(GeolocationService.document),
+                    "upstream": .string("http://\(self.platform.settings.geolocationAddress)"),
+                    "policies": .array([
+                        .object(["rate_limit": .object(["limit": 100, "window": "1m", "by": "key"])])
+                    ]),
+                ]))
+        }
+        let live: [JSONValue] = try await plane.get(path)["live"]?.elements ?? []
+        if live.contains(where: { $0["environment"]?.text == "dev" }) { return }
+        let deployment: JSONValue = try await plane.send(
+            "POST", "\(path)/deployments", .object(["environment": "dev", "action": "deploy"]))
+        let id: String = deployment["id"]?.text ?? ""
+        try await plane.follow("\(path)/deployments/\(id)") { event in
+            let state: String = (try? JSONReader.parse(event.data))?["state"]?.text ?? ""
+            if state == "failed" { throw CommandError.failed("The demo's API could not be deployed: \(event.data)") }
+            return state != "success"
+        }
+    }
+
+    private mutating func makeApplication(_ plane: ControlPlane) async throws {
+        let path: String = try plane.tenantPath("/applications/\(Demo.application)")
+        if try await !plane.exists(path) {
+            let made: JSONValue = try await plane.send(
+                "POST", try plane.tenantPath("/applications"), .object(["name": .string(Demo.application)]))
+            self.apiKey = made["key"]?.text
+        } else if self.apiKey == nil {
+            let made: JSONValue = try await plane.send("POST", "\(path)/keys", .object([:]))
+            self.apiKey = made["key"]?.text
+        }
+        try self.save()
+        for subscription in try await plane.all(try plane.tenantPath("/subscriptions"))
+        where subscription["application"]?.text == Demo.application && subscription["api"]?.text == Demo.api {
+            return
+        }
+        try await plane.send(
+            "POST", try plane.tenantPath("/subscriptions"),
+            .object(["application": .string(Demo.application), "api": .string(Demo.api), "plan": "gold"]))
+    }
+
+    /// The demo prints its lines once they work.
+    private func waitUntilLive(key: String) async throws {
+        let probe: ControlPlane = try ControlPlane(url: self.gateway, tenant: nil, token: nil)
+        let clock: ContinuousClock = ContinuousClock()
+        let deadline: ContinuousClock.Instant = clock.now.advanced(by: Self.liveWithin)
+        let target: String = "/api/geolocation/nearby?latitude=0&longitude=0&radius_km=1"
+        while clock.now < deadline {
+            if try await probe.status(target, fields: [("X-API-Key", key)]) == 200 { return }
+            try await Task.sleep(for: .milliseconds(20))
+        }
+        throw CommandError.failed("The demo's API does not answer through the gateway at \(self.gateway).")
+    }
+}

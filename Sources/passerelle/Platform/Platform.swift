@@ -1,0 +1,173 @@
+import Audit
+import Catalog
+import Contracts
+import Deployments
+import EventLog
+import EventLoops
+import Files
+import Gateway
+import Geolocation
+import HTTP
+import Identity
+import KeyRing
+import Observability
+import Portal
+import REST
+import Store
+import Synchronization
+import Telemetry
+import Time
+
+/// The composition root: the one place that knows every service. Opens the store, makes the services, hands each what it needs of
+/// the others, and starts what the settings name.
+final class Platform: Sendable {
+    /// The token of gateways on the same machine, in the data folder.
+    static let gatewayTokenFile: String = "gateway.token"
+
+    let settings: Settings
+    let services: ServiceEnvironment
+    let identity: IdentityService
+    let deployments: DeploymentsService
+    private let telemetry: Store
+    private let readiness: Observability.Readiness
+    private let all: [any PlatformService]
+    private let handler: RESTHandler
+    private let geolocation: GeolocationService
+    private let servers: Mutex<[HTTPServer]> = Mutex([])
+    private let tasks: Mutex<[Task<Void, Never>]> = Mutex([])
+
+    /// Opens everything and serves nothing yet.
+    ///
+    /// - Throws: `CommandError.failed` with what to do when the folder or its files cannot be used.
+    static func open(_ settings: Settings, logger: Logger) async throws -> Platform {
+        let metrics: MetricRegistry = MetricRegistry()
+        let clock: SystemClock = SystemClock()
+        ProcessMetrics.register(in: metrics, clock: clock)
+        let writer: LogWriter = try LogWriter(topics: Topics.all)
+        let store: Store = try Store.open(
+            StoreConfiguration(folder: settings.data, clock: clock, logger: logger, metrics: metrics),
+            migrations: Self.migrations, extensions: [writer])
+        let log: EventLog = try await EventLog.open(store: store, writer: writer, clock: clock, logger: logger)
+        log.register(in: metrics)
+        let services: ServiceEnvironment = ServiceEnvironment(
+            store: store, log: log, clock: clock, logger: logger, metrics: metrics)
+        // Traffic is written every second and may be lost with its file: it does not share the log's store and its syncs.
+        let telemetry: Store = try Store.open(
+            StoreConfiguration(folder: "\(settings.data)/telemetry", readers: 1, clock: clock, logger: logger),
+            migrations: [ObservabilityService.telemetryMigrations], extensions: [])
+        return try await Platform(settings, services, telemetry, keys: try KeyRing.open(folder: settings.data))
+    }
+
+    private static let migrations: [ServiceMigrations] = [
+        LogMigrations.service, RESTHandler.migrations, GatewayChanges.migrations, CatalogService.migrations,
+        PortalService.migrations, IdentityService.migrations, DeploymentsService.migrations, AuditService.migrations,
+        GeolocationService.migrations, ObservabilityService.migrations,
+    ]
+
+    private init(
+        _ settings: Settings, _ services: ServiceEnvironment, _ telemetry: Store, keys: KeyRing
+    ) async throws {
+        let sealer: KeyRingSealer = KeyRingSealer(keys: keys)
+        let catalog: CatalogQueries = CatalogQueries()
+        let portal: PortalQueries = PortalQueries(clock: services.clock)
+        let readiness: Observability.Readiness = Observability.Readiness(clock: services.clock)
+        readiness.add("store", store: services.store)
+        readiness.add("telemetry", store: telemetry)
+        let observability: ObservabilityService = try await ObservabilityService.open(
+            services: services, telemetry: telemetry, readiness: readiness, sealer: sealer)
+        self.telemetry = telemetry
+        self.readiness = readiness
+        self.settings = settings
+        self.services = services
+        self.identity = try await IdentityService.open(
+            services: services, sealer: sealer, issuer: "http://\(settings.controlPlaneAddress)")
+        self.deployments = DeploymentsService(
+            services: services, catalog: catalog, portal: portal, traffic: observability)
+        self.geolocation = GeolocationService(services: services)
+        let audit: AuditService = try await AuditService.open(services: services, sealer: sealer)
+        self.all = [
+            observability,
+            CatalogService(services: services, deployments: DeploymentQueries(), portal: portal),
+            PortalService(services: services, catalog: catalog), self.identity, self.deployments,
+            audit, self.geolocation,
+        ]
+        readiness.add("audit") { audit.failure.map { Unreadiness(reason: $0.reason, since: $0.since) } }
+        for service in self.all { readiness.expect(service: type(of: service).name) }
+        var routes: [Route] = []
+        for service in self.all { routes += service.routes }
+        self.handler = RESTHandler(
+            routes: routes,
+            authenticator: GatewayAuthenticator(services: services, others: self.identity.authenticator),
+            services: services, version: Version.text)
+    }
+
+    /// Starts the services, then listens. - Returns: the control plane's address.
+    func start() async throws -> SocketAddress {
+        for service in self.all {
+            try await service.start()
+            self.readiness.started(service: type(of: service).name)
+        }
+        let log: EventLog = self.services.log
+        self.tasks.withLock { $0.append(Task { await log.keepRetention() }) }
+        let handler: RESTHandler = self.handler
+        self.tasks.withLock { $0.append(Task { await handler.run() }) }
+        try await self.keepGatewayToken()
+        let address: SocketAddress = try self.serve(
+            handler, at: self.settings.controlPlaneAddress, name: "control plane")
+        if self.settings.runs("geolocation") {
+            _ = try self.serve(
+                self.geolocation.upstream(version: Version.text), at: self.settings.geolocationAddress,
+                name: "geolocation")
+        }
+        return address
+    }
+
+    private func serve(_ handler: RESTHandler, at text: String, name: String) throws -> SocketAddress {
+        guard let address: SocketAddress = SocketAddress(text) else {
+            throw CommandError.usage("'\(text)' is not an address.")
+        }
+        let server: HTTPServer = HTTPServer(
+            configuration: HTTPServerConfiguration(address: address), group: EventLoopGroup(count: 1, name: name)
+        ) { await handler.respond(to: $0) }
+        do {
+            let bound: SocketAddress = try server.start()
+            self.servers.withLock { $0.append(server) }
+            return bound
+        } catch {
+            throw CommandError.failed("The \(name) cannot listen on \(text): \(error)")
+        }
+    }
+
+    /// Keeps the token with which gateways of this machine call in, and makes sure that it is known.
+    private func keepGatewayToken() async throws {
+        let path: String = "\(self.settings.data)/\(Self.gatewayTokenFile)"
+        var token: String = ""
+        if Files.exists(path) {
+            let bytes: [UInt8] = try Files.read(path, bytesMax: 1_024)
+            token = String(decoding: bytes.prefix { $0 > 32 }, as: UTF8.self)
+        } else {
+            token = DeploymentsService.makeToken()
+            try Files.replace(path, with: Array((token + "\n").utf8))
+        }
+        try await self.deployments.registerToken(token, group: self.settings.gatewayGroup)
+    }
+
+    /// Stops in reverse: no new requests, handlers end, services stop, the store closes.
+    func stop(within limit: Duration) async {
+        self.readiness.drain()
+        let servers: [HTTPServer] = self.servers.withLock { $0 }
+        for server in servers { await server.drain(deadline: limit) }
+        for task in self.tasks.withLock({ $0 }) { task.cancel() }
+        for service in self.all.reversed() { await service.stop() }
+        await self.telemetry.close()
+        await self.services.store.close()
+    }
+}
+
+/// The key ring as services see it.
+struct KeyRingSealer: SecretSealer {
+    let keys: KeyRing
+
+    func seal(_ secret: [UInt8], name: String) throws -> [UInt8] { try self.keys.seal(secret, name: name) }
+    func open(_ sealed: [UInt8], name: String) throws -> [UInt8] { try self.keys.open(sealed, name: name) }
+}

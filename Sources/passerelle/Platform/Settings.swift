@@ -1,0 +1,163 @@
+import Documents
+import EventLoops
+import Files
+import GatewayConfiguration
+import HTTP
+import Telemetry
+
+/// How this process runs: flags over `PASSERELLE_*` over `passerelle.yaml` over these defaults.
+struct Settings: Sendable {
+    /// The services this version has, in the order they start.
+    static let servicesKnown: [String] = [
+        "observability", "catalog", "portal", "identity", "deployments", "audit", "geolocation", "gateway",
+    ]
+
+    /// The data folder. Default `./data`.
+    var data: String = "./data"
+    /// What of the platform runs here. Default: all of it.
+    var services: [String] = Settings.servicesKnown
+    /// Where the gateway listens. Default 127.0.0.1:8000.
+    var gatewayAddress: String = "127.0.0.1:8000"
+    /// Where the control plane listens. Default 127.0.0.1:8001.
+    var controlPlaneAddress: String = "127.0.0.1:8001"
+    /// Where the sample API listens. Default 127.0.0.1:8010.
+    var geolocationAddress: String = "127.0.0.1:8010"
+    /// The gateway's HTTPS listener; none unless configured.
+    var https: HTTPSListener?
+    /// Event loops of the gateway. Default: one a processor.
+    var workers: WorkerCount = .auto
+    /// This gateway's name. Default: `gw-` and the host's name and port.
+    var gatewayID: String?
+    /// The gateways that run the same snapshot. Default `default`.
+    var gatewayGroup: String = "default"
+    /// The control plane of a gateway apart. Default: the one in this process.
+    var controlPlaneURL: String?
+    /// The file with the token of a gateway apart.
+    var gatewayTokenFile: String?
+    var logLevel: LogLevel = .info
+
+    func runs(_ service: String) -> Bool { self.services.contains(service) }
+
+    /// Whether this process is a gateway apart: no store, the link over HTTP.
+    var isGatewayOnly: Bool { self.services == ["gateway"] }
+
+    /// `--port-base N`: N gateway, N+1 control plane, N+2 HTTPS, N+3 Kafka, N+4 geolocation; all on 127.0.0.1.
+    mutating func setPortBase(_ base: Int) {
+        self.gatewayAddress = "127.0.0.1:\(base)"
+        self.controlPlaneAddress = "127.0.0.1:\(base + 1)"
+        self.geolocationAddress = "127.0.0.1:\(base + 4)"
+    }
+
+    // MARK: Sources
+
+    static let options: [Command.Option] = [
+        .init("config", "FILE", "settings file (passerelle.yaml where it exists)"),
+        .init("data", "FOLDER", "the data folder (./data)"),
+        .init("services", "A,B", "what runs in this process (everything)"),
+        .init("port-base", "N", "N gateway, N+1 control plane, N+4 geolocation"),
+        .init("workers", "N|auto", "event loops of the gateway (one a processor)"),
+        .init("gateway-id", "ID", "this gateway's name"),
+        .init("gateway-group", "GROUP", "the gateways that run the same snapshot (default)"),
+        .init("control-plane", "URL", "the control plane of a gateway apart"),
+        .init("gateway-token-file", "FILE", "the token of a gateway apart"),
+        .init("log-level", "LEVEL", "debug, info, warning or error (info)"),
+    ]
+
+    /// - Throws: a usage error that names the flag, variable or place in the file.
+    static func load(_ arguments: Arguments) throws(CommandError) -> Settings {
+        var settings: Settings = Settings()
+        try settings.applyFile(named: arguments["config"] ?? Login.environment("PASSERELLE_CONFIG"))
+        for option in Self.options where option.name != "config" {
+            let variable: String = "PASSERELLE_" + option.name.uppercased().map { $0 == "-" ? "_" : $0 }
+            if let value: String = Login.environment(variable) {
+                try settings.apply(option.name, value, source: variable)
+            }
+        }
+        for option in Self.options where option.name != "config" {
+            if let value: String = arguments[option.name] {
+                try settings.apply(option.name, value, source: "--\(option.name)")
+            }
+        }
+        try settings.check()
+        return settings
+    }
+
+    private mutating func applyFile(named name: String?) throws(CommandError) {
+        let path: String = name ?? "passerelle.yaml"
+        if name == nil && !Files.exists(path) { return }
+        let bytes: [UInt8]
+        do {
+            bytes = try Files.read(path, bytesMax: SettingsFile.bytesMax)
+        } catch {
+            throw .usage("\(error)")
+        }
+        do {
+            try SettingsFile.apply(bytes, to: &self)
+        } catch {
+            throw .usage(error.text(file: path))
+        }
+    }
+
+    private mutating func apply(_ name: String, _ value: String, source: String) throws(CommandError) {
+        switch name {
+        case "data": self.data = value
+        case "services": self.services = value.split(separator: ",").map(String.init)
+        case "port-base":
+            guard let base: Int = Int(value), (1_024...65_500).contains(base) else {
+                throw .usage("\(source) is '\(value)'; expected a port from 1024 to 65500.")
+            }
+            self.setPortBase(base)
+        case "workers":
+            guard let count: WorkerCount = Self.workers(value) else {
+                throw .usage("\(source) is '\(value)'; expected auto or a number from 1 to \(WorkerCount.fixedMax).")
+            }
+            self.workers = count
+        case "gateway-id": self.gatewayID = value
+        case "gateway-group": self.gatewayGroup = value
+        case "control-plane": self.controlPlaneURL = value
+        case "gateway-token-file": self.gatewayTokenFile = value
+        default:
+            guard let level: LogLevel = LogLevel(name: value) else {
+                throw .usage("\(source) is '\(value)'; expected debug, info, warning or error.")
+            }
+            self.logLevel = level
+        }
+    }
+
+    private static func workers(_ text: String) -> WorkerCount? {
+        if text == "auto" { return .auto }
+        guard let count: Int = Int(text), (1...WorkerCount.fixedMax).contains(count) else { return nil }
+        return .fixed(count)
+    }
+
+    /// What only the whole shows.
+    private func check() throws(CommandError) {
+        for service in self.services where !Self.servicesKnown.contains(service) {
+            throw .usage(
+                "There is no service '\(service)'; expected some of \(Self.servicesKnown.joined(separator: ", ")).")
+        }
+        guard !self.services.isEmpty else { throw .usage("--services names nothing to run.") }
+        if !self.isGatewayOnly, self.services.count < Self.servicesKnown.count {
+            let control: [String] = Self.servicesKnown.filter { $0 != "gateway" && $0 != "geolocation" }
+            for service in control where !self.runs(service) {
+                throw .usage(
+                    "On SQLite only the gateway runs apart: --services gateway, or without gateway and geolocation, not without \(service)."
+                )
+            }
+        }
+        if self.isGatewayOnly {
+            guard let url: String = self.controlPlaneURL, URLParts(url) != nil else {
+                throw .usage("A gateway apart needs --control-plane URL, for example http://127.0.0.1:8001.")
+            }
+            guard self.gatewayTokenFile != nil else {
+                throw .usage(
+                    "A gateway apart needs --gateway-token-file FILE: the control plane keeps one in its data folder.")
+            }
+        }
+        for address in [self.gatewayAddress, self.controlPlaneAddress, self.geolocationAddress] {
+            guard SocketAddress(address) != nil else {
+                throw .usage("'\(address)' is not an address; expected for example 127.0.0.1:8000 or [::1]:8000.")
+            }
+        }
+    }
+}

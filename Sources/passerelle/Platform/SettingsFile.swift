@@ -1,0 +1,70 @@
+import Documents
+import GatewayConfiguration
+import Telemetry
+
+/// `passerelle.yaml`: every problem at once, by line and column.
+enum SettingsFile {
+    static let bytesMax: Int = 1 << 20
+
+    static func apply(_ bytes: [UInt8], to settings: inout Settings) throws(InvalidDocument) {
+        let root: Node
+        do {
+            root = try DocumentReader.parse(bytes)
+        } catch {
+            throw InvalidDocument(problems: [error.problem])
+        }
+        let start: Settings = settings
+        settings = try NodeDecoder.decode(root) { decoder in Self.read(decoder, start) }
+    }
+
+    private static func read(_ decoder: NodeDecoder, _ start: Settings) -> Settings? {
+        guard let fields: NodeFields = decoder.fields(["data", "port_base", "services", "listen", "gateway", "log"])
+        else {
+            return nil
+        }
+        var settings: Settings = start
+        if let data: String = fields["data"]?.string(length: 1...4_096) { settings.data = data }
+        if let base: Int = fields["port_base"]?.integer(in: 1_024...65_500) { settings.setPortBase(base) }
+        if let services: [String] = fields["services"]?.list(count: 1...64, { Self.service($0) }) {
+            settings.services = services
+        }
+        if let listen: NodeFields = fields["listen"]?.fields(["gateway", "control_plane", "geolocation"]) {
+            if let text: String = listen["gateway"]?.string(length: 1...256) { settings.gatewayAddress = text }
+            if let text: String = listen["control_plane"]?.string(length: 1...256) {
+                settings.controlPlaneAddress = text
+            }
+            if let text: String = listen["geolocation"]?.string(length: 1...256) { settings.geolocationAddress = text }
+        }
+        if let gateway: NodeDecoder = fields["gateway"] { Self.readGateway(gateway, &settings) }
+        if let log: NodeFields = fields["log"]?.fields(["level"]) {
+            let level: LogLevel? = log.choice(
+                "level", default: settings.logLevel,
+                ["debug": .debug, "info": .info, "warning": .warning, "error": .error])
+            settings.logLevel = level ?? settings.logLevel
+        }
+        return settings
+    }
+
+    private static func service(_ decoder: NodeDecoder) -> String? {
+        guard let name: String = decoder.string() else { return nil }
+        if Settings.servicesKnown.contains(name) { return name }
+        decoder.problem("expected one of \(Settings.servicesKnown.joined(separator: ", "))")
+        return nil
+    }
+
+    private static func readGateway(_ decoder: NodeDecoder, _ settings: inout Settings) {
+        let known: [String] = ["id", "group", "workers", "control_plane", "token_file"]
+        guard let fields: NodeFields = decoder.fields(known) else { return }
+        if let id: String = fields["id"]?.string(length: 1...128) { settings.gatewayID = id }
+        if let group: String = fields["group"]?.string(length: 1...63) { settings.gatewayGroup = group }
+        if let url: String = fields["control_plane"]?.string(length: 1...2_048) { settings.controlPlaneURL = url }
+        if let file: String = fields["token_file"]?.string(length: 1...4_096) { settings.gatewayTokenFile = file }
+        if let workers: NodeDecoder = fields["workers"] {
+            if workers.node.text == "auto" {
+                settings.workers = .auto
+            } else if let count: Int = workers.integer(in: 1...WorkerCount.fixedMax) {
+                settings.workers = .fixed(count)
+            }
+        }
+    }
+}
