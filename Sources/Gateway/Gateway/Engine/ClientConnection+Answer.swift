@@ -35,7 +35,6 @@ extension ClientConnection {
         self.exchange.keepsAlive = false
         self.exchange.body.finish()
         self.inputReady = true
-        self.loop.refusals &+= 1
         self.answer(RequestReason(refusal))
     }
 

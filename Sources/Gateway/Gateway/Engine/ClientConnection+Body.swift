@@ -226,6 +226,10 @@ extension ClientConnection {
     func responseBegan(status: Int) {
         self.exchange.status = status
         self.exchange.responseComposed = true
+        if self.exchange.asked > 0 {
+            self.exchange.upstreamMicroseconds = Exchange.microseconds(
+                from: self.exchange.asked, to: self.loop.events.now)
+        }
     }
 
     /// The upstream has given all of the response.

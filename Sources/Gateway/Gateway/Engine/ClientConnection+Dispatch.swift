@@ -28,6 +28,7 @@ extension ClientConnection {
             return loop.requestHead.count
         }
         let view: RequestView = self.view(bytes, path.bytes)
+        if loop.keepsPaths { self.keepPath(path.bytes) }
         let lease: SnapshotLease = loop.lease
         switch lease.snapshot.match(view) {
         case .route(let route): return self.forward(bytes, count, view, route, path.hasEncodedSlash, lease)
@@ -40,8 +41,7 @@ extension ClientConnection {
 
     private func openExchange() {
         let loop: GatewayLoop = self.loop
-        self.exchange = Exchange()
-        self.exchange.started = loop.events.now
+        self.exchange = Exchange(loop.events)
         self.exchange.method = loop.requestHead.method
         self.exchange.minorVersion = loop.requestHead.minorVersion
         self.exchange.keepsAlive = loop.requestHead.keepsAlive && !loop.isDraining && !self.inputFinished
@@ -84,6 +84,15 @@ extension ClientConnection {
             return ScreenedPath(bytes: rewritten, hasEncodedSlash: result.hasEncodedSlash)
         case .refused: return nil
         }
+    }
+
+    /// Keeps the beginning of the path until the record is written.
+    private func keepPath(_ path: UnsafeRawBufferPointer) {
+        guard let start: UnsafeRawPointer = path.baseAddress else { return }
+        let count: Int = min(path.count, RecordRing.pathBytesDefault)
+        var block: ByteBlock = self.loop.blocks.take(count)
+        block.append(start, count)
+        self.recordPath = block
     }
 
     private func view(_ bytes: UnsafeRawPointer, _ path: UnsafeRawBufferPointer) -> RequestView {
@@ -173,6 +182,7 @@ extension ClientConnection {
         let loop: GatewayLoop = self.loop
         var block: ByteBlock = block
         var pool: TargetPool = pool
+        self.exchange.target = pool.identity
         if !fresh, let idle: Unmanaged<UpstreamConnection> = pool.takeIdle() {
             idle._withUnsafeGuaranteedRef { $0.start(self, block, isReused: true) }
             return
@@ -196,6 +206,7 @@ extension ClientConnection {
             self.exchange.attemptsLeft -= 1
             self.readdress(&block, to: next)
             pool = next
+            self.exchange.target = next.identity
         }
     }
 

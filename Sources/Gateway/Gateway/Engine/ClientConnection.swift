@@ -55,6 +55,8 @@ final class ClientConnection: TimedHandler {
     // The exchange.
     var exchange: Exchange = Exchange()
     var upstream: Unmanaged<UpstreamConnection>?
+    /// The path for the access log, where one is written.
+    var recordPath: ByteBlock?
 
     init(loop: GatewayLoop, fd: Int32, address: IPAddress, tls: TLSSession?) {
         self.loop = loop
@@ -85,8 +87,7 @@ final class ClientConnection: TimedHandler {
         switch self.phase {
         case .idle, .answering, .linger: self.close()
         case .head:
-            self.exchange = Exchange()
-            self.exchange.started = self.loop.events.now
+            self.exchange = Exchange(self.loop.events)
             self.answer(.requestTimeout)
         case .exchange:
             // Armed only while the client is the one to move: its body is missing, or it does not read.
@@ -218,8 +219,7 @@ final class ClientConnection: TimedHandler {
             self.keep(bytes, count)
             return nil
         case .refused(let refusal):
-            self.exchange = Exchange()
-            self.exchange.started = loop.events.now
+            self.exchange = Exchange(loop.events)
             self.refuse(refusal)
             return nil
         }
@@ -278,14 +278,43 @@ final class ClientConnection: TimedHandler {
         }
     }
 
-    /// Gives the snapshot back and tells what became of the exchange.
+    /// Tells what became of the exchange and gives the snapshot back; once for each exchange.
     func finishRecord() {
+        if self.exchange.isRecorded { return }
+        self.exchange.isRecorded = true
+        if let ring: RecordRing = self.loop.ring { self.record(in: ring) }
         if let lease: Unmanaged<SnapshotLease> = self.exchange.lease {
             self.exchange.lease = nil
             self.exchange.group = nil
             self.exchange.responseHeaders = nil
             self.loop.give(lease)
         }
+    }
+
+    private func record(in ring: RecordRing) {
+        var record: RequestRecord = RequestRecord()
+        record.started = self.exchange.startedWall
+        record.bytesIn = self.exchange.requestBytes
+        record.bytesOut = self.exchange.responseBytes
+        record.traceHigh = self.exchange.traceHigh
+        record.traceLow = self.exchange.traceLow
+        record.client = self.address
+        record.durationMicroseconds = Exchange.microseconds(from: self.exchange.started, to: self.loop.events.now)
+        record.upstreamMicroseconds = self.exchange.upstreamMicroseconds
+        record.route = self.exchange.forwarding.routeIdentity
+        record.application = self.exchange.forwarding.applicationIdentity
+        record.subscription = self.exchange.forwarding.subscriptionIdentity
+        record.target = self.exchange.target
+        record.status = UInt16(truncatingIfNeeded: self.exchange.status)
+        record.reason = self.exchange.reason
+        record.method = self.exchange.method
+        guard let path: ByteBlock = self.recordPath else {
+            ring.add(record)
+            return
+        }
+        ring.add(record, path: path.bytes)
+        self.loop.blocks.give(path)
+        self.recordPath = nil
     }
 
     /// Closes after the last answer. When bytes of the client may still wait or arrive, closing at once would reset the
@@ -323,6 +352,8 @@ final class ClientConnection: TimedHandler {
         loop.events.cancel(self.timer)
         if let block: ByteBlock = self.stash { loop.blocks.give(block) }
         if let block: ByteBlock = self.pending { loop.blocks.give(block) }
+        if let block: ByteBlock = self.recordPath { loop.blocks.give(block) }
+        self.recordPath = nil
         self.stash = nil
         self.pending = nil
         if !abruptly { _ = self.tls?.shutdown() }

@@ -1,3 +1,4 @@
+import EventLoops
 import HTTP
 
 /// One request of a client and what became of it so far. A plain value inside its connection.
@@ -11,6 +12,17 @@ struct Exchange {
     var responseBytes: UInt64 = 0
     var status: Int = 0
     var reason: RequestReason = .none
+
+    /// Nanoseconds since 1970 when its head was complete.
+    var startedWall: Int64 = 0
+    /// Monotonic nanoseconds when the request's last byte went to the upstream; 0: not yet.
+    var asked: UInt64 = 0
+    /// From then to the response's head.
+    var upstreamMicroseconds: UInt32 = 0
+    /// The server it went to.
+    var target: IdentityNumber = .none
+    /// Its record was written.
+    var isRecorded: Bool = false
 
     var method: MethodCode = .other
     /// 0 or 1: HTTP/1.0 or HTTP/1.1.
@@ -49,6 +61,19 @@ struct Exchange {
     /// The targets it may go to.
     var group: Unmanaged<UpstreamGroup>?
     var responseHeaders: Unmanaged<CompiledHeaderChanges>?
+
+    init() {}
+
+    /// Begins now.
+    init(_ events: EventLoop) {
+        self.started = events.now
+        self.startedWall = events.wallNow
+    }
+
+    /// A span of time as records keep it; at most an hour and eleven minutes.
+    static func microseconds(from start: UInt64, to end: UInt64) -> UInt32 {
+        end > start ? UInt32(clamping: (end - start) / 1000) : 0
+    }
 }
 
 /// Where the parts of a request head stand that differ between targets, so that it can be sent to another one.

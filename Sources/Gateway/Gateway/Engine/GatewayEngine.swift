@@ -4,6 +4,7 @@ package import GatewayConfiguration
 import Glibc
 import Synchronization
 import TLS
+package import Telemetry
 
 /// The data plane of one process: its loops, listeners and the snapshot they serve.
 ///
@@ -37,6 +38,8 @@ package final class GatewayEngine: Sendable {
     private let book: AddressBook = AddressBook()
     private let contexts: TLSContextBook = TLSContextBook()
     private let isStopped: Atomic<Bool> = Atomic(false)
+    private let collector: Collector?
+    private let accessLog: AccessLog?
     private let hasResolver: Atomic<Bool> = Atomic(false)
 
     /// How often names of targets are looked up again.
@@ -44,9 +47,24 @@ package final class GatewayEngine: Sendable {
     /// Bytes of a certificate or key file at most.
     private static let certificateBytesMax: Int = 1 << 20
 
-    /// Makes the loops, which serve `snapshot` as soon as `start` is called. Certificate files are relative to `folder`.
+    /// What is remembered of requests: the live state their names come from, where they are counted, who else takes records.
+    package struct Observation: Sendable {
+        package var live: LiveState
+        package var metrics: MetricRegistry?
+        package var sinks: [any RecordSink]
+
+        package init(live: LiveState, metrics: MetricRegistry?, sinks: [any RecordSink] = []) {
+            self.live = live
+            self.metrics = metrics
+            self.sinks = sinks
+        }
+    }
+
+    /// Makes the loops, which serve `snapshot` as soon as `start` is called. Certificate files are relative to `folder`. Without
+    /// `observation` no records are kept, and so neither metrics nor access log.
     package init(
-        process: ProcessSettings, snapshot: Snapshot, engine: EngineSettings = EngineSettings(), folder: String = "."
+        process: ProcessSettings, snapshot: Snapshot, engine: EngineSettings = EngineSettings(), folder: String = ".",
+        observation: Observation? = nil
     ) {
         self.settings = process
         self.folder = folder
@@ -54,20 +72,61 @@ package final class GatewayEngine: Sendable {
         if case .fixed(let number) = process.workers { count = number }
         let group: EventLoopGroup = EventLoopGroup(count: count, name: "gateway")
         self.group = group
+        var accessLog: AccessLog?
+        if observation != nil, case .file(let path) = process.telemetry.accessLog { accessLog = AccessLog(path: path) }
+        self.accessLog = accessLog
+        let collector: Collector? = observation.map { (observation: Observation) -> Collector in
+            let sinks: [any RecordSink] = observation.sinks + (accessLog.map { [$0] } ?? [])
+            return Collector(
+                loops: group.loops.count, live: observation.live,
+                metrics: process.telemetry.metrics ? observation.metrics : nil, sinks: sinks,
+                keepsPaths: accessLog != nil)
+        }
+        self.collector = collector
         var loops: [GatewayLoop] = []
-        for events in group.loops {
+        for (index, events) in group.loops.enumerated() {
             loops.append(
                 GatewayLoop(
                     events: events, snapshot: snapshot, settings: engine, book: self.book, contexts: self.contexts,
-                    loopCount: group.loops.count, traceSample: process.telemetry.traceSample))
+                    loopCount: group.loops.count, traceSample: process.telemetry.traceSample,
+                    ring: collector?.ring(index)))
         }
         self.loops = loops
+        if let registry: MetricRegistry = observation?.metrics { GatewayEngine.publish(loops, in: registry) }
         self.prepare(snapshot)
+    }
+
+    /// Numbers that are read when metrics are scraped.
+    private static func publish(_ loops: [GatewayLoop], in registry: MetricRegistry) {
+        registry.gauge("passerelle_gateway_connections", help: "Client connections open now.") {
+            var count: Int = 0
+            for loop in loops { count += loop.counters.connections.load(ordering: .relaxed) }
+            return Double(count)
+        }
+        registry.samples(
+            "passerelle_gateway_connections_accepted_total", kind: .counter, help: "Client connections accepted."
+        ) {
+            var count: Int = 0
+            for loop in loops { count += loop.counters.accepted.load(ordering: .relaxed) }
+            return [MetricSample(labels: [:], value: Double(count))]
+        }
+        registry.samples(
+            "passerelle_gateway_connections_refused_total", kind: .counter,
+            help: "Client connections closed at once because too many were open."
+        ) {
+            var count: Int = 0
+            for loop in loops { count += loop.counters.refused.load(ordering: .relaxed) }
+            return [MetricSample(labels: [:], value: Double(count))]
+        }
     }
 
     /// Opens the listeners and begins to serve. SIGPIPE is ignored from now on: TLS writes with plain `write`.
     package func start() async throws(StartError) -> Bound {
         signal(SIGPIPE, SIG_IGN)
+        if let log: AccessLog = self.accessLog, let code: Int32 = log.start() {
+            throw .system(SystemError(code: code, call: "open the access log"))
+        }
+        self.collector?.start()
         var bound: Bound = Bound()
         if let http: String = self.settings.listen.http { bound.http = try await self.listen(http, nil) }
         if let https: HTTPSListener = self.settings.listen.https {
@@ -177,6 +236,8 @@ package final class GatewayEngine: Sendable {
         }
         await self.onEveryLoop { (loop: GatewayLoop, done: @escaping @Sendable () -> Void) in loop.drain(done) }
         self.group.shutdown()
+        self.collector?.stop()
+        self.accessLog?.stop()
     }
 
     /// Client connections open now.
@@ -185,6 +246,9 @@ package final class GatewayEngine: Sendable {
         for loop in self.loops { count += loop.counters.connections.load(ordering: .relaxed) }
         return count
     }
+
+    /// Opens the access log anew, for log rotation.
+    package func reopenAccessLog() { self.accessLog?.reopen() }
 
     /// Buffers that connections hold; 0 when none is at work.
     package var blockCount: Int {

@@ -51,6 +51,9 @@ final class GatewayLoop: @unchecked Sendable {
     var decision: Decision = Decision()
     let blocks: BlockPool = BlockPool()
     var random: LoopRandom
+    /// Where records of requests go; nil: nobody asks for them.
+    let ring: RecordRing?
+    let keepsPaths: Bool
 
     /// The snapshot new exchanges begin on, and older ones that exchanges still run on.
     private(set) var lease: SnapshotLease
@@ -60,7 +63,6 @@ final class GatewayLoop: @unchecked Sendable {
     private var listeners: [ListenerHandler] = []
     private var pools: [ObjectIdentifier: TargetPool] = [:]
     private var backlog: [TimedHandler] = []
-    var refusals: UInt64 = 0
 
     private(set) var isDraining: Bool = false
     private var onDrained: (() -> Void)?
@@ -70,7 +72,7 @@ final class GatewayLoop: @unchecked Sendable {
 
     init(
         events: EventLoop, snapshot: Snapshot, settings: EngineSettings, book: AddressBook,
-        contexts: TLSContextBook, loopCount: Int, traceSample: Double
+        contexts: TLSContextBook, loopCount: Int, traceSample: Double, ring: RecordRing?
     ) {
         self.events = events
         self.settings = LoopSettings(settings)
@@ -82,6 +84,8 @@ final class GatewayLoop: @unchecked Sendable {
         self.responseTable = HTTPFieldTable(limits: settings.limits)
         self.pathScratch = .allocate(byteCount: PathScreen.scratchNeeded(settings.limits.targetBytesMax), alignment: 16)
         self.random = LoopRandom()
+        self.ring = ring
+        self.keepsPaths = ring?.keepsPaths ?? false
         self.isTracing = traceSample > 0
         self.sampleThreshold = traceSample >= 1 ? .max : UInt64(max(0, traceSample) * 18_446_744_073_709_549_568.0)
     }
@@ -162,7 +166,8 @@ final class GatewayLoop: @unchecked Sendable {
         let isDefaultPort: Bool = target.url.port == (target.url.scheme == .http ? 80 : 443)
         let authority: String = isDefaultPort ? target.url.host : "\(target.url.host):\(target.url.port)"
         let pool: TargetPool = TargetPool(
-            state: target.state, address: self.book.address(target.url.host, target.url.port),
+            state: target.state, identity: target.identity,
+            address: self.book.address(target.url.host, target.url.port),
             hostLine: Array("Host: \(authority)\r\n".utf8), basePath: Array(target.url.basePath.utf8), rules: rules,
             tls: settings.map { TargetTLS($0, self.contexts.context(for: $0), target.url) })
         self.pools.updateValue(pool, forKey: key)?.closeIdle()

@@ -68,7 +68,8 @@ package final class StandaloneGateway: Sendable {
         let file: GatewayFile = try StandaloneGateway.read(path)
         let snapshot: Snapshot = try StandaloneGateway.compile(file, path, previous: nil, live: self.live)
         self.engine = GatewayEngine(
-            process: file.settings, snapshot: snapshot, engine: engine, folder: StandaloneGateway.folder(of: path))
+            process: file.settings, snapshot: snapshot, engine: engine, folder: StandaloneGateway.folder(of: path),
+            observation: GatewayEngine.Observation(live: self.live, metrics: metrics))
         self.state = Mutex(State(file: file, snapshot: snapshot))
         self.worker = EventLoop.start(name: "gateway-file")
     }

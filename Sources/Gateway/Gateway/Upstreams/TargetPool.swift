@@ -6,6 +6,8 @@ import TLS
 /// One loop's connections to one target: the idle ones, most recently used last.
 final class TargetPool {
     let state: TargetState
+    /// What the target is called in records.
+    let identity: IdentityNumber
     let address: TargetAddress
     /// `Host: name:port CRLF`, as requests to this target carry it.
     let hostLine: [UInt8]
@@ -20,10 +22,12 @@ final class TargetPool {
     let tls: TargetTLS?
 
     init(
-        state: TargetState, address: TargetAddress, hostLine: [UInt8], basePath: [UInt8], rules: PoolRules,
+        state: TargetState, identity: IdentityNumber, address: TargetAddress, hostLine: [UInt8], basePath: [UInt8],
+        rules: PoolRules,
         tls: TargetTLS?
     ) {
         self.state = state
+        self.identity = identity
         self.address = address
         self.hostLine = hostLine
         self.basePath = basePath

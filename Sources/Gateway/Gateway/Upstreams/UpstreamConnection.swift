@@ -181,6 +181,7 @@ final class UpstreamConnection: TimedHandler {
             if (self.out?.count ?? 0) > 0 {
                 self.loop.events.schedule(self.timer, at: now &+ client.exchange.times.idle)
             } else if client.exchange.body.isDone {
+                client.exchange.asked = now
                 self.loop.events.schedule(self.timer, at: now &+ client.exchange.times.response)
             } else {
                 self.loop.events.disarm(self.timer)
