@@ -158,7 +158,7 @@ let targets: [Target] = [
         ["GatewayConfiguration", "EventLoops", "HTTP", "TLS", "Files", "JSON", "Bytes", "Crypto", "Telemetry"]),
     tests("Services", "Contracts", ["Store"]),
     tests("Services", "REST", serviceNeeds + ["ServiceTestKit", "HTTP"]),
-    serviceTests("Catalog", ["OpenAPI"]),
+    serviceTests("Catalog", ["OpenAPI", "Documents", "GatewayConfiguration", "Crypto"]),
     serviceTests("Identity", ["Crypto", "Tokens"]),
     serviceTests("Portal", ["Crypto"]),
     serviceTests("Deployments", ["GatewayConfiguration", "Gateway", "OpenAPI"]),

@@ -1,10 +1,10 @@
 package import Contracts
-import EventLog
+package import EventLog
 package import HTTP
 package import JSON
 package import REST
 package import Store
-import Telemetry
+package import Telemetry
 package import TestKit
 
 /// Tokens that stand for callers: what identity does, without passwords. `token(…)` makes one.
@@ -30,39 +30,75 @@ package struct TestAnswer: Sendable {
 
 /// A service under test: a real store and log in a folder of its own, the real REST layer, callers by fixed tokens.
 ///
-/// Tokens: `admin` (platform-admin), and `<role>@<tenant>` for every tenant role, for example `devops@acme`.
+/// Tokens: `admin` (platform-admin), `cpi-admin`, and `<role>@<tenant>` for every tenant role, for example `devops@acme`.
 package final class ServiceHarness: Sendable {
+    /// Makes the authenticator: from the environment, the one that knows the fixed tokens, and the services.
+    package typealias MakeAuthenticator =
+        @Sendable (ServiceEnvironment, any Authenticator, [any PlatformService]) -> any Authenticator
+
     package let folder: TemporaryFolder
     package let clock: ManualClock
     package let services: ServiceEnvironment
-    private let authenticator: FixedAuthenticator
+    /// The routes of all services, as they are served.
+    package let routes: [Route]
+    private let tenants: [String]
+    private let authenticator: MakeAuthenticator
     private let handler: RESTHandler
     private let running: [any PlatformService]
 
-    /// - Parameter make: builds the services from their environment; the harness starts them.
-    package init(
+    /// - Parameters:
+    ///   - authenticator: for services that know tokens of their own; the fixed ones work when it is left out.
+    ///   - make: builds the services from their environment; the harness starts them.
+    package convenience init(
         migrations: [ServiceMigrations], tenants: [String] = ["acme", "globex"],
-        clock: ManualClock = ManualClock(), make: (ServiceEnvironment) async throws -> [any PlatformService]
+        clock: ManualClock = ManualClock(), logger: Logger = Logger.silent,
+        authenticator: @escaping MakeAuthenticator = { _, fixed, _ in fixed },
+        make: (ServiceEnvironment) async throws -> [any PlatformService]
     ) async throws {
-        self.folder = TemporaryFolder()
-        self.clock = clock
+        let folder: TemporaryFolder = TemporaryFolder()
         let metrics: MetricRegistry = MetricRegistry()
         let writer: LogWriter = try LogWriter(topics: Topics.all)
         let store: Store = try Store.open(
-            StoreConfiguration(folder: self.folder.path, clock: clock),
+            StoreConfiguration(folder: folder.path, clock: clock),
             migrations: [LogMigrations.service, RESTHandler.migrations, GatewayChanges.migrations] + migrations,
             extensions: [writer])
         let log: EventLog = try await EventLog.open(store: store, writer: writer, clock: clock)
-        self.services = ServiceEnvironment(
-            store: store, log: log, clock: clock, logger: Logger.silent, metrics: metrics)
-        let services: [any PlatformService] = try await make(self.services)
-        self.authenticator = FixedAuthenticator(Self.callers(tenants: tenants))
+        try await self.init(
+            services: ServiceEnvironment(store: store, log: log, clock: clock, logger: logger, metrics: metrics),
+            folder: folder, clock: clock, tenants: tenants, authenticator: authenticator, make: make)
+    }
+
+    private init(
+        services: ServiceEnvironment, folder: TemporaryFolder, clock: ManualClock, tenants: [String],
+        authenticator: @escaping MakeAuthenticator, make: (ServiceEnvironment) async throws -> [any PlatformService]
+    ) async throws {
+        self.folder = folder
+        self.clock = clock
+        self.services = services
+        self.tenants = tenants
+        self.authenticator = authenticator
+        let made: [any PlatformService] = try await make(services)
+        self.running = made
         var routes: [Route] = []
-        for service in services { routes.append(contentsOf: service.routes) }
+        for service in made { routes.append(contentsOf: service.routes) }
+        self.routes = routes
+        let fixed: FixedAuthenticator = FixedAuthenticator(Self.callers(tenants: tenants))
         self.handler = RESTHandler(
-            routes: routes, authenticator: self.authenticator, services: self.services, version: "0.0.0")
-        self.running = services
-        for service in services { try await service.start() }
+            routes: routes, authenticator: authenticator(services, fixed, made), services: services, version: "0.0.0")
+        for service in made { try await service.start() }
+    }
+
+    /// As after a restart: stops these services and starts others on the same store, log and clock.
+    package func restarted(
+        make: (ServiceEnvironment) async throws -> [any PlatformService]
+    ) async throws -> ServiceHarness {
+        await self.stop()
+        let services: ServiceEnvironment = ServiceEnvironment(
+            store: self.services.store, log: self.services.log, clock: self.clock, logger: self.services.logger,
+            metrics: MetricRegistry())
+        return try await ServiceHarness(
+            services: services, folder: self.folder, clock: self.clock, tenants: self.tenants,
+            authenticator: self.authenticator, make: make)
     }
 
     /// Stops the services, the last one first.
@@ -72,7 +108,9 @@ package final class ServiceHarness: Sendable {
 
     private static func callers(tenants: [String]) -> [String: Caller] {
         var callers: [String: Caller] = [
-            "admin": Caller(kind: .user, id: "usr_admin", grants: [Grant(role: .platformAdmin, tenant: nil)], ip: "")
+            "admin": Caller(kind: .user, id: "usr_admin", grants: [Grant(role: .platformAdmin, tenant: nil)], ip: ""),
+            "cpi-admin": Caller(
+                kind: .user, id: "usr_cpi-admin", grants: [Grant(role: .cpiAdmin, tenant: nil)], ip: ""),
         ]
         for tenant in tenants {
             for role in Role.allCases where !role.reachesAllTenants {
@@ -123,19 +161,63 @@ package final class ServiceHarness: Sendable {
                 method: HTTPMethod(method), target: target, fields: fields, body: HTTPBody(body?.serialized() ?? [])))
     }
 
-    /// The values of a topic's records, oldest first over all partitions in partition order.
-    package func events(_ topic: String) async throws -> [JSONValue] {
-        var values: [JSONValue] = []
+    /// A topic's records, oldest first in each partition, in partition order.
+    package func records(_ topic: String) async throws -> [Record] {
+        var records: [Record] = []
         let partitions: Int = Topics.all.first { $0.name == topic }?.partitions ?? 0
         for partition in 0..<partitions {
-            let fetched: FetchedRecords = try await self.services.log.fetch(topic: topic, partition: partition, from: 0)
-            for record in fetched.records { values.append(try JSONReader.parse(record.value)) }
+            var next: Int64 = 0
+            while true {
+                let fetched: FetchedRecords = try await self.services.log.fetch(
+                    topic: topic, partition: partition, from: next)
+                records += fetched.records
+                next = fetched.next
+                if fetched.records.isEmpty { break }
+            }
         }
-        return values
+        return records
+    }
+
+    /// The values of a topic's records, in the order of `records`.
+    package func events(_ topic: String) async throws -> [JSONValue] {
+        try await self.records(topic).map { try JSONReader.parse($0.value) }
     }
 
     /// The audit entries whose `event_type` is the given one, oldest first.
     package func auditEntries(_ eventType: String) async throws -> [JSONValue] {
         try await self.events(Topics.auditLog).filter { $0["event_type"]?.text == eventType }
     }
+
+    /// The types of all audit entries, oldest first.
+    package func auditTypes() async throws -> [String] {
+        try await self.events(Topics.auditLog).map { $0["event_type"]?.text ?? "" }
+    }
+
+    /// What was touched for gateways after `version`, as `kind tenant id`, oldest first.
+    package func touched(after version: Int64 = 0) async throws -> [String] {
+        try await self.services.store.read { reader in
+            try GatewayChanges.since(version, limit: 10_000, in: reader).map {
+                "\($0.kind.rawValue) \($0.tenant) \($0.id)"
+            }
+        }
+    }
+
+    /// The latest version for gateways.
+    package func gatewayVersion() async throws -> Int64 {
+        try await self.services.store.read { try GatewayChanges.latest(in: $0) }
+    }
+}
+
+extension TestAnswer {
+    /// The pointers of the invalid fields that a problem names, in its order.
+    package var pointers: [String] { (self.json["errors"]?.elements ?? []).map { $0["pointer"]?.text ?? "" } }
+
+    /// What a problem says.
+    package var detail: String { self.json["detail"]?.text ?? "" }
+
+    /// The items of a list.
+    package var items: [JSONValue] { self.json["items"]?.elements ?? [] }
+
+    /// One member of each item of a list, as text.
+    package func items(_ member: String) -> [String] { self.items.map { $0[member]?.text ?? "" } }
 }

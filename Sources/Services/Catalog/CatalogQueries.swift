@@ -4,9 +4,6 @@ package import Store
 
 /// What the catalogue offers other services: questions to its tables. Holds no state, so it needs no running service.
 package struct CatalogQueries: CatalogOffer {
-    /// Most environments of a tenant.
-    package static let environmentsMax: Int = 64
-
     package init() {}
 
     package func tenant(_ name: String, in store: any Queryable) throws -> TenantRecord? {
@@ -37,7 +34,7 @@ package struct CatalogQueries: CatalogOffer {
 
     package func environments(tenant: String, in store: any Queryable) throws -> [EnvironmentRecord] {
         var records: [EnvironmentRecord] = []
-        for environment in try EnvironmentTable.all(tenant: tenant, after: "", limit: Self.environmentsMax, in: store) {
+        for environment in try EnvironmentTable.all(tenant: tenant, after: "", limit: Environment.countMax, in: store) {
             records.append(try self.record(of: environment, tenant: tenant, in: store))
         }
         return records

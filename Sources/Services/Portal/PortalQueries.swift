@@ -36,6 +36,12 @@ package struct PortalQueries: PortalOffer {
         ])
     }
 
+    package func hasApplications(tenant: String, in store: any Queryable) throws -> Bool {
+        try store.first("SELECT 1 FROM applications WHERE tenant = $1 LIMIT 1", .text(tenant)) {
+            (row: Row) throws(StoreError) -> Int64 in try row.int(0)
+        } != nil
+    }
+
     package func isPlanInUse(tenant: String, plan: String, in store: any Queryable) throws -> Bool {
         try store.first(
             "SELECT 1 FROM subscriptions WHERE tenant = $1 AND plan = $2 LIMIT 1", .text(tenant), .text(plan)

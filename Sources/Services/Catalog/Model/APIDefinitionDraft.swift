@@ -48,8 +48,12 @@ struct APIDefinitionDraft: Sendable {
     let apiVersion: String
     let name: String
     let basePath: String
+    /// Where the gateway forwards to.
+    let upstream: String
     /// An entry of the gateway document's `apis` without `id`, `tenant` and `hosts`.
     let gateway: JSONValue
+    /// SHA-256 of its canonical form, lower-case hex.
+    let gatewayHash: String
 
     /// - Throws: an invalid-document problem with every finding by line, column and pointer; or an invalid-request problem.
     /// - Parameter existing: name and base path of the API when this becomes a further revision of one.
@@ -61,11 +65,17 @@ struct APIDefinitionDraft: Sendable {
         self.apiVersion = document.apiVersion
         self.name = try existing?.name ?? Self.name(request.name, title: document.title)
         self.basePath = try Self.basePath(request.basePath ?? existing?.basePath, document: document, name: self.name)
+        self.upstream = request.upstream
         self.gateway = Self.gateway(request, document: document, basePath: self.basePath)
-        try Self.check(self.gateway)
+        self.gatewayHash = Hex.encode(SHA256.hash(self.gateway.canonical()))
+        try Self.check(self.gateway, of: request)
     }
 
     private static func read(_ bytes: [UInt8]) throws -> OpenAPIDocument {
+        // The schema counts characters; this is about bytes.
+        guard bytes.count <= ImportRequest.documentBytesMax else {
+            throw APIProblem.invalid("/document", "expected at most \(ImportRequest.documentBytesMax) bytes")
+        }
         do {
             return try OpenAPIDocument.read(bytes)
         } catch {
@@ -151,15 +161,51 @@ struct APIDefinitionDraft: Sendable {
     }
 
     /// Reads the gateway configuration as a gateway will, so that what cannot compile is refused here and not in production.
-    private static func check(_ gateway: JSONValue) throws {
+    private static func check(_ gateway: JSONValue, of request: ImportRequest) throws {
+        let problems: [Problem] = Self.problems(of: gateway)
+        if problems.isEmpty { return }
+        var others: Set<String> = []
+        for problem in Self.problems(of: Self.withoutPolicies(gateway, of: request)) { others.insert(problem.pointer) }
+        var errors: [InvalidField] = []
+        for problem in problems {
+            let field: String =
+                others.contains(problem.pointer)
+                ? Self.field(of: problem.pointer, request) : Self.policy(of: problem.pointer, request)
+            errors.append(InvalidField(field, problem.message))
+        }
+        throw APIProblem(
+            .invalidRequest, "The gateway configuration made from this import is not valid.", errors: errors)
+    }
+
+    private static func problems(of gateway: JSONValue) -> [Problem] {
         var entry: JSONObject = gateway.object ?? [:]
         entry["id"] = "check"
         entry["tenant"] = "check"
-        let problems: [Problem] = APIDefinition.problems(json: .object(entry))
-        guard problems.isEmpty else {
-            throw APIProblem(
-                .invalidRequest, "The gateway configuration made from this import is not valid.",
-                errors: problems.map { InvalidField($0.pointer, $0.message) })
+        return APIDefinition.problems(json: .object(entry))
+    }
+
+    /// The configuration with nothing but what the platform puts into it: what is wrong with it then is not the policies' fault.
+    private static func withoutPolicies(_ gateway: JSONValue, of request: ImportRequest) -> JSONValue {
+        var entry: JSONObject = gateway.object ?? [:]
+        let policies: [JSONValue] = entry["policies"]?.elements ?? []
+        entry["policies"] = .array(Array(policies.dropLast(request.policies.count)))
+        return .object(entry)
+    }
+
+    /// The field of the request that a place in the gateway document was made from.
+    private static func field(of pointer: String, _ request: ImportRequest) -> String {
+        if pointer.hasPrefix("/apis/0/upstream") {
+            return pointer.hasSuffix("/strip_prefix") ? "/base_path" : "/upstream"
         }
+        let isBaseFine: Bool = request.basePath.map { (try? PathPattern(parsing: $0)) != nil } ?? true
+        return isBaseFine ? "/document" : "/base_path"
+    }
+
+    /// The policy of the request that a place in the gateway document belongs to; all of them where a rule about several fails.
+    private static func policy(of pointer: String, _ request: ImportRequest) -> String {
+        let parts: [Substring] = pointer.split(separator: "/")
+        guard parts.count > 3, parts[2] == "policies", let index: Int = Int(parts[3]) else { return "/policies" }
+        let own: [Substring] = ["policies", "\(index - (request.needsKey ? 1 : 0))"]
+        return "/" + (own + parts.dropFirst(4)).joined(separator: "/")
     }
 }

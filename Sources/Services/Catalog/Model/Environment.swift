@@ -3,6 +3,8 @@ import Store
 
 /// An environment of a tenant: where deployments go and under which host names they answer.
 struct Environment: Sendable {
+    /// Most environments of a tenant.
+    static let countMax: Int = 64
     /// Most host names of an environment.
     static let hostsMax: Int = 64
 

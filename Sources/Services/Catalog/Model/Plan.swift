@@ -3,6 +3,9 @@ import Store
 
 /// The limits a subscription carries.
 struct Plan: Sendable {
+    /// Most plans of a tenant.
+    static let countMax: Int = 1_000
+
     let name: String
     /// Most requests in a window; nil is unlimited.
     let limit: Int64?
@@ -53,9 +56,10 @@ enum PlanWindow {
 
     /// Nil unless the text is such a window.
     static func milliseconds(_ text: String) -> Int64? {
-        guard let unit = Self.units.first(where: { $0.name == text.last }), let count: Int64 = Int64(text.dropLast()),
-            count > 0,
-            count <= Self.secondsMax / unit.seconds
+        let digits: Substring = text.dropLast()
+        guard let unit = Self.units.first(where: { $0.name == text.last }),
+            digits.utf8.allSatisfy({ $0 >= UInt8(ascii: "0") && $0 <= UInt8(ascii: "9") }),
+            let count: Int64 = Int64(digits), count > 0, count <= Self.secondsMax / unit.seconds
         else { return nil }
         return count * unit.seconds * 1_000
     }

@@ -89,14 +89,16 @@ extension CatalogService {
         }
     }
 
-    /// The audit entry of a change to an API: the after-image, with the document's hash in place of the document.
+    /// The audit entry of a change to an API: the after-image, with hashes in place of what a revision never changes. A gateway
+    /// configuration of thousands of routes would be more than an entry can hold.
     static func audit(
         _ event: String, _ api: API, draft: APIDefinitionDraft?, _ author: Author, in transaction: Transaction
     ) throws {
         var changes: JSONObject = api.object
         if let draft: APIDefinitionDraft {
             changes["document_sha256"] = .string(draft.documentHash)
-            changes["gateway"] = draft.gateway
+            changes["gateway_sha256"] = .string(draft.gatewayHash)
+            changes["upstream"] = .string(draft.upstream)
         }
         try author.audit(
             event, tenant: api.tenant, resource: AuditEntry.Resource(type: "api", id: api.id, version: api.version),
@@ -138,8 +140,12 @@ extension CatalogService {
             let old: API = try Self.api(context, in: transaction)
             try context.requireMatch(version: old.version)
             let api: API = old.changed(title: context.body["title"]?.text, state: context.body["state"]?.text)
+            var changes: [String] = []
+            if api.title != old.title { changes.append("title") }
+            if api.state != old.state { changes.append("state") }
+            if changes.isEmpty { return .json(old.json, version: old.version) }
             try APITable.update(api, in: transaction)
-            try Self.publishUpdate(api, changes: context.body.object?.keys ?? [], author, in: transaction)
+            try Self.publishUpdate(api, changes: changes, author, in: transaction)
             try Self.audit("api.updated", api, draft: nil, author, in: transaction)
             return .json(api.json, version: api.version)
         }

@@ -117,6 +117,10 @@ extension CatalogService {
             }
             let old: Environment? = try EnvironmentTable.find(name, tenant: context.tenant, in: transaction)
             try context.requireMatch(version: old?.version ?? 0)
+            if old == nil, try EnvironmentTable.count(tenant: context.tenant, in: transaction) >= Environment.countMax {
+                throw APIProblem.conflict(
+                    "The tenant has \(Environment.countMax) environments, the most there can be. Use one of them.")
+            }
             let environment: Environment = Environment(
                 name: name, target: target, hosts: hosts,
                 requiresPromotion: context.body["requires_promotion"]?.boolean ?? (name == "prod"),
@@ -141,7 +145,11 @@ extension CatalogService {
         var errors: [InvalidField] = []
         for (index, element) in (value?.elements ?? []).enumerated() {
             do throws(PatternError) {
-                hosts.append(try HostPattern(parsing: element.text ?? "").text)
+                let host: String = try HostPattern(parsing: element.text ?? "").text
+                if hosts.contains(host) {
+                    errors.append(InvalidField("/hosts/\(index)", "expected each host only once, found \(host) again"))
+                }
+                hosts.append(host)
             } catch {
                 errors.append(InvalidField("/hosts/\(index)", error.message))
             }

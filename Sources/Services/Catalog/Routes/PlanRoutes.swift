@@ -69,6 +69,10 @@ extension CatalogService {
             _ = try Self.tenant(context.tenant, in: transaction)
             let old: Plan? = try PlanTable.find(name, tenant: context.tenant, in: transaction)
             try context.requireMatch(version: old?.version ?? 0)
+            if old == nil, try PlanTable.count(tenant: context.tenant, in: transaction) >= Plan.countMax {
+                throw APIProblem.conflict(
+                    "The tenant has \(Plan.countMax) plans, the most there can be. Delete one first.")
+            }
             let plan: Plan = Plan(
                 name: name, limit: limit, windowMilliseconds: window, approval: approval,
                 version: (old?.version ?? 0) + 1)

@@ -21,7 +21,7 @@ extension CatalogService {
                 answers: [Answer(200, "Revisions")]
             ) { context in
                 let page: Page = try context.page()
-                let before: Int64 = page.after.flatMap { Int64($0) } ?? Int64.max
+                let before: Int64 = try Self.revisionBefore(page)
                 let revisions: [Revision] = try await context.read { reader in
                     let api: API = try Self.api(context, in: reader)
                     return try RevisionTable.all(
@@ -53,6 +53,14 @@ extension CatalogService {
         ]
     }
 
+    private static func revisionBefore(_ page: Page) throws -> Int64 {
+        guard let after: String = page.after else { return Int64.max }
+        guard let number: Int64 = Int64(after) else {
+            throw APIProblem.invalid("query:cursor", "expected the `next` of an earlier answer")
+        }
+        return number
+    }
+
     private static func createRevision(_ context: RequestContext) async throws -> HTTPResponse {
         let request: ImportRequest = ImportRequest(context.body)
         guard request.name == nil else {
@@ -63,6 +71,8 @@ extension CatalogService {
         let author: Author = context.author
         return try await context.change { transaction in
             let old: API = try Self.api(context, in: transaction)
+            // Deleted meanwhile, and another one made under its name: the draft was made from the old one's base path.
+            guard old.id == known.id else { throw APIProblem.notFound("API", known.id) }
             try context.requireMatch(version: old.version)
             let latest: Revision? = try RevisionTable.find(
                 old.latestRevision, apiID: old.id, tenant: old.tenant, in: transaction)

@@ -36,9 +36,9 @@ extension CatalogService {
             ) { try await Self.updateTenant($0) },
             Route(
                 "DELETE", "/v1/tenants/{tenant}", operationID: "deleteTenant", tag: tag,
-                summary: "Deletes a tenant that has no APIs", access: .tenant(Permission("catalog", "tenant", "write")),
-                answers: [Answer(204, "Deleted")]
-            ) { try await Self.deleteTenant($0) },
+                summary: "Deletes a tenant that has no APIs and applications",
+                access: .tenant(Permission("catalog", "tenant", "write")), answers: [Answer(204, "Deleted")]
+            ) { [portal] in try await Self.deleteTenant($0, portal: portal) },
         ]
     }
 
@@ -71,6 +71,10 @@ extension CatalogService {
         return try await context.change { transaction in
             guard try TenantTable.find(name, in: transaction) == nil else {
                 throw APIProblem.conflict("There is a tenant '\(name)' already.")
+            }
+            guard try !TenantTable.isTaken(name, in: transaction) else {
+                throw APIProblem.conflict(
+                    "There was a tenant '\(name)'. Its history is kept under its name: choose another.")
             }
             let tenant: Tenant = Tenant(name: name, displayName: displayName, version: 1, createdAt: transaction.now)
             try TenantTable.insert(tenant, in: transaction)
@@ -130,7 +134,7 @@ extension CatalogService {
         }
     }
 
-    private static func deleteTenant(_ context: RequestContext) async throws -> HTTPResponse {
+    private static func deleteTenant(_ context: RequestContext, portal: any PortalOffer) async throws -> HTTPResponse {
         let author: Author = context.author
         return try await context.change { transaction in
             let tenant: Tenant = try Self.tenant(context.tenant, in: transaction)
@@ -138,10 +142,13 @@ extension CatalogService {
             guard try !TenantTable.hasAPIs(tenant.name, in: transaction) else {
                 throw APIProblem.conflict("The tenant '\(tenant.name)' still has APIs. Delete them first.")
             }
-            for plan in try PlanTable.all(tenant: tenant.name, after: "", limit: 10_000, in: transaction) {
+            guard try !portal.hasApplications(tenant: tenant.name, in: transaction) else {
+                throw APIProblem.conflict("The tenant '\(tenant.name)' still has applications. Delete them first.")
+            }
+            for plan in try PlanTable.all(tenant: tenant.name, after: "", limit: Plan.countMax, in: transaction) {
                 try GatewayChanges.touch(.plan, tenant: tenant.name, id: plan.name, in: transaction)
             }
-            try TenantTable.delete(tenant.name, in: transaction)
+            try TenantTable.delete(tenant, in: transaction)
             try Self.audit("tenant.deleted", tenant, author, in: transaction)
             return .noContent
         }

@@ -9,7 +9,7 @@ extension CatalogService {
                 sql: """
                     CREATE TABLE tenants (
                         tenant text NOT NULL PRIMARY KEY, display_name text NOT NULL, version int64 NOT NULL,
-                        created_at int64 NOT NULL);
+                        created_at int64 NOT NULL, deleted_at int64);
                     CREATE TABLE targets (
                         tenant text NOT NULL, name text NOT NULL, kind text NOT NULL, gateway_group text NOT NULL,
                         version int64 NOT NULL, PRIMARY KEY (tenant, name));

@@ -5,13 +5,23 @@ import Time
 enum TenantTable {
     static func find(_ name: String, in store: any Queryable) throws -> Tenant? {
         try store.first(
-            "SELECT \(Tenant.columns) FROM tenants WHERE tenant = $1", .text(name), decode: Tenant.init(_:))
+            "SELECT \(Tenant.columns) FROM tenants WHERE tenant = $1 AND deleted_at IS NULL", .text(name),
+            decode: Tenant.init(_:))
+    }
+
+    /// Whether a tenant has or had the name. A deleted one keeps it: its events, audit entries and roles name it, and whoever
+    /// got the name would get those.
+    static func isTaken(_ name: String, in store: any Queryable) throws -> Bool {
+        try store.first("SELECT 1 FROM tenants WHERE tenant = $1", .text(name)) {
+            (row: Row) throws(StoreError) -> Int64 in try row.int(0)
+        } != nil
     }
 
     static func all(after: String, limit: Int, in store: any Queryable) throws -> [Tenant] {
         try store.rows(
-            "SELECT \(Tenant.columns) FROM tenants WHERE tenant > $1 ORDER BY tenant LIMIT $2", .text(after),
-            .int(Int64(limit)), decode: Tenant.init(_:))
+            """
+            SELECT \(Tenant.columns) FROM tenants WHERE tenant > $1 AND deleted_at IS NULL ORDER BY tenant LIMIT $2
+            """, .text(after), .int(Int64(limit)), decode: Tenant.init(_:))
     }
 
     static func insert(_ tenant: Tenant, in transaction: Transaction) throws {
@@ -27,11 +37,15 @@ enum TenantTable {
             .text(tenant.displayName), .int(tenant.version))
     }
 
-    /// Removes the tenant with its targets, environments and plans. The caller has made sure that it has no APIs.
-    static func delete(_ name: String, in transaction: Transaction) throws {
-        for table in ["plans", "environments", "targets", "tenants"] {
-            try transaction.execute("DELETE FROM \(table) WHERE tenant = $1", .text(name))
+    /// Removes the tenant's targets, environments and plans, and marks it as deleted. The caller has made sure that it has no
+    /// APIs and applications.
+    static func delete(_ tenant: Tenant, in transaction: Transaction) throws {
+        for table in ["plans", "environments", "targets"] {
+            try transaction.execute("DELETE FROM \(table) WHERE tenant = $1", .text(tenant.name))
         }
+        try transaction.execute(
+            "UPDATE tenants SET deleted_at = $2, version = $3 WHERE tenant = $1", .text(tenant.name),
+            .int(transaction.now.milliseconds), .int(tenant.version + 1))
     }
 
     static func hasAPIs(_ name: String, in store: any Queryable) throws -> Bool {
@@ -80,6 +94,13 @@ enum EnvironmentTable {
             .text(tenant), .text(after), .int(Int64(limit)), decode: Environment.init(_:))
     }
 
+    static func count(tenant: String, in store: any Queryable) throws -> Int {
+        let count: Int64? = try store.first("SELECT COUNT(*) FROM environments WHERE tenant = $1", .text(tenant)) {
+            (row: Row) throws(StoreError) -> Int64 in try row.int(0)
+        }
+        return Int(count ?? 0)
+    }
+
     static func put(_ environment: Environment, tenant: String, in transaction: Transaction) throws {
         try transaction.execute(
             """
@@ -103,6 +124,13 @@ enum PlanTable {
         try store.rows(
             "SELECT \(Plan.columns) FROM plans WHERE tenant = $1 AND name > $2 ORDER BY name LIMIT $3", .text(tenant),
             .text(after), .int(Int64(limit)), decode: Plan.init(_:))
+    }
+
+    static func count(tenant: String, in store: any Queryable) throws -> Int {
+        let count: Int64? = try store.first("SELECT COUNT(*) FROM plans WHERE tenant = $1", .text(tenant)) {
+            (row: Row) throws(StoreError) -> Int64 in try row.int(0)
+        }
+        return Int(count ?? 0)
     }
 
     static func put(_ plan: Plan, tenant: String, in transaction: Transaction) throws {

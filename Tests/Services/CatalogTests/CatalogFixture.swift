@@ -1,0 +1,122 @@
+import Contracts
+import JSON
+import REST
+import ServiceTestKit
+import Store
+import Synchronization
+import Testing
+
+@testable import Catalog
+
+/// Says where APIs are live: what deployments does.
+final class FixedDeployments: DeploymentsOffer {
+    private let places: Mutex<[String: [LiveRevision]]> = Mutex([:])
+
+    func set(_ live: [LiveRevision], of apiID: String) { self.places.withLock { $0[apiID] = live } }
+
+    func live(tenant: String, apiID: String, in store: any Queryable) throws -> [LiveRevision] {
+        self.places.withLock { $0[apiID] ?? [] }
+    }
+
+    func liveAPIs(tenant: String, environment: String, in store: any Queryable) throws -> [String] {
+        self.places.withLock { places in
+            places.filter { $0.value.contains { $0.environment == environment } }.map(\.key).sorted()
+        }
+    }
+}
+
+/// Says what is subscribed: what the portal does.
+final class FixedPortal: PortalOffer {
+    let plansInUse: Mutex<Set<String>> = Mutex([])
+    let tenantsWithApplications: Mutex<Set<String>> = Mutex([])
+
+    func gatewayApplication(tenant: String, id: String, in store: any Queryable) throws -> JSONValue? { nil }
+
+    func hasApplications(tenant: String, in store: any Queryable) throws -> Bool {
+        self.tenantsWithApplications.withLock { $0.contains(tenant) }
+    }
+
+    func isPlanInUse(tenant: String, plan: String, in store: any Queryable) throws -> Bool {
+        self.plansInUse.withLock { $0.contains("\(tenant)/\(plan)") }
+    }
+}
+
+/// The catalogue on a real store, with the tenant `acme`.
+struct CatalogFixture {
+    let harness: ServiceHarness
+    let deployments: FixedDeployments = FixedDeployments()
+    let portal: FixedPortal = FixedPortal()
+
+    init(tenants: [String] = ["acme"]) async throws {
+        let deployments: FixedDeployments = self.deployments
+        let portal: FixedPortal = self.portal
+        self.harness = try await ServiceHarness(migrations: [CatalogService.migrations]) {
+            [CatalogService(services: $0, deployments: deployments, portal: portal)]
+        }
+        for tenant in tenants {
+            let made: TestAnswer = try await self.harness.send(
+                "POST", "/v1/tenants", .object(["name": .string(tenant)]))
+            try #require(made.status == 201, "\(made.json)")
+        }
+    }
+
+    func send(
+        _ method: String, _ target: String, token: String? = "devops@acme", _ body: JSONValue? = nil,
+        fields: [(String, String)] = []
+    ) async throws -> TestAnswer {
+        try await self.harness.send(method, target, token: token, body, fields: fields)
+    }
+
+    /// Imports a document and returns the API as answered.
+    @discardableResult
+    func importAPI(_ document: String = Documents.orders, extra: JSONObject = [:]) async throws -> JSONValue {
+        let answer: TestAnswer = try await self.send("POST", "/v1/tenants/acme/apis", Documents.body(document, extra))
+        try #require(answer.status == 201, "\(answer.json)")
+        return answer.json
+    }
+}
+
+/// OpenAPI documents for imports.
+enum Documents {
+    static func body(_ document: String, _ extra: JSONObject = [:]) -> JSONValue {
+        var body: JSONObject = ["document": .string(document), "upstream": "http://127.0.0.1:9700"]
+        for member in extra.members { body[member.key] = member.value }
+        return .object(body)
+    }
+
+    static let orders: String = """
+        openapi: 3.0.3
+        info: {title: Orders API, version: 1.4.0}
+        paths:
+          /:
+            get: {responses: {"200": {description: All}}}
+          /open:
+            get: {operationId: listOpen, responses: {"200": {description: Open ones}}}
+            post: {operationId: createOrder, responses: {"201": {description: Made}}}
+          /{id}:
+            parameters: [{name: id, in: path, required: true, schema: {type: string}}]
+            get: {responses: {"200": {description: One}}}
+        """
+
+    /// `orders` with `/open` without POST, `/{id}` deprecated, and `/closed` besides.
+    static let ordersLater: String = """
+        openapi: 3.0.3
+        info: {title: Orders API, version: 2.0.0}
+        paths:
+          /:
+            get: {responses: {"200": {description: All}}}
+          /open:
+            get: {operationId: listOpen, responses: {"200": {description: Newest first}}}
+          /{id}:
+            parameters: [{name: id, in: path, required: true, schema: {type: string}}]
+            get: {deprecated: true, responses: {"200": {description: One}}}
+          /closed:
+            get: {summary: Closed ones, responses: {"200": {description: Closed}}}
+        """
+
+    /// With a server whose path becomes the base path.
+    static func withServer(_ url: String, title: String = "Billing") -> String {
+        #"{"openapi":"3.1.0","info":{"title":"\#(title)","version":"1"},"servers":[{"url":"\#(url)"}],"#
+            + #""paths":{"/bills":{"get":{"responses":{"200":{"description":"ok"}}}}}}"#
+    }
+}
