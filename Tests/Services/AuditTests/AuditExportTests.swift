@@ -67,9 +67,32 @@ import Testing
         await fixture.harness.stop()
     }
 
-    @Test func onlyPlatformRolesExport() async throws {
+    @Test func aTenantsAuditorVerifiesTheOwnEntriesAndTheWholeTree() async throws {
         let fixture: AuditFixture = try await AuditFixture()
-        #expect(try await fixture.harness.send("GET", "/v1/audit/export", token: "auditor@acme").status == 403)
+        try await fixture.write(6)
+        try await fixture.write(9, tenant: "globex")
+        try await fixture.settle()
+        let checkpoint: String = try await fixture.checkpoint()
+        let export: TestAnswer = try await fixture.harness.send("GET", "/v1/audit/export", token: "auditor@acme")
+        let text: String = String(decoding: export.bytes, as: UTF8.self)
+        for line in text.split(separator: "\n") {
+            guard let entry: String = try JSONReader.parse(String(line))["entry"]?.text else { continue }
+            #expect(EntryFields(entry: Base64.decode(entry) ?? []).tenant == "acme")
+        }
+        let verdict: AuditVerdict = try self.read(export.bytes, checkpoint: checkpoint)
+        #expect(verdict.isSound && verdict.isTailJudged && verdict.withheld == 9)
+        await fixture.harness.stop()
+        try await fixture.tamper(batchAt: 2) { $0.replace("api.created", by: "api.deleted") }
+        let changed: TestAnswer = try await fixture.harness.send("GET", "/v1/audit/export", token: "auditor@acme")
+        #expect(try self.read(changed.bytes).findings == [.badEntry(leaf: 2, .altered, more: 0)])
+    }
+
+    @Test func onlyWhoMayReadEntriesExports() async throws {
+        let fixture: AuditFixture = try await AuditFixture()
+        #expect(try await fixture.harness.send("GET", "/v1/audit/export", token: "viewer@acme").status == 403)
+        #expect(
+            try await fixture.harness.send("GET", "/v1/audit/export?tenant=globex", token: "auditor@acme").status == 404
+        )
         #expect(try await fixture.harness.send("GET", "/v1/audit/export", token: nil).status == 401)
         await fixture.harness.stop()
     }

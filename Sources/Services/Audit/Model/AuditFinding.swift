@@ -73,6 +73,8 @@ package struct AuditVerdict: Sendable, Equatable {
     package let head: TreeHead
     /// Entries that retention removed: their hashes stand for them.
     package let purged: Int64
+    /// Entries the reader may not see: their hashes stand for them.
+    package let withheld: Int64
     /// Everything that is wrong; empty is a sound log.
     package let findings: [AuditFinding]
     /// Whether a checkpoint from outside covered the log's end.
@@ -83,7 +85,8 @@ package struct AuditVerdict: Sendable, Equatable {
     /// The same with what was found beside the leaves.
     func adding(_ more: [AuditFinding]) -> AuditVerdict {
         AuditVerdict(
-            head: self.head, purged: self.purged, findings: self.findings + more, isTailJudged: self.isTailJudged)
+            head: self.head, purged: self.purged, withheld: self.withheld, findings: self.findings + more,
+            isTailJudged: self.isTailJudged)
     }
 
     /// One line for each thing worth saying, the verdict first.
@@ -94,6 +97,9 @@ package struct AuditVerdict: Sendable, Equatable {
         for finding in self.findings { lines.append(finding.description) }
         if self.purged > 0 {
             lines.append("\(self.purged) entries were removed by retention; their hashes are verified in their place")
+        }
+        if self.withheld > 0 {
+            lines.append("\(self.withheld) entries belong to other tenants; only their hashes were verified")
         }
         if !self.isTailJudged {
             lines.append("the tail cannot be judged without a checkpoint: entries cut off at the end would not be seen")

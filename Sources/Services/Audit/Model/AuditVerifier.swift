@@ -14,6 +14,8 @@ package struct AuditVerifier {
             case bytes([UInt8])
             /// Retention removed it: its recorded hash stands for it.
             case purged
+            /// The reader may not see it, an entry of another tenant: its recorded hash stands for it.
+            case withheld
             /// It should be there and is not.
             case missing
             /// Something is there that is no record.
@@ -44,6 +46,7 @@ package struct AuditVerifier {
     /// Up to here every committed root was met.
     private var soundUpTo: Int64 = 0
     private var purged: Int64 = 0
+    private var withheld: Int64 = 0
 
     /// - Parameters:
     ///   - checkpoint: a head from outside whose signature was verified.
@@ -74,13 +77,14 @@ package struct AuditVerifier {
             } else if leaf.recordedHash != hash {
                 self.note(index, .altered)
             }
-        case .purged, .missing, .unreadable:
+        case .purged, .withheld, .missing, .unreadable:
             // Without even a hash any value will do: the roots above cannot be met, and the entry is named.
             let hash: TreeHash = leaf.recordedHash ?? TreeHash.ofEmptyTree
             self.found.append(hash)
             self.recorded.append(hash)
             switch leaf.content {
             case .purged where leaf.recordedHash != nil: self.purged += 1
+            case .withheld where leaf.recordedHash != nil: self.withheld += 1
             case .unreadable: self.note(index, .unreadable)
             default: self.note(index, .missing)
             }
@@ -95,8 +99,8 @@ package struct AuditVerifier {
         if let fork: AuditFinding = self.fork { findings.append(fork) }
         if let finding: AuditFinding = self.shortenedTail() { findings.append(finding) }
         return AuditVerdict(
-            head: TreeHead(size: self.found.size, root: self.found.root), purged: self.purged, findings: findings,
-            isTailJudged: self.checkpoint != nil)
+            head: TreeHead(size: self.found.size, root: self.found.root), purged: self.purged, withheld: self.withheld,
+            findings: findings, isTailJudged: self.checkpoint != nil)
     }
 
     private mutating func note(_ leaf: Int64, _ defect: AuditFinding.Defect) {

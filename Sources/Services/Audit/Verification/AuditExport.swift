@@ -5,7 +5,7 @@ import JSON
 /// ```
 /// {"format":"passerelle-audit-export","version":1,"size":N,"root":"…","keys":["…"],"checkpoints":["…"]}
 /// {"leaf":0,"hash":"…","entry":"…"}              hash: what the tree holds, base64, or null; entry: the stored bytes, base64
-/// {"leaf":1,"hash":"…","purged":true}            removed by retention; or "missing", "unreadable"
+/// {"leaf":1,"hash":"…","purged":true}            removed by retention; or "withheld" (of another tenant), "missing", "unreadable"
 /// …
 /// {"end":N}                                      leaves above; a file without this line is not whole
 /// ```
@@ -32,6 +32,7 @@ package enum AuditExport {
         switch leaf.content {
         case .bytes(let bytes): object["entry"] = .string(Base64.encode(bytes))
         case .purged: object["purged"] = true
+        case .withheld: object["withheld"] = true
         case .missing: object["missing"] = true
         case .unreadable: object["unreadable"] = true
         }
@@ -147,6 +148,8 @@ package struct AuditExportReader {
             content = .bytes(bytes)
         } else if value["purged"]?.boolean == true {
             content = .purged
+        } else if value["withheld"]?.boolean == true {
+            content = .withheld
         } else if value["unreadable"]?.boolean == true {
             content = .unreadable
         } else {
