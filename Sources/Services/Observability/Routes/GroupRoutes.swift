@@ -34,7 +34,7 @@ extension ObservabilityService {
             items.append(
                 .object([
                     "group": .string(lag.group), "topic": .string(lag.topic), "partition": .int(Int64(lag.partition)),
-                    "next": .int(lag.next), "end": .int(lag.end), "lag": .int(lag.lag),
+                    "offset": .int(lag.next), "end": .int(lag.end), "lag": .int(lag.lag),
                     "waiting": .int(Int64(lag.waiting)),
                     "is_read": .bool(lag.isRead),
                 ]))
@@ -75,7 +75,7 @@ extension ObservabilityService {
                 Schema.object([
                     "group": Schema.text(max: 249), "topic": Schema.text(max: 249),
                     "partition": .object(["type": "integer"]),
-                    "next": .object(["type": "integer"]), "end": .object(["type": "integer"]),
+                    "offset": .object(["type": "integer"]), "end": .object(["type": "integer"]),
                     "lag": .object(["type": "integer"]), "waiting": .object(["type": "integer"]),
                     "is_read": Schema.boolean,
                 ]))
