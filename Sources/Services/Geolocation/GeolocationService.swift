@@ -16,27 +16,23 @@ package final class GeolocationService: PlatformService {
     package static let tenant: String = "pivori-studio"
 
     let services: ServiceEnvironment
-    let shards: LocationShards = LocationShards()
+    let shards: LocationShards
+    let indexing: LocationIndexing
 
-    package init(services: ServiceEnvironment) { self.services = services }
+    /// - Parameter usersMax: users whose locations are kept; further ones are refused.
+    package init(services: ServiceEnvironment, usersMax: Int = LocationShards.usersMax) {
+        let shards: LocationShards = LocationShards(usersMax: usersMax)
+        self.services = services
+        self.shards = shards
+        self.indexing = LocationIndexing(services: services, shards: shards)
+    }
 
     package var routes: [Route] { [] }
 
-    /// Puts the stored locations into the index, page by page.
-    package func start() async throws {
-        var after: String = ""
-        while true {
-            let from: String = after
-            let page: [UserLocation] = try await self.services.store.read {
-                try LocationTable.all(after: from, limit: LocationTable.pageRows, in: $0)
-            }
-            for location in page { self.shards.index(location) }
-            guard page.count == LocationTable.pageRows, let last: UserLocation = page.last else { return }
-            after = last.userID
-        }
-    }
+    /// Begins to put the stored locations into the index.
+    package func start() async throws { self.indexing.begin() }
 
-    package func stop() async {}
+    package func stop() async { await self.indexing.stop() }
 
     /// What serves the sample API on its own port. Everyone may call: the gateway in front decides who gets here.
     package func upstream(version: String) -> RESTHandler {

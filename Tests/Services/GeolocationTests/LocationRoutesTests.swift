@@ -72,5 +72,45 @@ struct LocationRoutesTests {
         let answer = try await Self.call(upstream, "GET", "/users/nobody/location")
         #expect(answer.status == 404)
         #expect(answer.json["title"]?.text == "LocationNotFound")
+        #expect(answer.json["type"]?.text == "urn:passerelle:problem:LocationNotFound")
+    }
+
+    @Test func aUserWhoMovesIsFoundOnlyAtTheLastPlace() async throws {
+        let harness: ServiceHarness = try await ServiceHarness(migrations: [GeolocationService.migrations]) { _ in [] }
+        let upstream: RESTHandler = GeolocationService(services: harness.services).upstream(version: "1")
+        for place in [(10.0, 10.0), (10.1, 10.1), (-17.0, 179.99)] {
+            #expect(
+                try await Self.call(upstream, "POST", "/locate", Self.sighting("u1", place.0, place.1)).status == 201)
+        }
+        let old = try await Self.call(upstream, "GET", "/nearby?latitude=10&longitude=10&radius_km=100")
+        #expect(old.json["users"]?.elements?.isEmpty == true)
+        let new = try await Self.call(upstream, "GET", "/nearby?latitude=-17&longitude=-179.99&radius_km=5")
+        #expect(new.json["users"]?[0]?["user_id"]?.text == "u1", "across the 180th meridian")
+        #expect(try await Self.call(upstream, "GET", "/users/u1/location").json["longitude"]?.number == 179.99)
+    }
+
+    @Test func furtherUsersAreRefusedAtTheLimit() async throws {
+        let harness: ServiceHarness = try await ServiceHarness(migrations: [GeolocationService.migrations]) { _ in [] }
+        let upstream: RESTHandler = GeolocationService(services: harness.services, usersMax: 2).upstream(version: "1")
+        for user in ["u1", "u2"] {
+            #expect(try await Self.call(upstream, "POST", "/locate", Self.sighting(user, 1, 1)).status == 201)
+        }
+        #expect(try await Self.call(upstream, "POST", "/locate", Self.sighting("u3", 1, 1)).status == 409)
+        #expect(try await Self.call(upstream, "POST", "/locate", Self.sighting("u1", 2, 2)).status == 201)
+        #expect(try await harness.events(Topics.locationEvents).count == 3)
+    }
+
+    @Test(arguments: [
+        "", "latitude=1&longitude=1", "latitude=91&longitude=1&radius_km=1", "latitude=1&longitude=181&radius_km=1",
+        "latitude=1&longitude=1&radius_km=-1", "latitude=1&longitude=1&radius_km=30000",
+        "latitude=nan&longitude=1&radius_km=1",
+        "latitude=1&longitude=1&radius_km=1&limit=5",
+    ])
+    func refusesASearchItDoesNotUnderstand(query: String) async throws {
+        let harness: ServiceHarness = try await ServiceHarness(migrations: [GeolocationService.migrations]) { _ in [] }
+        let upstream: RESTHandler = GeolocationService(services: harness.services).upstream(version: "1")
+        let answer = try await Self.call(upstream, "GET", "/nearby?\(query)")
+        #expect(answer.status == 400)
+        #expect(answer.json["errors"]?[0]?["pointer"]?.text?.hasPrefix("query:") == true)
     }
 }

@@ -23,8 +23,10 @@ package final class LocationShards: Sendable {
     }
 
     private let shards: [Shard]
+    private let usersMax: Int
 
-    package init() {
+    package init(usersMax: Int = LocationShards.usersMax) {
+        self.usersMax = usersMax
         var shards: [Shard] = []
         for _ in 0..<Self.count { shards.append(Shard()) }
         self.shards = shards
@@ -34,6 +36,9 @@ package final class LocationShards: Sendable {
     package static func shard(of userID: String) -> Int {
         Int(CRC32C.checksum(Array(userID.utf8)) % UInt32(Self.count))
     }
+
+    /// Whether no further user is taken.
+    package var isFull: Bool { self.userCount >= self.usersMax }
 
     /// Users in the index.
     package var userCount: Int {

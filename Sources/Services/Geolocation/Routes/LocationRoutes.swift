@@ -30,7 +30,7 @@ extension GeolocationService {
                         "radius_km", .number(0...GeographicPoint.distanceMaxKilometres), "Kilometres.", isRequired: true
                     ),
                 ], answers: [Answer(200, "Users with their distance")]
-            ) { [self] in try self.nearby($0) },
+            ) { [self] in try await self.nearby($0) },
             Route(
                 "GET", "/healthz", operationID: "health", tag: Self.name, summary: "Whether it answers",
                 access: .anyone,
@@ -51,8 +51,12 @@ extension GeolocationService {
         else { throw APIProblem.invalid("/latitude", "expected a point on the earth") }
         let accuracy: Double = body["accuracy"]?.number ?? 0
         let author: Author = Author(caller: .platform(Self.name), trace: context.trace)
+        let isFull: Bool = self.shards.isFull
         let location: UserLocation = try await self.services.store.write { transaction in
             let version: Int64 = (try LocationTable.find(userID, in: transaction)?.version ?? 0) + 1
+            if version == 1, isFull {
+                throw APIProblem.conflict("The locations of as many users as there may be are kept already.")
+            }
             let location: UserLocation = UserLocation(
                 userID: userID, point: point, accuracy: accuracy, timestamp: transaction.now, version: version)
             try LocationTable.put(location, in: transaction)
@@ -71,6 +75,7 @@ extension GeolocationService {
         let stored: UserLocation? = try await context.read { try LocationTable.find(userID, in: $0) }
         guard let stored: UserLocation else {
             var problem: APIProblem = APIProblem(.notFound, "Nothing is known of where '\(userID)' is.")
+            problem.members["type"] = "urn:passerelle:problem:LocationNotFound"
             problem.members["title"] = "LocationNotFound"
             throw problem
         }
@@ -78,11 +83,12 @@ extension GeolocationService {
         return .json(.object(stored.json))
     }
 
-    private func nearby(_ context: RequestContext) throws -> HTTPResponse {
+    private func nearby(_ context: RequestContext) async throws -> HTTPResponse {
         func number(_ name: String) -> Double { Double(context.query[name] ?? "") ?? 0 }
         guard
             let centre: GeographicPoint = GeographicPoint(latitude: number("latitude"), longitude: number("longitude"))
         else { throw APIProblem.invalid("query:latitude", "expected a point on the earth") }
+        try await self.indexing.finished()
         var users: [JSONValue] = []
         let found: [SpatialIndex.Neighbour] = self.shards.neighbours(
             of: centre, radius: number("radius_km"), limit: Self.neighboursMax)
