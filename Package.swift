@@ -160,7 +160,7 @@ let targets: [Target] = [
     tests("Services", "REST", serviceNeeds + ["ServiceTestKit", "HTTP"]),
     serviceTests("Catalog", ["OpenAPI", "Documents", "GatewayConfiguration", "Crypto"]),
     serviceTests("Identity", ["Crypto", "Tokens"]),
-    serviceTests("Portal", ["Crypto"]),
+    serviceTests("Portal", ["Catalog", "Crypto", "GatewayConfiguration", "Documents"]),
     serviceTests("Deployments", ["GatewayConfiguration", "Gateway", "OpenAPI"]),
     serviceTests("Observability", ["Crypto"]),
     serviceTests("Audit", ["Crypto"]),

@@ -31,7 +31,9 @@ struct API: Sendable {
     var json: JSONValue { .object(self.object) }
 
     var record: APIRecord {
-        APIRecord(tenant: self.tenant, id: self.id, name: self.name, latestRevision: self.latestRevision)
+        APIRecord(
+            tenant: self.tenant, id: self.id, name: self.name, latestRevision: self.latestRevision,
+            takesSubscriptions: self.state == "published" || self.state == "deprecated")
     }
 
     static let columns: String =

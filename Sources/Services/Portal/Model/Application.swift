@@ -59,6 +59,9 @@ struct Subscription: Sendable {
         case suspended
     }
 
+    /// Most subscriptions of one application; gateways take four times as many.
+    static let countMax: Int = 1_000
+
     let tenant: String
     let id: String
     let applicationID: String

@@ -5,6 +5,7 @@ import Identifiers
 import JSON
 import REST
 import Store
+import Time
 
 extension PortalService {
     static let applicationRead: Route.Access = .tenant(Permission("portal", "application", "read"))
@@ -23,12 +24,14 @@ extension PortalService {
                 "GET", base, operationID: "listApplications", tag: Self.name,
                 summary: "The tenant's applications; a developer sees the own ones", access: Self.applicationRead,
                 query: QueryParameter.page, answers: [Answer(200, "Applications by name")]
-            ) { context in
+            ) { [catalog] context in
                 let page: Page = try context.page()
                 let owner: String? = Self.onlyOwner(context)
-                let found: [Application] = try await context.read {
-                    try ApplicationTable.all(
-                        tenant: context.tenant, owner: owner, after: page.after ?? "", limit: page.limit + 1, in: $0)
+                let found: [Application] = try await context.read { reader in
+                    try Self.requireTenant(context, catalog: catalog, in: reader)
+                    return try ApplicationTable.all(
+                        tenant: context.tenant, owner: owner, after: page.after ?? "", limit: page.limit + 1, in: reader
+                    )
                 }
                 return .json(page.envelope(found, key: { $0.name }, json: { .object($0.object) }))
             },
@@ -73,6 +76,13 @@ extension PortalService {
         return found
     }
 
+    /// The tenant of the path may be missing for callers who reach all tenants.
+    static func requireTenant(_ context: RequestContext, catalog: any CatalogOffer, in store: any Queryable) throws {
+        guard try catalog.tenant(context.tenant, in: store) != nil else {
+            throw APIProblem.notFound("tenant", context.tenant)
+        }
+    }
+
     private static func createApplication(
         _ context: RequestContext, catalog: any CatalogOffer
     ) async throws -> HTTPResponse {
@@ -80,9 +90,7 @@ extension PortalService {
         if let problem: String = Slug.validate(name) { throw APIProblem.invalid("/name", problem) }
         let author: Author = context.author
         return try await context.changeShowingSecret { transaction in
-            guard try catalog.tenant(context.tenant, in: transaction) != nil else {
-                throw APIProblem.notFound("tenant", context.tenant)
-            }
+            try Self.requireTenant(context, catalog: catalog, in: transaction)
             guard try ApplicationTable.find(name, tenant: context.tenant, in: transaction) == nil else {
                 throw APIProblem.conflict("There is an application '\(name)' already.")
             }
@@ -113,9 +121,11 @@ extension PortalService {
     }
 
     static func audit(
-        _ event: String, _ application: Application, key: APIKey?, _ author: Author, in transaction: Transaction
+        _ event: String, _ application: Application, key: APIKey?, oldKeysEnd: Timestamp? = nil, _ author: Author,
+        in transaction: Transaction
     ) throws {
         var changes: JSONObject = application.object
+        if let oldKeysEnd: Timestamp { changes["old_keys_expire_at"] = .string(oldKeysEnd.rfc3339) }
         if let key: APIKey {
             changes["key_id"] = .string(key.id)
             changes["key_sha256"] = .string(key.sha256)

@@ -65,7 +65,8 @@ extension PortalService {
             let made = APIKey.make(id: Identifier.make("key", now: transaction.now), now: transaction.now)
             try APIKeyTable.insert(made.key, application: application.id, tenant: tenant, in: transaction)
             try Self.publishRotation(of: application, key: made.key.id, author, in: transaction)
-            try Self.audit("api-key.created", application, key: made.key, author, in: transaction)
+            let end: Timestamp? = overlap.map { transaction.now.adding(.seconds($0)) }
+            try Self.audit("api-key.created", application, key: made.key, oldKeysEnd: end, author, in: transaction)
             let location: String = "/v1/tenants/\(tenant)/applications/\(application.name)/keys/\(made.key.id)"
             var object: JSONObject = made.key.json.object ?? [:]
             let repeated: HTTPResponse = .created(.object(object), location: location)

@@ -15,22 +15,23 @@ extension PortalService {
             ) { [catalog] context in
                 let page: Page = try context.page()
                 let caller: Caller = context.caller
-                let tenants: [String]? = caller.reachesAllTenants ? nil : caller.tenants
                 let found: [PublishedAPI] = try await context.read {
                     try catalog.publishedAPIs(
-                        tenants: tenants, after: page.after ?? "", limit: page.limit + 1, in: $0)
+                        tenants: Self.reach(of: caller), after: page.after ?? "", limit: page.limit + 1, in: $0)
                 }
                 return .json(page.envelope(found, key: { $0.record.id }, json: { Self.json($0) }))
             },
             Route(
                 "GET", "/v1/portal/applications", operationID: "listOwnApplications", tag: Self.name,
-                summary: "The caller's own applications, in every tenant", access: .authenticated,
+                summary: "The caller's own applications, in every tenant within reach", access: .authenticated,
                 query: QueryParameter.page, answers: [Answer(200, "Applications by id")]
             ) { context in
                 let page: Page = try context.page()
-                let owner: String = context.caller.id
+                let caller: Caller = context.caller
                 let found: [Application] = try await context.read {
-                    try ApplicationTable.owned(by: owner, after: page.after ?? "", limit: page.limit + 1, in: $0)
+                    try ApplicationTable.owned(
+                        by: caller.id, tenants: Self.reach(of: caller), after: page.after ?? "", limit: page.limit + 1,
+                        in: $0)
                 }
                 return .json(page.envelope(found, key: { $0.id }, json: { .object($0.object) }))
             },
@@ -40,10 +41,11 @@ extension PortalService {
                 query: QueryParameter.page, answers: [Answer(200, "Subscriptions by id")]
             ) { [catalog] context in
                 let page: Page = try context.page()
-                let owner: String = context.caller.id
+                let caller: Caller = context.caller
                 return try await context.read { reader in
                     let found: [Subscription] = try SubscriptionTable.owned(
-                        by: owner, after: page.after ?? "", limit: page.limit + 1, in: reader)
+                        by: caller.id, tenants: Self.reach(of: caller), after: page.after ?? "", limit: page.limit + 1,
+                        in: reader)
                     return .json(
                         try page.envelope(
                             found, key: { $0.id }, json: { try Self.json($0, catalog: catalog, in: reader) }))
@@ -51,6 +53,10 @@ extension PortalService {
             },
         ]
     }
+
+    /// The tenants a caller sees things of; nil for all. Who lost the last role in a tenant sees nothing of it any more, not even
+    /// what was the own.
+    private static func reach(of caller: Caller) -> [String]? { caller.reachesAllTenants ? nil : caller.tenants }
 
     private static func json(_ api: PublishedAPI) -> JSONValue {
         .object([

@@ -102,11 +102,15 @@ extension PortalService {
         let author: Author = context.author
         return try await context.change { transaction in
             let tenant: String = context.tenant
+            try Self.requireTenant(context, catalog: catalog, in: transaction)
             let application: Application = try Self.application(
                 context.body["application"]?.text ?? "", context, in: transaction)
             let reference: String = context.body["api"]?.text ?? ""
             guard let api: APIRecord = try catalog.api(tenant: tenant, reference: reference, in: transaction) else {
                 throw APIProblem.invalid("/api", "there is no API '\(reference)'")
+            }
+            guard api.takesSubscriptions else {
+                throw APIProblem.conflict("'\(api.name)' is not published: nobody can subscribe to it now.")
             }
             let plan: String = context.body["plan"]?.text ?? ""
             try Self.requirePlan(plan, tenant: tenant, catalog: catalog, in: transaction)
@@ -114,6 +118,13 @@ extension PortalService {
                 application: application.id, api: api.id, tenant: tenant, in: transaction)
             guard known == nil else {
                 throw APIProblem.conflict("'\(application.name)' is subscribed to '\(api.name)' already.")
+            }
+            let others: Int = try SubscriptionTable.of(application: application.id, tenant: tenant, in: transaction)
+                .count
+            guard others < Subscription.countMax else {
+                throw APIProblem.conflict(
+                    "'\(application.name)' has \(Subscription.countMax) subscriptions, the most there can be. End one first."
+                )
             }
             let waits: Bool = try catalog.planNeedsApproval(tenant: tenant, name: plan, in: transaction)
             let subscription: Subscription = Subscription(
@@ -161,6 +172,7 @@ extension PortalService {
         let page: Page = try context.page()
         let owner: String? = Self.onlyOwner(context)
         return try await context.read { reader in
+            try Self.requireTenant(context, catalog: catalog, in: reader)
             let found: [Subscription] = try SubscriptionTable.all(
                 tenant: context.tenant, owner: owner, after: page.after ?? "", limit: page.limit + 1, in: reader)
             return .json(
@@ -175,8 +187,13 @@ extension PortalService {
             let old: Subscription = try Self.subscription(context, in: transaction)
             try context.requireMatch(version: old.version)
             try Self.requirePlan(plan, tenant: context.tenant, catalog: catalog, in: transaction)
+            if plan == old.plan {
+                return .json(try Self.json(old, catalog: catalog, in: transaction), version: old.version)
+            }
+            // A suspended one stays so: its owner must not turn it into one that just waits for approval.
             let waits: Bool = try catalog.planNeedsApproval(tenant: context.tenant, name: plan, in: transaction)
-            let changed: Subscription = old.changed(plan: plan, state: waits && plan != old.plan ? .pending : old.state)
+            let changed: Subscription = old.changed(
+                plan: plan, state: waits && old.state == .active ? .pending : old.state)
             try SubscriptionTable.update(changed, in: transaction)
             try Self.changed(changed, Topics.subscriptionUpdated, "subscription.updated", author, in: transaction)
             return .json(try Self.json(changed, catalog: catalog, in: transaction), version: changed.version)

@@ -27,13 +27,27 @@ enum ApplicationTable {
             """, .text(tenant), .text(after), .int(Int64(limit)), .text(owner), decode: Application.init(_:))
     }
 
-    /// One user's applications in every tenant, by id.
-    static func owned(by owner: String, after: String, limit: Int, in store: any Queryable) throws -> [Application] {
-        try store.rows(
-            """
-            SELECT \(Application.columns) FROM applications WHERE owner = $1 AND application_id > $2
-            ORDER BY application_id LIMIT $3
-            """, .text(owner), .text(after), .int(Int64(limit)), decode: Application.init(_:))
+    /// One user's applications in these tenants, by id. - Parameter tenants: nil for all tenants.
+    static func owned(
+        by owner: String, tenants: [String]?, after: String, limit: Int, in store: any Queryable
+    ) throws -> [Application] {
+        guard let tenants: [String] else {
+            return try store.rows(
+                """
+                SELECT \(Application.columns) FROM applications WHERE owner = $1 AND application_id > $2
+                ORDER BY application_id LIMIT $3
+                """, .text(owner), .text(after), .int(Int64(limit)), decode: Application.init(_:))
+        }
+        var found: [Application] = []
+        for tenant in tenants {
+            found += try store.rows(
+                """
+                SELECT \(Application.columns) FROM applications WHERE tenant = $4 AND owner = $1 AND application_id > $2
+                ORDER BY application_id LIMIT $3
+                """, .text(owner), .text(after), .int(Int64(limit)), .text(tenant), decode: Application.init(_:))
+        }
+        found.sort { $0.id < $1.id }
+        return Array(found.prefix(limit))
     }
 
     static func insert(_ application: Application, in transaction: Transaction) throws {

@@ -37,14 +37,24 @@ enum SubscriptionTable {
             """, .text(tenant), .text(after), .int(Int64(limit)), .text(owner), decode: Subscription.init(_:))
     }
 
-    /// The subscriptions of one user's applications in every tenant, by id.
-    static func owned(by owner: String, after: String, limit: Int, in store: any Queryable) throws -> [Subscription] {
-        try store.rows(
-            """
-            SELECT \(Subscription.columns) FROM subscriptions WHERE subscription_id > $2 AND (tenant, application_id) IN
-                (SELECT tenant, application_id FROM applications WHERE owner = $1)
-            ORDER BY subscription_id LIMIT $3
-            """, .text(owner), .text(after), .int(Int64(limit)), decode: Subscription.init(_:))
+    /// The subscriptions of one user's applications in these tenants, by id. - Parameter tenants: nil for all tenants.
+    static func owned(
+        by owner: String, tenants: [String]?, after: String, limit: Int, in store: any Queryable
+    ) throws -> [Subscription] {
+        guard let tenants: [String] else {
+            return try store.rows(
+                """
+                SELECT \(Subscription.columns) FROM subscriptions WHERE subscription_id > $2
+                    AND (tenant, application_id) IN (SELECT tenant, application_id FROM applications WHERE owner = $1)
+                ORDER BY subscription_id LIMIT $3
+                """, .text(owner), .text(after), .int(Int64(limit)), decode: Subscription.init(_:))
+        }
+        var found: [Subscription] = []
+        for tenant in tenants {
+            found += try Self.all(tenant: tenant, owner: owner, after: after, limit: limit, in: store)
+        }
+        found.sort { $0.id < $1.id }
+        return Array(found.prefix(limit))
     }
 
     static func of(application id: String, tenant: String, in store: any Queryable) throws -> [Subscription] {
