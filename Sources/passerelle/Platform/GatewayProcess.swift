@@ -31,7 +31,8 @@ final class GatewayProcess: Sendable {
             service: platform.deployments, id: Self.name(settings), group: settings.gatewayGroup,
             address: "http://\(settings.gatewayAddress)")
         return try await Self.start(
-            settings, link: link, clock: platform.services.clock, logger: platform.services.logger)
+            settings, link: link, metrics: platform.services.metrics, clock: platform.services.clock,
+            logger: platform.services.logger)
     }
 
     /// A gateway apart, over HTTP.
@@ -53,18 +54,22 @@ final class GatewayProcess: Sendable {
             client: client, controlPlane: url, id: Self.name(settings),
             token: String(decoding: token.prefix { $0 > 32 }, as: UTF8.self),
             address: "http://\(settings.gatewayAddress)")
-        return try await Self.start(settings, link: link, clock: SystemClock(), logger: logger)
+        return try await Self.start(
+            settings, link: link, metrics: MetricRegistry(), clock: SystemClock(), logger: logger)
     }
 
     private static func start(
-        _ settings: Settings, link: any GatewayLink, clock: any WallClock, logger: Logger
+        _ settings: Settings, link: any GatewayLink, metrics: MetricRegistry, clock: any WallClock, logger: Logger
     ) async throws -> GatewayProcess {
         let live: LiveState = LiveState()
         let agent: GatewayAgent = try GatewayAgent(
             link: link, folder: "\(settings.data)/gateway", live: live, clock: clock, logger: logger)
         let process: ProcessSettings = ProcessSettings(
             listen: ListenSettings(http: settings.gatewayAddress, https: settings.https), workers: settings.workers)
-        let engine: GatewayEngine = GatewayEngine(process: process, snapshot: await agent.load())
+        let reporter: TrafficReporter = TrafficReporter(link: link, clock: clock, logger: logger)
+        let engine: GatewayEngine = GatewayEngine(
+            process: process, snapshot: await agent.load(),
+            observation: GatewayEngine.Observation(live: live, metrics: metrics, sinks: [reporter]))
         let address: SocketAddress
         do {
             guard let bound: SocketAddress = try await engine.start().http else {
@@ -78,6 +83,7 @@ final class GatewayProcess: Sendable {
         gateway.tasks.withLock { tasks in
             tasks.append(Task { await agent.run(engine: engine) })
             tasks.append(Task { await agent.keepSaved() })
+            tasks.append(Task { await reporter.run() })
         }
         return gateway
     }
