@@ -5,7 +5,7 @@ BINARY := .build/release/passerelle
 DATA ?= ./data
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test test-long lint format bench bench-store bench-gateway bench-log bench-http bench-rest fuzz clean
+.PHONY: help build run test test-long lint format bench bench-store bench-gateway bench-log bench-http bench-audit bench-rest fuzz clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,7 +31,7 @@ lint: ## layout and style
 format: ## settle the layout of every Swift file
 	swift format format -i --recursive Package.swift Sources Tests Benchmarks
 
-bench: bench-store bench-gateway bench-log bench-http bench-rest ## every benchmark, each a table
+bench: bench-store bench-gateway bench-log bench-http bench-audit bench-rest ## every benchmark, each a table
 
 bench-gateway: build ## CPU per request beside nginx, HAProxy and Envoy
 	@Scripts/install-dependencies bench
@@ -49,6 +49,10 @@ bench-log: ## durable appends and latencies of the log
 bench-http: ## the control plane's HTTP server and client alone
 	@Scripts/install-dependencies bench
 	@Benchmarks/http/run
+
+bench-audit: ## entries into the audit tree, verification, proofs, event streams
+	@Scripts/install-dependencies build
+	@Benchmarks/audit/run
 
 bench-rest: build ## durable changes through REST, deploy to live, start-up, memory
 	@Scripts/install-dependencies bench

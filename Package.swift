@@ -122,6 +122,13 @@ let targets: [Target] = [
     .executableTarget(
         name: "HTTPBenchmark", dependencies: ["HTTP", "EventLoops", "CLinux"], path: "Benchmarks/http/HTTPBenchmark",
         swiftSettings: common),
+    .executableTarget(
+        name: "AuditBench",
+        dependencies: [
+            "Audit", "Observability", "REST", "Contracts", "HTTP", "EventLog", "Store", "Identifiers", "JSON", "Time",
+            "Telemetry",
+            "CLinux",
+        ], path: "Benchmarks/audit/AuditBench", swiftSettings: common),
 
     // Tests mirror Sources.
     .target(

@@ -86,6 +86,11 @@ package final class AuditService: PlatformService {
         }
     }
 
+    /// The present head of the tree.
+    package func head() async throws -> TreeHead {
+        try await self.services.store.read { try TreeTables.head(in: $0) }
+    }
+
     func checkpoint(of head: TreeHead) throws -> SignedNote {
         try self.signer.sign(Checkpoint(origin: self.signer.verifier.name, head: head).text)
     }

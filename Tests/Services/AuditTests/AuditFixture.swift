@@ -71,8 +71,20 @@ struct AuditFixture {
         ).records.map(\.value)
     }
 
+    /// Verifies the store as it stands, read at once and batch by batch: the verdict is the same.
     func verify(checkpoint: String? = nil) async throws -> AuditVerdict {
-        try await AuditVerification.run(on: self.store, checkpoint: checkpoint.map { Array($0.utf8) })
+        let note: [UInt8]? = checkpoint.map { Array($0.utf8) }
+        let verdict: AuditVerdict = try await AuditVerification.run(on: self.store, checkpoint: note)
+        var verification: AuditVerification = try AuditVerification(
+            of: try await LeafReader.describe(self.store), checkpoint: note)
+        var reader: LeafReader = LeafReader(store: self.store, pageBytesMax: 1)
+        while true {
+            let page: [AuditVerifier.Leaf] = try await reader.page()
+            if page.isEmpty { break }
+            for leaf in page { verification.add(leaf) }
+        }
+        #expect(verification.verdict() == verdict)
+        return verdict
     }
 
     /// The present checkpoint over REST.

@@ -48,6 +48,19 @@ package enum StoredLog {
         return row.first..<max(row.first, row.next)
     }
 
+    /// The base offset of the first batch behind the one that begins at `baseOffset`; nil when there is none.
+    package static func baseOffset(
+        after baseOffset: Int64, topic: String, partition: Int, in database: some Queryable
+    ) throws(StoreError) -> Int64? {
+        var found: Int64?
+        try LogTables.visitBatches(from: baseOffset + 1, topic: topic, partition: partition, in: database) {
+            (row: Row) throws(StoreError) -> Bool in
+            found = try row.int(0)
+            return false
+        }
+        return found
+    }
+
     /// Batches from the one that holds `offset`, or the first after it, at least one, and no more than fit `bytesMax`.
     package static func batches(
         topic: String, partition: Int, from offset: Int64, bytesMax: Int, in database: some Queryable

@@ -8,7 +8,7 @@ package import Store
 /// fail their checksum are read as far as they go, gaps are told.
 package struct LeafReader {
     /// Bytes of the log read at once.
-    static let pageBytesMax: Int = 4 << 20
+    static let pageBytesDefault: Int = 4 << 20
     /// Leaves of one page of which only the hashes are read.
     private static let purgedMax: Int64 = 65_536
     /// Longest run of missing leaves that is told one by one. A longer one is no gap but a made-up offset: reading ends there.
@@ -16,16 +16,28 @@ package struct LeafReader {
 
     private struct LeafPage: Sendable {
         var leaves: [AuditVerifier.Leaf] = []
+        /// Reading ends here for good.
         var isLast: Bool = false
-        /// The leaf after the last of a batch that could not be read to its end.
-        var damagedUpTo: Int64?
+        var damage: Damage?
+    }
+
+    /// A batch that could not be read to its end: how many leaves it held, only the next one can tell.
+    private struct Damage: Sendable {
+        let baseOffset: Int64
+        /// The leaf after the one that was told of.
+        let next: Int64
     }
 
     private let store: Store
+    private let pageBytesMax: Int
     private var next: Int64 = 0
+    private var damage: Damage?
     private var isFinished: Bool = false
 
-    package init(store: Store) { self.store = store }
+    package init(store: Store, pageBytesMax: Int = LeafReader.pageBytesDefault) {
+        self.store = store
+        self.pageBytesMax = pageBytesMax
+    }
 
     /// What the log says of itself now.
     package static func describe(_ store: Store) async throws -> AuditLogDescription {
@@ -40,31 +52,46 @@ package struct LeafReader {
     package mutating func page() async throws -> [AuditVerifier.Leaf] {
         if self.isFinished { return [] }
         let next: Int64 = self.next
-        let page: LeafPage = try await self.store.read { reader in try Self.page(from: next, in: reader) }
+        let damage: Damage? = self.damage
+        let bytesMax: Int = self.pageBytesMax
+        let page: LeafPage = try await self.store.read { reader in
+            try Self.page(from: next, after: damage, bytesMax: bytesMax, in: reader)
+        }
         self.next += Int64(page.leaves.count)
+        self.damage = page.damage
         self.isFinished = page.isLast || page.leaves.isEmpty
         return page.leaves
     }
 
-    private static func page(from start: Int64, in reader: Reader) throws -> LeafPage {
+    private static func page(
+        from start: Int64, after damage: Damage?, bytesMax: Int, in reader: Reader
+    ) throws -> LeafPage {
         let hashes: HashReader = HashReader(reader)
+        var page: LeafPage = LeafPage()
+        page.damage = damage
         let available: Range<Int64> = try StoredLog.offsets(topic: Topics.auditLog, partition: 0, in: reader)
         if start < available.lowerBound {
             // Only what has a hash in the tree can have been removed by retention.
             let size: Int64 = try TreeTables.head(in: reader).size
             let end: Int64 = min(available.lowerBound, start + Self.purgedMax, max(start, size))
-            var page: LeafPage = LeafPage()
             for leaf in start..<end {
                 page.leaves.append(AuditVerifier.Leaf(content: .purged, recordedHash: try hashes.hash(of: leaf)))
             }
             return page
         }
-        let batches: [StoredBatch] = try StoredLog.batches(
-            topic: Topics.auditLog, partition: 0, from: start, bytesMax: Self.pageBytesMax, in: reader)
-        let bytes: Int = batches.reduce(0) { (sum: Int, batch: StoredBatch) -> Int in sum + batch.bytes.count }
-        var page: LeafPage = LeafPage(isLast: bytes < Self.pageBytesMax)
-        for batch in batches {
-            guard try Self.append(batch, from: start, hashes, to: &page) else { break }
+        var from: Int64 = start
+        while page.leaves.isEmpty {
+            let batches: [StoredBatch] = try StoredLog.batches(
+                topic: Topics.auditLog, partition: 0, from: from, bytesMax: bytesMax, in: reader)
+            for batch in batches where batch.baseOffset != page.damage?.baseOffset {
+                guard try Self.append(batch, from: start, hashes, to: &page) else { return page }
+            }
+            // What stands at or before `start` may have been read before, as a gap or damage follows it: look behind it.
+            guard let last: StoredBatch = batches.last,
+                let next: Int64 = try StoredLog.baseOffset(
+                    after: last.baseOffset, topic: Topics.auditLog, partition: 0, in: reader)
+            else { break }
+            from = next
         }
         return page
     }
@@ -82,7 +109,7 @@ package struct LeafReader {
             page.isLast = true
             return false
         }
-        let isDamagedBefore: Bool = page.damagedUpTo.map { (end: Int64) -> Bool in end == next() } ?? false
+        let isDamagedBefore: Bool = page.damage?.next == next()
         while next() < batch.baseOffset { try add(isDamagedBefore ? .unreadable : .missing) }
         let salvage: StoredBatch.Salvage = batch.salvage()
         for (offset, value) in salvage.values where offset >= next() {
@@ -90,10 +117,10 @@ package struct LeafReader {
             while next() < offset { try add(.missing) }
             try add(.bytes(value))
         }
+        page.damage = nil
         if !salvage.isWhole, next() >= batch.baseOffset {
-            // How many records it held, only the next batch can tell; one at least.
             try add(.unreadable)
-            page.damagedUpTo = next()
+            page.damage = Damage(baseOffset: batch.baseOffset, next: next())
         }
         return true
     }

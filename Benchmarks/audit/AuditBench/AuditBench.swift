@@ -1,0 +1,194 @@
+import Audit
+import CLinux
+import Contracts
+import EventLog
+import Glibc
+import HTTP
+import Identifiers
+import JSON
+import Observability
+import REST
+import Store
+import Telemetry
+import Time
+
+/// What proving costs: taking entries into the tree, verifying them, and the way of an event from its commit to a reader.
+///
+///     Benchmarks/audit/run [--entries N] [--folder PATH]
+///
+/// Everything is durable (synchronous=FULL) and through the REST layer where there is a route.
+@main
+struct AuditBench {
+    static func main() async {
+        var entries: Int = 100_000
+        var folder: String = "/tmp"
+        var rest: ArraySlice<String> = CommandLine.arguments.dropFirst()
+        while let name: String = rest.popFirst() {
+            switch (name, rest.popFirst()) {
+            case ("--entries", let value?): entries = max(1_000, Int(value) ?? entries)
+            case ("--folder", let value?): folder = value
+            default:
+                print("usage: AuditBench [--entries N] [--folder PATH]")
+                exit(2)
+            }
+        }
+        let count: Int = entries
+        let path: String = "\(folder)/passerelle-auditbench-\(getpid())"
+        do {
+            // Off the main actor, so that no hop to its thread is measured.
+            try await Task.detached {
+                let platform: BenchPlatform = try await BenchPlatform(path: path)
+                try await platform.measureTree(count)
+                try await platform.measureVerification(count)
+                try await platform.measureProofs(count)
+                try await platform.measureTail()
+                try await platform.close()
+            }.value
+        } catch {
+            print("failed: \(error)")
+            exit(1)
+        }
+    }
+}
+
+/// Seals nothing: the benchmark keeps no secrets.
+private struct OpenSealer: SecretSealer {
+    func seal(_ secret: [UInt8], name: String) throws -> [UInt8] { secret }
+    func open(_ sealed: [UInt8], name: String) throws -> [UInt8] { sealed }
+}
+
+/// One caller, who may do everything.
+private struct Everybody: Authenticator {
+    func authenticate(bearer token: String, ip: String) async -> Caller? {
+        Caller(kind: .user, id: "usr_bench", grants: [Grant(role: .platformAdmin, tenant: nil)], ip: ip)
+    }
+}
+
+/// The audit and observability services on a store in a folder of their own.
+private struct BenchPlatform {
+    private let path: String
+    private let services: ServiceEnvironment
+    private let telemetry: Store
+    private let audit: AuditService
+    private let handler: RESTHandler
+
+    init(path: String) async throws {
+        self.path = path
+        let writer: LogWriter = try LogWriter(topics: Topics.all)
+        let store: Store = try Store.open(
+            StoreConfiguration(folder: path),
+            migrations: [
+                LogMigrations.service, RESTHandler.migrations, AuditService.migrations, ObservabilityService.migrations,
+            ], extensions: [writer])
+        let log: EventLog = try await EventLog.open(store: store, writer: writer)
+        self.services = ServiceEnvironment(
+            store: store, log: log, clock: SystemClock(), logger: Logger.silent, metrics: MetricRegistry())
+        self.telemetry = try Store.open(
+            StoreConfiguration(folder: "\(path)/telemetry"), migrations: [ObservabilityService.telemetryMigrations])
+        self.audit = try await AuditService.open(services: self.services, sealer: OpenSealer())
+        let observability: ObservabilityService = try await ObservabilityService.open(
+            services: self.services, telemetry: self.telemetry, readiness: Readiness(clock: SystemClock()),
+            sealer: OpenSealer())
+        self.handler = RESTHandler(
+            routes: self.audit.routes + observability.routes, authenticator: Everybody(), services: self.services,
+            version: "0")
+    }
+
+    /// Fills the log first, then lets the builder run: what is measured is the tree alone.
+    func measureTree(_ count: Int) async throws {
+        let author: Author = Author(caller: .platform("bench"), trace: TraceContext.make())
+        for start in stride(from: 0, to: count, by: 500) {
+            try await self.services.store.write { transaction in
+                for number in start..<min(start + 500, count) { try Self.audit(author, number, in: transaction) }
+            }
+        }
+        let begun: UInt64 = clinux_monotonic_nanoseconds()
+        try await self.audit.start()
+        while try await self.audit.head().size < Int64(count) { try await Task.sleep(for: .milliseconds(2)) }
+        Self.report("entries taken into the tree", count, since: begun)
+    }
+
+    func measureVerification(_ count: Int) async throws {
+        let begun: UInt64 = clinux_monotonic_nanoseconds()
+        let verdict: AuditVerdict = try await AuditVerification.run(on: self.services.store, checkpoint: nil)
+        guard verdict.isSound, verdict.head.size >= Int64(count) else { throw BenchFailure("the log does not verify") }
+        Self.report("entries verified", count, since: begun)
+    }
+
+    func measureProofs(_ count: Int) async throws {
+        let rounds: Int = 2_000
+        let begun: UInt64 = clinux_monotonic_nanoseconds()
+        for round in 0..<rounds {
+            let answer: HTTPResponse = await self.get("/v1/audit/proofs?leaf=\(round * 7_919 % count)")
+            guard answer.status == 200 else { throw BenchFailure("no proof: \(answer.status)") }
+        }
+        Self.report("inclusion proofs", rounds, since: begun)
+    }
+
+    /// From the end of a commit to the bytes at a reader of server-sent events.
+    func measureTail() async throws {
+        let response: HTTPResponse = await self.get("/v1/events/deploy-results", accept: ServerSentEvent.mediaType)
+        guard case .stream(let produce) = response.body else { throw BenchFailure("no stream: \(response.status)") }
+        let recorder: ResponseRecorder = ResponseRecorder()
+        let producer: Task<Void, any Error> = Task { try await produce(recorder.writer) }
+        while recorder.received.isEmpty { try await Task.sleep(for: .milliseconds(1)) }
+        var latencies: [UInt64] = []
+        for number in 0..<500 {
+            let before: Int = recorder.received.count
+            try await self.services.store.write { transaction in
+                try transaction.publish(
+                    Event(
+                        topic: Topics.deployResults, key: "api_\(number)", tenant: "acme", type: "bench",
+                        actor: "bench",
+                        value: .object(["n": .int(Int64(number))])))
+            }
+            // The write returns after the commit is durable.
+            let committed: UInt64 = clinux_monotonic_nanoseconds()
+            while recorder.received.count == before { await Task.yield() }
+            latencies.append(clinux_monotonic_nanoseconds() - committed)
+        }
+        producer.cancel()
+        latencies.sort()
+        let median: Double = Double(latencies[latencies.count / 2]) / 1_000
+        let high: Double = Double(latencies[latencies.count * 99 / 100]) / 1_000
+        print("commit to first byte of an event stream: p50 \(Int(median)) µs, p99 \(Int(high)) µs")
+    }
+
+    func close() async throws {
+        await self.audit.stop()
+        await self.services.store.close()
+        await self.telemetry.close()
+        for folder in ["\(self.path)/telemetry", self.path] {
+            for name in ["passerelle.db", "passerelle.db-wal", "passerelle.db-shm", "passerelle.lock"] {
+                unlink("\(folder)/\(name)")
+            }
+            rmdir(folder)
+        }
+    }
+
+    private func get(_ target: String, accept: String = "application/json") async -> HTTPResponse {
+        await self.handler.respond(
+            to: HTTPRequest(method: .get, target: target, fields: ["authorization": "Bearer x", "accept": accept]))
+    }
+
+    private static func audit(_ author: Author, _ number: Int, in transaction: Transaction) throws {
+        try author.audit(
+            "api.updated", tenant: "tenant-\(number % 50)",
+            resource: AuditEntry.Resource(type: "api", id: "api_\(number % 1_000)", version: Int64(number)),
+            changes: [
+                "name": .string("orders-\(number)"), "title": "Orders of the shop", "state": "published",
+                "document_hash": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+            ], in: transaction)
+    }
+
+    private static func report(_ what: String, _ count: Int, since begun: UInt64) {
+        let seconds: Double = Double(clinux_monotonic_nanoseconds() - begun) / 1e9
+        print("\(what): \(Int(Double(count) / seconds)) a second (\(count) in \(Int(seconds * 1_000)) ms)")
+    }
+}
+
+private struct BenchFailure: Error, CustomStringConvertible {
+    let description: String
+
+    init(_ description: String) { self.description = description }
+}
