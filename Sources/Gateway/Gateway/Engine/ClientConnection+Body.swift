@@ -61,13 +61,25 @@ extension ClientConnection {
             loop.events.disarm(self.timer)
             upstream._withUnsafeGuaranteedRef { $0.requestFinished() }
         } else {
-            loop.events.schedule(self.timer, at: loop.events.now &+ self.exchange.times.idle)
+            // Chunks come when they come; a body that said its length has to come on.
+            self.noteProgress(self.exchange.body.kind == .length ? used : ClientConnection.progressMin)
             if used < count {
                 self.keep(bytes + used, count - used)
                 return count
             }
         }
         return used
+    }
+
+    /// Bytes that a client must send or take before its deadline moves: one a minute would hold a connection for ever.
+    private static let progressMin: Int = 1024
+
+    /// The client did something: moves its deadline when that was enough.
+    private func noteProgress(_ count: Int) {
+        self.exchange.progress &+= count
+        guard self.exchange.progress >= ClientConnection.progressMin else { return }
+        self.exchange.progress = 0
+        self.loop.events.schedule(self.timer, at: self.loop.events.now &+ self.exchange.times.idle)
     }
 
     /// Reads and drops the body of a request that was answered without it; nil when the rest is of no use.
@@ -189,7 +201,7 @@ extension ClientConnection {
         let loop: GatewayLoop = self.loop
         if block.count > 0 {
             self.pending = block
-            if sent > 0 { loop.events.schedule(self.timer, at: loop.events.now &+ self.exchange.times.idle) }
+            if sent > 0 { self.noteProgress(sent) }
             return true
         }
         loop.blocks.give(block)

@@ -19,8 +19,12 @@ extension ClientConnection {
         self.phase = .exchange
         self.openExchange()
         if loop.requestHead.flags.contains(.hasAccept) { self.exchange.wantsText = self.prefersText(bytes) }
+        if loop.requestHead.flags.contains(.hasTraceparent), let trace: TraceContext = self.outerTrace(bytes) {
+            self.exchange.traceHigh = trace.traceIDHigh
+            self.exchange.traceLow = trace.traceIDLow
+        }
         if let reason: RequestReason = self.refusalOfKind(bytes) {
-            self.answer(reason)
+            self.answer(reason, allow: reason == .upgradeRefused ? [] : MethodSet.all.allowText)
             return loop.requestHead.count
         }
         guard let path: ScreenedPath = self.screenPath(bytes) else {
@@ -54,6 +58,11 @@ extension ClientConnection {
     private func refusalOfKind(_ bytes: UnsafeRawPointer) -> RequestReason? {
         let head: HTTPHeadFlags = self.loop.requestHead.flags
         if self.loop.requestHead.method == .connect { return .methodNotAllowed }
+        // "OPTIONS *" asks about the server, not about a path.
+        let path: Range<Int> = self.loop.requestHead.path
+        if path.count == 1, bytes.load(fromByteOffset: path.lowerBound, as: UInt8.self) == 0x2A {
+            return .optionsAnswered
+        }
         // Without the switch, a WebSocket client can do nothing with the answer. Others (h2c) go on with HTTP/1.1.
         if head.contains(.upgrade), self.asksForWebSocket(bytes) { return .upgradeRefused }
         return nil
@@ -179,14 +188,18 @@ extension ClientConnection {
 
     /// Gives the request to a connection of the pool, or to one of another target when none can be made.
     func launch(_ block: ByteBlock, _ pool: TargetPool, fresh: Bool) {
-        let loop: GatewayLoop = self.loop
-        var block: ByteBlock = block
-        var pool: TargetPool = pool
         self.exchange.target = pool.identity
         if !fresh, let idle: Unmanaged<UpstreamConnection> = pool.takeIdle() {
             idle._withUnsafeGuaranteedRef { $0.start(self, block, isReused: true) }
-            return
+        } else {
+            self.launchFresh(block, pool)
         }
+    }
+
+    private func launchFresh(_ block: ByteBlock, _ pool: TargetPool) {
+        let loop: GatewayLoop = self.loop
+        var block: ByteBlock = block
+        var pool: TargetPool = pool
         while true {
             switch pool.connect(loop) {
             case .started(let connection):

@@ -40,6 +40,9 @@ struct Exchange {
     /// The request waits for `100 Continue` before it sends its body.
     var expectsContinue: Bool = false
 
+    /// Bytes the client sent or took since its deadline was set.
+    var progress: Int = 0
+
     /// Attempts left for another target when nothing was sent, or for a fresh connection when a kept one was gone.
     var attemptsLeft: UInt8 = 0
     /// Bytes of the body left that may be dropped to save the connection.

@@ -95,6 +95,21 @@ struct LimitTests {
         await gateway.stop()
     }
 
+    /// A byte now and then does not move the deadline of a body that said its length.
+    @Test func dropsABodyThatDrips() async throws {
+        let upstream: RawUpstream = try .echoing()
+        let gateway: GatewayUnderTest = try await .start(
+            [upstream.port], policies: [.timeouts(TimeoutPolicy(idle: .milliseconds(300)))])
+        let client: RawSocket = try gateway.connect()
+        client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n")
+        for _ in 0..<50 {
+            client.send("a")
+            usleep(15_000)
+        }
+        #expect(client.receiveMessage().status == 408)
+        await gateway.stop()
+    }
+
     @Test func closesAnIdleConnection() async throws {
         let upstream: RawUpstream = try .echoing()
         var settings: EngineSettings = EngineSettings()
@@ -192,6 +207,19 @@ struct LimitTests {
             "HEAD /no HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", bodyless: true)
         #expect(head.status == 404)
         #expect(head.field("content-length").flatMap { Int($0) }.map { $0 > 0 } == true)
+        await gateway.stop()
+    }
+
+    @Test func answersForTheServerItself() async throws {
+        let upstream: RawUpstream = try .echoing()
+        let gateway: GatewayUnderTest = try await .start([upstream.port])
+        let response: RawMessage = try gateway.exchange("OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n", bodyless: true)
+        #expect(response.status == 204)
+        #expect(response.field("allow")?.contains("GET, HEAD, POST") == true)
+        let problem: RawMessage = try gateway.exchange(
+            "GET /../ HTTP/1.1\r\nHost: a\r\ntraceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01\r\n\r\n"
+        )
+        #expect(problem.text.contains("\"trace_id\":\"4bf92f3577b34da6a3ce929d0e0e4736\""))
         await gateway.stop()
     }
 
