@@ -2,6 +2,7 @@ import Audit
 import Files
 import Glibc
 import JSON
+import Store
 
 enum AuditCommands {
     /// Largest checkpoint file, bytes.
@@ -14,22 +15,24 @@ enum AuditCommands {
         summary: "Verify every entry of the audit log against its tree, and against a checkpoint you kept",
         options: [
             .init("checkpoint", "FILE", "a checkpoint kept earlier: shows a shortened tail or a fork"),
+            .init(
+                "key", "KEY", "the only key a checkpoint may be signed with (NAME+ID+KEY); the log's own when absent"),
             .init("export", "FILE", "verify an export instead of the live system"),
+            .init("data", "FOLDER", "verify a data folder, such as a restored backup, that no process uses"),
         ], example: "passerelle audit verify --checkpoint last-month.checkpoint"
     ) { arguments, console in
         var kept: [UInt8]?
         if let path: String = arguments["checkpoint"] { kept = try Self.read(path) }
-        var reader: AuditExportReader = AuditExportReader(checkpoint: kept)
-        if let path: String = arguments["export"] {
-            try Self.readFile(path) { chunk in try reader.feed(chunk) }
-        } else {
-            let plane: ControlPlane = try ControlPlane(arguments)
-            try await plane.download("/v1/audit/export") { chunk in
-                try reader.feed(chunk)
-                console.progress("\(reader.leavesRead) entries read")
-            }
+        var trusted: [NoteVerifier] = []
+        if let key: String = arguments["key"] {
+            do { trusted = [try NoteVerifier(parsing: key)] } catch { throw CommandError.usage("--key is \(error)") }
         }
-        let verdict: AuditVerdict = try reader.verdict()
+        let verdict: AuditVerdict
+        if let folder: String = arguments["data"] {
+            verdict = try await Self.verify(folder: folder, checkpoint: kept, trusting: trusted, console)
+        } else {
+            verdict = try await Self.verifyExport(arguments, checkpoint: kept, trusting: trusted, console)
+        }
         console.progress("", isFinal: false)
         switch console.format {
         case .table: console.print(verdict.lines.joined(separator: "\n"))
@@ -60,6 +63,49 @@ enum AuditCommands {
     ) { arguments, console in
         let plane: ControlPlane = try ControlPlane(arguments)
         try await plane.download("/v1/audit/export") { Console.write($0, to: 1) }
+    }
+
+    /// Verifies an export: of a file, or as the live system gives it.
+    private static func verifyExport(
+        _ arguments: Arguments, checkpoint: [UInt8]?, trusting trusted: [NoteVerifier], _ console: Console
+    ) async throws -> AuditVerdict {
+        var reader: AuditExportReader = AuditExportReader(checkpoint: checkpoint, trusting: trusted)
+        if let path: String = arguments["export"] {
+            try Self.readFile(path) { chunk in try reader.feed(chunk) }
+        } else {
+            let plane: ControlPlane = try ControlPlane(arguments)
+            try await plane.download("/v1/audit/export") { chunk in
+                try reader.feed(chunk)
+                console.progress("\(reader.leavesRead) entries read")
+            }
+        }
+        return try reader.verdict()
+    }
+
+    /// Verifies a data folder without its platform.
+    private static func verify(
+        folder: String, checkpoint: [UInt8]?, trusting trusted: [NoteVerifier], _ console: Console
+    ) async throws -> AuditVerdict {
+        guard Files.exists("\(folder)/passerelle.db") else {
+            throw CommandError.failed("\(folder) is no data folder: there is no passerelle.db in it.")
+        }
+        let store: Store
+        do {
+            store = try Store.open(StoreConfiguration(folder: folder, readers: 1), migrations: Platform.migrations)
+        } catch {
+            throw CommandError.failed("\(folder) cannot be opened: \(error)")
+        }
+        let verdict: Result<AuditVerdict, any Error>
+        do {
+            verdict = .success(
+                try await AuditVerification.run(on: store, checkpoint: checkpoint, trusting: trusted) { count in
+                    console.progress("\(count) entries read")
+                })
+        } catch {
+            verdict = .failure(error)
+        }
+        await store.close()
+        return try verdict.get()
     }
 
     private static func read(_ path: String) throws -> [UInt8] {

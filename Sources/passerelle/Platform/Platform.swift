@@ -58,7 +58,8 @@ final class Platform: Sendable {
         return try await Platform(settings, services, telemetry, keys: try KeyRing.open(folder: settings.data))
     }
 
-    private static let migrations: [ServiceMigrations] = [
+    /// The schema of everything in the data folder's database.
+    static let migrations: [ServiceMigrations] = [
         LogMigrations.service, RESTHandler.migrations, GatewayChanges.migrations, CatalogService.migrations,
         PortalService.migrations, IdentityService.migrations, DeploymentsService.migrations, AuditService.migrations,
         GeolocationService.migrations, ObservabilityService.migrations,
