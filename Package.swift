@@ -129,6 +129,9 @@ let targets: [Target] = [
             "Telemetry",
             "CLinux",
         ], path: "Benchmarks/audit/AuditBench", swiftSettings: common),
+    .executableTarget(
+        name: "PolicyBenchmark", dependencies: ["Gateway", "GatewayConfiguration", "HTTP", "Crypto", "CLinux"],
+        path: "Benchmarks/policies/PolicyBenchmark", swiftSettings: common),
 
     // Tests mirror Sources.
     .target(

@@ -56,7 +56,9 @@ final class CredentialTable: Sendable {
 }
 
 /// A subscription in the table.
-struct SubscriptionRules: BitwiseCopyable {
+struct SubscriptionRules: BitwiseCopyable, @unchecked Sendable {
+    // Safe to share: `planWord` points to an atomic that the snapshot holding this rule keeps alive.
+
     var application: Int32
     /// -1: an empty slot.
     var api: Int32
@@ -66,8 +68,8 @@ struct SubscriptionRules: BitwiseCopyable {
     var identity: IdentityNumber
     /// Place of the plan's limit in the table of limits; -1: no limit.
     var planLimit: Int32
-    /// Place of the plan's word, when there is a limit.
-    var planWord: Int32
+    /// The plan's word, when there is a limit; here and not among the others to save a step in memory.
+    var planWord: UnsafeMutablePointer<LimitWord>?
     /// Place of the first word of limits by application.
     var wordStart: Int32
     /// Place of the first word of its keys' limits, and words of one key.
@@ -84,7 +86,7 @@ final class SubscriptionTable: Sendable {
         var size: Int = 8
         while size < subscriptions.count * 2 { size *= 2 }
         let empty: SubscriptionRules = SubscriptionRules(
-            application: -1, api: -1, isActive: false, index: -1, identity: .none, planLimit: -1, planWord: 0,
+            application: -1, api: -1, isActive: false, index: -1, identity: .none, planLimit: -1, planWord: nil,
             wordStart: 0,
             keyWordStart: 0, keyWords: 0)
         var slots: [SubscriptionRules] = [SubscriptionRules](repeating: empty, count: size)

@@ -39,7 +39,7 @@ extension Snapshot {
             self.placeLimits(rules, from: Int(rules.addressLimitCount), count: limitsLeft, request, caller, &decision)
             if caller.planLimit >= 0 {
                 decision.taken.add(
-                    LimitPlace(word: self.words[Int(caller.planWord)], fingerprint: 0, limit: caller.planLimit))
+                    LimitPlace(word: caller.planWord, fingerprint: 0, limit: caller.planLimit))
             }
             if !self.passLimits(alreadyTaken: taken, now: time.monotonic, &decision) { return }
         }
@@ -76,12 +76,14 @@ extension Snapshot {
 }
 
 /// Who calls, as limits need it.
-struct Caller: BitwiseCopyable {
+struct Caller: BitwiseCopyable, @unchecked Sendable {
+    // Safe to share: only `anonymous` is, which points nowhere.
+
     var application: Int32
     var applicationIdentity: IdentityNumber
     /// Place among the keys of the application.
     var keyOrdinal: Int32
-    var planWord: Int32
+    var planWord: UnsafeMutablePointer<LimitWord>?
     /// -1: no subscription.
     var wordStart: Int32
     var keyWordStart: Int32
@@ -89,7 +91,7 @@ struct Caller: BitwiseCopyable {
     var planLimit: Int32
 
     static let anonymous: Caller = Caller(
-        application: -1, applicationIdentity: .none, keyOrdinal: -1, planWord: -1, wordStart: -1, keyWordStart: -1,
+        application: -1, applicationIdentity: .none, keyOrdinal: -1, planWord: nil, wordStart: -1, keyWordStart: -1,
         keyWords: 0,
         planLimit: -1)
 }

@@ -46,10 +46,10 @@ struct TextBlob {
         return TextRange(offset: UInt32(offset), length: UInt32(self.bytes.count - offset))
     }
 
-    mutating func append(bytes text: [UInt8]) -> TextRange {
+    mutating func append(_ bytes: UnsafeRawPointer, count: Int) -> TextRange {
         let offset: Int = self.bytes.count
-        self.bytes.append(contentsOf: text)
-        return TextRange(offset: UInt32(offset), length: UInt32(text.count))
+        self.bytes.append(contentsOf: UnsafeRawBufferPointer(start: bytes, count: count))
+        return TextRange(offset: UInt32(offset), length: UInt32(count))
     }
 }
 

@@ -1,14 +1,12 @@
 import GatewayConfiguration
 import HTTP
 
-/// What a router needs to know of one route.
+/// A route on its way into a router.
 struct RoutedRoute {
     let index: Int
     /// Place in file order, which may differ from the order of adding.
     let order: Int
-    let hosts: [HostPattern]
-    let definition: RouteDefinition
-    let methods: MethodSet
+    let route: CompiledRoute
 }
 
 /// Why a route cannot be added to a router.
@@ -34,10 +32,19 @@ enum RouterRefusal: Error, Equatable {
 /// Collects routes and makes a `Router` of them.
 ///
 /// `check` changes nothing, so that an API can be tried and left out as a whole; `add` never fails. Not for the loops: a
-/// hundred thousand routes take some tens of milliseconds.
-struct RouterBuilder {
+/// hundred thousand routes take some tens of milliseconds. A class, because copying a dozen arrays' references for each look-up
+/// cost more than the look-up. One thread.
+final class RouterBuilder {
+    /// All routes of one scope and path shape: a chain through `entries`.
     private struct Terminal {
-        var entries: [RouterEntry] = []
+        var first: Int32 = -1
+        var last: Int32 = -1
+        var count: Int32 = 0
+    }
+
+    private struct ChainedEntry {
+        var entry: RouterEntry
+        var next: Int32
     }
 
     private struct ShapeKey: Hashable {
@@ -52,35 +59,43 @@ struct RouterBuilder {
     private var scopes: [RouterScope] = []
     private var scopeOf: [HostPattern: Int32] = [:]
     private var anyScope: Int32 = -1
-    private var exact: GrowingTable<RouterExactSlot> = GrowingTable()
-    private var edges: GrowingTable<RouterEdgeSlot> = GrowingTable()
+    private var exact: GrowingTable<RouterExactSlot>
+    private var edges: GrowingTable<RouterEdgeSlot>
     private var nodes: [RouterNode] = []
     private var terminals: [Terminal] = []
+    private var entries: [ChainedEntry] = []
     private var conditions: [RouterCondition] = []
-    private var conditionTexts: [[RouteCondition]] = []
+    /// Conditions of a route as written, at the place where its run in `conditions` starts.
+    private var conditionTexts: [Int32: [RouteCondition]] = [:]
     private var shapes: Set<ShapeKey> = []
     private var shapeCounts: [Int32: Int] = [:]
 
-    init(hash: ByteHash = .process) {
+    /// `expected` routes are about to come: saves growing.
+    init(hash: ByteHash = .process, expected: Int = 0) {
         self.hash = hash
+        self.exact = GrowingTable(expected: expected)
+        self.edges = GrowingTable(expected: expected)
+        self.entries.reserveCapacity(expected)
+        self.terminals.reserveCapacity(expected)
+        self.nodes.reserveCapacity(expected)
     }
 
     // MARK: Trying
 
     /// Throws when a route cannot be added to what is there.
-    func check(_ route: RoutedRoute) throws(RouterRefusal) {
-        if route.hosts.isEmpty {
-            guard self.anyScope >= 0 else { return }
-            try self.check(route, scope: self.anyScope, host: "any")
+    func check(_ routed: RoutedRoute, hosts: [HostPattern]) throws(RouterRefusal) {
+        if hosts.isEmpty {
+            if self.anyScope >= 0 { try self.check(routed.route, scope: self.anyScope, host: "any") }
+            return
         }
-        for host in route.hosts {
+        for host in hosts {
             guard let scope: Int32 = self.scopeOf[host] else { continue }
-            try self.check(route, scope: scope, host: host.text)
+            try self.check(routed.route, scope: scope, host: host.text)
         }
     }
 
-    private func check(_ route: RoutedRoute, scope: Int32, host: String) throws(RouterRefusal) {
-        let terminal: Int32 = self.terminal(of: route.definition.path, scope: scope)
+    private func check(_ route: CompiledRoute, scope: Int32, host: String) throws(RouterRefusal) {
+        let terminal: Int32 = self.terminal(of: route, scope: scope)
         guard terminal >= 0 else {
             if route.definition.path.kind != .exact, (self.shapeCounts[scope] ?? 0) >= Router.templateShapesMax,
                 !self.shapes.contains(Self.shapeKey(route.definition.path, scope: scope))
@@ -89,130 +104,164 @@ struct RouterBuilder {
             }
             return
         }
-        let entries: [RouterEntry] = self.terminals[Int(terminal)].entries
-        for entry in entries where self.isSame(entry, route) {
-            let both: MethodSet = entry.methods.intersection(route.methods)
-            let method: MethodCode? = MethodCode.allCases.first { both.contains($0) }
-            throw .conflict(with: Int(entry.route), host: host, method: method.map { "\($0.name)" } ?? "any")
+        var place: Int32 = self.terminals[Int(terminal)].first
+        while place >= 0 {
+            let chained: ChainedEntry = self.entries[Int(place)]
+            if self.isSame(chained.entry, route) {
+                let both: MethodSet = chained.entry.methods.intersection(route.methods)
+                let method: MethodCode? = MethodCode.allCases.first { both.contains($0) }
+                throw .conflict(
+                    with: Int(chained.entry.route), host: host, method: method.map { "\($0.name)" } ?? "any")
+            }
+            place = chained.next
         }
-        if entries.count >= Router.entriesPerPathMax { throw .tooManyEntries(host: host) }
+        if self.terminals[Int(terminal)].count >= Router.entriesPerPathMax { throw .tooManyEntries(host: host) }
     }
 
     /// Whether both take the same requests with the same rank. One that names methods ranks before one that takes every method.
-    private func isSame(_ entry: RouterEntry, _ route: RoutedRoute) -> Bool {
+    private func isSame(_ entry: RouterEntry, _ route: CompiledRoute) -> Bool {
         let meet: Bool =
             entry.methods.isEmpty && route.methods.isEmpty || !entry.methods.isDisjoint(with: route.methods)
         guard meet, Int(entry.headerCount) == route.definition.headers.count,
             Int(entry.queryCount) == route.definition.query.count
         else { return false }
         if entry.headerCount == 0 && entry.queryCount == 0 { return true }
-        let own: [RouteCondition] = self.conditionTexts[Int(entry.conditionStart)]
+        let own: [RouteCondition] = self.conditionTexts[entry.conditionStart] ?? []
         let headers: Set<RouteCondition> = Set(own.prefix(Int(entry.headerCount)))
         let queries: Set<RouteCondition> = Set(own.dropFirst(Int(entry.headerCount)))
         return headers == Set(route.definition.headers) && queries == Set(route.definition.query)
     }
 
     /// The terminal of a path where it exists already; -1: it does not.
-    private func terminal(of path: PathPattern, scope: Int32) -> Int32 {
-        if path.kind == .exact {
-            let slot: RouterExactSlot? = self.withBytes(path.text) { bytes, count in
+    private func terminal(of route: CompiledRoute, scope: Int32) -> Int32 {
+        if route.definition.path.kind == .exact {
+            return self.withBytes(route.path) { bytes, count in
                 let hash: UInt64 = self.hash.hash(bytes, count: count, with: UInt64(UInt32(scope)))
-                return self.exact.find(hash) { $0.scope == scope && self.isText($0.text, bytes, count) }
+                return self.findExact(hash, scope: scope, bytes, count)
             }
-            return slot?.terminal ?? -1
         }
         var node: Int32 = self.scopes[Int(scope)].root
-        for segment in path.segments {
+        for segment in route.definition.path.segments {
             guard node >= 0 else { return -1 }
             switch segment {
             case .parameter: node = self.nodes[Int(node)].parameter
-            case .literal(let literal): node = self.child(of: node, literal)
+            case .literal(let literal):
+                node = self.withBytes(literal) { bytes, count in
+                    let hash: UInt64 = self.hash.hash(bytes, count: count, with: UInt64(UInt32(node)))
+                    return self.findEdge(hash, from: node, bytes, count)
+                }
             }
         }
         guard node >= 0 else { return -1 }
-        return path.kind == .template ? self.nodes[Int(node)].template : self.nodes[Int(node)].prefix
+        let found: RouterNode = self.nodes[Int(node)]
+        return route.definition.path.kind == .template ? found.template : found.prefix
     }
 
-    private func child(of node: Int32, _ literal: String) -> Int32 {
-        let slot: RouterEdgeSlot? = self.withBytes(literal) { bytes, count in
-            let hash: UInt64 = self.hash.hash(bytes, count: count, with: UInt64(UInt32(node)))
-            return self.edges.find(hash) { $0.node == node && self.isText($0.text, bytes, count) }
+    private func findExact(_ hash: UInt64, scope: Int32, _ bytes: UnsafeRawPointer, _ count: Int) -> Int32 {
+        var index: Int = self.exact.start(hash)
+        while true {
+            let slot: RouterExactSlot = self.exact.slots[index]
+            if slot.hash == 0 { return -1 }
+            if slot.hash == hash, slot.scope == scope, self.isText(slot.text, bytes, count) { return slot.terminal }
+            index = self.exact.next(index)
         }
-        return slot?.child ?? -1
+    }
+
+    private func findEdge(_ hash: UInt64, from node: Int32, _ bytes: UnsafeRawPointer, _ count: Int) -> Int32 {
+        var index: Int = self.edges.start(hash)
+        while true {
+            let slot: RouterEdgeSlot = self.edges.slots[index]
+            if slot.hash == 0 { return -1 }
+            if slot.hash == hash, slot.node == node, self.isText(slot.text, bytes, count) { return slot.child }
+            index = self.edges.next(index)
+        }
     }
 
     // MARK: Adding
 
     /// Adds a route that `check` let pass. Any order: the route knows its place.
-    mutating func add(_ route: RoutedRoute) {
-        let conditionStart: Int32 = self.addConditions(route.definition)
-        if route.hosts.isEmpty {
+    func add(_ routed: RoutedRoute, hosts: [HostPattern]) {
+        let conditionStart: Int32 = self.addConditions(routed.route.definition)
+        if hosts.isEmpty {
             if self.anyScope < 0 { self.anyScope = self.addScope() }
-            self.add(route, scope: self.anyScope, conditionStart: conditionStart)
+            self.add(routed, scope: self.anyScope, conditionStart: conditionStart)
+            return
         }
-        for host in route.hosts {
+        for host in hosts {
             let scope: Int32 = self.scopeOf[host] ?? self.addScope()
             self.scopeOf[host] = scope
-            self.add(route, scope: scope, conditionStart: conditionStart)
+            self.add(routed, scope: scope, conditionStart: conditionStart)
         }
     }
 
-    private mutating func add(_ route: RoutedRoute, scope: Int32, conditionStart: Int32) {
-        let path: PathPattern = route.definition.path
-        let terminal: Int32 =
-            path.kind == .exact ? self.addExact(path, scope: scope) : self.addToTrie(path, scope: scope)
+    private func add(_ routed: RoutedRoute, scope: Int32, conditionStart: Int32) {
+        let route: CompiledRoute = routed.route
+        let isExact: Bool = route.definition.path.kind == .exact
+        let terminal: Int = Int(isExact ? self.addExact(route, scope: scope) : self.addToTrie(route, scope: scope))
         let entry: RouterEntry = RouterEntry(
-            route: Int32(route.index), methods: route.methods, conditionStart: conditionStart,
+            route: Int32(routed.index), methods: route.methods, conditionStart: conditionStart,
             headerCount: UInt8(route.definition.headers.count), queryCount: UInt8(route.definition.query.count),
-            order: Int32(route.order))
-        self.terminals[Int(terminal)].entries.append(entry)
+            order: Int32(routed.order))
+        let place: Int32 = Int32(self.entries.count)
+        self.entries.append(ChainedEntry(entry: entry, next: -1))
+        if self.terminals[terminal].last >= 0 {
+            self.entries[Int(self.terminals[terminal].last)].next = place
+        } else {
+            self.terminals[terminal].first = place
+        }
+        self.terminals[terminal].last = place
+        self.terminals[terminal].count += 1
     }
 
-    private mutating func addScope() -> Int32 {
+    private func addScope() -> Int32 {
         self.scopes.append(RouterScope())
         return Int32(self.scopes.count - 1)
     }
 
-    private mutating func addTerminal() -> Int32 {
+    private func addTerminal() -> Int32 {
         self.terminals.append(Terminal())
         return Int32(self.terminals.count - 1)
     }
 
-    private mutating func addConditions(_ route: RouteDefinition) -> Int32 {
-        let start: Int = self.conditions.count
+    private func addConditions(_ route: RouteDefinition) -> Int32 {
+        let start: Int32 = Int32(self.conditions.count)
+        if route.headers.isEmpty && route.query.isEmpty { return start }
         let all: [RouteCondition] = route.headers + route.query
         for condition in all {
             let name: TextRange = self.text.append(condition.name)
             var value: TextRange = TextRange(offset: 0, length: RouterCondition.anyValue)
             if let wanted: String = condition.value { value = self.text.append(wanted) }
             self.conditions.append(RouterCondition(name: name, value: value))
-            // Indexed by the start of a route's conditions; the rest are place holders.
-            self.conditionTexts.append(self.conditionTexts.count == start ? all : [])
         }
-        return Int32(start)
+        self.conditionTexts[start] = all
+        return start
     }
 
-    private mutating func addExact(_ path: PathPattern, scope: Int32) -> Int32 {
-        let existing: Int32 = self.terminal(of: path, scope: scope)
-        if existing >= 0 { return existing }
+    private func addExact(_ route: CompiledRoute, scope: Int32) -> Int32 {
         self.scopes[Int(scope)].hasExact = true
-        let terminal: Int32 = self.addTerminal()
-        let text: TextRange = self.text.append(path.text)
-        let hash: UInt64 = self.withBytes(path.text) { self.hash.hash($0, count: $1, with: UInt64(UInt32(scope))) }
-        self.exact.insert(hash, RouterExactSlot(hash: hash, text: text, scope: scope, terminal: terminal))
-        return terminal
+        return self.withBytes(route.path) { bytes, count in
+            let hash: UInt64 = self.hash.hash(bytes, count: count, with: UInt64(UInt32(scope)))
+            let existing: Int32 = self.findExact(hash, scope: scope, bytes, count)
+            if existing >= 0 { return existing }
+            let terminal: Int32 = self.addTerminal()
+            let text: TextRange = self.text.append(bytes, count: count)
+            self.exact.insert(RouterExactSlot(hash: hash, text: text, scope: scope, terminal: terminal))
+            return terminal
+        }
     }
 
-    private mutating func addToTrie(_ path: PathPattern, scope: Int32) -> Int32 {
-        if self.shapes.insert(Self.shapeKey(path, scope: scope)).inserted { self.shapeCounts[scope, default: 0] += 1 }
+    private func addToTrie(_ route: CompiledRoute, scope: Int32) -> Int32 {
+        let isTemplate: Bool = route.definition.path.kind == .template
+        if self.shapes.insert(Self.shapeKey(route.definition.path, scope: scope)).inserted {
+            self.shapeCounts[scope, default: 0] += 1
+        }
         if self.scopes[Int(scope)].root < 0 { self.scopes[Int(scope)].root = self.addNode() }
         var node: Int32 = self.scopes[Int(scope)].root
-        for segment in path.segments { node = self.addChild(of: node, segment) }
-        let existing: Int32 =
-            path.kind == .template ? self.nodes[Int(node)].template : self.nodes[Int(node)].prefix
+        for segment in route.definition.path.segments { node = self.addChild(of: node, segment) }
+        let existing: Int32 = isTemplate ? self.nodes[Int(node)].template : self.nodes[Int(node)].prefix
         if existing >= 0 { return existing }
         let terminal: Int32 = self.addTerminal()
-        if path.kind == .template {
+        if isTemplate {
             self.nodes[Int(node)].template = terminal
         } else {
             self.nodes[Int(node)].prefix = terminal
@@ -220,25 +269,30 @@ struct RouterBuilder {
         return terminal
     }
 
-    private mutating func addNode() -> Int32 {
+    private func addNode() -> Int32 {
         self.nodes.append(RouterNode())
         return Int32(self.nodes.count - 1)
     }
 
-    private mutating func addChild(of node: Int32, _ segment: PathPattern.Segment) -> Int32 {
+    private func addChild(of node: Int32, _ segment: PathPattern.Segment) -> Int32 {
         switch segment {
         case .parameter:
-            if self.nodes[Int(node)].parameter < 0 { self.nodes[Int(node)].parameter = self.addNode() }
+            if self.nodes[Int(node)].parameter < 0 {
+                let child: Int32 = self.addNode()
+                self.nodes[Int(node)].parameter = child
+            }
             return self.nodes[Int(node)].parameter
         case .literal(let literal):
-            let existing: Int32 = self.child(of: node, literal)
-            if existing >= 0 { return existing }
-            let child: Int32 = self.addNode()
-            let text: TextRange = self.text.append(literal)
-            let hash: UInt64 = self.withBytes(literal) { self.hash.hash($0, count: $1, with: UInt64(UInt32(node))) }
-            self.edges.insert(hash, RouterEdgeSlot(hash: hash, text: text, node: node, child: child))
-            self.nodes[Int(node)].hasLiterals = true
-            return child
+            return self.withBytes(literal) { bytes, count in
+                let hash: UInt64 = self.hash.hash(bytes, count: count, with: UInt64(UInt32(node)))
+                let existing: Int32 = self.findEdge(hash, from: node, bytes, count)
+                if existing >= 0 { return existing }
+                let child: Int32 = self.addNode()
+                let text: TextRange = self.text.append(bytes, count: count)
+                self.edges.insert(RouterEdgeSlot(hash: hash, text: text, node: node, child: child))
+                self.nodes[Int(node)].hasLiterals = true
+                return child
+            }
         }
     }
 
@@ -249,9 +303,9 @@ struct RouterBuilder {
     }
 
     /// Calls with the bytes of a text; an empty one gets a pointer that is not read.
-    private func withBytes<Result>(_ text: String, _ body: (UnsafeRawPointer, Int) -> Result) -> Result {
+    private func withBytes(_ text: String, _ body: (UnsafeRawPointer, Int) -> Int32) -> Int32 {
         var copy: String = text
-        return copy.withUTF8 { (bytes: UnsafeBufferPointer<UInt8>) -> Result in
+        return copy.withUTF8 { (bytes: UnsafeBufferPointer<UInt8>) -> Int32 in
             guard let base: UnsafePointer<UInt8> = bytes.baseAddress else {
                 var nothing: UInt8 = 0
                 return body(&nothing, 0)
@@ -270,18 +324,24 @@ struct RouterBuilder {
 
     // MARK: Finishing
 
-    /// Lays everything out flat.
-    consuming func build() -> Router {
+    /// Lays everything out flat. Once.
+    func build() -> Router {
         var entries: [RouterEntry] = []
+        entries.reserveCapacity(self.entries.count)
         var terminals: [RouterTerminal] = []
         terminals.reserveCapacity(self.terminals.count)
         for terminal in self.terminals {
             var methods: MethodSet = []
-            for entry in terminal.entries { methods.formUnion(entry.methods.isEmpty ? .all : entry.methods) }
+            let start: Int = entries.count
+            var place: Int32 = terminal.first
+            while place >= 0 {
+                let chained: ChainedEntry = self.entries[Int(place)]
+                methods.formUnion(chained.entry.methods.isEmpty ? .all : chained.entry.methods)
+                entries.append(chained.entry)
+                place = chained.next
+            }
             terminals.append(
-                RouterTerminal(
-                    entryStart: Int32(entries.count), entryCount: Int32(terminal.entries.count), methods: methods))
-            entries.append(contentsOf: terminal.entries)
+                RouterTerminal(entryStart: Int32(start), entryCount: terminal.count, methods: methods))
         }
         let (hosts, wildcardLabelsMax): ([RouterHostSlot], Int) = self.hostTable()
         let memory: RouterMemory = RouterMemory(
@@ -293,15 +353,16 @@ struct RouterBuilder {
             wildcardLabelsMax: wildcardLabelsMax)
     }
 
-    private mutating func hostTable() -> (slots: [RouterHostSlot], wildcardLabelsMax: Int) {
-        var table: GrowingTable<RouterHostSlot> = GrowingTable()
+    private func hostTable() -> (slots: [RouterHostSlot], wildcardLabelsMax: Int) {
+        var table: GrowingTable<RouterHostSlot> = GrowingTable(expected: self.scopeOf.count)
         var labelsMax: Int = 0
         for (host, scope) in self.scopeOf {
-            let text: TextRange = self.text.append(host.name)
-            let hash: UInt64 = self.withBytes(host.name) {
-                self.hash.hash($0, count: $1, with: host.isWildcard ? 1 : 0)
+            _ = self.withBytes(host.name) { bytes, count in
+                let hash: UInt64 = self.hash.hash(bytes, count: count, with: host.isWildcard ? 1 : 0)
+                let text: TextRange = self.text.append(bytes, count: count)
+                table.insert(RouterHostSlot(hash: hash, text: text, scope: scope, isWildcard: host.isWildcard))
+                return 0
             }
-            table.insert(hash, RouterHostSlot(hash: hash, text: text, scope: scope, isWildcard: host.isWildcard))
             if host.isWildcard { labelsMax = max(labelsMax, host.name.split(separator: ".").count) }
         }
         return (table.slots, labelsMax)
@@ -320,22 +381,21 @@ extension RouterHostSlot: HashedSlot {}
 
 /// An open-addressing table that grows while it is filled; at most half full, so that a look-up sees few slots.
 struct GrowingTable<Slot: HashedSlot> {
-    private(set) var slots: [Slot] = [Slot](repeating: Slot(), count: 8)
+    private(set) var slots: [Slot]
     private var used: Int = 0
 
-    func find(_ hash: UInt64, where isIt: (Slot) -> Bool) -> Slot? {
-        let mask: Int = self.slots.count - 1
-        var index: Int = Int(truncatingIfNeeded: hash) & mask
-        while true {
-            let slot: Slot = self.slots[index]
-            if slot.hash == 0 { return nil }
-            if slot.hash == hash && isIt(slot) { return slot }
-            index = (index + 1) & mask
-        }
+    init(expected: Int) {
+        var size: Int = 8
+        while size < expected { size *= 2 }
+        self.slots = [Slot](repeating: Slot(), count: size)
     }
 
+    func start(_ hash: UInt64) -> Int { Int(truncatingIfNeeded: hash) & (self.slots.count - 1) }
+
+    func next(_ index: Int) -> Int { (index + 1) & (self.slots.count - 1) }
+
     /// Adds a slot that is known not to be there.
-    mutating func insert(_ hash: UInt64, _ slot: Slot) {
+    mutating func insert(_ slot: Slot) {
         if (self.used + 1) * 2 > self.slots.count { self.grow() }
         self.used += 1
         Self.place(slot, in: &self.slots)

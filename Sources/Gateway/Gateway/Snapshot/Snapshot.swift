@@ -26,7 +26,7 @@ package final class Snapshot: Sendable {
     let applicationRules: FlatArray<ApplicationRules>
     let blocks: FlatArray<CompiledBlock>
     let limits: FlatArray<CompiledLimit>
-    /// Words of subscriptions: of the plan, then of limits by application, then of limits by key for each key.
+    /// Words of subscriptions: of limits by application, then of limits by key for each key.
     let words: FlatArray<UnsafeMutablePointer<LimitWord>>
     let credentials: CredentialTable
     let subscriptionTable: SubscriptionTable
@@ -79,7 +79,8 @@ package final class Snapshot: Sendable {
         previous: Snapshot?, carrying live: LiveState
     ) -> (snapshot: Snapshot, quarantined: [Quarantine]) {
         live.beginGeneration()
-        var compiler: SnapshotCompiler = SnapshotCompiler(previous: previous, live: live)
+        let compiler: SnapshotCompiler = SnapshotCompiler(
+            previous: previous, live: live, routes: previous?.routes.count ?? 0)
         compiler.addAPIs(document.apis)
         compiler.addUnreadable(unreadable)
         compiler.addApplications(document.applications, plans: document.plans)

@@ -3,7 +3,7 @@ import Time
 
 extension SnapshotCompiler {
     /// Adds applications with their keys and subscriptions. Runs after the APIs.
-    mutating func addApplications(_ definitions: [ApplicationDefinition], plans: [PlanDefinition]) {
+    func addApplications(_ definitions: [ApplicationDefinition], plans: [PlanDefinition]) {
         var plansByKey: [EntryKey: PlanDefinition] = [:]
         for plan in plans { plansByKey[plan.key] = plan }
         var planLimits: [EntryKey: Int32] = [:]
@@ -48,7 +48,7 @@ extension SnapshotCompiler {
     }
 
     /// Adds the keys of an application; one that another application of the tenant has already is left out.
-    private mutating func addKeys(
+    private func addKeys(
         _ definition: ApplicationDefinition, place: Int32, digests: inout Set<TenantDigest>
     ) -> [KeyDefinition] {
         let tenant: Int32 = self.tenant(definition.tenant)
@@ -75,7 +75,7 @@ extension SnapshotCompiler {
         return remainder > 0 ? quotient + 1 : quotient
     }
 
-    private mutating func planLimit(_ plan: PlanDefinition, known: inout [EntryKey: Int32]) -> Int32 {
+    private func planLimit(_ plan: PlanDefinition, known: inout [EntryKey: Int32]) -> Int32 {
         if let place: Int32 = known[plan.key] { return place }
         guard let limit: PlanRateLimit = plan.rateLimit else { return -1 }
         let rule: LimitRule = LimitRule(limit: limit.limit, window: limit.window, algorithm: limit.algorithm)
@@ -89,7 +89,7 @@ extension SnapshotCompiler {
         return place
     }
 
-    private mutating func addSubscription(
+    private func addSubscription(
         _ subscription: SubscriptionDefinition, of application: ApplicationDefinition, place: Int32, api: Int,
         isActive: Bool, planLimit: Int32, plan: PlanDefinition?, keys: [KeyDefinition]
     ) {
@@ -97,13 +97,12 @@ extension SnapshotCompiler {
         let identity: IdentityNumber = self.live.identities.number(
             Identity(kind: .subscription, tenant: application.tenant, api: subscription.api, detail: id))
         let subject: String = "\(application.key.text)/\(subscription.api)"
-        var wordStart: Int = self.parts.words.count
+        var planWord: UnsafeMutablePointer<LimitWord>?
         if planLimit >= 0, let limit: PlanRateLimit = plan?.rateLimit {
             let kind: String = "\(limit.algorithm.rawValue) \(DefinitionText.milliseconds(limit.window))"
-            self.parts.words.append(self.word("plan|\(subject)|\(kind)"))
+            planWord = self.word("plan|\(subject)|\(kind)")
         }
-        let planWord: Int = wordStart
-        wordStart = self.parts.words.count
+        let wordStart: Int = self.parts.words.count
         let needed: SubscribedLimits = self.subscribed[api]
         for limit in needed.byApplication { self.parts.words.append(self.word("application|\(limit)|\(subject)")) }
         let keyWordStart: Int = self.parts.words.count
@@ -118,7 +117,7 @@ extension SnapshotCompiler {
             SubscriptionRules(
                 application: place, api: Int32(api), isActive: isActive,
                 index: Int32(self.parts.subscriptionNames.count),
-                identity: identity, planLimit: planLimit, planWord: Int32(planWord), wordStart: Int32(wordStart),
+                identity: identity, planLimit: planLimit, planWord: planWord, wordStart: Int32(wordStart),
                 keyWordStart: Int32(keyWordStart), keyWords: Int32(needed.byKey.count)))
         self.parts.subscriptionNames.append(
             SubscriptionName(id: id, application: application.key, api: subscription.api, plan: subscription.plan))

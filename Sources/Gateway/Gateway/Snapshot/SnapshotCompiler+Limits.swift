@@ -28,32 +28,32 @@ struct APILimitCompiler {
         self.api = api
     }
 
-    mutating func run(for route: CompiledRoute, compiler: inout SnapshotCompiler) -> LimitRun {
+    mutating func run(for route: CompiledRoute, compiler: SnapshotCompiler) -> LimitRun {
         if !route.policies.hasOwnLimits, let shared: LimitRun = self.shared { return shared }
-        self.compileShared(route.policies.limits, compiler: &compiler)
+        self.compileShared(route.policies.limits, compiler: compiler)
         var limits: [CompiledLimit] = self.ofAPI
         var ordinals: [String: Int] = [:]
         for limit in route.policies.limits where limit.isOfRoute {
             limits.append(
                 self.compile(
-                    limit.policy, place: "route:\(route.id)", name: "route", ordinals: &ordinals, compiler: &compiler))
+                    limit.policy, place: "route:\(route.id)", name: "route", ordinals: &ordinals, compiler: compiler))
         }
-        let run: LimitRun = Self.append(limits, compiler: &compiler)
+        let run: LimitRun = Self.append(limits, compiler: compiler)
         if !route.policies.hasOwnLimits { self.shared = run }
         return run
     }
 
-    private mutating func compileShared(_ limits: [EffectivePolicies.Limit], compiler: inout SnapshotCompiler) {
+    private mutating func compileShared(_ limits: [EffectivePolicies.Limit], compiler: SnapshotCompiler) {
         if self.isOfAPIReady { return }
         self.isOfAPIReady = true
         var ordinals: [String: Int] = [:]
         for limit in limits where !limit.isOfRoute {
             self.ofAPI.append(
-                self.compile(limit.policy, place: "api", name: "api", ordinals: &ordinals, compiler: &compiler))
+                self.compile(limit.policy, place: "api", name: "api", ordinals: &ordinals, compiler: compiler))
         }
     }
 
-    private static func append(_ limits: [CompiledLimit], compiler: inout SnapshotCompiler) -> LimitRun {
+    private static func append(_ limits: [CompiledLimit], compiler: SnapshotCompiler) -> LimitRun {
         let start: Int = compiler.parts.limits.count
         var addressCount: Int = 0
         for limit in limits where limit.subject == .ip {
@@ -66,7 +66,7 @@ struct APILimitCompiler {
 
     private mutating func compile(
         _ policy: RateLimitPolicy, place: String, name: String, ordinals: inout [String: Int],
-        compiler: inout SnapshotCompiler
+        compiler: SnapshotCompiler
     ) -> CompiledLimit {
         // Stable while the place, the subject, the way of counting and the order among its like stay: a new number of requests
         // keeps what was counted.

@@ -1,12 +1,12 @@
 import GatewayConfiguration
 import HTTP
 
-/// Puts a snapshot together, API by API, then application by application.
-struct SnapshotCompiler {
+/// Puts a snapshot together, API by API, then application by application. A class for the same reason as `RouterBuilder`.
+final class SnapshotCompiler {
     private let previous: Snapshot?
     let live: LiveState
     var parts: SnapshotParts = SnapshotParts()
-    var router: RouterBuilder = RouterBuilder()
+    let router: RouterBuilder
     private(set) var quarantined: [Quarantine] = []
     /// The places of each product's APIs: what a subscription opens.
     private(set) var products: [EntryKey: [Int]] = [:]
@@ -17,15 +17,16 @@ struct SnapshotCompiler {
     /// What limits by application and key of each API need, at the API's place.
     var subscribed: [SubscribedLimits] = []
 
-    init(previous: Snapshot?, live: LiveState) {
+    init(previous: Snapshot?, live: LiveState, routes: Int) {
         self.previous = previous
         self.live = live
+        self.router = RouterBuilder(expected: routes)
     }
 
     // MARK: APIs
 
     /// Adds what did not change, then what did, so that a change cannot push out what works.
-    mutating func addAPIs(_ definitions: [APIDefinition]) {
+    func addAPIs(_ definitions: [APIDefinition]) {
         var changed: [(definition: APIDefinition, order: Int, earlier: CompiledAPI?)] = []
         var order: Int = 0
         var seen: Set<EntryKey> = []
@@ -48,7 +49,7 @@ struct SnapshotCompiler {
             if problems.isEmpty { continue }
             var isLive: Bool = false
             if let earlier: CompiledAPI = change.earlier,
-                self.conflicts(earlier.definition, order: change.order).isEmpty
+                self.conflicts(earlier, order: change.order).isEmpty
             {
                 self.keepTargets(earlier)
                 self.add(earlier, order: change.order)
@@ -59,7 +60,7 @@ struct SnapshotCompiler {
     }
 
     /// Keeps the earlier versions of APIs whose present ones could not be read, behind all others in file order.
-    mutating func addUnreadable(_ entries: [UnreadableEntry]) {
+    func addUnreadable(_ entries: [UnreadableEntry]) {
         for entry in entries {
             switch entry.kind {
             case .api:
@@ -67,7 +68,7 @@ struct SnapshotCompiler {
                 let order: Int = self.parts.routes.count
                 var isLive: Bool = false
                 if let earlier, self.parts.places[entry.key] == nil,
-                    self.conflicts(earlier.definition, order: order).isEmpty
+                    self.conflicts(earlier, order: order).isEmpty
                 {
                     self.keepTargets(earlier)
                     self.add(earlier, order: order)
@@ -82,7 +83,7 @@ struct SnapshotCompiler {
         }
     }
 
-    private mutating func quarantine(_ key: EntryKey, _ problems: [String], isEarlierVersionLive: Bool) {
+    private func quarantine(_ key: EntryKey, _ problems: [String], isEarlierVersionLive: Bool) {
         self.quarantined.append(
             Quarantine(kind: .api, key: key, problems: problems, isEarlierVersionLive: isEarlierVersionLive))
     }
@@ -97,35 +98,32 @@ struct SnapshotCompiler {
         for target in api.upstream.targets { _ = self.live.target(target.state.key) }
     }
 
-    private mutating func tryToAdd(_ definition: APIDefinition, order: Int) -> [String] {
+    private func tryToAdd(_ definition: APIDefinition, order: Int) -> [String] {
         var problems: [String] = DefinitionRules.problems(of: definition)
-        if problems.isEmpty { problems = self.conflicts(definition, order: order) }
         guard problems.isEmpty else { return problems }
-        self.add(CompiledAPI(definition, live: self.live), order: order)
-        return []
+        let api: CompiledAPI = CompiledAPI(definition, live: self.live)
+        problems = self.conflicts(api, order: order)
+        if problems.isEmpty { self.add(api, order: order) }
+        return problems
     }
 
-    private func conflicts(_ definition: APIDefinition, order: Int) -> [String] {
+    private func conflicts(_ api: CompiledAPI, order: Int) -> [String] {
         var problems: [String] = []
-        var own: RouterBuilder = RouterBuilder()
-        for (number, route) in definition.routes.enumerated() {
-            let routed: RoutedRoute = RoutedRoute(
-                index: number, order: order + number, hosts: definition.hosts, definition: route,
-                methods: MethodSet(names: route.methods))
+        let hosts: [HostPattern] = api.definition.hosts
+        let own: RouterBuilder = RouterBuilder(expected: api.routes.count)
+        for (number, route) in api.routes.enumerated() {
+            let routed: RoutedRoute = RoutedRoute(index: number, order: order + number, route: route)
             do throws(RouterRefusal) {
-                try own.check(routed)
-                own.add(routed)
+                try own.check(routed, hosts: hosts)
+                own.add(routed, hosts: hosts)
             } catch {
-                problems.append(error.message(path: route.path.text) { "the route \(definition.routes[$0].id)" })
+                problems.append(error.message(path: route.path) { "the route \(api.routes[$0].id)" })
                 continue
             }
             do throws(RouterRefusal) {
-                try self.router.check(routed)
+                try self.router.check(routed, hosts: hosts)
             } catch {
-                problems.append(
-                    error.message(path: route.path.text) {
-                        self.nameOfRoute($0, to: definition.tenant)
-                    })
+                problems.append(error.message(path: route.path) { self.nameOfRoute($0, to: api.key.tenant) })
             }
         }
         return problems
@@ -138,12 +136,13 @@ struct SnapshotCompiler {
         return "the route \(self.parts.routes[index].id) of the API \(api.key.text)"
     }
 
-    private mutating func add(_ api: CompiledAPI, order: Int) {
+    private func add(_ api: CompiledAPI, order: Int) {
         let place: Int = self.parts.apis.count
         self.parts.apis.append(api)
         self.parts.places[api.key] = place
         self.products[api.definition.productKey, default: []].append(place)
         self.parts.apiRules.append(APIRules(realm: self.text(api.definition.id)))
+        let hosts: [HostPattern] = api.definition.hosts
         var limits: APILimitCompiler = APILimitCompiler(api: api)
         for (number, route) in api.routes.enumerated() {
             let index: Int = self.parts.routes.count
@@ -151,19 +150,16 @@ struct SnapshotCompiler {
             self.owners.append(place)
             self.parts.orders.append(Int32(order + number))
             self.parts.rules.append(self.rules(route, of: api, place: place, limits: &limits))
-            self.router.add(
-                RoutedRoute(
-                    index: index, order: order + number, hosts: api.definition.hosts, definition: route.definition,
-                    methods: route.methods))
+            self.router.add(RoutedRoute(index: index, order: order + number, route: route), hosts: hosts)
         }
         self.subscribed.append(limits.subscribed)
     }
 
-    private mutating func rules(
+    private func rules(
         _ route: CompiledRoute, of api: CompiledAPI, place: Int, limits: inout APILimitCompiler
     ) -> RouteRules {
         let policies: EffectivePolicies = route.policies
-        let run: LimitRun = limits.run(for: route, compiler: &self)
+        let run: LimitRun = limits.run(for: route, compiler: self)
         let blockStart: Int = self.parts.blocks.count
         for block in policies.addresses.deny { self.parts.blocks.append(CompiledBlock(block)) }
         for block in policies.addresses.allow { self.parts.blocks.append(CompiledBlock(block)) }
@@ -181,7 +177,7 @@ struct SnapshotCompiler {
     // MARK: Shared
 
     /// The place of a text, stored once.
-    mutating func text(_ text: String) -> TextRange {
+    func text(_ text: String) -> TextRange {
         if text.isEmpty { return TextRange() }
         if let range: TextRange = self.texts[text] { return range }
         let range: TextRange = self.parts.text.append(text)
@@ -189,20 +185,20 @@ struct SnapshotCompiler {
         return range
     }
 
-    mutating func tenant(_ name: String) -> Int32 {
+    func tenant(_ name: String) -> Int32 {
         if let number: Int32 = self.tenants[name] { return number }
         let number: Int32 = Int32(self.tenants.count)
         self.tenants[name] = number
         return number
     }
 
-    mutating func word(_ key: String) -> UnsafeMutablePointer<LimitWord> {
+    func word(_ key: String) -> UnsafeMutablePointer<LimitWord> {
         let box: LimitBox = self.live.limit(key)
         self.parts.boxes.append(box)
         return box.word
     }
 
-    mutating func quarantineApplication(_ key: EntryKey, _ problems: [String]) {
+    func quarantineApplication(_ key: EntryKey, _ problems: [String]) {
         self.quarantined.append(
             Quarantine(kind: .application, key: key, problems: problems, isEarlierVersionLive: false))
     }
