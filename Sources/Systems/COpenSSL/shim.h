@@ -81,3 +81,18 @@ static inline int copenssl_set_servername(SSL *session, const char *name) {
 static inline int copenssl_is_reason(unsigned long error, int reason) {
     return ERR_GET_LIB(error) == ERR_LIB_SSL && ERR_GET_REASON(error) == reason;
 }
+
+// SHA-256 without the EVP layer: OpenSSL 3.0 frees and allocates a provider's context at every EVP_DigestInit, these functions
+// allocate nothing. They are deprecated as an interface for applications, and run the same code as EVP's default provider.
+#include <openssl/sha.h>
+#pragma clang diagnostic push
+#pragma clang diagnostic ignored "-Wdeprecated-declarations"
+typedef struct { SHA256_CTX state; } copenssl_sha256_state;
+static inline void copenssl_sha256_init(copenssl_sha256_state *hash) { SHA256_Init(&hash->state); }
+static inline void copenssl_sha256_update(copenssl_sha256_state *hash, const void *bytes, size_t count) {
+    SHA256_Update(&hash->state, bytes, count);
+}
+static inline void copenssl_sha256_final(copenssl_sha256_state *hash, void *output) {
+    SHA256_Final((unsigned char *)output, &hash->state);
+}
+#pragma clang diagnostic pop
