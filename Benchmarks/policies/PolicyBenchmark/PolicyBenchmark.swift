@@ -38,7 +38,9 @@ struct PolicyBenchmark {
 
     // MARK: Documents
 
-    private static func api(_ number: Int, routes: Range<Int>, policies: [PolicyDefinition] = []) throws -> APIDefinition {
+    private static func api(_ number: Int, routes: Range<Int>, policies: [PolicyDefinition] = []) throws
+        -> APIDefinition
+    {
         var definitions: [RouteDefinition] = []
         for route in routes {
             let text: String
@@ -51,7 +53,9 @@ struct PolicyBenchmark {
         }
         return APIDefinition(
             id: "api-\(number)", routes: definitions,
-            upstream: UpstreamDefinition(targets: [TargetDefinition(url: try TargetURL(parsing: "http://127.0.0.1:9700"))]),
+            upstream: UpstreamDefinition(targets: [
+                TargetDefinition(url: try TargetURL(parsing: "http://127.0.0.1:9700"))
+            ]),
             policies: policies)
     }
 
@@ -75,7 +79,8 @@ struct PolicyBenchmark {
 
     private static func measureMatching(routes: Int, iterations: Int) throws {
         let snapshot: Snapshot = Snapshot.compile(
-            try self.document(routes: routes), previous: nil, carrying: LiveState()).snapshot
+            try self.document(routes: routes), previous: nil, carrying: LiveState()
+        ).snapshot
         // 4096 paths over all routes, in an order the processor cannot foresee.
         var paths: [[UInt8]] = []
         var state: UInt64 = 42
@@ -112,7 +117,9 @@ struct PolicyBenchmark {
         var subscriptions: [SubscriptionDefinition] = []
         for api in document.apis { subscriptions.append(SubscriptionDefinition(api: api.id, plan: "gold")) }
         for number in 0..<1000 {
-            guard let digest = KeyDigest(bytes: SHA256.hash("pk_\(number)_0123456789abcdef0123456789abcdef")) else { continue }
+            guard let digest = KeyDigest(bytes: SHA256.hash("pk_\(number)_0123456789abcdef0123456789abcdef")) else {
+                continue
+            }
             document.applications.append(
                 ApplicationDefinition(
                     id: "application-\(number)", keys: [KeyDefinition(digest: digest)], subscriptions: subscriptions))
@@ -126,13 +133,15 @@ struct PolicyBenchmark {
     private static func measureDeciding(_ snapshot: Snapshot, applications: Int, iterations: Int) {
         let names: [String] = ["Host", "User-Agent", "Accept", "Accept-Encoding", "X-Request-Id", "X-API-Key"]
         var heads: [[UInt8]] = []
+        var keyCounts: [UInt16] = []
         var fields: [HTTPField] = []
         for number in 0..<applications {
             var head: [UInt8] = []
             fields = []
             for name in names {
                 let value: String =
-                    name == "X-API-Key" ? "pk_\(number + 1000)_0123456789abcdef0123456789abcdef" : "some value of a field"
+                    name == "X-API-Key"
+                    ? "pk_\(number + 1000)_0123456789abcdef0123456789abcdef" : "some value of a field"
                 var field: HTTPField = HTTPField()
                 field.nameStart = UInt16(head.count)
                 field.nameCount = UInt16(name.utf8.count)
@@ -147,6 +156,7 @@ struct PolicyBenchmark {
             let start: Int = Int(fields[5].valueStart)
             head.replaceSubrange(start..<(start + key.count), with: key)
             heads.append(head)
+            keyCounts.append(UInt16(key.count))
         }
         let path: [UInt8] = self.path(501)
         var decision: Decision = Decision()
@@ -155,8 +165,7 @@ struct PolicyBenchmark {
         self.report("decide with API key and plan limit, \(applications) applications", count: iterations) {
             for iteration in 0..<iterations {
                 let number: Int = iteration % applications
-                let keyCount: Int = "pk_\(number)_".utf8.count + 32
-                fields[5].valueCount = UInt16(keyCount)
+                fields[5].valueCount = keyCounts[number]
                 now &+= 1000
                 heads[number].withUnsafeBytes { head in
                     fields.withUnsafeBufferPointer { table in

@@ -35,24 +35,27 @@ struct LimitPlace: BitwiseCopyable {
     /// Place of the limit in `Snapshot`'s table.
     var limit: Int32
 
-    func wouldAdmit(_ rule: LimitRule, _ table: SubjectTable, now: UInt64) -> Bool {
+    // The table is reached through `live` only where it is needed: a reference taken for every request would be a count that
+    // all loops write.
+
+    func wouldAdmit(_ rule: LimitRule, _ live: LiveState, now: UInt64) -> Bool {
         if let word { return rule.wouldAdmit(word.pointee.load(ordering: .relaxed), now: now) }
-        return table.wouldAdmit(self.fingerprint, rule: rule, now: now)
+        return live.subjects.wouldAdmit(self.fingerprint, rule: rule, now: now)
     }
 
-    func take(_ rule: LimitRule, _ table: SubjectTable, now: UInt64) -> Bool {
+    func take(_ rule: LimitRule, _ live: LiveState, now: UInt64) -> Bool {
         if let word { return rule.take(word.pointee, now: now) }
-        return table.take(self.fingerprint, rule: rule, now: now)
+        return live.subjects.take(self.fingerprint, rule: rule, now: now)
     }
 
-    func giveBack(_ rule: LimitRule, _ table: SubjectTable, now: UInt64) {
+    func giveBack(_ rule: LimitRule, _ live: LiveState, now: UInt64) {
         if let word { return rule.giveBack(word.pointee, now: now) }
-        table.giveBack(self.fingerprint, rule: rule, now: now)
+        live.subjects.giveBack(self.fingerprint, rule: rule, now: now)
     }
 
-    func standing(_ rule: LimitRule, _ table: SubjectTable, now: UInt64) -> LimitStanding {
+    func standing(_ rule: LimitRule, _ live: LiveState, now: UInt64) -> LimitStanding {
         if let word { return rule.standing(word.pointee.load(ordering: .relaxed), now: now) }
-        return table.standing(self.fingerprint, rule: rule, now: now)
+        return live.subjects.standing(self.fingerprint, rule: rule, now: now)
     }
 }
 

@@ -1,4 +1,5 @@
 import GatewayConfiguration
+import Synchronization
 
 extension Snapshot {
     /// Finds the counts that a request's limits use and notes them in `decision.taken`.
@@ -68,14 +69,13 @@ extension Snapshot {
     /// All are asked first, so that a request one limit refuses does not even briefly occupy another. Between asking and
     /// counting other loops may count; then what was counted is given back.
     func passLimits(alreadyTaken: Int, now: UInt64, _ decision: inout Decision) -> Bool {
-        let divisor: UInt64 = UInt64(self.live.limitShare)
+        let divisor: UInt64 = self.share.divisor.pointee.load(ordering: .relaxed)
         let count: Int = decision.taken.count
-        let table: SubjectTable = self.live.subjects
         if count - alreadyTaken > 1 || alreadyTaken > 0 {
             for index in alreadyTaken..<count {
                 let place: LimitPlace = decision.taken.places[index]
                 let rule: LimitRule = self.limits.base[Int(place.limit)].rule.shared(by: divisor)
-                if !place.wouldAdmit(rule, table, now: now) {
+                if !place.wouldAdmit(rule, self.live, now: now) {
                     self.refuse(taken: alreadyTaken, divisor: divisor, now: now, &decision)
                     return false
                 }
@@ -84,7 +84,7 @@ extension Snapshot {
         for index in alreadyTaken..<count {
             let place: LimitPlace = decision.taken.places[index]
             let rule: LimitRule = self.limits.base[Int(place.limit)].rule.shared(by: divisor)
-            if !place.take(rule, table, now: now) {
+            if !place.take(rule, self.live, now: now) {
                 self.refuse(taken: index, divisor: divisor, now: now, &decision)
                 return false
             }
@@ -97,7 +97,7 @@ extension Snapshot {
         for index in 0..<taken {
             let place: LimitPlace = decision.taken.places[index]
             place.giveBack(
-                self.limits.base[Int(place.limit)].rule.shared(by: divisor), self.live.subjects, now: now)
+                self.limits.base[Int(place.limit)].rule.shared(by: divisor), self.live, now: now)
         }
         decision.reason = .rateLimited
         self.writeLimitFields(divisor: divisor, now: now, &decision)
@@ -113,7 +113,7 @@ extension Snapshot {
             let place: LimitPlace = decision.taken.places[index]
             let limit: CompiledLimit = self.limits.base[Int(place.limit)]
             let standing: LimitStanding = place.standing(
-                limit.rule.shared(by: divisor), self.live.subjects, now: now)
+                limit.rule.shared(by: divisor), self.live, now: now)
             retry = max(retry, standing.retryNanoseconds)
             let name: UnsafeRawBufferPointer = self.text.text(limit.name)
             if index > 0 {

@@ -14,7 +14,8 @@ package final class LiveState: Sendable {
     }
 
     private let kept: Mutex<Kept> = Mutex(Kept())
-    private let divisor: Atomic<UInt64> = Atomic(1)
+    /// At a fixed address, so that a decision reads it without a reference to this object.
+    let share: LimitShare = LimitShare()
     /// Counts by address and header value.
     let subjects: SubjectTable
     /// Names behind the numbers in records.
@@ -31,12 +32,17 @@ package final class LiveState: Sendable {
 
     /// Gateways that share every limit: each admits its part. Set by the link, read by every request. 1 or more.
     package var limitShare: Int {
-        get { Int(truncatingIfNeeded: self.divisor.load(ordering: .relaxed)) }
-        set { self.divisor.store(UInt64(max(1, newValue)), ordering: .relaxed) }
+        get { Int(truncatingIfNeeded: self.share.divisor.pointee.load(ordering: .relaxed)) }
+        set { self.share.divisor.pointee.store(UInt64(max(1, newValue)), ordering: .relaxed) }
     }
 
     /// Addresses and header values whose counts were pushed out before they had expired.
     package var subjectEvictions: UInt64 { self.subjects.evictions }
+
+    deinit {
+        self.share.divisor.deinitialize(count: 1)
+        self.share.divisor.deallocate()
+    }
 
     /// Starts a compilation: what it asks for from now on is kept.
     func beginGeneration() {
@@ -87,6 +93,17 @@ package final class LiveState: Sendable {
 
     /// Words kept for limits; for tests and metrics.
     package var limitCount: Int { self.kept.withLock { $0.limits.count } }
+}
+
+/// How many gateways share every limit. The memory belongs to `LiveState`, which every snapshot holds.
+struct LimitShare: @unchecked Sendable {
+    // Safe to share: the number is atomic.
+    let divisor: UnsafeMutablePointer<Atomic<UInt64>>
+
+    init() {
+        self.divisor = UnsafeMutablePointer<Atomic<UInt64>>.allocate(capacity: 1)
+        self.divisor.initialize(to: Atomic(1))
+    }
 }
 
 /// Owns the word of one limit and subject, at an address that does not change.

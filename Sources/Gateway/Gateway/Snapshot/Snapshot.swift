@@ -19,6 +19,7 @@ package final class Snapshot: Sendable {
     package let router: Router
 
     let live: LiveState
+    let share: LimitShare
     let rules: FlatArray<RouteRules>
     /// Each route's place in file order; routes stand in the order they were compiled.
     let orders: FlatArray<Int32>
@@ -40,6 +41,7 @@ package final class Snapshot: Sendable {
         self.version = version
         self.hash = hash
         self.live = live
+        self.share = live.share
         self.router = router
         self.apis = ContiguousArray(parts.apis)
         self.routes = ContiguousArray(parts.routes)
