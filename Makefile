@@ -5,7 +5,7 @@ BINARY := .build/release/passerelle
 DATA ?= ./data
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test test-long lint format bench bench-store bench-gateway bench-log bench-http bench-audit bench-rest fuzz clean
+.PHONY: help build run test test-long lint format bench bench-store bench-gateway bench-policies bench-log bench-http bench-audit bench-rest fuzz clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,7 +31,7 @@ lint: ## layout and style
 format: ## settle the layout of every Swift file
 	swift format format -i --recursive Package.swift Sources Tests Benchmarks
 
-bench: bench-store bench-gateway bench-log bench-http bench-audit bench-rest ## every benchmark, each a table
+bench: bench-store bench-gateway bench-policies bench-log bench-http bench-audit bench-rest ## every benchmark, each a table
 
 bench-gateway: build ## CPU per request beside nginx, HAProxy and Envoy
 	@Scripts/install-dependencies bench
@@ -41,6 +41,11 @@ bench-store: ## durable transactions, their latencies, reads
 	@Scripts/install-dependencies build
 	@swift build -c release --static-swift-stdlib --product StoreBenchmark
 	@.build/release/StoreBenchmark
+
+bench-policies: ## the gateway's rules alone: matching, deciding, recording, compiling
+	@Scripts/install-dependencies build
+	@swift build -c release --static-swift-stdlib --product PolicyBenchmark
+	@.build/release/PolicyBenchmark
 
 bench-log: ## durable appends and latencies of the log
 	@Scripts/install-dependencies build
