@@ -44,7 +44,8 @@ package final class ServiceHarness: Sendable {
     private let tenants: [String]
     private let authenticator: MakeAuthenticator
     private let handler: RESTHandler
-    private let running: [any PlatformService]
+    /// The services, in the order they were made.
+    package let running: [any PlatformService]
 
     /// - Parameters:
     ///   - authenticator: for services that know tokens of their own; the fixed ones work when it is left out.

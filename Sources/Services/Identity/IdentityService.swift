@@ -6,6 +6,7 @@ import JSON
 package import REST
 import Store
 import Synchronization
+import Telemetry
 import Time
 
 /// Owns users, their roles, sessions and the keys that sign tokens.
@@ -17,13 +18,14 @@ package final class IdentityService: PlatformService {
     let services: ServiceEnvironment
     let keys: SigningKeys
     let tokens: TokenAuthenticator
-    let passwords: PasswordChecker = PasswordChecker()
+    let passwords: PasswordChecker
     let refusals: RefusalRecorder
     private let tasks: Mutex<[Task<Void, Never>]> = Mutex([])
 
-    private init(services: ServiceEnvironment, keys: SigningKeys) {
+    private init(services: ServiceEnvironment, keys: SigningKeys, passwords: PasswordChecker) {
         self.services = services
         self.keys = keys
+        self.passwords = passwords
         self.tokens = TokenAuthenticator(keys: keys, services: services)
         self.refusals = RefusalRecorder(services: services)
     }
@@ -32,8 +34,14 @@ package final class IdentityService: PlatformService {
     package static func open(
         services: ServiceEnvironment, sealer: any SecretSealer, issuer: String
     ) async throws -> IdentityService {
+        try await Self.open(services: services, sealer: sealer, issuer: issuer, passwords: PasswordChecker())
+    }
+
+    static func open(
+        services: ServiceEnvironment, sealer: any SecretSealer, issuer: String, passwords: PasswordChecker
+    ) async throws -> IdentityService {
         let keys: SigningKeys = try await SigningKeys.load(services: services, sealer: sealer, issuer: issuer)
-        return IdentityService(services: services, keys: keys)
+        return IdentityService(services: services, keys: keys, passwords: passwords)
     }
 
     package var authenticator: any Authenticator { self.tokens }
@@ -41,17 +49,24 @@ package final class IdentityService: PlatformService {
     package var routes: [Route] { self.sessionRoutes + self.meRoutes + self.userRoutes + self.roleRoutes }
 
     package func start() async throws {
-        try await self.tokens.load()
-        let services: ServiceEnvironment = self.services
-        let refusals: RefusalRecorder = self.refusals
-        self.tasks.withLock {
-            $0.append(
-                Task {
-                    while (try? await services.clock.sleep(for: .seconds(60))) != nil {
-                        await refusals.flush()
-                        try? await services.store.write { try SessionTable.deleteExpired(in: $0) }
-                    }
-                })
+        try await self.tokens.loadRevocations()
+        let keeper: Task<Void, Never> = Task {
+            while (try? await self.services.clock.sleep(for: Self.housekeepingEvery)) != nil { await self.keepHouse() }
+        }
+        self.tasks.withLock { $0.append(keeper) }
+    }
+
+    /// How often sums of refusals are written and what has expired is forgotten.
+    static let housekeepingEvery: Duration = .seconds(60)
+
+    private func keepHouse() async {
+        await self.refusals.flush()
+        do {
+            try await self.services.store.write { try SessionTable.deleteExpired(in: $0) }
+            try await self.tokens.loadRevocations()
+        } catch {
+            self.services.logger.log(
+                .warning, "expired sessions could not be removed", ["error": .string("\(error)")])
         }
     }
 
@@ -83,19 +98,26 @@ package final class IdentityService: PlatformService {
     }
 
     /// What every change of a user owes: the topic and the audit log.
+    ///
+    /// One event and one entry for each tenant that is concerned, each with that tenant's roles only: what a user is elsewhere
+    /// is no business of a tenant's auditors. Platform-wide roles go to the platform's own, under no tenant.
+    ///
+    /// - Parameter grants: the roles that the change is about; all of the user's when left out.
     static func record(
-        _ event: String, audit: String, _ user: User, _ author: Author, in transaction: Transaction
+        _ event: String, audit: String, _ user: User, about grants: [Grant]? = nil, _ author: Author,
+        in transaction: Transaction
     ) throws {
-        let tenants: [String] = user.grants.compactMap(\.tenant)
-        try author.publish(
-            Topics.identityEvents, key: user.id, tenant: tenants.first ?? "",
-            [
-                "event": .string(event), "user_id": .string(user.id), "tenant": .string(tenants.first ?? ""),
-                "by": .string(author.caller.id),
-            ], in: transaction)
-        try author.audit(
-            audit, tenant: tenants.first ?? "",
-            resource: AuditEntry.Resource(type: "user", id: user.id, version: user.version), changes: user.audited,
-            in: transaction)
+        for tenant in User.tenants(of: grants ?? user.grants) {
+            try author.publish(
+                Topics.identityEvents, key: user.id, tenant: tenant,
+                [
+                    "event": .string(event), "user_id": .string(user.id), "tenant": .string(tenant),
+                    "by": .string(author.caller.id),
+                ], in: transaction)
+            try author.audit(
+                audit, tenant: tenant,
+                resource: AuditEntry.Resource(type: "user", id: user.id, version: user.version),
+                changes: user.audited(in: tenant), in: transaction)
+        }
     }
 }

@@ -21,6 +21,22 @@ final class PasswordChecker: Sendable {
     }
 
     private let queue: Mutex<Queue> = Mutex(Queue())
+    private let verifyNow: @Sendable (_ password: String, _ hash: String) throws -> Bool
+    private let hashNow: @Sendable (_ password: String) throws -> String
+
+    /// Works with argon2id unless told otherwise; tests tell otherwise.
+    init(
+        verify: @escaping @Sendable (_ password: String, _ hash: String) throws -> Bool = {
+            try Password.verify($0, against: $1)
+        },
+        hash: @escaping @Sendable (_ password: String) throws -> String = { try Password.hash($0) }
+    ) {
+        self.verifyNow = verify
+        self.hashNow = hash
+    }
+
+    /// How many wait, without the one that is being worked on.
+    var waitingCount: Int { self.queue.withLock { $0.jobs.count } }
 
     /// - Throws: an unavailable problem when too many wait already.
     func verify(_ password: String, against hash: String) async throws -> Bool {
@@ -75,9 +91,9 @@ final class PasswordChecker: Sendable {
         while let job: Job = self.next() {
             switch job {
             case .verify(let password, let hash, let continuation):
-                continuation.resume(with: Result { try Password.verify(password, against: hash) })
+                continuation.resume(with: Result { try self.verifyNow(password, hash) })
             case .hash(let password, let continuation):
-                continuation.resume(with: Result { try Password.hash(password) })
+                continuation.resume(with: Result { try self.hashNow(password) })
             }
         }
     }

@@ -38,12 +38,17 @@ final class TokenAuthenticator: Authenticator {
         self.services = services
     }
 
-    /// Learns which sessions were revoked before this start.
-    func load() async throws {
+    /// Learns which sessions were revoked, at start; later it forgets those that have expired meanwhile. What is revoked while it
+    /// reads is not lost: then the next time does it.
+    func loadRevocations() async throws {
         let now: Timestamp = self.services.clock.now()
+        let changes: Int = self.state.withLock { $0.changes }
         let revoked: [String] = try await self.services.store.read { try SessionTable.revoked(now: now, in: $0) }
-        self.state.withLock { $0.revoked = Set(revoked) }
+        self.state.withLock { if $0.changes == changes { $0.revoked = Set(revoked) } }
     }
+
+    /// Sessions known as revoked.
+    var revokedCount: Int { self.state.withLock { $0.revoked.count } }
 
     func authenticate(bearer token: String, ip: String) async -> Caller? {
         guard token.utf8.count <= JWT.bytesMax, let known: Known = self.known(token) else { return nil }

@@ -1,4 +1,5 @@
 import Contracts
+import Identifiers
 import JSON
 import REST
 
@@ -24,12 +25,21 @@ enum GrantRules {
                     InvalidField(
                         "\(pointer)/\(index)/tenant",
                         role.reachesAllTenants ? "\(role.rawValue) reaches all tenants: leave it out" : "required"))
+            } else if let tenant: String, let problem: String = Slug.validate(tenant) {
+                errors.append(InvalidField("\(pointer)/\(index)/tenant", problem))
             }
             let grant: Grant = Grant(role: role, tenant: tenant)
             if !grants.contains(grant) { grants.append(grant) }
         }
         guard errors.isEmpty else { throw APIProblem(.invalidRequest, "The grants are not valid.", errors: errors) }
         return grants
+    }
+
+    /// The roles of a user that `caller` may know of: those in tenants whose users the caller reads; of the own ones all.
+    static func visible(_ grants: [Grant], of userID: String, to caller: Caller) -> [Grant] {
+        if userID == caller.id { return grants }
+        let read: Permission = Permission("identity", "user", "read")
+        return grants.filter { caller.decide(read, tenant: $0.tenant).isAllowed }
     }
 
     /// Whether `caller` may move a user from the grants `old` to `new`: every grant that is given or taken must be one the

@@ -1,4 +1,5 @@
 import Contracts
+import Crypto
 import JSON
 import Store
 import Time
@@ -13,6 +14,8 @@ struct User: Sendable {
 
     static let nameLengthMax: Int = 128
     static let passwordLengthMin: Int = 12
+    /// What ids begin with, so that a reference is a name or an id and never both.
+    static let idPrefix: String = "usr_"
 
     let id: String
     /// What the user signs in with, lower case.
@@ -23,20 +26,33 @@ struct User: Sendable {
     let createdAt: Timestamp
     let version: Int64
 
-    /// Without anything secret. The name is shown to administrators and never leaves in events.
-    var json: JSONValue {
+    /// As `caller` may see it: roles only where the caller reads users, and nothing secret. The name never leaves in events.
+    func json(for caller: Caller) -> JSONValue {
         .object([
             "id": .string(self.id), "name": .string(self.name), "state": .string(self.state.rawValue),
-            "grants": .array(self.grants.map { $0.json }), "created_at": .string(self.createdAt.rfc3339),
+            "grants": .array(GrantRules.visible(self.grants, of: self.id, to: caller).map { $0.json }),
+            "created_at": .string(self.createdAt.rfc3339),
         ])
     }
 
-    /// The after-image for the audit log: ids and roles, no name and no hash, because what is in the log stays.
-    var audited: JSONObject {
-        [
-            "id": .string(self.id), "state": .string(self.state.rawValue),
-            "grants": .array(self.grants.map { $0.json }),
+    /// The after-image for a tenant's part of the audit log: the id and the roles there, no name and no hash, because what is in
+    /// the log stays. Of the platform-wide roles when `tenant` is empty.
+    func audited(in tenant: String) -> JSONObject {
+        let grants: [Grant] = self.grants.filter { ($0.tenant ?? "") == tenant }
+        return [
+            "id": .string(self.id), "state": .string(self.state.rawValue), "grants": .array(grants.map { $0.json }),
         ]
+    }
+
+    /// The tenants these roles are held in, in order; empty stands for the platform, also where there is no role at all.
+    static func tenants(of grants: [Grant]) -> [String] {
+        let tenants: Set<String> = Set(grants.map { $0.tenant ?? "" })
+        return tenants.isEmpty ? [""] : tenants.sorted()
+    }
+
+    /// Whether the user can do everything everywhere.
+    var isAdministrator: Bool {
+        self.state == .active && self.grants.contains { $0.role == .platformAdmin }
     }
 
     func changed(passwordHash: String? = nil, state: State? = nil, grants: [Grant]? = nil) -> User {
@@ -50,13 +66,15 @@ struct User: Sendable {
         let isFine: Bool = name.utf8.allSatisfy {
             ($0 >= 97 && $0 <= 122) || ($0 >= 48 && $0 <= 57) || [45, 46, 95, 64, 43].contains($0)
         }
+        if name.hasPrefix(Self.idPrefix) { return "expected a name that does not begin like an id (\(Self.idPrefix))" }
         if isFine, !name.isEmpty, name.utf8.count <= Self.nameLengthMax { return nil }
         return "expected 1 to \(Self.nameLengthMax) lower-case letters, digits, '.', '_', '-', '+' or '@'"
     }
 
     /// Why `password` is not taken; nil when it is.
     static func problem(password: String) -> String? {
-        password.count >= Self.passwordLengthMin ? nil : "expected at least \(Self.passwordLengthMin) characters"
+        if password.count < Self.passwordLengthMin { return "expected at least \(Self.passwordLengthMin) characters" }
+        return password.utf8.count <= Password.bytesMax ? nil : "expected at most \(Password.bytesMax) bytes"
     }
 }
 

@@ -11,10 +11,10 @@ extension IdentityService {
                 "GET", "/v1/me", operationID: "me", tag: Self.name, summary: "Who calls, with which roles",
                 access: .authenticated, answers: [Answer(200, "The caller")]
             ) { context in
-                let id: String = context.caller.id
-                let user: User? = try await context.read { try UserTable.find(id, in: $0) }
-                guard let user: User else { throw APIProblem.notFound("user", id) }
-                return .json(user.json, version: user.version)
+                let caller: Caller = context.caller
+                let user: User? = try await context.read { try UserTable.find(caller.id, in: $0) }
+                guard let user: User else { throw APIProblem.notFound("user", caller.id) }
+                return .json(user.json(for: caller), version: user.version)
             },
             Route(
                 "GET", "/v1/me/permissions", operationID: "myPermissions", tag: Self.name,
@@ -68,7 +68,7 @@ extension IdentityService {
         ]
     }
 
-    /// Everyone may ask about themselves; about others only who may read users there.
+    /// Everyone may ask about themselves; about others who reads users there, and only about users with a role within that reach.
     private static func check(_ context: RequestContext) async throws -> HTTPResponse {
         guard let permission: Permission = Permission(parsing: context.body["permission"]?.text ?? "") else {
             throw APIProblem.invalid("/permission", "expected service:resource:action, for example catalog:api:write")
@@ -77,14 +77,20 @@ extension IdentityService {
         let tenant: String? = context.body["tenant"]?.text
         let caller: Caller = context.caller
         let found: User? = try await context.read { try UserTable.find(reference, in: $0) }
-        let mayAsk: Bool =
-            found?.id == caller.id || caller.decide(Permission("identity", "user", "read"), tenant: tenant).isAllowed
-        guard mayAsk, let found: User else { throw APIProblem.notFound("user", reference) }
+        guard let found: User, Self.mayAsk(caller, about: found, in: tenant) else {
+            throw APIProblem.notFound("user", reference)
+        }
         let subject: Caller = Caller(
             kind: .user, id: found.id, grants: found.state == .active ? found.grants : [], ip: "")
         let decision: AccessDecision = subject.decide(permission, tenant: tenant)
         return .json(
             .object(["allowed": .bool(decision.isAllowed), "rule": .string(decision.rule), "user": .string(found.name)])
         )
+    }
+
+    private static func mayAsk(_ caller: Caller, about user: User, in tenant: String?) -> Bool {
+        if user.id == caller.id { return true }
+        return caller.decide(Permission("identity", "user", "read"), tenant: tenant).isAllowed
+            && Self.isVisible(user, to: caller)
     }
 }

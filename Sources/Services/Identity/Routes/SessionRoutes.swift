@@ -35,6 +35,13 @@ extension IdentityService {
                 return .json(page.envelope(found, key: { $0.id }, json: { $0.json }))
             },
             Route(
+                "GET", "/v1/sessions/{session}", operationID: "getSession", tag: Self.name,
+                summary: "One of the caller's own sessions", access: .authenticated,
+                answers: [Answer(200, "The session")]
+            ) { context in
+                .json(try await context.read { try Self.session(context, in: $0).json })
+            },
+            Route(
                 "DELETE", "/v1/sessions/{session}", operationID: "revokeSession", tag: Self.name,
                 summary: "Ends one of the caller's sessions at once: its token works nowhere any more",
                 access: .authenticated, answers: [Answer(204, "Ended")]
@@ -58,28 +65,13 @@ extension IdentityService {
         let password: String = context.body["password"]?.text ?? ""
         let user: User? = try await context.read { try UserTable.find(name, in: $0) }
         let isRight: Bool = try await self.passwords.verify(password, against: user?.passwordHash ?? Password.dummy)
-        guard let user: User, isRight, user.state == .active, user.name == name else {
+        guard let user: User, isRight, user.state == .active, user.name == name,
+            let session: Session = try await self.openSession(of: user, context)
+        else {
             self.refusals.countAnonymous(ip: context.ip, account: user?.id ?? "")
             var problem: APIProblem = APIProblem(.unauthenticated, "User name or password is wrong.")
             problem.fields.append((name: "WWW-Authenticate", value: "Bearer realm=\"passerelle\""))
             throw problem
-        }
-        let ip: String = context.ip
-        let trace: TraceContext = context.trace
-        let session: Session = try await self.services.store.write { transaction in
-            let session: Session = Session(
-                id: Identifier.make("ses", now: transaction.now), userID: user.id, ip: ip, createdAt: transaction.now,
-                expiresAt: transaction.now.adding(Session.lifetime), isRevoked: false)
-            try SessionTable.insert(session, in: transaction)
-            let author: Author = Author(
-                caller: Caller(kind: .user, id: user.id, grants: user.grants, sessionID: session.id, ip: ip),
-                trace: trace)
-            try author.audit(
-                "session.created", tenant: user.grants.first?.tenant ?? "",
-                resource: AuditEntry.Resource(type: "session", id: session.id),
-                changes: ["user_id": .string(user.id), "expires_at": .string(session.expiresAt.rfc3339)],
-                in: transaction)
-            return session
         }
         var answer: JSONObject = [
             "access_token": .string(try self.keys.sign(session)), "token_type": "Bearer",
@@ -91,14 +83,50 @@ extension IdentityService {
         return response
     }
 
+    /// Makes a session of a user whose password was right. - Returns: nil when the user was disabled or got another password in the
+    /// time that the check took: that change has ended all sessions, and no later one may come from before it.
+    private func openSession(of user: User, _ context: RequestContext) async throws -> Session? {
+        let ip: String = context.ip
+        let trace: TraceContext = context.trace
+        return try await self.services.store.write { transaction in
+            let present: User? = try UserTable.find(user.id, in: transaction)
+            guard let present: User, present.state == .active, present.passwordHash == user.passwordHash else {
+                return nil
+            }
+            let session: Session = Session(
+                id: Identifier.make("ses", now: transaction.now), userID: user.id, ip: ip, createdAt: transaction.now,
+                expiresAt: transaction.now.adding(Session.lifetime), isRevoked: false)
+            try SessionTable.insert(session, in: transaction)
+            let author: Author = Author(
+                caller: Caller(kind: .user, id: user.id, grants: user.grants, sessionID: session.id, ip: ip),
+                trace: trace)
+            let tenants: [String] = User.tenants(of: user.grants)
+            try author.audit(
+                "session.created", tenant: tenants.count == 1 ? tenants[0] : "",
+                resource: AuditEntry.Resource(type: "session", id: session.id),
+                changes: ["user_id": .string(user.id), "expires_at": .string(session.expiresAt.rfc3339)],
+                in: transaction)
+            return session
+        }
+    }
+
+    /// The session of the path, if it is the caller's own.
+    private static func session(_ context: RequestContext, in store: any Queryable) throws -> Session {
+        let id: String = context.parameter("session")
+        guard let session: Session = try SessionTable.find(id, in: store), session.userID == context.caller.id else {
+            throw APIProblem.notFound("session", id)
+        }
+        return session
+    }
+
     private func revokeSession(_ context: RequestContext) async throws -> HTTPResponse {
         let id: String = context.parameter("session")
         let author: Author = context.author
         let answer: HTTPResponse = try await context.change { transaction in
-            guard let session: Session = try SessionTable.find(id, in: transaction), session.userID == author.caller.id
-            else { throw APIProblem.notFound("session", id) }
-            try SessionTable.revoke(id, in: transaction)
-            try Self.recordRevocation(of: [id], userID: session.userID, author, in: transaction)
+            let session: Session = try Self.session(context, in: transaction)
+            if try SessionTable.revoke(id, in: transaction) {
+                try Self.recordRevocation(of: [id], userID: session.userID, author, in: transaction)
+            }
             return .noContent
         }
         self.tokens.revoke(sessions: [id])

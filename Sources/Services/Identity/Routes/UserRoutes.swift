@@ -30,7 +30,7 @@ extension IdentityService {
                 access: .authenticated, answers: [Answer(200, "The user")]
             ) { context in
                 let user: User = try await context.read { try Self.visibleUser(context, in: $0) }
-                return .json(user.json, version: user.version)
+                return .json(user.json(for: context.caller), version: user.version)
             },
             Route(
                 "PATCH", "/v1/users/{user}", operationID: "updateUser", tag: IdentityService.name,
@@ -41,7 +41,7 @@ extension IdentityService {
             ) { [self] in try await self.updateState($0) },
             Route(
                 "PUT", "/v1/users/{user}/grants", operationID: "setGrants", tag: IdentityService.name,
-                summary: "Sets a user's roles", access: .authenticated,
+                summary: "Sets a user's roles, as far as the caller sees them", access: .authenticated,
                 body: .json(Schema.object(["grants": GrantRules.schema], required: ["grants"])),
                 answers: [Answer(200, "The user")]
             ) { [self] in try await self.setGrants($0) },
@@ -67,12 +67,23 @@ extension IdentityService {
         guard let user: User = try UserTable.find(reference, in: store) else {
             throw APIProblem.notFound("user", reference)
         }
-        let read: Permission = Permission("identity", "user", "read")
-        let isVisible: Bool =
-            user.id == caller.id || caller.decide(read, tenant: nil).isAllowed
-            || user.grants.contains { $0.tenant != nil && caller.decide(read, tenant: $0.tenant).isAllowed }
-        guard isVisible else { throw APIProblem.notFound("user", reference) }
+        guard Self.isVisible(user, to: caller) else { throw APIProblem.notFound("user", reference) }
         return user
+    }
+
+    static func isVisible(_ user: User, to caller: Caller) -> Bool {
+        let read: Permission = Permission("identity", "user", "read")
+        return user.id == caller.id || caller.decide(read, tenant: nil).isAllowed
+            || !GrantRules.visible(user.grants, of: user.id, to: caller).isEmpty
+    }
+
+    /// Refuses a change that leaves nobody who administers the platform: nobody could undo it.
+    private static func requireAdministrator(from old: User, to new: User, in transaction: Transaction) throws {
+        guard old.isAdministrator, !new.isAdministrator else { return }
+        guard try UserTable.hasAdministrator(in: transaction) else {
+            throw APIProblem.conflict(
+                "This is the last user with the role platform-admin. Give the role to another one first.")
+        }
     }
 
     private static func requireSomeAuthority(_ caller: Caller) throws {
@@ -96,7 +107,9 @@ extension IdentityService {
             throw APIProblem.invalid("/grants", "expected at least one role")
         }
         let hash: String = try await self.passwords.hash(password)
-        return try await context.change { transaction in
+        // No answer is kept for an Idempotency-Key: beside it stands a plain hash of the request, and with it the password could
+        // be guessed at no cost. A repeat is answered with 409.
+        return try await self.services.store.write { transaction in
             guard try UserTable.find(name, in: transaction) == nil else {
                 throw APIProblem.conflict("There is a user '\(name)' already.")
             }
@@ -105,7 +118,7 @@ extension IdentityService {
                 grants: grants, createdAt: transaction.now, version: 1)
             try UserTable.insert(user, in: transaction)
             try Self.record("user-created", audit: "user.created", user, author, in: transaction)
-            return .created(user.json, location: "/v1/users/\(user.id)", version: 1)
+            return .created(user.json(for: author.caller), location: "/v1/users/\(user.id)", version: 1)
         }
     }
 
@@ -119,7 +132,7 @@ extension IdentityService {
         let found: [User] = try await context.read {
             try UserTable.all(tenants: tenants, after: page.after ?? "", limit: page.limit + 1, in: $0)
         }
-        return .json(page.envelope(found, key: { $0.name }, json: { $0.json }))
+        return .json(page.envelope(found, key: { $0.name }, json: { $0.json(for: caller) }))
     }
 
     private func updateState(_ context: RequestContext) async throws -> HTTPResponse {
@@ -129,14 +142,16 @@ extension IdentityService {
             transaction in
             let old: User = try Self.visibleUser(context, in: transaction)
             try context.requireMatch(version: old.version)
+            if old.state == state { return (.json(old.json(for: author.caller), version: old.version), old.id, []) }
             guard old.id != author.caller.id else { throw APIProblem.conflict("You cannot disable yourself.") }
             let user: User = old.changed(state: state)
             try UserTable.update(user, in: transaction)
+            try Self.requireAdministrator(from: old, to: user, in: transaction)
             let ended: [String] =
                 state == .disabled ? try SessionTable.revokeAll(ofUser: user.id, in: transaction) : []
             try Self.recordRevocation(of: ended, userID: user.id, author, in: transaction)
             try Self.record("role-changed", audit: "user.\(state.rawValue)", user, author, in: transaction)
-            return (.json(user.json, version: user.version), user.id, ended)
+            return (.json(user.json(for: author.caller), version: user.version), user.id, ended)
         }
         self.tokens.forget(userID: user)
         self.tokens.revoke(sessions: ended)
@@ -150,11 +165,17 @@ extension IdentityService {
         let (answer, user): (HTTPResponse, String) = try await self.services.store.write { transaction in
             let old: User = try Self.visibleUser(context, in: transaction)
             try context.requireMatch(version: old.version)
-            try GrantRules.requireAuthority(of: author.caller, from: old.grants, to: grants)
-            let user: User = old.changed(grants: grants)
+            // What the caller does not see stays: roles in other tenants are neither shown nor taken by leaving them out.
+            let seen: [Grant] = GrantRules.visible(old.grants, of: old.id, to: author.caller)
+            try GrantRules.requireAuthority(of: author.caller, from: seen, to: grants)
+            let changed: [Grant] = seen.filter { !grants.contains($0) } + grants.filter { !seen.contains($0) }
+            if changed.isEmpty { return (.json(old.json(for: author.caller), version: old.version), old.id) }
+            let user: User = old.changed(grants: grants + old.grants.filter { !seen.contains($0) })
             try UserTable.update(user, in: transaction)
-            try Self.record("role-changed", audit: "user.roles-changed", user, author, in: transaction)
-            return (.json(user.json, version: user.version), user.id)
+            try Self.requireAdministrator(from: old, to: user, in: transaction)
+            try Self.record(
+                "role-changed", audit: "user.roles-changed", user, about: changed, author, in: transaction)
+            return (.json(user.json(for: author.caller), version: user.version), user.id)
         }
         self.tokens.forget(userID: user)
         return answer
@@ -168,6 +189,8 @@ extension IdentityService {
         if known.id == author.caller.id {
             let old: String = context.body["old_password"]?.text ?? ""
             guard try await self.passwords.verify(old, against: known.passwordHash) else {
+                await self.refusals.record(
+                    author.caller, what: "setPassword", tenant: "", rule: "wrong old password", trace: context.trace)
                 throw APIProblem.invalid("/old_password", "expected the present password")
             }
         } else if !Self.isPlatformAdmin(author.caller) {

@@ -8,7 +8,7 @@ enum UserTable {
 
     /// - Parameter reference: the user's name or id.
     static func find(_ reference: String, in store: any Queryable) throws -> User? {
-        let column: String = reference.hasPrefix("usr_") ? "user_id" : "name"
+        let column: String = reference.hasPrefix(User.idPrefix) ? "user_id" : "name"
         let found: User? = try store.first(
             "SELECT \(Self.columns) FROM users WHERE \(column) = $1", .text(reference), decode: Self.decode)
         return try found.map { try Self.withGrants($0, in: store) }
@@ -39,6 +39,16 @@ enum UserTable {
     static func isEmpty(in store: any Queryable) throws -> Bool {
         try store.first("SELECT 1 FROM users LIMIT 1") { (row: Row) throws(StoreError) -> Int64 in try row.int(0) }
             == nil
+    }
+
+    /// Whether there is an active user who administers the platform.
+    static func hasAdministrator(in store: any Queryable) throws -> Bool {
+        try store.first(
+            """
+            SELECT 1 FROM users WHERE state = 'active' AND user_id IN
+                (SELECT user_id FROM grants WHERE tenant = '' AND role = $1) LIMIT 1
+            """, .text(Role.platformAdmin.rawValue)
+        ) { (row: Row) throws(StoreError) -> Int64 in try row.int(0) } != nil
     }
 
     static func insert(_ user: User, in transaction: Transaction) throws {
@@ -127,10 +137,11 @@ enum SessionTable {
         ) { (row: Row) throws(StoreError) -> String in try row.text(0) }
     }
 
-    static func revoke(_ id: String, in transaction: Transaction) throws {
+    /// - Returns: whether the session worked until now.
+    static func revoke(_ id: String, in transaction: Transaction) throws -> Bool {
         try transaction.execute(
-            "UPDATE sessions SET revoked_at = $2 WHERE session_id = $1 AND revoked_at IS NULL", .text(id),
-            .int(transaction.now.milliseconds))
+            "UPDATE sessions SET revoked_at = $2 WHERE session_id = $1 AND revoked_at IS NULL AND expires_at > $2",
+            .text(id), .int(transaction.now.milliseconds)) > 0
     }
 
     static func deleteExpired(in transaction: Transaction) throws {
