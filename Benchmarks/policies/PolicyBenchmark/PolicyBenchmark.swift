@@ -6,9 +6,9 @@ import Glibc
 import HTTP
 
 /// Measures what the gateway's rules cost alone, without sockets: matching a route among ten and among a hundred thousand,
-/// deciding with API key and plan limit, adding a record, compiling a snapshot.
+/// deciding with API key and plan limit, adding a record, compiling a snapshot, and the memory of one.
 ///
-/// `policy-benchmark [ITERATIONS] [matching|deciding|records|compiling]`; each figure is the best of five rounds, in nanoseconds of CPU time of one thread.
+/// `policy-benchmark [ITERATIONS] [memory|matching|deciding|records|compiling]`; each figure is the best of five rounds, in nanoseconds of CPU time of one thread.
 @main
 struct PolicyBenchmark {
     private static let rounds: Int = 5
@@ -16,6 +16,8 @@ struct PolicyBenchmark {
     static func main() throws {
         let iterations: Int = CommandLine.arguments.dropFirst().first.flatMap { Int($0) } ?? 1_000_000
         let only: String? = CommandLine.arguments.dropFirst(2).first
+        // First, while nothing else has grown the process.
+        if only ?? "memory" == "memory" { try self.measureMemory() }
         if only ?? "matching" == "matching" {
             for routes in [10, 10_000, 100_000] { try self.measureMatching(routes: routes, iterations: iterations) }
         }
@@ -76,6 +78,26 @@ struct PolicyBenchmark {
     }
 
     // MARK: Measures
+
+    /// Resident memory with a document of 5,000 routes and its snapshot, beyond that of the process before.
+    private static func measureMemory() throws {
+        let before: Int = self.residentKilobytes()
+        let live: LiveState = LiveState()
+        let document: GatewayDocument = try self.document(routes: 5000)
+        let snapshot: Snapshot = Snapshot.compile(document, previous: nil, carrying: live).snapshot
+        print("memory of 5000 routes, document and snapshot: \(self.residentKilobytes() - before) KiB")
+        precondition(snapshot.routes.count == 5000 && document.apis.count == 500)
+    }
+
+    private static func residentKilobytes() -> Int {
+        guard let file: UnsafeMutablePointer<FILE> = fopen("/proc/self/statm", "r") else { return 0 }
+        defer { fclose(file) }
+        var text: [CChar] = [CChar](repeating: 0, count: 128)
+        guard fgets(&text, 128, file) != nil else { return 0 }
+        let line: String = String(decoding: text.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+        let fields: [Substring] = line.split(separator: " ")
+        return (fields.count > 1 ? Int(fields[1]) ?? 0 : 0) * 4
+    }
 
     private static func measureMatching(routes: Int, iterations: Int) throws {
         let snapshot: Snapshot = Snapshot.compile(

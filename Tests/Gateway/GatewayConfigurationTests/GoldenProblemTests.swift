@@ -27,4 +27,17 @@ struct GoldenProblemTests {
         }
         #expect(found == String(decoding: try Data(contentsOf: expected), as: UTF8.self))
     }
+
+    /// The first example of the reference is a whole file.
+    @Test func theReferencesExampleIsRead() throws {
+        let reference: URL = Self.folder.deletingLastPathComponent().deletingLastPathComponent()
+            .deletingLastPathComponent().deletingLastPathComponent()
+            .appending(path: "docs/reference/gateway-configuration.md")
+        let text: String = String(decoding: try Data(contentsOf: reference), as: UTF8.self)
+        let start: Range<String.Index> = try #require(text.range(of: "```yaml\n"))
+        let end: Range<String.Index> = try #require(text.range(of: "```", range: start.upperBound..<text.endIndex))
+        let file: GatewayFile = try GatewayFile.read(Array(text[start.upperBound..<end.lowerBound].utf8))
+        #expect(file.document.apis.map(\.id) == ["orders"])
+        #expect(file.document.plans.map(\.id) == ["gold"])
+    }
 }
