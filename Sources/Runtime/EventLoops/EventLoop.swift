@@ -61,15 +61,17 @@ package final class EventLoop: @unchecked Sendable {
     }
 
     /// Runs the job on the loop, after all jobs given before; also from the loop itself (then: later in this turn).
-    /// After `stop` it is dropped. Any thread.
-    package func execute(_ job: @escaping Job) {
-        let mustWake: Bool = self.inbox.withLock { (inbox: inout Inbox) -> Bool in
-            if inbox.isStopping { return false }
+    /// Any thread. - Returns: false after `stop`, when the job is dropped.
+    @discardableResult
+    package func execute(_ job: @escaping Job) -> Bool {
+        let (isTaken, mustWake): (Bool, Bool) = self.inbox.withLock { (inbox: inout Inbox) -> (Bool, Bool) in
+            if inbox.isStopping { return (false, false) }
             inbox.jobs.append(job)
             self.hasJobs.store(true, ordering: .releasing)
-            return inbox.jobs.count == 1
+            return (true, inbox.jobs.count == 1)
         }
         if mustWake && !self.isCurrent { self.wakeUp() }
+        return isTaken
     }
 
     /// Whether the caller runs on this loop's thread.

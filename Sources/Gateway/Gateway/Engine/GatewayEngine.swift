@@ -184,7 +184,8 @@ package final class GatewayEngine: Sendable {
         }
     }
 
-    /// Makes every loop serve this snapshot; returns when all do. Exchanges under way end on the one they began on.
+    /// Makes every loop serve this snapshot; returns when all do. Exchanges under way end on the one they began on. Does nothing
+    /// once the engine has been drained.
     package func apply(_ snapshot: Snapshot) async {
         self.prepare(snapshot)
         await self.onEveryLoop { (loop: GatewayLoop, done: @escaping @Sendable () -> Void) in
@@ -257,14 +258,15 @@ package final class GatewayEngine: Sendable {
         return count
     }
 
-    /// Runs the work on each loop and returns when every one has called back.
+    /// Runs the work on each loop and returns when every one has called back; a loop that has ended has nothing to do.
     private func onEveryLoop(_ work: @escaping @Sendable (GatewayLoop, @escaping @Sendable () -> Void) -> Void) async {
         let left: Countdown = Countdown(self.loops.count)
         await withCheckedContinuation { (continuation: CheckedContinuation<Void, Never>) in
             for loop in self.loops {
-                loop.events.execute {
+                let isTaken: Bool = loop.events.execute {
                     work(loop) { if left.tick() { continuation.resume() } }
                 }
+                if !isTaken && left.tick() { continuation.resume() }
             }
         }
     }

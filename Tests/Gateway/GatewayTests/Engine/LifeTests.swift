@@ -35,6 +35,12 @@ struct LifeTests {
         #expect(throws: SystemError.self) { try RawSocket(port: gateway.port) }
     }
 
+    @Test func takesASnapshotAfterItsEndWithoutWaiting() async throws {
+        let gateway: GatewayUnderTest = try await .start([1])
+        await gateway.stop()
+        await gateway.engine.apply(Snapshot.empty(gateway.live))
+    }
+
     @Test func cutsOffWhatOutlastsTheDeadline() async throws {
         let upstream: RawUpstream = try RawUpstream { (session: RawUpstream.Session) in
             _ = session.request()
