@@ -1,9 +1,12 @@
+import Documents
 import Files
 import JSON
 
 enum APICommands {
     /// Largest OpenAPI document the command sends, bytes; the control plane has the same limit.
     static let documentBytesMax: Int = 8 << 20
+    /// Largest file of policies, bytes.
+    static let policiesBytesMax: Int = 1 << 20
 
     static let all: [Command] = [importDocument, list, show, diff, delete]
 
@@ -14,6 +17,7 @@ enum APICommands {
             .init("name", "NAME", "the API's name (made from the document's title)"),
             .init("base-path", "PATH", "path on the gateway (the document's server path, else /NAME)"),
             .init("no-auth", nil, "let callers in without an API key"),
+            .init("policies", "FILE", "a YAML or JSON list of further policies of the gateway"),
         ], example: "passerelle apis import openapi.yaml --upstream http://127.0.0.1:9000 --tenant acme"
     ) { arguments, console in
         let plane: ControlPlane = try ControlPlane(arguments)
@@ -39,7 +43,22 @@ enum APICommands {
         ]
         if let name: String = arguments["name"] { body["name"] = .string(name) }
         if let path: String = arguments["base-path"] { body["base_path"] = .string(path) }
+        if let file: String = arguments["policies"] { body["policies"] = try Self.policies(file) }
         return body
+    }
+
+    private static func policies(_ file: String) throws -> JSONValue {
+        let bytes: [UInt8]
+        do {
+            bytes = try Files.read(file, bytesMax: Self.policiesBytesMax)
+        } catch {
+            throw CommandError.failed("\(error)")
+        }
+        do {
+            return try DocumentReader.parse(bytes).json()
+        } catch {
+            throw CommandError.failed("\(file):\(error)")
+        }
     }
 
     /// Creates the API, or the next revision of it when one of that name is there.

@@ -18,10 +18,8 @@ enum ServerCommands {
         example: "passerelle serve --data /var/lib/passerelle"
     ) { arguments, console in
         let settings: Settings = try Settings.load(arguments)
-        let server: Server = try await Server.start(settings)
-        if let first: (name: String, password: String) = server.firstAdministrator {
-            console.print(
-                "First administrator: \(first.name)\nOne-time password:   \(first.password)\n(shown this once)")
+        let server: Server = try await Server.start(settings) { name, password in
+            console.print("First administrator: \(name)\nOne-time password:   \(password)\n(shown this once)")
         }
         console.progress("Serving: \(server.summary)", isFinal: true)
         await server.waitAndStop()
@@ -34,11 +32,13 @@ enum ServerCommands {
         var settings: Settings = try Settings.load(arguments)
         settings.services = Settings.servicesKnown
         if arguments["log-level"] == nil { settings.logLevel = .warning }
-        let server: Server = try await Server.start(settings)
+        let server: Server = try await Server.start(settings) { name, password in
+            try DemoSetup.keep(user: name, password: password, in: settings.data)
+        }
         guard let platform: Platform = server.platform else {
             throw CommandError.failed("The demo needs the whole platform.")
         }
-        let demo: Demo = try await Demo.prepare(platform, firstAdministrator: server.firstAdministrator)
+        let demo: Demo = try await Demo.prepare(platform)
         switch console.format {
         case .json: console.print(demo.json.jsonText)
         case .table: console.print(demo.text)

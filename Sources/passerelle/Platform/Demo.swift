@@ -23,11 +23,8 @@ struct Demo: Sendable {
     let apiKey: String
 
     /// Sets up what is missing through the same REST interface everyone uses, and waits until the API answers.
-    static func prepare(
-        _ platform: Platform, firstAdministrator: (name: String, password: String)?
-    ) async throws -> Demo {
-        let setup: DemoSetup = try DemoSetup(platform, firstAdministrator: firstAdministrator)
-        return try await setup.run()
+    static func prepare(_ platform: Platform) async throws -> Demo {
+        try await DemoSetup(platform).run()
     }
 
     /// Each is one command that answers 2xx as it stands.

@@ -14,18 +14,21 @@ struct DemoSetup {
     private let password: String
     private var apiKey: String?
 
-    private var path: String { "\(self.platform.settings.data)/\(Demo.fileName)" }
     private var controlPlane: String { "http://\(self.platform.settings.controlPlaneAddress)" }
     private var gateway: String { "http://\(self.platform.settings.gatewayAddress)" }
 
-    init(_ platform: Platform, firstAdministrator: (name: String, password: String)?) throws {
+    /// Notes the administrator of a platform that is to be a demo.
+    static func keep(user: String, password: String, in data: String) throws {
+        try Self.save(["user": .string(user), "password": .string(password)], in: data)
+    }
+
+    private static func save(_ object: JSONObject, in data: String) throws {
+        try Files.replace("\(data)/\(Demo.fileName)", with: JSONValue.object(object).pretty(), mode: 0o600)
+    }
+
+    init(_ platform: Platform) throws {
         self.platform = platform
         let path: String = "\(platform.settings.data)/\(Demo.fileName)"
-        if let first: (name: String, password: String) = firstAdministrator {
-            self.user = first.name
-            self.password = first.password
-            return
-        }
         guard let bytes: [UInt8] = try? Files.read(path, bytesMax: Self.demoFileBytesMax),
             let saved: JSONValue = try? JSONReader.parse(bytes), let user: String = saved["user"]?.text,
             let password: String = saved["password"]?.text
@@ -41,7 +44,6 @@ struct DemoSetup {
 
     func run() async throws -> Demo {
         var setup: DemoSetup = self
-        try setup.save()
         let plane: ControlPlane = try await setup.signIn()
         try await setup.makeTenant(plane)
         try await setup.makeAPI(plane)
@@ -51,12 +53,6 @@ struct DemoSetup {
         return Demo(
             gateway: self.gateway, controlPlane: self.controlPlane, data: self.platform.settings.data, user: self.user,
             password: self.password, apiKey: key)
-    }
-
-    private func save() throws {
-        var object: JSONObject = ["user": .string(self.user), "password": .string(self.password)]
-        if let key: String = self.apiKey { object["api_key"] = .string(key) }
-        try Files.replace(self.path, with: JSONValue.object(object).pretty(), mode: 0o600)
     }
 
     private func signIn() async throws -> ControlPlane {
@@ -104,12 +100,10 @@ struct DemoSetup {
         if try await !plane.exists(path) {
             let made: JSONValue = try await plane.send(
                 "POST", try plane.tenantPath("/applications"), .object(["name": .string(Demo.application)]))
-            self.apiKey = made["key"]?.text
+            try self.keep(key: made)
         } else if self.apiKey == nil {
-            let made: JSONValue = try await plane.send("POST", "\(path)/keys", .object([:]))
-            self.apiKey = made["key"]?.text
+            try self.keep(key: try await plane.send("POST", "\(path)/keys", .object([:])))
         }
-        try self.save()
         for subscription in try await plane.all(try plane.tenantPath("/subscriptions"))
         where subscription["application"]?.text == Demo.application && subscription["api"]?.text == Demo.api {
             return
@@ -117,6 +111,14 @@ struct DemoSetup {
         try await plane.send(
             "POST", try plane.tenantPath("/subscriptions"),
             .object(["application": .string(Demo.application), "api": .string(Demo.api), "plan": "gold"]))
+    }
+
+    private mutating func keep(key made: JSONValue) throws {
+        self.apiKey = made["key"]?.text
+        try Self.save(
+            [
+                "user": .string(self.user), "password": .string(self.password), "api_key": .string(self.apiKey ?? ""),
+            ], in: self.platform.settings.data)
     }
 
     /// The demo prints its lines once they work.

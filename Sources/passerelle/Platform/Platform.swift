@@ -23,6 +23,7 @@ import Time
 final class Platform: Sendable {
     /// The token of gateways on the same machine, in the data folder.
     static let gatewayTokenFile: String = "gateway.token"
+    private static let gatewayService: String = "gateway"
 
     let settings: Settings
     let services: ServiceEnvironment
@@ -94,6 +95,7 @@ final class Platform: Sendable {
         ]
         readiness.add("audit") { audit.failure.map { Unreadiness(reason: $0.reason, since: $0.since) } }
         for service in self.all { readiness.expect(service: type(of: service).name) }
+        if settings.runs(Self.gatewayService) { readiness.expect(service: Self.gatewayService) }
         var routes: [Route] = []
         for service in self.all { routes += service.routes }
         self.handler = RESTHandler(
@@ -138,6 +140,9 @@ final class Platform: Sendable {
             throw CommandError.failed("The \(name) cannot listen on \(text): \(error)")
         }
     }
+
+    /// The gateway of this process listens: what was waited for until `/readyz` says that all is ready.
+    func gatewayStarted() { self.readiness.started(service: Self.gatewayService) }
 
     /// Keeps the token with which gateways of this machine call in, and makes sure that it is known.
     private func keepGatewayToken() async throws {

@@ -8,33 +8,35 @@ import Telemetry
 final class Server: Sendable {
     let platform: Platform?
     let gateway: GatewayProcess?
-    let firstAdministrator: (name: String, password: String)?
     let summary: String
     private let lifecycle: Lifecycle
     private let logger: Logger
 
     private init(
-        platform: Platform?, gateway: GatewayProcess?, firstAdministrator: (name: String, password: String)?,
-        summary: String, lifecycle: Lifecycle, logger: Logger
+        platform: Platform?, gateway: GatewayProcess?, summary: String, lifecycle: Lifecycle, logger: Logger
     ) {
         self.platform = platform
         self.gateway = gateway
-        self.firstAdministrator = firstAdministrator
         self.summary = summary
         self.lifecycle = lifecycle
         self.logger = logger
     }
 
     /// Opens and starts what the settings name. - Throws: `CommandError` in words for people.
-    static func start(_ settings: Settings) async throws -> Server {
+    ///
+    /// - Parameter welcome: gets name and password of the first administrator as soon as there is one, before anything else
+    ///   can fail: nobody can read the password again.
+    static func start(
+        _ settings: Settings, welcome: (_ name: String, _ password: String) throws -> Void
+    ) async throws -> Server {
         let logger: Logger = Logger.standardError(level: settings.logLevel)
         ProcessHardening.apply(logger: logger)
         let lifecycle: Lifecycle = Lifecycle.start(logger: logger, drainDeadline: ServerCommands.drainDeadline)
         if settings.isGatewayOnly {
             let gateway: GatewayProcess = try await GatewayProcess.startApart(settings, logger: logger)
             return Server(
-                platform: nil, gateway: gateway, firstAdministrator: nil, summary: "gateway http://\(gateway.address)",
-                lifecycle: lifecycle, logger: logger)
+                platform: nil, gateway: gateway, summary: "gateway http://\(gateway.address)", lifecycle: lifecycle,
+                logger: logger)
         }
         let platform: Platform
         do {
@@ -42,17 +44,19 @@ final class Server: Sendable {
         } catch let error as StoreError {
             throw CommandError.failed("\(error)")
         }
-        let first: (name: String, password: String)? = try await platform.identity.firstAdministrator()
+        if let first: (name: String, password: String) = try await platform.identity.firstAdministrator() {
+            try welcome(first.name, first.password)
+        }
         var summary: String = "control plane http://\(try await platform.start())"
         var gateway: GatewayProcess?
         if settings.runs("gateway") {
             let started: GatewayProcess = try await GatewayProcess.start(in: platform)
             summary = "gateway http://\(started.address), \(summary)"
             gateway = started
+            platform.gatewayStarted()
         }
         return Server(
-            platform: platform, gateway: gateway, firstAdministrator: first, summary: summary, lifecycle: lifecycle,
-            logger: logger)
+            platform: platform, gateway: gateway, summary: summary, lifecycle: lifecycle, logger: logger)
     }
 
     /// Serves until a signal, then stops: the gateway first, so that callers are answered while the control plane still runs.
