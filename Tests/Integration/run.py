@@ -1,0 +1,100 @@
+#!/usr/bin/env python3
+"""Integration tests: the real binary, from outside, as users and other processes meet it.
+
+    Tests/Integration/run.py [--binary .build/release/passerelle] [--only guide,demo,...] [--rounds 3] [--seed N]
+
+    demo       what `passerelle demo` promises, every line it says to try, and its second start
+    guide      docs/getting-started.md, executed from the page, by commands and by REST
+    gateways   two gateways on one control plane: waited for, named when away, serving from disk
+    starts     starts that must be refused, each with a reason and its exit code
+    wire       malformed HTTP at the gateway and at the control plane
+    rest       tokens, fields and documents that are refused, and what the refusal says
+    drain      SIGTERM: what is under way ends well; a full disk: refused, and work resumes
+    kill       SIGKILL at random moments under concurrent changes, --rounds times, compared with what was acknowledged
+
+The closing line is 'N passed, N failed'; the exit code is 1 when something failed.
+"""
+
+import argparse
+import importlib
+import os
+import random
+import sys
+import time
+import unittest
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+
+from processes import Settings  # noqa: E402
+
+SUITES = ["demo", "guide", "gateways", "starts", "wire", "rest", "drain", "kill"]
+
+
+class Result(unittest.TestResult):
+    """Says each test with its time as it ends. A table's failing rows count one by one."""
+
+    def __init__(self):
+        super().__init__()
+        self.passed = 0
+        self.failed = 0
+        self._started = time.monotonic()
+        self._has_failed = False
+
+    def startTest(self, test):
+        super().startTest(test)
+        self._started = time.monotonic()
+        self._has_failed = False
+
+    def _say(self, mark, test, more=""):
+        name = str(test).split(" ", 1)[0].removeprefix("test_").replace("_", " ")
+        print(f"  {mark} {name} ({time.monotonic() - self._started:.1f} s){more}", flush=True)
+
+    def _fail(self, test, error):
+        self._has_failed = True
+        self.failed += 1
+        self._say("FAILED", test, "\n" + self._exc_info_to_string(error, test))
+
+    def addSuccess(self, test):
+        if not self._has_failed:
+            self.passed += 1
+            self._say("ok", test)
+
+    def addFailure(self, test, err):
+        self._fail(test, err)
+
+    def addError(self, test, err):
+        self._fail(test, err)
+
+    def addSubTest(self, test, subtest, err):
+        if err is not None:
+            print(f"    {subtest._subDescription()}")
+            self._fail(test, err)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--binary", default=".build/release/passerelle")
+    parser.add_argument("--only", default=",".join(SUITES))
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seed", type=int, default=random.randrange(1 << 32))
+    options = parser.parse_args()
+    Settings.binary = os.path.abspath(options.binary)
+    Settings.rounds = options.rounds
+    Settings.seed = options.seed
+    if not os.access(Settings.binary, os.X_OK):
+        sys.exit(f"{options.binary} is not there: make build")
+
+    result = Result()
+    result.failfast = False
+    for name in options.only.split(","):
+        if name not in SUITES:
+            sys.exit(f"there is no suite '{name}'; there are: {', '.join(SUITES)}")
+        print(name, flush=True)
+        suite = unittest.defaultTestLoader.loadTestsFromModule(importlib.import_module(f"test_{name}"))
+        suite.run(result)
+    print(f"{result.passed} passed, {result.failed} failed")
+    sys.exit(1 if result.failed else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,231 @@
+"""SIGKILL at random moments under concurrent changes and deployments, again and again on the same folder; then everything that was
+acknowledged is compared with what is there: nothing lost, nothing twice, the audit log sound, the gateway serving what was deployed.
+
+Each caller sends every change with an Idempotency-Key. One that a kill interrupted is sent again after the restart: it must give
+exactly one resource, whether the first try was written or not.
+"""
+
+import random
+import threading
+import time
+import unittest
+
+from processes import Platform, Settings, folder, run
+from rest import Rest, document
+
+CALLERS = 6
+# Longest life of a process under load, seconds.
+LIFE_SECONDS = 1.5
+# Rounds on one folder before the next begins with an empty one: the comparison grows with what is stored.
+ROUNDS_PER_FOLDER = 20
+UPSTREAM = "http://127.0.0.1:9"
+
+
+class Change:
+    """One change: how it is sent, and what it must have left."""
+
+    def __init__(self, kind, name, path, body, status=201):
+        self.kind = kind
+        self.name = name
+        self.path = path
+        self.body = body
+        self.status = status
+        self.key = f"{kind}-{name}-{random.getrandbits(64):x}"
+        self.made = None
+
+    def send(self, rest):
+        """True when it was acknowledged; an answer that refuses it fails the test."""
+        answer = rest.request("POST", self.path, self.body, {"Idempotency-Key": self.key})
+        if answer.status == 503:
+            return False
+        if answer.status != self.status:
+            raise AssertionError(f"{self.path} {self.body.get('name', '')}: {answer}")
+        self.made = answer.json
+        return True
+
+
+class Caller(threading.Thread):
+    """Sends one change after the other until the process is gone. The last one may have been interrupted."""
+
+    def __init__(self, number, url, token, pending, done):
+        super().__init__(daemon=True)
+        self.number = number
+        self.url = url
+        self.token = token
+        self.pending = pending
+        self.done = done
+        self.problem = None
+
+    def run(self):
+        try:
+            with Rest(self.url, self.token, timeout=30) as rest:
+                while True:
+                    change = self.pending or self.next()
+                    self.pending = change
+                    if not change.send(rest):
+                        return
+                    self.done.append(change)
+                    self.pending = None
+        except OSError:
+            pass
+        except AssertionError as problem:
+            self.problem = problem
+        except Exception as problem:  # the process died in the middle of an answer
+            if "IncompleteRead" not in repr(problem) and "BadStatusLine" not in repr(problem):
+                self.problem = problem
+
+    def next(self):
+        base = "/v1/tenants/acme"
+        name = f"c{self.number}-{random.getrandbits(48):x}"
+        apis = [change.name for change in self.done if change.kind == "api"]
+        applications = [change.name for change in self.done if change.kind == "application"]
+        choice = random.random()
+        if choice < 0.25 or not apis:
+            return Change("api", name, f"{base}/apis", {
+                "name": name, "document": document(base=f"/{name}"), "upstream": UPSTREAM})
+        if choice < 0.55:
+            api = random.choice(apis)
+            return Change("deployment", name, f"{base}/apis/{api}/deployments", {"environment": "dev"}, status=202)
+        if choice < 0.80 or not applications:
+            return Change("application", name, f"{base}/applications", {"name": name})
+        # A fresh application each: the pair is subscribed once.
+        taken = {change.body["application"] for change in self.done if change.kind == "subscription"}
+        free = [application for application in applications if application not in taken]
+        if not free:
+            return Change("application", name, f"{base}/applications", {"name": name})
+        return Change("subscription", name, f"{base}/subscriptions", {
+            "application": free[0], "api": random.choice(apis), "plan": "gold"})
+
+
+# kind: (audit event, topic, the topic's field with the id)
+TRACES = {
+    "api": ("api.created", "api-created", "api_id"),
+    "application": ("application.created", "application-created", "application_id"),
+    "subscription": ("subscription.created", "subscription-created", "subscription_id"),
+    "deployment": ("deployment.requested", "deploy-requests", "deployment_id"),
+}
+
+
+class KillTests(unittest.TestCase):
+    def test_what_was_acknowledged_is_there_once(self):
+        random.seed(Settings.seed)
+        print(f"    seed {Settings.seed}", flush=True)
+        total = 0
+        for first in range(0, Settings.rounds, ROUNDS_PER_FOLDER):
+            self.begin()
+            for number in range(first, min(first + ROUNDS_PER_FOLDER, Settings.rounds)):
+                try:
+                    self.round()
+                except AssertionError as problem:
+                    raise AssertionError(f"seed {Settings.seed}, round {number}: {problem}") from problem
+            total += len(self.done)
+            self.assertEqual(self.platform.stop(), 0)
+        print(f"    {Settings.rounds} rounds, {total} acknowledged changes, none lost, none twice", flush=True)
+
+    def begin(self):
+        place = folder(self)
+        self.platform = Platform(self, f"{place}/data").start()
+        self.home = {"PASSERELLE_HOME": f"{place}/home"}
+        with self.platform.sign_in("acme") as rest:
+            self.token = rest.token
+        self.done = []
+        self.pending = [None] * CALLERS
+
+    def round(self):
+        callers = [
+            Caller(number, self.platform.control_plane, self.token, self.pending[number], [])
+            for number in range(CALLERS)]
+        for caller in callers:
+            caller.done.extend(change for change in self.done if change.name.startswith(f"c{caller.number}-"))
+        known = [len(caller.done) for caller in callers]
+        for caller in callers:
+            caller.start()
+        time.sleep(random.uniform(0.05, LIFE_SECONDS))
+        self.platform.kill()
+        for number, caller in enumerate(callers):
+            caller.join(60)
+            self.assertFalse(caller.is_alive(), "a caller hangs")
+            if caller.problem:
+                raise caller.problem
+            self.done += caller.done[known[number]:]
+            self.pending[number] = caller.pending
+        if random.random() < 0.15:
+            self.killed_while_starting()
+        self.platform.start()
+        with Rest(self.platform.control_plane, self.token) as rest:
+            self.compare(rest)
+            self.repeat(rest)
+            self.audit()
+
+    def killed_while_starting(self):
+        self.platform.start(ready=False)
+        time.sleep(random.uniform(0, 0.3))
+        self.platform.kill()
+
+    def repeat(self, rest):
+        """The same request with the same key again: one resource, made before the kill or now."""
+        for number, change in enumerate(self.pending):
+            if change is not None:
+                self.assertTrue(change.send(rest))
+                self.done.append(change)
+                self.pending[number] = None
+        self.compare(rest)
+
+    def compare(self, rest):
+        audited = self.audited(rest)
+        for kind, (event, topic, field) in TRACES.items():
+            acknowledged = {change.made["id"] for change in self.done if change.kind == kind}
+            interrupted = sum(1 for change in self.pending if change is not None and change.kind == kind)
+            there = self.there(rest, kind)
+            self.once(kind, there)
+            self.once(f"{kind} in the audit log", audited.get(event, []))
+            published = [record["value"][field] for record in rest.events(topic, "acme")]
+            self.once(f"{kind} in {topic}", published)
+            self.assertEqual(acknowledged - set(there), set(), f"{kind}: acknowledged and lost")
+            self.assertLessEqual(len(set(there) - acknowledged), interrupted, f"{kind}: more than was sent")
+            self.assertEqual(set(there), set(audited.get(event, [])), f"{kind}: state and audit log differ")
+            self.assertEqual(set(there), set(published), f"{kind}: state and events differ")
+        self.compare_deployments(rest)
+
+    def once(self, what, ids):
+        self.assertEqual(len(ids), len(set(ids)), f"{what}: something is there twice")
+
+    def there(self, rest, kind):
+        if kind != "deployment":
+            place = {"api": "apis", "application": "applications", "subscription": "subscriptions"}[kind]
+            return [one["id"] for one in rest.all(f"/v1/tenants/acme/{place}")]
+        return [one["id"] for one in self.deployments(rest)]
+
+    def deployments(self, rest):
+        found = []
+        for api in rest.all("/v1/tenants/acme/apis"):
+            found += rest.all(f"/v1/tenants/acme/apis/{api['name']}/deployments")
+        return found
+
+    def compare_deployments(self, rest):
+        """Each ends, with success, and says so once; what it deployed is at the gateway."""
+        deadline = time.monotonic() + 60
+        while any(one["state"] not in ("success", "failed") for one in self.deployments(rest)):
+            self.assertLess(time.monotonic(), deadline, "deployments do not end")
+            time.sleep(0.05)
+        ended = self.deployments(rest)
+        self.assertEqual([one for one in ended if one["state"] != "success"], [])
+        results = [record["value"]["deployment_id"] for record in rest.events("deploy-results", "acme")]
+        self.once("deployment in deploy-results", results)
+        self.assertEqual(set(results), {one["id"] for one in ended}, "deployments and their results differ")
+        with Rest(self.platform.gateway) as gateway:
+            for api in {one["api"] for one in ended}:
+                status = gateway.request("GET", f"/{api}/orders").status
+                self.assertEqual(status, 401, f"{api} was deployed; without a key it answers")
+
+    def audited(self, rest):
+        found = {}
+        for record in rest.events("audit-log"):
+            entry = record["value"]
+            found.setdefault(entry["event_type"], []).append(entry["resource"]["id"])
+        return found
+
+    def audit(self):
+        done = run("audit", "verify", environment={
+            "PASSERELLE_URL": self.platform.control_plane, "PASSERELLE_TOKEN": self.token, **self.home})
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
