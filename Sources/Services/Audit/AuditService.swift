@@ -54,6 +54,13 @@ package final class AuditService: PlatformService {
         }
         for task in tasks { task.cancel() }
         for task in tasks { await task.value }
+        if tasks.isEmpty { return }
+        // What was taken in since the last one; a process that never lives for ten minutes leaves checkpoints too.
+        do {
+            try await self.storeCheckpoint()
+        } catch {
+            self.services.logger.log(.warning, "the last checkpoint could not be kept", ["error": .string("\(error)")])
+        }
     }
 
     /// Why the tree does not grow and since when, in words for `/readyz`; nil while it does.

@@ -11,8 +11,11 @@ import Testing
     private func fixture() async throws -> AuditFixture {
         let fixture: AuditFixture = try await AuditFixture()
         try await fixture.write(3)
+        // An entry has the time its commit group began: nothing may be under way when the clock moves.
+        try await fixture.settle()
         fixture.harness.clock.advance(by: .seconds(60))
         try await fixture.write(3, tenant: "globex")
+        try await fixture.settle()
         fixture.harness.clock.advance(by: .seconds(60))
         try await fixture.write(1, actor: "usr_2", type: "api.deleted")
         try await fixture.settle()

@@ -66,11 +66,14 @@ import Testing
     }
 
     /// Builds the tree anew over the first entries, as somebody would who covers traces.
-    private func shortenTree(_ fixture: AuditFixture, to size: Int) async throws {
+    private func shortenTree(
+        _ fixture: AuditFixture, to size: Int, keepingCheckpoints isKept: Bool = false
+    ) async throws {
         let entries: [[UInt8]] = Array(try await StoredEntries.all(in: fixture.store).prefix(size))
         try await fixture.store.write { transaction in
             try transaction.execute("DELETE FROM audit_tiles")
             try transaction.execute("DELETE FROM audit_tree")
+            if !isKept { try transaction.execute("DELETE FROM audit_checkpoints") }
             try TreeTables.append(entries.map { TreeHash(leaf: $0) }, toTreeOf: 0, in: transaction)
         }
     }
@@ -101,13 +104,25 @@ import Testing
         }
         await fixture.harness.stop()
         try await fixture.tamper(batchAt: 6) { $0.replace("api.created", by: "api.deleted") }
-        try await self.shortenTree(fixture, to: 12)
+        try await self.shortenTree(fixture, to: 12, keepingCheckpoints: true)
         #expect(try await fixture.verify().findings == [.fork(size: 8, between: 4..<8, by: .recorded)])
         try await fixture.store.write {
             try $0.execute("UPDATE audit_checkpoints SET note = replace(note, '8', '7') WHERE size = 8")
         }
         let findings: [AuditFinding] = try await fixture.verify().findings
         #expect(findings.contains { if case .forgedCheckpoint = $0 { true } else { false } })
+    }
+
+    @Test func stoppingLeavesACheckpoint() async throws {
+        let fixture: AuditFixture = try await self.fixture()
+        let notes: [(size: Int64, note: String)] = try await fixture.store.read { try TreeTables.checkpoints(in: $0) }
+        #expect(notes.map(\.size) == [12])
+        try await fixture.store.write {
+            try $0.execute("DELETE FROM log_batches WHERE topic = 'audit-log' AND base_offset >= 9")
+            try $0.execute("UPDATE log_partitions SET next_offset = 9 WHERE topic = 'audit-log'")
+        }
+        try await self.shortenTree(fixture, to: 9, keepingCheckpoints: true)
+        #expect(try await fixture.verify().findings == [.shortenedTail(entries: 9, promised: 12, by: .recorded)])
     }
 
     @Test func aCheckpointOfAnotherLogIsRefused() async throws {
