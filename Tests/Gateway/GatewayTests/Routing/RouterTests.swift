@@ -131,6 +131,34 @@ struct RouterTests {
         #expect(snapshot.outcome(request) == expected)
     }
 
+    @Test(arguments: [["* /a/{x}", "* /{x}/b"], ["* /{x}/b", "* /a/{x}"], ["* /{x}/b/*", "* /a/{x}/*"]])
+    func whatIsEqualElseGoesByFileOrder(_ routes: [String]) throws {
+        #expect(try Self.snapshot(routes).outcome(SampleRequest(path: "/a/b")) == routes[0])
+    }
+
+    /// APIs that did not change are compiled first, which must not change their place.
+    @Test func fileOrderIsThatOfTheDocumentAndNotOfCompiling() throws {
+        func api(_ id: String, _ header: String, name: String) throws -> APIDefinition {
+            var api: APIDefinition = try Sample.api(id, routes: ["* /x"])
+            api.routes = [
+                RouteDefinition(
+                    id: id, path: try PathPattern(parsing: "/x"), headers: [RouteCondition(name: header, value: nil)])
+            ]
+            api.name = name
+            return api
+        }
+        let live: LiveState = LiveState(subjectsMax: 1024)
+        let late: APIDefinition = try api("late", "b", name: "late")
+        let first: Snapshot = Snapshot.compile(
+            GatewayDocument(apis: [try api("early", "a", name: "one"), late]), previous: nil, carrying: live
+        ).snapshot
+        let second: Snapshot = Snapshot.compile(
+            GatewayDocument(apis: [try api("early", "a", name: "two"), late]), previous: first, carrying: live
+        ).snapshot
+        #expect(second.apis[0].key.id == "late")
+        #expect(second.outcome(SampleRequest(path: "/x", headers: [("A", "1"), ("B", "1")])) == "early")
+    }
+
     @Test func anEmptySnapshotKnowsNothing() {
         let snapshot: Snapshot = Snapshot.empty(LiveState(subjectsMax: 1024))
         #expect(snapshot.outcome(SampleRequest(host: "x", path: "/")) == "404")
