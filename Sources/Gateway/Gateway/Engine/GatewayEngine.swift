@@ -194,6 +194,21 @@ package final class GatewayEngine: Sendable {
         }
     }
 
+    /// As `apply`, for a thread of one's own: blocks it until every loop serves the snapshot. Not from a loop, and not from the
+    /// cooperative pool.
+    package func applyAndWait(_ snapshot: Snapshot) {
+        self.prepare(snapshot)
+        let gate: Gate = Gate()
+        let left: Countdown = Countdown(self.loops.count)
+        for loop in self.loops {
+            loop.events.execute {
+                loop.install(snapshot)
+                if left.tick() { gate.open() }
+            }
+        }
+        gate.wait()
+    }
+
     /// Does what no loop has the time for: looks new names up, reads authorities.
     private func prepare(_ snapshot: Snapshot) {
         var hasNewName: Bool = false
@@ -269,6 +284,28 @@ package final class GatewayEngine: Sendable {
                 if !isTaken && left.tick() { continuation.resume() }
             }
         }
+    }
+}
+
+/// Lets one waiting thread go on.
+private final class Gate: @unchecked Sendable {
+    // Safe to share: a semaphore is made for it (sem_overview(7)), and its memory does not move.
+    private let semaphore: UnsafeMutablePointer<sem_t> = .allocate(capacity: 1)
+
+    init() {
+        self.semaphore.initialize(to: sem_t())
+        sem_init(self.semaphore, 0, 0)
+    }
+
+    deinit {
+        sem_destroy(self.semaphore)
+        self.semaphore.deallocate()
+    }
+
+    func open() { sem_post(self.semaphore) }
+
+    func wait() {
+        while sem_wait(self.semaphore) != 0, errno == EINTR {}
     }
 }
 

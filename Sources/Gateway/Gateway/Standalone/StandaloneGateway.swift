@@ -25,7 +25,7 @@ package final class StandaloneGateway: Sendable {
     }
 
     private struct State {
-        var file: GatewayFile
+        let settings: ProcessSettings
         var snapshot: Snapshot
         var isReady: Bool = false
     }
@@ -70,7 +70,7 @@ package final class StandaloneGateway: Sendable {
         self.engine = GatewayEngine(
             process: file.settings, snapshot: snapshot, engine: engine, folder: StandaloneGateway.folder(of: path),
             observation: GatewayEngine.Observation(live: self.live, metrics: metrics))
-        self.state = Mutex(State(file: file, snapshot: snapshot))
+        self.state = Mutex(State(settings: file.settings, snapshot: snapshot))
         self.worker = EventLoop.start(name: "gateway-file")
     }
 
@@ -126,7 +126,7 @@ package final class StandaloneGateway: Sendable {
     }
 
     private func startAdmin() throws(StartError) -> SocketAddress? {
-        guard let text: String = self.state.withLock({ $0.file.settings.listen.admin }) else { return nil }
+        guard let text: String = self.state.withLock({ $0.settings.listen.admin }) else { return nil }
         guard let address: SocketAddress = SocketAddress(text) else {
             throw StartError(problems: ["listen.admin: '\(text)' is not an address such as 127.0.0.1:8002"])
         }
@@ -145,11 +145,9 @@ package final class StandaloneGateway: Sendable {
     /// Reads the file now, whether it changed or not; true when it is served.
     @discardableResult
     package func reload() async -> Bool {
-        let result: Result<Snapshot, StartError> = await withCheckedContinuation {
-            (continuation: CheckedContinuation<Result<Snapshot, StartError>, Never>) in
-            self.worker.execute { continuation.resume(returning: self.prepare()) }
+        await withCheckedContinuation { (continuation: CheckedContinuation<Bool, Never>) in
+            self.worker.execute { continuation.resume(returning: self.take()) }
         }
-        return await self.take(result)
     }
 
     /// Not ready any more; exchanges under way end until the deadline, then the rest is cut off.
@@ -174,11 +172,8 @@ package final class StandaloneGateway: Sendable {
             self.lookLater(last: now, taken: taken)
             return
         }
-        let result: Result<Snapshot, StartError> = self.prepare()
-        Task {
-            _ = await self.take(result)
-            self.worker.execute { self.lookLater(last: now, taken: now) }
-        }
+        _ = self.take()
+        self.lookLater(last: now, taken: now)
     }
 
     private func lookLater(last: FileSignature?, taken: FileSignature?) {
@@ -186,29 +181,12 @@ package final class StandaloneGateway: Sendable {
         self.worker.schedule(timer, after: StandaloneGateway.lookInterval)
     }
 
-    private func prepare() -> Result<Snapshot, StartError> {
-        Result { () throws(StartError) -> Snapshot in
-            let file: GatewayFile = try StandaloneGateway.read(self.path)
-            let previous: Snapshot = self.state.withLock { $0.snapshot }
-            let snapshot: Snapshot = try StandaloneGateway.compile(
-                file, self.path, previous: previous, live: self.live)
-            let settings: ProcessSettings = self.state.withLock { (state: inout State) -> ProcessSettings in
-                let running: ProcessSettings = state.file.settings
-                state.file.document = file.document
-                return running
-            }
-            if settings != file.settings {
-                self.logger.warning(
-                    "listen, workers and telemetry change with a restart", ["file": .string(self.path)])
-            }
-            return snapshot
-        }
-    }
-
-    private func take(_ result: Result<Snapshot, StartError>) async -> Bool {
-        switch result {
-        case .success(let snapshot):
-            await self.engine.apply(snapshot)
+    /// Reads, compiles and serves the file. One after the other, on the worker's thread, so that an older file never replaces a
+    /// newer one.
+    private func take() -> Bool {
+        do throws(StartError) {
+            let snapshot: Snapshot = try self.prepare()
+            self.engine.applyAndWait(snapshot)
             self.state.withLock { $0.snapshot = snapshot }
             self.logger.info(
                 "the configuration is live",
@@ -217,11 +195,22 @@ package final class StandaloneGateway: Sendable {
                     "routes": .int(Int64(snapshot.routes.count)),
                 ])
             return true
-        case .failure(let error):
+        } catch {
             for problem in error.problems {
                 self.logger.error("the changed configuration is refused", ["problem": .string(problem)])
             }
             return false
         }
+    }
+
+    private func prepare() throws(StartError) -> Snapshot {
+        let file: GatewayFile = try StandaloneGateway.read(self.path)
+        let previous: Snapshot = self.state.withLock { $0.snapshot }
+        let snapshot: Snapshot = try StandaloneGateway.compile(file, self.path, previous: previous, live: self.live)
+        let running: ProcessSettings = self.state.withLock { $0.settings }
+        if running != file.settings {
+            self.logger.warning("listen, workers and telemetry change with a restart", ["file": .string(self.path)])
+        }
+        return snapshot
     }
 }

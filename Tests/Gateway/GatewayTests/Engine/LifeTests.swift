@@ -20,7 +20,7 @@ struct LifeTests {
         let busy: RawSocket = try gateway.connect()
         busy.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
         #expect(await eventually { upstream.requests.count == 1 })
-        async let drained: Void = gateway.engine.drain(deadline: .seconds(5))
+        async let drained: Void = gateway.engine.drain(deadline: .seconds(600))
         let response: RawMessage = try await offPool {
             #expect(idle.receiveAll() == "")
             isDraining.finish()

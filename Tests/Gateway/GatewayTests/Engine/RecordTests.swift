@@ -55,7 +55,7 @@ struct RecordTests {
                 listen: ListenSettings(http: "127.0.0.1:0"), workers: .fixed(1),
                 telemetry: TelemetrySettings(accessLog: .file(log))),
             snapshot: Snapshot.compile(document, previous: nil, carrying: live).snapshot,
-            observation: GatewayEngine.Observation(live: live, metrics: metrics, sinks: [keeper]))
+            engine: .patient, observation: GatewayEngine.Observation(live: live, metrics: metrics, sinks: [keeper]))
         let port: UInt16 = try #require(try await engine.start().http).port
         let body: String = "Content-Length: 3\r\n\r\nabc"
         #expect(try Self.send(port, "POST /a/secret?key=hidden HTTP/1.1\r\nHost: a\r\n\(body)").status == 201)

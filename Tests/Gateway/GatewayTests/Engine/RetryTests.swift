@@ -119,7 +119,8 @@ struct RetryTests {
         for _ in 0..<20 {
             client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n")
             #expect(client.receiveMessage().status == 200)
-            usleep(2000)
+            // Once it is noticed, no request is risked on it.
+            #expect(await eventually { gateway.upstreamConnections == 0 })
         }
         await gateway.stop()
     }

@@ -1,5 +1,6 @@
 import EventLoops
 import GatewayConfiguration
+import Synchronization
 import Testing
 
 @testable import Gateway
@@ -9,10 +10,12 @@ struct GatewayUnderTest: Sendable {
     let engine: GatewayEngine
     let port: UInt16
     let live: LiveState
+    /// What it began with.
+    let snapshot: Snapshot
 
     /// Serves every path at one API. `change` adapts it.
     static func start(
-        _ upstreams: [UInt16], policies: [PolicyDefinition] = [], settings: EngineSettings = EngineSettings(),
+        _ upstreams: [UInt16], policies: [PolicyDefinition] = [], settings: EngineSettings = .patient,
         workers: Int = 1,
         trace: Double = 0, change: (inout APIDefinition) -> Void = { _ in }
     ) async throws -> GatewayUnderTest {
@@ -21,7 +24,11 @@ struct GatewayUnderTest: Sendable {
         return try await self.start(document, settings: settings, workers: workers, trace: trace)
     }
 
-    /// One API that takes every path.
+    private static let patience: PolicyDefinition = .timeouts(
+        TimeoutPolicy(connect: .seconds(600), response: .seconds(600), idle: .seconds(600)))
+
+    /// One API that takes every path. Without a policy of its own it waits long: the machine that runs the tests may be busy,
+    /// and time-outs are what other tests are about.
     static func document(_ upstreams: [UInt16], policies: [PolicyDefinition] = []) throws -> GatewayDocument {
         var targets: [TargetDefinition] = []
         for port in upstreams {
@@ -29,12 +36,13 @@ struct GatewayUnderTest: Sendable {
         }
         let api: APIDefinition = APIDefinition(
             id: "test", routes: [RouteDefinition(path: try PathPattern(parsing: "/*"))],
-            upstream: UpstreamDefinition(targets: targets), policies: policies)
+            upstream: UpstreamDefinition(targets: targets),
+            policies: policies.contains { $0.kind == "timeouts" } ? policies : policies + [self.patience])
         return GatewayDocument(apis: [api])
     }
 
     static func start(
-        _ document: GatewayDocument, settings: EngineSettings = EngineSettings(), workers: Int = 1, trace: Double = 0
+        _ document: GatewayDocument, settings: EngineSettings = .patient, workers: Int = 1, trace: Double = 0
     ) async throws -> GatewayUnderTest {
         let live: LiveState = LiveState()
         let (snapshot, quarantined): (Snapshot, [Quarantine]) = Snapshot.compile(
@@ -45,7 +53,7 @@ struct GatewayUnderTest: Sendable {
             telemetry: TelemetrySettings(traceSample: trace))
         let engine: GatewayEngine = GatewayEngine(process: process, snapshot: snapshot, engine: settings)
         let bound: GatewayEngine.Bound = try await engine.start()
-        return GatewayUnderTest(engine: engine, port: try #require(bound.http).port, live: live)
+        return GatewayUnderTest(engine: engine, port: try #require(bound.http).port, live: live, snapshot: snapshot)
     }
 
     func connect(receiveBuffer: Int32? = nil) throws -> RawSocket {
@@ -60,7 +68,22 @@ struct GatewayUnderTest: Sendable {
         return client.receiveMessage(bodyless: bodyless)
     }
 
+    /// Connections to the first target of the first API.
+    var upstreamConnections: Int {
+        self.snapshot.upstreams[0].targets[0].state.connections.load(ordering: .relaxed)
+    }
+
     func stop() async { await self.engine.drain(deadline: .milliseconds(200)) }
+}
+
+extension EngineSettings {
+    /// Times long enough not to matter.
+    static var patient: EngineSettings {
+        var settings: EngineSettings = EngineSettings()
+        settings.headTimeout = .seconds(600)
+        settings.keepAliveTimeout = .seconds(600)
+        return settings
+    }
 }
 
 /// Polls with a deadline: true as soon as the condition holds.

@@ -1,7 +1,7 @@
 import EventLoops
 import Glibc
 
-/// A blocking TCP socket for tests: sends and receives exactly the bytes it is told. Every wait ends after a few seconds.
+/// A blocking TCP socket for tests: sends and receives exactly the bytes it is told. Every wait ends after some minutes.
 final class RawSocket: @unchecked Sendable {
     // Used by one test, or one upstream thread, at a time.
     let fd: Int32
@@ -9,7 +9,7 @@ final class RawSocket: @unchecked Sendable {
     /// Bytes received behind what was asked for.
     private var waiting: [UInt8] = []
 
-    static let patience: Int = 10
+    static let patience: Int = 300
 
     init(adopting fd: Int32) {
         self.fd = fd
