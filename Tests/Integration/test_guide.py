@@ -1,6 +1,7 @@
 """docs/getting-started.md, executed from the page: once by the commands, once by REST."""
 
 import os
+import re
 import unittest
 
 import guide
@@ -33,3 +34,22 @@ class GuideTests(unittest.TestCase):
         self.assertIsNone(guide.missing_line("a…c\n…\nlast", "first\nabbc\nmore\nlast\n"))
         self.assertEqual(guide.missing_line("b\na", "a\nb\n"), "a")
         self.assertEqual(guide.missing_line("HTTP/1.1 200 …", "HTTP/1.1 500 Internal Server Error\n"), "HTTP/1.1 200 …")
+
+
+class ProblemTests(unittest.TestCase):
+    """docs/reference/problems.md has a line for every refusal there is."""
+
+    SOURCES = {
+        "Sources/Gateway/Gateway/Observation/RequestOutcome.swift": r'return "([a-z-]+)"',
+        "Sources/Services/REST/Problems/ProblemType.swift": r'^    case (?:\w+ = "([a-z]+-[a-z-]+)"|(\w+))$',
+    }
+
+    def test_every_problem_has_its_line(self):
+        root = os.path.join(os.path.dirname(__file__), "../..")
+        with open(f"{root}/docs/reference/problems.md", encoding="utf-8") as page:
+            described = re.findall(r"(?m)^\| `([a-z-]+)` \|", page.read())
+        for path, pattern in self.SOURCES.items():
+            with open(f"{root}/{path}", encoding="utf-8") as source:
+                words = ["".join(found) for found in re.findall(f"(?m){pattern}", source.read())]
+            self.assertGreater(len(words), 10, f"{path} says it in another way now")
+            self.assertEqual([word for word in words if word not in described], [], path)
