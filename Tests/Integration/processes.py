@@ -42,7 +42,7 @@ def end_everything():
 
 def folder(case):
     """A folder that goes with the test."""
-    path = os.path.realpath(tempfile.mkdtemp(prefix="passerelle-test-"))
+    path = os.path.realpath(tempfile.mkdtemp(prefix="passerelle-e2e-"))
     case.addCleanup(shutil.rmtree, path, ignore_errors=True)
     return path
 

@@ -19,6 +19,7 @@ import argparse
 import importlib
 import os
 import random
+import signal
 import sys
 import time
 import unittest
@@ -84,8 +85,9 @@ def main():
     if not os.access(Settings.binary, os.X_OK):
         sys.exit(f"{options.binary} is not there: make build")
 
+    # An ordinary end, so that every process of the tests is ended.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     result = Result()
-    result.failfast = False
     for name in options.only.split(","):
         if name not in SUITES:
             sys.exit(f"there is no suite '{name}'; there are: {', '.join(SUITES)}")
