@@ -1,3 +1,4 @@
+import EventLoops
 package import Files
 import GatewayConfiguration
 import JSON
@@ -96,8 +97,10 @@ package actor GatewayAgent {
 
     /// Saves what runs, now and then, until cancelled; and once more then.
     package func keepSaved() async {
-        while (try? await self.clock.sleep(for: Self.saveEvery)) != nil { self.save() }
-        self.save()
+        let writer: EventLoop = EventLoop.start(name: "snapshot")
+        while (try? await self.clock.sleep(for: Self.saveEvery)) != nil { await self.save(on: writer) }
+        await self.save(on: writer)
+        writer.stop()
     }
 
     /// - Returns: whether there is something new to acknowledge.
@@ -144,13 +147,25 @@ package actor GatewayAgent {
                 version: self.document.version, hash: self.document.hash, quarantined: self.quarantined))
     }
 
-    private func save() {
-        guard self.document.version != self.savedVersion else { return }
-        do {
-            try Files.replace(self.path, with: self.document.json().serialized())
-            self.savedVersion = self.document.version
-        } catch {
-            self.logger.log(.warning, "the snapshot could not be saved", ["error": .string("\(error)")])
+    /// Writing takes its time and syncs: a thread of its own does it, while the next snapshot is taken.
+    private func save(on writer: EventLoop) async {
+        let document: HashedDocument = self.document
+        guard document.version != self.savedVersion else { return }
+        let path: String = self.path
+        let failure: FileError? = await withCheckedContinuation { continuation in
+            writer.execute {
+                do throws(FileError) {
+                    try Files.replace(path, with: document.json().serialized())
+                    continuation.resume(returning: nil)
+                } catch {
+                    continuation.resume(returning: error)
+                }
+            }
+        }
+        if let failure: FileError {
+            self.logger.log(.warning, "the snapshot could not be saved", ["error": .string("\(failure)")])
+        } else {
+            self.savedVersion = document.version
         }
     }
 }
