@@ -231,8 +231,9 @@ extension ClientConnection {
 
     /// The exchange failed at its target: tries again where that is safe, answers otherwise.
     ///
-    /// Safe is: nothing was sent; or a kept connection was closed by the target before it said anything, and either the kernel
-    /// took no byte of the request or repeating it does no harm.
+    /// Safe is: nothing was sent; or the target closed the connection before it said anything, and either the kernel took no
+    /// byte of the request or repeating it does no harm. What was sent is repeated once: at another target, or, when there is
+    /// none, on a fresh connection if the old one had been kept, because then it was just the wrong moment.
     func upstreamFailed(_ failure: UpstreamFailure, pool: TargetPool, block: ByteBlock?, isStale: Bool) {
         if self.exchange.responseStarted {
             if let block: ByteBlock = block { self.loop.blocks.give(block) }
@@ -244,25 +245,32 @@ extension ClientConnection {
             self.resumeInput()
             return
         }
-        let isUnsent: Bool = failure == .connectFailed || failure == .connectTimeout
-        let mayRepeat: Bool = isStale && (request.start == 0 || self.exchange.method.isIdempotent)
-        if self.exchange.attemptsLeft > 0, isUnsent || mayRepeat {
-            self.exchange.attemptsLeft -= 1
+        if let next: TargetPool = self.nextAttempt(failure, pool, sent: request.start, isStale: isStale) {
             request.start = 0
-            if mayRepeat {
-                self.launch(request, pool, fresh: true)
-                self.resumeInput()
-                return
-            }
-            if let next: TargetPool = self.pickAnother(than: pool) {
-                self.readdress(&request, to: next)
-                self.launch(request, next, fresh: false)
-                self.resumeInput()
-                return
-            }
+            if next !== pool { self.readdress(&request, to: next) }
+            self.launch(request, next, fresh: failure == .reset)
+        } else {
+            self.loop.blocks.give(request)
+            self.answer(failure.reason)
         }
-        self.loop.blocks.give(request)
-        self.answer(failure.reason)
         self.resumeInput()
+    }
+
+    /// Where the request may be tried again; nil: nowhere.
+    private func nextAttempt(_ failure: UpstreamFailure, _ pool: TargetPool, sent: Int, isStale: Bool) -> TargetPool? {
+        switch failure {
+        case .connectFailed, .connectTimeout:
+            guard self.exchange.attemptsLeft > 0, let next: TargetPool = self.pickAnother(than: pool) else {
+                return nil
+            }
+            self.exchange.attemptsLeft -= 1
+            return next
+        case .reset:
+            let mayRepeat: Bool = sent == 0 || self.exchange.method.isIdempotent
+            guard mayRepeat, !self.exchange.isRepeated else { return nil }
+            self.exchange.isRepeated = true
+            return self.pickAnother(than: pool) ?? (isStale ? pool : nil)
+        case .timeout, .invalidResponse: return nil
+        }
     }
 }

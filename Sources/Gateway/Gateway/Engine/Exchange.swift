@@ -43,8 +43,10 @@ struct Exchange {
     /// Bytes the client sent or took since its deadline was set.
     var progress: Int = 0
 
-    /// Attempts left for another target when nothing was sent, or for a fresh connection when a kept one was gone.
+    /// Attempts left at other targets when nothing was sent.
     var attemptsLeft: UInt8 = 0
+    /// Was sent a second time, after a target had closed the connection.
+    var isRepeated: Bool = false
     /// Bytes of the body left that may be dropped to save the connection.
     var discardLeft: UInt64 = 0
 

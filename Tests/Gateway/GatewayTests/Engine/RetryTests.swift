@@ -55,6 +55,30 @@ struct RetryTests {
         await gateway.stop()
     }
 
+    /// Repeating is harmless for a GET: another target answers it. For a POST nobody knows what the first one did.
+    @Test func repeatsAtAnotherTargetWhatDoesNoHarm() async throws {
+        let dying: RawUpstream = try RawUpstream { (session: RawUpstream.Session) in
+            _ = session.request()
+            session.socket.close(abruptly: true)
+        }
+        let living: RawUpstream = try .echoing()
+        let gateway: GatewayUnderTest = try await .start([dying.port, living.port]) { (api: inout APIDefinition) in
+            api.upstream.passiveHealth = PassiveHealth(failures: 1000)
+        }
+        for number in 0..<6 {
+            let response: RawMessage = try gateway.exchange("GET /\(number) HTTP/1.1\r\nHost: a\r\n\r\n")
+            #expect(response.status == 200)
+            #expect(response.text.contains("Host: 127.0.0.1:\(living.port)"))
+        }
+        #expect(dying.requests.count >= 2)
+        var statuses: [Int] = []
+        for _ in 0..<4 {
+            statuses.append(try gateway.exchange("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\na").status)
+        }
+        #expect(Set(statuses) == [200, 502])
+        await gateway.stop()
+    }
+
     @Test func goesToAnotherTargetWhenOneIsGone() async throws {
         let gone: RawUpstream = try .echoing()
         gone.stop()
