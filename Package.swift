@@ -171,7 +171,7 @@ let targets: [Target] = [
     serviceTests("Catalog", ["OpenAPI", "Documents", "GatewayConfiguration", "Crypto"]),
     serviceTests("Identity", ["Crypto", "Tokens", "Bytes"]),
     serviceTests("Portal", ["Catalog", "Crypto", "GatewayConfiguration", "Documents"]),
-    serviceTests("Deployments", ["GatewayConfiguration", "Gateway", "OpenAPI"]),
+    serviceTests("Deployments", ["Catalog", "Portal", "GatewayConfiguration", "Documents", "OpenAPI"]),
     serviceTests("Observability", ["Crypto"]),
     serviceTests("Audit", ["Crypto"]),
     serviceTests("Geolocation", []),

@@ -1,4 +1,5 @@
 package import Contracts
+import JSON
 package import REST
 import Store
 import Synchronization
@@ -29,13 +30,15 @@ package final class DeploymentsService: PlatformService {
         self.tracker = DeploymentTracker(services: services, directory: self.directory)
         self.publisher = SnapshotPublisher(
             services: services, catalog: catalog, portal: portal, tracker: self.tracker, directory: self.directory)
-        self.deployer = Deployer(services: services)
+        self.deployer = Deployer(services: services, catalog: catalog)
     }
 
     package var routes: [Route] { self.deploymentRoutes + self.gatewayRoutes + self.linkRoutes }
 
     package func start() async throws {
-        self.directory.restore(try await self.services.store.read { try GatewayTable.all(in: $0) })
+        self.directory.restore(
+            try await self.services.store.read { try GatewayTable.all(in: $0) },
+            now: self.services.clock.now().milliseconds)
         try await self.publisher.publish()
         try await self.tracker.refresh()
         try await self.deployer.start()
@@ -48,6 +51,30 @@ package final class DeploymentsService: PlatformService {
                 Task {
                     while (try? await clock.sleep(for: DeploymentTracker.tick)) != nil { await tracker.judge() }
                 })
+            tasks.append(
+                Task {
+                    while (try? await clock.sleep(for: Self.storeGatewaysEvery)) != nil { await self.keepGateways() }
+                })
+        }
+    }
+
+    /// How often what is known of the gateways is stored where nothing asks for it sooner.
+    static let storeGatewaysEvery: Duration = .seconds(60)
+
+    private func keepGateways() async {
+        do {
+            try await self.storeGateways()
+        } catch {
+            self.services.logger.log(.warning, "gateways could not be stored", ["error": .string("\(error)")])
+        }
+    }
+
+    /// Stores what is known of all gateways, so that the next process knows who was live and what they run.
+    func storeGateways() async throws {
+        let gateways: [GatewayStatus] = self.directory.gateways()
+        if gateways.isEmpty { return }
+        try await self.services.store.write { transaction in
+            for gateway in gateways { try GatewayTable.put(gateway, in: transaction) }
         }
     }
 
@@ -57,5 +84,6 @@ package final class DeploymentsService: PlatformService {
         for task in tasks { task.cancel() }
         await self.publisher.wakeAll()
         for task in tasks { await task.value }
+        await self.keepGateways()
     }
 }

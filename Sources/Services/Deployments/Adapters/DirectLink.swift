@@ -28,8 +28,8 @@ package final class DirectLink: GatewayLink {
     }
 
     package func acknowledge(_ acknowledgement: LinkAcknowledgement) async throws {
-        await self.service.acknowledged(
-            id: self.id, version: acknowledgement.version, hash: acknowledgement.hash,
+        try await self.service.acknowledged(
+            id: self.id, group: self.group, version: acknowledgement.version, hash: acknowledgement.hash,
             quarantined: acknowledgement.quarantined.map { QuarantinedEntry(entry: $0.entry, reason: $0.reason) })
     }
 

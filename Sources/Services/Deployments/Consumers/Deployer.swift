@@ -11,19 +11,26 @@ import Synchronization
 /// Group `deployer`. Effects commit with the offset, so each request takes effect once. Nothing is waited for here: the tracker
 /// follows the gateways.
 final class Deployer: Sendable {
+    private static let deletedMeanwhile: String = "The API was deleted meanwhile."
+
     private let services: ServiceEnvironment
+    private let catalog: any CatalogOffer
     private let consumer: Mutex<Consumer?> = Mutex(nil)
 
-    init(services: ServiceEnvironment) { self.services = services }
+    init(services: ServiceEnvironment, catalog: any CatalogOffer) {
+        self.services = services
+        self.catalog = catalog
+    }
 
     func start() async throws {
+        let catalog: any CatalogOffer = self.catalog
         let consumer: Consumer = try self.services.log.consume(
             group: "deployer", topics: [Topics.deployRequests, Topics.apiDeleted],
             handler: .transactional { transaction, record in
                 if record.topic == Topics.apiDeleted {
                     try Self.undeployDeleted(record, in: transaction)
                 } else {
-                    try Self.carryOut(record, in: transaction)
+                    try Self.carryOut(record, catalog: catalog, in: transaction)
                 }
             })
         self.consumer.withLock { $0 = consumer }
@@ -36,17 +43,27 @@ final class Deployer: Sendable {
         return Author(caller: .platform("deployments"), trace: trace)
     }
 
-    private static func carryOut(_ record: Record, in transaction: Transaction) throws {
-        let event: JSONValue = try JSONReader.parse(record.value)
-        guard let tenant: String = event["tenant"]?.text, let id: String = event["deployment_id"]?.text else {
-            throw DeliveryError.poison(reason: "expected tenant and deployment_id")
-        }
+    private static func carryOut(
+        _ record: Record, catalog: any CatalogOffer, in transaction: Transaction
+    ) throws {
+        guard let event: JSONValue = try? JSONReader.parse(record.value), let tenant: String = event["tenant"]?.text,
+            let id: String = event["deployment_id"]?.text
+        else { throw DeliveryError.poison(reason: "expected tenant and deployment_id") }
         guard var deployment: Deployment = try DeploymentTable.find(id, tenant: tenant, in: transaction),
             deployment.state == .pending
         else { return }
+        // Deleted between request and now: `api-deleted` may have been handled before, and nothing may be put in place after it.
+        if deployment.action != .undeploy,
+            try catalog.api(tenant: tenant, reference: deployment.apiID, in: transaction) == nil
+        {
+            return try DeploymentEnd.write(
+                deployment, .failed, CompletionRules.Response(version: 0), detail: Self.deletedMeanwhile,
+                in: transaction)
+        }
         let live: LiveTable.Place? = try LiveTable.find(
             apiID: deployment.apiID, tenant: tenant, environment: deployment.environment, in: transaction)
         deployment.previousRevision = live?.revision
+        deployment.previousDeployment = live?.deploymentID
         switch deployment.action {
         case .deploy, .rollback:
             try LiveTable.put(
@@ -58,6 +75,7 @@ final class Deployer: Sendable {
             try LiveTable.delete(
                 apiID: deployment.apiID, tenant: tenant, environment: deployment.environment, in: transaction)
         }
+        try Self.endOthers(than: deployment, in: transaction)
         deployment.state = .running
         deployment.startedAt = transaction.now
         deployment.gatewayVersion = try GatewayChanges.touch(
@@ -66,12 +84,27 @@ final class Deployer: Sendable {
         try DeploymentsService.audit("deployment.started", deployment, Self.author(of: record), in: transaction)
     }
 
+    /// Ends what still runs where `deployment` has just taken the place: nobody can confirm it any more. Another deployment of the
+    /// same revision goes on, because what it waits for is still there.
+    private static func endOthers(than deployment: Deployment, in transaction: Transaction) throws {
+        let others: [Deployment] = try DeploymentTable.running(
+            apiID: deployment.apiID, tenant: deployment.tenant, environment: deployment.environment, in: transaction)
+        for other in others {
+            let isSame: Bool =
+                other.revision == deployment.revision && other.action != .undeploy && deployment.action != .undeploy
+            if isSame { continue }
+            try DeploymentEnd.write(
+                other, .failed, CompletionRules.Response(version: other.gatewayVersion ?? 0),
+                detail: "Deployment \(deployment.id) took its place before the gateways had confirmed it.",
+                in: transaction)
+        }
+    }
+
     /// An API that is gone runs nowhere.
     private static func undeployDeleted(_ record: Record, in transaction: Transaction) throws {
-        let event: JSONValue = try JSONReader.parse(record.value)
-        guard let tenant: String = event["tenant"]?.text, let api: String = event["api_id"]?.text else {
-            throw DeliveryError.poison(reason: "expected tenant and api_id")
-        }
+        guard let event: JSONValue = try? JSONReader.parse(record.value), let tenant: String = event["tenant"]?.text,
+            let api: String = event["api_id"]?.text
+        else { throw DeliveryError.poison(reason: "expected tenant and api_id") }
         let author: Author = Self.author(of: record)
         for place in try LiveTable.of(apiID: api, tenant: tenant, in: transaction) {
             try LiveTable.delete(apiID: api, tenant: tenant, environment: place.environment, in: transaction)
@@ -79,6 +112,13 @@ final class Deployer: Sendable {
             try author.audit(
                 "api.undeployed", tenant: tenant, resource: AuditEntry.Resource(type: "api", id: api),
                 changes: ["environment": .string(place.environment), "revision": .int(place.revision)], in: transaction)
+        }
+        // After the places are empty: nothing is put back for a deployment that ends now.
+        for deployment in try DeploymentTable.running(apiID: api, tenant: tenant, environment: nil, in: transaction)
+        where deployment.action != .undeploy {
+            try DeploymentEnd.write(
+                deployment, .failed, CompletionRules.Response(version: deployment.gatewayVersion ?? 0),
+                detail: Self.deletedMeanwhile, in: transaction)
         }
     }
 }

@@ -30,12 +30,13 @@ struct CompletionRules: Sendable {
 
     /// - Parameters:
     ///   - version: the first snapshot version that contains the deployment.
-    ///   - entry: the deployment's snapshot entry, as gateways name it when they quarantine it.
+    ///   - entry: the deployment's snapshot entry, as gateways name it when they quarantine it; nil for one that takes
+    ///     the entry away.
     ///   - refusal: why the entry is in no snapshot, when it is not.
     ///   - startedAt: when it became part of a snapshot; `now` and `upSince` likewise, milliseconds since 1970.
     ///   - upSince: when this process began to listen: gateways need some seconds to call in after a restart.
     static func decide(
-        version: Int64, entry: String, refusal: String? = nil, startedAt: Int64, gateways: [GatewayStatus], now: Int64,
+        version: Int64, entry: String?, refusal: String? = nil, startedAt: Int64, gateways: [GatewayStatus], now: Int64,
         upSince: Int64
     ) -> Verdict {
         var response: Response = Response(version: version)
@@ -68,7 +69,8 @@ struct CompletionRules: Sendable {
                 response.away.isEmpty ? "none ever called in" : "away: \(response.away.joined(separator: ", "))"
             return .fail(response, reason: "No gateway of the target is live (\(away)).")
         }
-        if now - startedAt >= Self.acknowledgeWithinMilliseconds {
+        // The time in which nobody could acknowledge does not count.
+        if now - max(startedAt, upSince) >= Self.acknowledgeWithinMilliseconds {
             let names: String = response.waiting.joined(separator: ", ")
             return .fail(response, reason: "Not confirmed within 30 s by \(names).")
         }

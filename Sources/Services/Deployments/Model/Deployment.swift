@@ -10,13 +10,14 @@ struct Deployment: Sendable {
         case rollback
     }
 
-    /// pending → running → success | failed. Nothing else.
+    /// pending → running → success | failed, or pending → failed when the API is gone. Nothing else.
     enum State: String, Sendable {
         /// Recorded; the deployer has not taken it up.
         case pending
         /// In a snapshot; gateways have not all confirmed it.
         case running
         case success
+        /// Not confirmed, refused by a gateway, or a later deployment took its place before.
         case failed
 
         var isFinal: Bool { self == .success || self == .failed }
@@ -38,11 +39,18 @@ struct Deployment: Sendable {
     var gatewayVersion: Int64?
     /// What ran before; nil when nothing did.
     var previousRevision: Int64?
+    /// The deployment that had put it there.
+    var previousDeployment: String?
     let createdAt: Timestamp
     var startedAt: Timestamp?
     var finishedAt: Timestamp?
     /// `detail` and `gateway_response` of a finished deployment.
     var result: JSONObject?
+
+    /// Its snapshot entry, as gateways name it.
+    var entry: String {
+        "\(self.tenant)/\(SnapshotEntry.id(apiID: self.apiID, environment: self.environment))"
+    }
 
     var json: JSONValue {
         var object: JSONObject = [
@@ -65,7 +73,8 @@ struct Deployment: Sendable {
     static let columns: String =
         """
         tenant, deployment_id, api_id, api_name, revision, environment, action, state, requested_by, triggered_by,
-        traceparent, gateway_group, gateway_version, previous_revision, created_at, started_at, finished_at, result
+        traceparent, gateway_group, gateway_version, previous_revision, previous_deployment, created_at, started_at,
+        finished_at, result
         """
 }
 
@@ -78,9 +87,9 @@ extension Deployment {
             state: State(rawValue: try row.text(7)) ?? .failed, requestedBy: try row.text(8),
             triggeredBy: try row.text(9), traceparent: try row.text(10), gatewayGroup: try row.text(11),
             gatewayVersion: try row.optionalInt(12), previousRevision: try row.optionalInt(13),
-            createdAt: Timestamp(milliseconds: try row.int(14)),
-            startedAt: try row.optionalInt(15).map { Timestamp(milliseconds: $0) },
-            finishedAt: try row.optionalInt(16).map { Timestamp(milliseconds: $0) },
-            result: try row.optionalText(17).flatMap { (try? JSONReader.parse($0))?.object })
+            previousDeployment: try row.optionalText(14), createdAt: Timestamp(milliseconds: try row.int(15)),
+            startedAt: try row.optionalInt(16).map { Timestamp(milliseconds: $0) },
+            finishedAt: try row.optionalInt(17).map { Timestamp(milliseconds: $0) },
+            result: try row.optionalText(18).flatMap { (try? JSONReader.parse($0))?.object })
     }
 }

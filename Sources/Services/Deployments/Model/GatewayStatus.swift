@@ -7,6 +7,14 @@ struct QuarantinedEntry: Sendable, Equatable {
     let reason: String
 
     var json: JSONValue { .object(["entry": .string(self.entry), "reason": .string(self.reason)]) }
+
+    static func list(in text: String) -> [QuarantinedEntry] {
+        var list: [QuarantinedEntry] = []
+        for value in (try? JSONReader.parse(text))?.elements ?? [] {
+            list.append(QuarantinedEntry(entry: value["entry"]?.text ?? "", reason: value["reason"]?.text ?? ""))
+        }
+        return list
+    }
 }
 
 /// What is known of a gateway.

@@ -1,6 +1,3 @@
-import Contracts
-import EventLog
-import Identifiers
 import JSON
 import REST
 import Store
@@ -39,6 +36,12 @@ actor DeploymentTracker {
         await self.judge()
     }
 
+    /// Whether deployments wait for the gateways of a group.
+    func isWaiting(forGroup group: String) -> Bool {
+        for deployment in self.running.values where deployment.gatewayGroup == group { return true }
+        return false
+    }
+
     /// Judges every running deployment by what is known of the gateways now.
     func judge() async {
         if self.isJudging {
@@ -48,93 +51,75 @@ actor DeploymentTracker {
         self.isJudging = true
         repeat {
             self.mustJudgeAgain = false
-            for deployment in Array(self.running.values) { await self.judge(deployment) }
+            await self.judgeOnce()
         } while self.mustJudgeAgain
         self.isJudging = false
     }
 
-    private func judge(_ deployment: Deployment) async {
-        let gateways: [GatewayStatus] = self.directory.gateways(inGroup: deployment.gatewayGroup)
-        let entry: String =
-            "\(deployment.tenant)/\(SnapshotEntry.id(apiID: deployment.apiID, environment: deployment.environment))"
-        let verdict: CompletionRules.Verdict = CompletionRules.decide(
-            version: deployment.gatewayVersion ?? 0, entry: entry,
-            refusal: self.directory.refusal(group: deployment.gatewayGroup, entry: entry),
-            startedAt: deployment.startedAt?.milliseconds ?? 0, gateways: gateways,
-            now: self.services.clock.now().milliseconds, upSince: self.upSince)
-        do {
+    private struct Ending: Sendable {
+        let deployment: Deployment
+        let state: Deployment.State
+        let response: CompletionRules.Response
+        let detail: String?
+    }
+
+    /// All by the same knowledge of the gateways; what ends is written at once, so that one sync of the disk serves all.
+    private func judgeOnce() async {
+        var endings: [Ending] = []
+        let gateways: [GatewayStatus] = self.directory.gateways()
+        for deployment in self.running.values {
+            let verdict: CompletionRules.Verdict = self.verdict(on: deployment, gateways: gateways)
             switch verdict {
-            case .wait: return
-            case .succeed(let response): try await self.finish(deployment, .success, response, detail: nil)
-            case .fail(let response, let reason): try await self.finish(deployment, .failed, response, detail: reason)
+            case .wait: break
+            case .succeed(let response):
+                endings.append(Ending(deployment: deployment, state: .success, response: response, detail: nil))
+            case .fail(let response, let reason):
+                endings.append(Ending(deployment: deployment, state: .failed, response: response, detail: reason))
             }
-            self.running[deployment.id] = nil
-            self.noteChange()
-        } catch {
-            // It stays in `running` and is judged again at the next tick: a store that cannot write loses nothing.
-            self.services.logger.log(
-                .warning, "the end of a deployment could not be written",
-                ["deployment": .string(deployment.id), "error": .string("\(error)")])
         }
+        if endings.isEmpty { return }
+        for id in await self.write(endings) { self.running[id] = nil }
+        self.noteChange()
     }
 
-    private func finish(
-        _ deployment: Deployment, _ state: Deployment.State, _ response: CompletionRules.Response, detail: String?
-    ) async throws {
-        try await self.services.store.write { transaction in
-            guard
-                var row: Deployment = try DeploymentTable.find(
-                    deployment.id, tenant: deployment.tenant, in: transaction),
-                row.state == .running
-            else { return }
-            row.state = state
-            row.finishedAt = transaction.now
-            var result: JSONObject = ["gateway_response": response.json]
-            if let detail: String { result["detail"] = .string(detail) }
-            row.result = result
-            if state == .failed { try Self.restore(row, in: transaction) }
-            try DeploymentTable.update(row, in: transaction)
-            let trace: TraceContext = TraceContext(traceparent: row.traceparent) ?? TraceContext.make()
-            let author: Author = Author(caller: .platform("deployments"), trace: trace)
-            try author.publish(
-                Topics.deployResults, key: row.apiID, tenant: row.tenant, Self.event(row, response, trace: trace),
-                in: transaction)
-            try DeploymentsService.audit("deployment.\(state.rawValue)", row, author, in: transaction)
-        }
+    private func verdict(on deployment: Deployment, gateways: [GatewayStatus]) -> CompletionRules.Verdict {
+        let group: String = deployment.gatewayGroup
+        let refusal: String? = self.directory.refusal(
+            group: group, entry: deployment.entry, revision: deployment.revision)
+        // What is taken away cannot be in anybody's way.
+        let isUndeploy: Bool = deployment.action == .undeploy
+        return CompletionRules.decide(
+            version: deployment.gatewayVersion ?? 0, entry: isUndeploy ? nil : deployment.entry,
+            refusal: isUndeploy ? nil : refusal, startedAt: deployment.startedAt?.milliseconds ?? 0,
+            gateways: gateways.filter { $0.group == group }, now: self.services.clock.now().milliseconds,
+            upSince: self.upSince)
     }
 
-    /// What ran before a failed deployment is live again, unless a later deployment has taken the place meanwhile.
-    private static func restore(_ deployment: Deployment, in transaction: Transaction) throws {
-        let live: LiveTable.Place? = try LiveTable.find(
-            apiID: deployment.apiID, tenant: deployment.tenant, environment: deployment.environment, in: transaction)
-        guard deployment.action != .undeploy, let live: LiveTable.Place, live.deploymentID == deployment.id else {
-            return
+    /// - Returns: the deployments whose end is written. What could not be written is judged again at the next tick.
+    private func write(_ endings: [Ending]) async -> [String] {
+        let services: ServiceEnvironment = self.services
+        return await withTaskGroup(of: String?.self) { group in
+            for ending in endings {
+                group.addTask {
+                    do {
+                        try await services.store.write { transaction in
+                            try DeploymentEnd.write(
+                                ending.deployment, ending.state, ending.response, detail: ending.detail,
+                                in: transaction)
+                        }
+                        return ending.deployment.id
+                    } catch {
+                        services.logger.log(
+                            .warning, "the end of a deployment could not be written",
+                            ["deployment": .string(ending.deployment.id), "error": .string("\(error)")])
+                        return nil
+                    }
+                }
+            }
+            var written: [String] = []
+            for await id in group { if let id: String { written.append(id) } }
+            return written
         }
-        if let previous: Int64 = deployment.previousRevision {
-            try LiveTable.put(
-                LiveTable.Place(
-                    tenant: live.tenant, apiID: live.apiID, environment: live.environment,
-                    gatewayGroup: live.gatewayGroup, revision: previous, deploymentID: deployment.id), in: transaction)
-        } else {
-            try LiveTable.delete(
-                apiID: live.apiID, tenant: live.tenant, environment: live.environment, in: transaction)
-        }
-        try GatewayChanges.touch(.api, tenant: live.tenant, id: live.apiID, in: transaction)
-    }
-
-    /// The payload of `deploy-results`.
-    private static func event(
-        _ deployment: Deployment, _ response: CompletionRules.Response, trace: TraceContext
-    ) -> JSONObject {
-        let isRollback: Bool = deployment.action == .rollback && deployment.state == .success
-        let end: Int64 = deployment.finishedAt?.milliseconds ?? 0
-        return [
-            "trace_id": .string(trace.traceID), "deployment_id": .string(deployment.id),
-            "api_id": .string(deployment.apiID), "tenant": .string(deployment.tenant),
-            "environment": .string(deployment.environment),
-            "status": .string(isRollback ? "rolled_back" : deployment.state.rawValue),
-            "duration_ms": .int(end - deployment.createdAt.milliseconds), "gateway_response": response.json,
-        ]
     }
 
     // MARK: Followers

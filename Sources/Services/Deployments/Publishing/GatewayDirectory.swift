@@ -3,53 +3,78 @@ import Synchronization
 /// What is known of all gateways, in memory: who called in, when, and what it runs. Any thread; each call is one short lock.
 final class GatewayDirectory: Sendable {
     private let known: Mutex<[String: GatewayStatus]> = Mutex([:])
-    /// Entries that no snapshot can hold, with the reason: by group and entry.
-    private let refused: Mutex<[String: String]> = Mutex([:])
+    /// Entries that no snapshot can hold, with the revision and the reason: by group and entry.
+    private let refused: Mutex<[String: (revision: Int64, reason: String)]> = Mutex([:])
 
-    /// Notes that an entry is not in the group's snapshots because it cannot be read; nil: it can.
-    func note(refusal reason: String?, group: String, entry: String) {
-        self.refused.withLock { $0["\(group) \(entry)"] = reason }
+    /// Notes that an entry is not in the group's snapshots because this revision of it cannot be read; nil: it can.
+    func note(refusal reason: String?, group: String, entry: String, revision: Int64) {
+        self.refused.withLock { $0["\(group) \(entry)"] = reason.map { (revision, $0) } }
     }
 
-    func refusal(group: String, entry: String) -> String? { self.refused.withLock { $0["\(group) \(entry)"] } }
+    func refusal(group: String, entry: String, revision: Int64) -> String? {
+        guard let known = self.refused.withLock({ $0["\(group) \(entry)"] }), known.revision == revision else {
+            return nil
+        }
+        return known.reason
+    }
 
     /// Takes over what an earlier process knew, so that a gateway that is away is named also after a restart.
-    func restore(_ gateways: [GatewayStatus]) {
+    ///
+    /// Those that were live when it last looked are taken for live until they have had the time to call in: a deployment that
+    /// waits for them must not end without them.
+    func restore(_ gateways: [GatewayStatus], now: Int64) {
+        var last: Int64 = 0
+        for gateway in gateways { last = max(last, gateway.lastSeen) }
         self.known.withLock { known in
-            for gateway in gateways where known[gateway.id] == nil { known[gateway.id] = gateway }
+            for var gateway in gateways where known[gateway.id] == nil {
+                if gateway.isLive(now: last) { gateway.lastSeen = now }
+                known[gateway.id] = gateway
+            }
         }
     }
 
-    /// Notes that a gateway was heard. - Returns: the gateway, when it is new or came from elsewhere: to be stored.
-    func heard(id: String, group: String, address: String, now: Int64) -> GatewayStatus? {
+    enum Hearing {
+        case known
+        /// It is new or came from elsewhere: to be stored.
+        case fresh(GatewayStatus)
+        /// A live gateway of another group has this id: two of one name would answer for each other.
+        case taken(group: String)
+    }
+
+    /// Notes that a gateway was heard. - Parameter address: where it listens; empty leaves what is known.
+    func heard(id: String, group: String, address: String, now: Int64) -> Hearing {
         self.known.withLock { known in
+            if let other: GatewayStatus = known[id], other.group != group, other.isLive(now: now) {
+                return .taken(group: other.group)
+            }
             guard var gateway: GatewayStatus = known[id], gateway.group == group else {
                 let gateway: GatewayStatus = GatewayStatus(
                     id: id, group: group, address: address, version: 0, hash: "", quarantined: [], lastSeen: now,
                     firstSeen: now)
                 known[id] = gateway
-                return gateway
+                return .fresh(gateway)
             }
-            let moved: Bool = gateway.address != address
+            let moved: Bool = !address.isEmpty && gateway.address != address
             gateway.lastSeen = now
-            gateway.address = address
+            if moved { gateway.address = address }
             known[id] = gateway
-            return moved ? gateway : nil
+            return moved ? .fresh(gateway) : .known
         }
     }
 
-    /// Notes what a gateway runs now.
+    /// Notes what a gateway runs now. - Returns: whether it quarantines other entries than before.
     func acknowledged(
         id: String, version: Int64, hash: String, quarantined: [QuarantinedEntry], now: Int64
-    ) -> GatewayStatus? {
+    ) -> Bool {
         self.known.withLock { known in
-            guard var gateway: GatewayStatus = known[id] else { return nil }
+            guard var gateway: GatewayStatus = known[id] else { return false }
+            let isOther: Bool = gateway.quarantined != quarantined
             gateway.version = version
             gateway.hash = hash
             gateway.quarantined = quarantined
             gateway.lastSeen = now
             known[id] = gateway
-            return gateway
+            return isOther
         }
     }
 

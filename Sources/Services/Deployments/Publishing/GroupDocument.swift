@@ -44,6 +44,14 @@ struct GroupDocument: Sendable {
         return nil
     }
 
+    /// Remembers nothing of what led here: gateways that run anything else get the whole document.
+    ///
+    /// What is read at a start says how things are and not what ended before: a change made from it would leave that in place.
+    mutating func forgetPast() {
+        self.history = []
+        self.historyBegins = self.version
+    }
+
     mutating func advance(to version: Int64) {
         if version > self.document.version { self.document.advance(to: version) }
         guard self.history.count > Self.historyMax else { return }

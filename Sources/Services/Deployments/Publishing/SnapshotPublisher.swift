@@ -26,6 +26,10 @@ actor SnapshotPublisher {
     /// Where each API's entries are, so that those which end can be taken out.
     private var places: [EntryKey: Set<Place>] = [:]
     private var version: Int64 = 0
+    /// Whether everything that was committed before the start has been taken in.
+    private var isLoaded: Bool = false
+    /// Whether the tracker has yet to look at what was published.
+    private var mustRefreshTracker: Bool = false
     private var waiters: [UInt64: CheckedContinuation<Void, Never>] = [:]
     private var waiterCount: UInt64 = 0
 
@@ -72,7 +76,6 @@ actor SnapshotPublisher {
 
     /// Takes in everything that is committed.
     func publish() async throws {
-        var published: Bool = false
         while true {
             let since: Int64 = self.version
             let catalog: any CatalogOffer = self.catalog
@@ -85,12 +88,17 @@ actor SnapshotPublisher {
             for entry in loaded { self.take(entry) }
             self.version = last.change.version
             for group in self.groups.keys { self.groups[group]?.advance(to: self.version) }
-            published = true
+            self.mustRefreshTracker = true
             if loaded.count < Int(Self.changesMax) { break }
         }
-        guard published else { return }
+        if !self.isLoaded {
+            for group in self.groups.keys { self.groups[group]?.forgetPast() }
+            self.isLoaded = true
+        }
+        guard self.mustRefreshTracker else { return }
         self.wakeAll()
         try await self.tracker.refresh()
+        self.mustRefreshTracker = false
     }
 
     private static func load(
@@ -147,7 +155,8 @@ actor SnapshotPublisher {
             places.insert(Place(group: group, entry: entry.key))
             self.openGroup(group)
             let refusal: String? = self.groups[group]?.set(.api, entry.key, json: entry.json, version: version)
-            self.directory.note(refusal: refusal, group: group, entry: entry.key.text)
+            self.directory.note(
+                refusal: refusal, group: group, entry: entry.key.text, revision: entry.json?["revision"]?.integer ?? 0)
             if let refusal: String {
                 self.services.logger.log(
                     .error, "an API cannot be in a snapshot",
@@ -156,6 +165,7 @@ actor SnapshotPublisher {
         }
         for place in self.places[owner] ?? [] where !places.contains(place) {
             self.groups[place.group]?.set(.api, place.entry, json: nil, version: version)
+            self.directory.note(refusal: nil, group: place.group, entry: place.entry.text, revision: 0)
         }
         self.places[owner] = places.isEmpty ? nil : places
     }
@@ -203,6 +213,14 @@ actor SnapshotPublisher {
     }
 
     var latestVersion: Int64 { self.version }
+
+    /// Whether a gateway can run what it says: nothing newer than there is, and of the latest version what it really holds. A
+    /// gateway that served another history of the control plane, from a backup or another folder, comes with numbers of that.
+    func holds(version: Int64, hash: String, group: String) -> Bool {
+        self.openGroup(group)
+        guard let document: GroupDocument = self.groups[group] else { return false }
+        return version < document.version || (version == document.version && hash == document.document.hash)
+    }
 
     private func waitForVersion(above version: Int64, atMost limit: Duration) async {
         self.waiterCount += 1

@@ -43,6 +43,7 @@ extension DeploymentsService {
         let author: Author = context.author
         let name: String = context.body["environment"]?.text ?? ""
         let action: Deployment.Action = Deployment.Action(rawValue: context.body["action"]?.text ?? "") ?? .deploy
+        try Self.requireFields(of: action, context.body)
         return try await context.change { transaction in
             let api: APIRecord = try Self.api(context, catalog: catalog, in: transaction)
             guard
@@ -65,6 +66,16 @@ extension DeploymentsService {
             return .accepted(
                 deployment.json,
                 location: "/v1/tenants/\(context.tenant)/apis/\(api.name)/deployments/\(deployment.id)")
+        }
+    }
+
+    /// Refuses a revision where the action has no use for it: it would not do what the caller believes.
+    private static func requireFields(of action: Deployment.Action, _ body: JSONValue) throws {
+        if action != .deploy, body["revision"] != nil {
+            throw APIProblem.invalid("/revision", "only for 'deploy'; a rollback names its revision in 'to'")
+        }
+        if action != .rollback, body["to"] != nil {
+            throw APIProblem.invalid("/to", "only for 'rollback'; a deployment names its revision in 'revision'")
         }
     }
 
@@ -182,7 +193,7 @@ extension DeploymentsService {
                     shown = latest.state
                     try await writer.send(ServerSentEvent(type: "deployment", data: latest.json.jsonText))
                 }
-                if latest.state.isFinal { return }
+                if latest.state.isFinal || writer.isDisconnected { return }
                 changes = await tracker.waitForChange(after: changes, atMost: .seconds(10))
             }
         }

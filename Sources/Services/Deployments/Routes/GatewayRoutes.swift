@@ -61,6 +61,7 @@ extension DeploymentsService {
 
     private static func createToken(_ context: RequestContext) async throws -> HTTPResponse {
         let group: String = context.body["gateway_group"]?.text ?? ""
+        if let problem: String = Slug.validate(group) { throw APIProblem.invalid("/gateway_group", problem) }
         let token: String = Random.token(prefix: GatewayTokenTable.prefix, bytes: GatewayTokenTable.randomBytes)
         let hash: String = GatewayTokenTable.hash(token)
         let author: Author = context.author

@@ -95,9 +95,9 @@ extension DeploymentsService {
                 QuarantinedEntry(entry: element["entry"]?.text ?? "", reason: element["reason"]?.text ?? ""))
         }
         let id: String = try Self.gatewayID(context)
-        try await self.heard(id: id, group: context.caller.id, address: "")
-        await self.acknowledged(
-            id: id, version: context.body["version"]?.integer ?? 0, hash: context.body["hash"]?.text ?? "",
+        try await self.acknowledged(
+            id: id, group: context.caller.id, version: context.body["version"]?.integer ?? 0,
+            hash: context.body["hash"]?.text ?? "",
             quarantined: quarantined)
         return .noContent
     }
@@ -125,19 +125,33 @@ extension DeploymentsService {
     // MARK: What both ways of the link share
 
     /// Notes that a gateway was heard; a new one is stored, so that it is known as away after a restart.
+    ///
+    /// - Throws: a conflict when a live gateway of another group has the id.
     func heard(id: String, group: String, address: String) async throws {
-        let known: String = address.isEmpty ? self.directory.gateways().first { $0.id == id }?.address ?? "" : address
         let now: Int64 = self.services.clock.now().milliseconds
-        guard let fresh: GatewayStatus = self.directory.heard(id: id, group: group, address: known, now: now) else {
-            return
+        switch self.directory.heard(id: id, group: group, address: address, now: now) {
+        case .known: return
+        case .fresh(let gateway): try await self.services.store.write { try GatewayTable.put(gateway, in: $0) }
+        case .taken(let other):
+            throw APIProblem.conflict("A gateway '\(id)' of the group '\(other)' is live. Give this one another id.")
         }
-        try await self.services.store.write { try GatewayTable.put(fresh, in: $0) }
     }
 
     /// Notes what a gateway runs, and judges the deployments that wait for it.
-    func acknowledged(id: String, version: Int64, hash: String, quarantined: [QuarantinedEntry]) async {
+    ///
+    /// Returns when that is stored, where a later process would miss it: a gateway says it once.
+    func acknowledged(
+        id: String, group: String, version: Int64, hash: String, quarantined: [QuarantinedEntry]
+    ) async throws {
+        try await self.heard(id: id, group: group, address: "")
+        let isHeld: Bool = await self.publisher.holds(version: version, hash: hash, group: group)
         let now: Int64 = self.services.clock.now().milliseconds
-        _ = self.directory.acknowledged(id: id, version: version, hash: hash, quarantined: quarantined, now: now)
+        let isOther: Bool = self.directory.acknowledged(
+            id: id, version: isHeld ? version : 0, hash: hash, quarantined: quarantined, now: now)
+        let mustStore: Bool = if isOther { true } else { await self.tracker.isWaiting(forGroup: group) }
+        // Both at once: they share a commit.
+        async let stored: Void = mustStore ? self.storeGateways() : ()
         await self.tracker.judge()
+        try await stored
     }
 }

@@ -28,6 +28,18 @@ enum DeploymentTable {
             decode: Deployment.init(_:))
     }
 
+    /// Those of an API that run. - Parameter environment: in this one; nil for all.
+    static func running(
+        apiID: String, tenant: String, environment: String?, in store: any Queryable
+    ) throws -> [Deployment] {
+        let all: [Deployment] = try store.rows(
+            """
+            SELECT \(Deployment.columns) FROM deployments WHERE tenant = $1 AND api_id = $2 AND state = 'running'
+            ORDER BY deployment_id
+            """, .text(tenant), .text(apiID), decode: Deployment.init(_:))
+        return all.filter { environment == nil || $0.environment == environment }
+    }
+
     /// The latest revision that ran in the environment, other than `current`.
     static func lastGood(
         apiID: String, tenant: String, environment: String, otherThan current: Int64, in store: any Queryable
@@ -68,10 +80,11 @@ enum DeploymentTable {
     static func update(_ deployment: Deployment, in transaction: Transaction) throws {
         try transaction.execute(
             """
-            UPDATE deployments SET state = $3, gateway_version = $4, previous_revision = $5, started_at = $6,
-                finished_at = $7, result = $8 WHERE tenant = $1 AND deployment_id = $2
+            UPDATE deployments SET state = $3, gateway_version = $4, previous_revision = $5, previous_deployment = $6,
+                started_at = $7, finished_at = $8, result = $9 WHERE tenant = $1 AND deployment_id = $2
             """, .text(deployment.tenant), .text(deployment.id), .text(deployment.state.rawValue),
             .optional(deployment.gatewayVersion), .optional(deployment.previousRevision),
+            .optional(deployment.previousDeployment),
             .optional(deployment.startedAt?.milliseconds), .optional(deployment.finishedAt?.milliseconds),
             .optional(deployment.result.map { JSONValue.object($0).jsonText }))
     }

@@ -15,7 +15,9 @@ enum GatewayTable {
         ) { (row: Row) throws(StoreError) -> GatewayStatus in
             GatewayStatus(
                 id: try row.text(0), group: try row.text(1), address: try row.text(2), version: try row.int(3),
-                hash: try row.text(4), quarantined: [], lastSeen: try row.int(6), firstSeen: try row.int(7))
+                hash: try row.text(4), quarantined: QuarantinedEntry.list(in: try row.text(5)),
+                lastSeen: try row.int(6),
+                firstSeen: try row.int(7))
         }
     }
 

@@ -13,10 +13,10 @@ extension DeploymentsService {
                         revision int64 NOT NULL, environment text NOT NULL, action text NOT NULL, state text NOT NULL,
                         requested_by text NOT NULL, triggered_by text NOT NULL, traceparent text NOT NULL,
                         gateway_group text NOT NULL, gateway_version int64, previous_revision int64,
-                        created_at int64 NOT NULL, started_at int64, finished_at int64, result json,
+                        previous_deployment text, created_at int64 NOT NULL, started_at int64, finished_at int64, result json,
                         PRIMARY KEY (tenant, deployment_id));
                     CREATE INDEX deployments_api ON deployments (tenant, api_id, deployment_id);
-                    CREATE INDEX deployments_running ON deployments (state) WHERE state = 'running';
+                    CREATE INDEX deployments_running ON deployments (tenant, api_id) WHERE state = 'running';
                     CREATE TABLE live (
                         tenant text NOT NULL, api_id text NOT NULL, environment text NOT NULL, gateway_group text NOT NULL,
                         revision int64 NOT NULL, deployment_id text NOT NULL,

@@ -23,10 +23,9 @@ final class APIDeletions: Sendable {
     func stop() async { await self.consumer.withLock { $0 }?.stop() }
 
     private static func handle(_ record: Record, in transaction: Transaction) throws {
-        let event: JSONValue = try JSONReader.parse(record.value)
-        guard let tenant: String = event["tenant"]?.text, let api: String = event["api_id"]?.text else {
-            throw DeliveryError.poison(reason: "expected tenant and api_id in \(Topics.apiDeleted)")
-        }
+        guard let event: JSONValue = try? JSONReader.parse(record.value), let tenant: String = event["tenant"]?.text,
+            let api: String = event["api_id"]?.text
+        else { throw DeliveryError.poison(reason: "expected tenant and api_id in \(Topics.apiDeleted)") }
         let trace: TraceContext = record.traceparent.flatMap { TraceContext(traceparent: $0) } ?? TraceContext.make()
         let author: Author = Author(caller: .platform("portal"), trace: trace)
         for subscription in try SubscriptionTable.of(api: api, tenant: tenant, in: transaction) {

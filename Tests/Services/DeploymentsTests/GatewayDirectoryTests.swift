@@ -1,0 +1,79 @@
+import Testing
+
+@testable import Deployments
+
+struct GatewayDirectoryTests {
+    private static func status(_ id: String, group: String = "default", seen: Int64) -> GatewayStatus {
+        GatewayStatus(
+            id: id, group: group, address: "", version: 1, hash: "", quarantined: [], lastSeen: seen, firstSeen: 0)
+    }
+
+    private static func isFresh(_ hearing: GatewayDirectory.Hearing) -> Bool {
+        if case .fresh = hearing { return true }
+        return false
+    }
+
+    private static func otherGroup(_ hearing: GatewayDirectory.Hearing) -> String? {
+        if case .taken(let group) = hearing { return group }
+        return nil
+    }
+
+    /// Who was live when the last process looked is waited for; who was away then stays away.
+    @Test func afterAStartThoseThatWereLiveCountAsLive() {
+        let directory: GatewayDirectory = GatewayDirectory()
+        directory.restore(
+            [
+                Self.status("live", seen: 1_000_000), Self.status("also-live", seen: 986_000),
+                Self.status("gone", seen: 985_000), Self.status("long-gone", seen: 5),
+            ], now: 9_000_000)
+        let live: [String] = directory.gateways().filter { $0.isLive(now: 9_000_000) }.map(\.id)
+        #expect(live == ["also-live", "live"])
+        #expect(directory.liveCount(inGroup: "default", now: 9_000_000) == 2)
+        #expect(directory.liveCount(inGroup: "default", now: 9_015_000) == 0, "they have 15 seconds to call in")
+    }
+
+    @Test func whatWasHeardMeanwhileIsNotOverwritten() {
+        let directory: GatewayDirectory = GatewayDirectory()
+        #expect(Self.isFresh(directory.heard(id: "a", group: "default", address: "x", now: 50)))
+        directory.restore([Self.status("a", seen: 1)], now: 60)
+        #expect(directory.gateways().first?.address == "x")
+    }
+
+    @Test func tellsWhatMustBeStored() {
+        let directory: GatewayDirectory = GatewayDirectory()
+        #expect(Self.isFresh(directory.heard(id: "a", group: "default", address: "x", now: 1)))
+        #expect(!Self.isFresh(directory.heard(id: "a", group: "default", address: "x", now: 2)))
+        #expect(!Self.isFresh(directory.heard(id: "a", group: "default", address: "", now: 3)))
+        #expect(directory.gateways().first?.address == "x", "an acknowledgement names no address")
+        #expect(Self.isFresh(directory.heard(id: "a", group: "default", address: "y", now: 4)))
+        #expect(directory.gateways().first?.lastSeen == 4)
+        #expect(directory.gateways().first?.firstSeen == 1)
+        let entry: QuarantinedEntry = QuarantinedEntry(entry: "e", reason: "r")
+        #expect(!directory.acknowledged(id: "a", version: 1, hash: "", quarantined: [], now: 5))
+        #expect(directory.acknowledged(id: "a", version: 2, hash: "", quarantined: [entry], now: 5))
+        #expect(!directory.acknowledged(id: "a", version: 3, hash: "", quarantined: [entry], now: 5))
+        #expect(directory.acknowledged(id: "a", version: 4, hash: "", quarantined: [], now: 5))
+        #expect(!directory.acknowledged(id: "unknown", version: 4, hash: "", quarantined: [entry], now: 5))
+    }
+
+    @Test func anIdBelongsToOneLiveGateway() {
+        let directory: GatewayDirectory = GatewayDirectory()
+        _ = directory.heard(id: "a", group: "default", address: "x", now: 1)
+        _ = directory.acknowledged(id: "a", version: 7, hash: "", quarantined: [], now: 1)
+        #expect(Self.otherGroup(directory.heard(id: "a", group: "edge", address: "y", now: 14_000)) == "default")
+        #expect(directory.gateways(inGroup: "default").first?.version == 7)
+        #expect(Self.isFresh(directory.heard(id: "a", group: "edge", address: "y", now: 15_001)), "it is away")
+        #expect(directory.gateways(inGroup: "default").isEmpty)
+        #expect(directory.gateways(inGroup: "edge").first?.version == 0)
+    }
+
+    @Test func aRefusalIsAboutOneRevision() {
+        let directory: GatewayDirectory = GatewayDirectory()
+        directory.note(refusal: "bad", group: "default", entry: "e", revision: 2)
+        #expect(directory.refusal(group: "default", entry: "e", revision: 2) == "bad")
+        #expect(directory.refusal(group: "default", entry: "e", revision: 1) == nil)
+        #expect(directory.refusal(group: "edge", entry: "e", revision: 2) == nil)
+        directory.note(refusal: nil, group: "default", entry: "e", revision: 3)
+        #expect(directory.refusal(group: "default", entry: "e", revision: 2) == nil)
+    }
+}
