@@ -169,7 +169,7 @@ let targets: [Target] = [
     tests("Services", "Contracts", ["Store"]),
     tests("Services", "REST", serviceNeeds + ["ServiceTestKit", "HTTP"]),
     serviceTests("Catalog", ["OpenAPI", "Documents", "GatewayConfiguration", "Crypto"]),
-    serviceTests("Identity", ["Crypto", "Tokens", "Bytes"]),
+    serviceTests("Identity", ["Crypto", "Tokens"]),
     serviceTests("Portal", ["Catalog", "Crypto", "GatewayConfiguration", "Documents"]),
     serviceTests("Deployments", ["Catalog", "Portal", "GatewayConfiguration", "Documents", "OpenAPI"]),
     serviceTests("Observability", ["Crypto"]),

@@ -13,10 +13,10 @@ extension DeploymentsService {
                         revision int64 NOT NULL, environment text NOT NULL, action text NOT NULL, state text NOT NULL,
                         requested_by text NOT NULL, triggered_by text NOT NULL, traceparent text NOT NULL,
                         gateway_group text NOT NULL, gateway_version int64, previous_revision int64,
-                        previous_deployment text, created_at int64 NOT NULL, started_at int64, finished_at int64, result json,
+                        created_at int64 NOT NULL, started_at int64, finished_at int64, result json,
                         PRIMARY KEY (tenant, deployment_id));
                     CREATE INDEX deployments_api ON deployments (tenant, api_id, deployment_id);
-                    CREATE INDEX deployments_running ON deployments (tenant, api_id) WHERE state = 'running';
+                    CREATE INDEX deployments_running ON deployments (state) WHERE state = 'running';
                     CREATE TABLE live (
                         tenant text NOT NULL, api_id text NOT NULL, environment text NOT NULL, gateway_group text NOT NULL,
                         revision int64 NOT NULL, deployment_id text NOT NULL,
@@ -28,6 +28,14 @@ extension DeploymentsService {
                         first_seen_at int64 NOT NULL);
                     CREATE TABLE gateway_tokens (
                         sha256 text NOT NULL PRIMARY KEY, gateway_group text NOT NULL, created_at int64 NOT NULL);
-                    """)
+                    """),
+            // Which deployment had put the previous revision in place, so that going back names it.
+            Migration(
+                number: 2, name: "previous deployment",
+                sql: """
+                    ALTER TABLE deployments ADD COLUMN previous_deployment text;
+                    DROP INDEX deployments_running;
+                    CREATE INDEX deployments_running ON deployments (tenant, api_id) WHERE state = 'running';
+                    """),
         ])
 }
