@@ -15,8 +15,7 @@ actor DeploymentTracker {
     private let directory: GatewayDirectory
     private let upSince: Int64
     private var running: [String: Deployment] = [:]
-    private var waiters: [UInt64: CheckedContinuation<Void, Never>] = [:]
-    private var waiterCount: UInt64 = 0
+    private let followers: Followers
     private var isJudging: Bool = false
     private var mustJudgeAgain: Bool = false
     /// Grows with every change of any deployment: followers wait on it.
@@ -26,6 +25,7 @@ actor DeploymentTracker {
         self.services = services
         self.directory = directory
         self.upSince = services.clock.now().milliseconds
+        self.followers = Followers(clock: services.clock)
     }
 
     /// Looks for running deployments again: called after each publication and at start.
@@ -126,29 +126,12 @@ actor DeploymentTracker {
 
     private func noteChange() {
         self.changes += 1
-        let waiters: [CheckedContinuation<Void, Never>] = Array(self.waiters.values)
-        self.waiters.removeAll()
-        for waiter in waiters { waiter.resume() }
+        self.followers.wakeAll()
     }
 
     /// Returns when something changed after `seen`, or after `limit`; and with what is then the number of changes.
     func waitForChange(after seen: Int64, atMost limit: Duration) async -> Int64 {
-        if self.changes > seen { return self.changes }
-        self.waiterCount += 1
-        let id: UInt64 = self.waiterCount
-        let clock: any WallClock = self.services.clock
-        let timer: Task<Void, Never> = Task {
-            try? await clock.sleep(for: limit)
-            self.release(id)
-        }
-        await withTaskCancellationHandler {
-            await withCheckedContinuation { self.waiters[id] = $0 }
-        } onCancel: {
-            Task { await self.release(id) }
-        }
-        timer.cancel()
+        if self.changes <= seen { await self.followers.wait(atMost: limit) }
         return self.changes
     }
-
-    private func release(_ id: UInt64) { self.waiters.removeValue(forKey: id)?.resume() }
 }

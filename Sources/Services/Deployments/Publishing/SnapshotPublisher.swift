@@ -30,8 +30,8 @@ actor SnapshotPublisher {
     private var isLoaded: Bool = false
     /// Whether the tracker has yet to look at what was published.
     private var mustRefreshTracker: Bool = false
-    private var waiters: [UInt64: CheckedContinuation<Void, Never>] = [:]
-    private var waiterCount: UInt64 = 0
+    /// Gateways that wait for the next version.
+    private let followers: Followers
 
     private struct Place: Hashable, Sendable {
         let group: String
@@ -54,6 +54,7 @@ actor SnapshotPublisher {
         self.portal = portal
         self.tracker = tracker
         self.directory = directory
+        self.followers = Followers(clock: services.clock)
     }
 
     /// Follows the log until cancelled.
@@ -199,7 +200,7 @@ actor SnapshotPublisher {
     func snapshot(group: String, since: Int64, hash: String, wait: Duration) async -> Answer {
         self.openGroup(group)
         if let answer: Answer = self.answer(group: group, since: since, hash: hash) { return answer }
-        await self.waitForVersion(above: since, atMost: wait)
+        await self.followers.wait(atMost: wait)
         return self.answer(group: group, since: since, hash: hash) ?? .unchanged
     }
 
@@ -222,28 +223,6 @@ actor SnapshotPublisher {
         return version < document.version || (version == document.version && hash == document.document.hash)
     }
 
-    private func waitForVersion(above version: Int64, atMost limit: Duration) async {
-        self.waiterCount += 1
-        let id: UInt64 = self.waiterCount
-        let clock: any WallClock = self.services.clock
-        let timer: Task<Void, Never> = Task {
-            try? await clock.sleep(for: limit)
-            self.release(id)
-        }
-        await withTaskCancellationHandler {
-            await withCheckedContinuation { self.waiters[id] = $0 }
-        } onCancel: {
-            Task { await self.release(id) }
-        }
-        timer.cancel()
-    }
-
-    private func release(_ id: UInt64) { self.waiters.removeValue(forKey: id)?.resume() }
-
     /// Ends every wait, also at shutdown.
-    func wakeAll() {
-        let waiters: [CheckedContinuation<Void, Never>] = Array(self.waiters.values)
-        self.waiters.removeAll()
-        for waiter in waiters { waiter.resume() }
-    }
+    func wakeAll() { self.followers.wakeAll() }
 }
