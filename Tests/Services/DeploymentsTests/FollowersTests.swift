@@ -1,5 +1,5 @@
-import Testing
 import TestKit
+import Testing
 import Time
 
 @testable import Deployments
