@@ -47,6 +47,7 @@ let targets: [Target] = [
     system("CSQLite", pkgConfig: "sqlite3", apt: "libsqlite3-dev"),
     system("CYAML", pkgConfig: "yaml-0.1", apt: "libyaml-dev"),
     system("CArgon2", pkgConfig: "libargon2", apt: "libargon2-dev"),
+    system("CPCRE2", pkgConfig: "libpcre2-8", apt: "libpcre2-dev"),
 
     // Kernel: values and algorithms, no I/O.
     room("Kernel", "Bytes", []),
@@ -54,7 +55,8 @@ let targets: [Target] = [
     room("Kernel", "Identifiers", ["Bytes", "Time", "CLinux"]),
     room("Kernel", "JSON", ["Bytes"]),
     room("Kernel", "Documents", ["Bytes", "JSON", "CYAML"]),
-    room("Kernel", "JSONSchema", ["Bytes", "JSON"]),
+    room("Kernel", "Patterns", ["Bytes", "CPCRE2"]),
+    room("Kernel", "JSONSchema", ["Bytes", "JSON", "Patterns"]),
     room("Kernel", "OpenAPI", ["Bytes", "JSON", "Documents"]),
     room("Kernel", "Crypto", ["Bytes", "COpenSSL", "CArgon2"]),
     room("Kernel", "Tokens", ["Bytes", "JSON", "Crypto", "Time"]),
@@ -149,6 +151,7 @@ let targets: [Target] = [
     tests("Kernel", "Identifiers", []),
     tests("Kernel", "JSON", ["Bytes"]),
     tests("Kernel", "Documents", ["JSON"]),
+    tests("Kernel", "Patterns", []),
     tests("Kernel", "JSONSchema", ["JSON"]),
     tests("Kernel", "OpenAPI", ["JSON", "Documents"]),
     tests("Kernel", "Crypto", ["Bytes"]),
