@@ -1,3 +1,4 @@
+import Identifiers
 package import Store
 import Synchronization
 package import Telemetry
@@ -18,11 +19,23 @@ package final class EventLog: Sendable {
     let heads: LogHeads
     let clock: any WallClock
     let logger: Logger
+    /// Names this process in leases.
+    let process: String
+    /// Whether other processes work on the same database: then groups share their partitions and leases are renewed.
+    let isShared: Bool
+    private let coordinator: GroupCoordinator
     /// The running consumers by group.
     private let consumers: Mutex<[String: Consumer]> = Mutex([:])
+    /// What runs beside the consumers.
+    private let tasks: Mutex<[Task<Void, Never>]> = Mutex([])
 
-    private init(store: Store, writer: LogWriter, clock: any WallClock, logger: Logger) {
+    private init(
+        store: Store, writer: LogWriter, clock: any WallClock, logger: Logger, isShared: Bool, timing: GroupTiming
+    ) {
         self.store = store
+        self.process = Identifier.make("prc", now: clock.now())
+        self.isShared = isShared
+        self.coordinator = GroupCoordinator(timing: timing)
         self.topics = writer.topics
         self.heads = writer.heads
         self.clock = clock
@@ -33,18 +46,48 @@ package final class EventLog: Sendable {
     ///
     /// Reads one row per partition, however many events are stored.
     /// Throws `LogError.partitionsChanged` when a topic was created with another number of partitions.
+    ///
+    /// - Parameter shared: whether more than one log is open on the database; nil asks the store's engine.
     package static func open(
-        store: Store, writer: LogWriter, clock: any WallClock = SystemClock(), logger: Logger = .silent
+        store: Store, writer: LogWriter, clock: any WallClock = SystemClock(), logger: Logger = .silent,
+        shared: Bool? = nil, timing: GroupTiming = GroupTiming()
     ) async throws -> EventLog {
-        let log: EventLog = EventLog(store: store, writer: writer, clock: clock, logger: logger)
+        let log: EventLog = EventLog(
+            store: store, writer: writer, clock: clock, logger: logger, isShared: shared ?? false, timing: timing)
         try await log.registerTopics()
+        if writer.isFirstOpening() { try await log.store.write { try MemberTable.removeAll(in: $0) } }
         let rows: [PartitionRow] = try await store.read { reader in try LogTables.partitions(in: reader) }
         for row: PartitionRow in rows {
             guard let slot: PartitionSlot = log.topics.knownSlot(row.topic, row.partition) else { continue }
             log.heads.load(slot, first: row.first, next: row.next)
         }
+        log.start()
         return log
     }
+
+    /// Ends what runs beside the consumers. Stop those first; later calls do nothing.
+    package func stop() async {
+        let tasks: [Task<Void, Never>] = self.tasks.withLock { tasks in
+            defer { tasks.removeAll() }
+            return tasks
+        }
+        for task: Task<Void, Never> in tasks { task.cancel() }
+        for task: Task<Void, Never> in tasks { await task.value }
+    }
+
+    private func start() {
+        guard self.isShared else { return }
+        let coordinator: GroupCoordinator = self.coordinator
+        self.tasks.withLock { tasks in
+            tasks.append(
+                Task { [weak self] in
+                    if let self { await coordinator.run(self) }
+                })
+        }
+    }
+
+    /// A member has come or gone, or a partition is free: look at the groups now.
+    func groupsChanged() { self.coordinator.wake() }
 
     /// Every topic, dead-letter topics included.
     package var topicDefinitions: [TopicDefinition] { self.topics.topics }

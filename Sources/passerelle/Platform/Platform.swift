@@ -165,6 +165,7 @@ final class Platform: Sendable {
         for server in servers { await server.drain(deadline: limit) }
         for task in self.tasks.withLock({ $0 }) { task.cancel() }
         for service in self.all.reversed() { await service.stop() }
+        await self.services.log.stop()
         await self.telemetry.close()
         await self.services.store.close()
     }

@@ -27,6 +27,12 @@ struct TestLog {
     let store: Store
     let log: EventLog
 
+    init(folder: TemporaryFolder, store: Store, log: EventLog) {
+        self.folder = folder
+        self.store = store
+        self.log = log
+    }
+
     init(
         folder: TemporaryFolder = TemporaryFolder(), topics: [TopicDefinition] = TestLog.topics,
         clock: any WallClock = ManualClock(), bytesMax: Int? = nil, tailCacheBytes: Int = 1 << 20

@@ -1,14 +1,18 @@
 import Identifiers
+import Store
 import Synchronization
 import Time
 
 /// A running member of a consumer group: one task for each partition it reads. Made by `EventLog.consume`.
+///
+/// Where one process owns the database it reads every partition. Where several share it, `GroupCoordinator` says which.
 package final class Consumer: Sendable {
     package let group: String
     package let topics: [String]
     private let log: EventLog
     let member: ConsumerMember
-    private let tasks: Mutex<[Task<Void, Never>]> = Mutex([])
+    /// The task of each partition that was ever read, by its place in `member.partitions`.
+    private let tasks: Mutex<[Int: Task<Void, Never>]> = Mutex([:])
 
     init(log: EventLog, group: String, topics: [String], member: ConsumerMember) {
         self.log = log
@@ -17,13 +21,53 @@ package final class Consumer: Sendable {
         self.member = member
     }
 
-    /// Starts a task for every partition.
+    /// Every partition of the topics, whoever reads it.
+    var allPartitions: [TopicPartition] {
+        self.member.partitions.map { TopicPartition(topic: $0.at.topic, partition: $0.at.partition) }
+    }
+
+    /// Starts a task for every partition, or has them shared out.
     func start() {
+        if self.log.isShared { return self.log.groupsChanged() }
+        for index: Int in self.member.partitions.indices { self.read(index, expecting: nil) }
+    }
+
+    /// Starts the task of a partition unless one runs, or the member stops.
+    private func read(_ index: Int, expecting epoch: Int64?) {
+        let control: PartitionControl = self.member.partitions[index]
+        let (member, log): (ConsumerMember, EventLog) = (self.member, self.log)
         self.tasks.withLock { tasks in
-            for control: PartitionControl in self.member.partitions {
-                let member: ConsumerMember = self.member
-                let log: EventLog = self.log
-                tasks.append(Task { await PartitionRunner(log: log, member: member, control: control).run() })
+            if member.isStopping.load(ordering: .sequentiallyConsistent) { return }
+            if control.isRead.exchange(true, ordering: .sequentiallyConsistent) { return }
+            control.isRevoked.store(false, ordering: .sequentiallyConsistent)
+            tasks[index] = Task {
+                await PartitionRunner(log: log, member: member, control: control, expecting: epoch).run()
+                control.isRead.store(false, ordering: .sequentiallyConsistent)
+                // Others may be waiting for what was given back.
+                if log.isShared { log.groupsChanged() }
+            }
+        }
+    }
+
+    /// Takes, keeps and gives back partitions as planned. Returns at once: what is at work in a partition ends first.
+    func perform(_ plan: GroupPlan) {
+        for at: TopicPartition in plan.releases {
+            guard let control: PartitionControl = self.member.control(of: at) else { continue }
+            control.isRevoked.store(true, ordering: .sequentiallyConsistent)
+            control.signal.wake()
+        }
+        for claim: GroupPlan.Claim in plan.claims {
+            if let index: Int = self.member.index(of: claim.at) { self.read(index, expecting: claim.epoch) }
+        }
+        for claim: GroupPlan.Claim in plan.keeps {
+            guard let index: Int = self.member.index(of: claim.at) else { continue }
+            let control: PartitionControl = self.member.partitions[index]
+            let known: Int64 = control.epoch.load(ordering: .relaxed)
+            if known > 0, claim.epoch > known {
+                control.reload()
+            } else {
+                // Its task ended on trouble: the row still names this member.
+                self.read(index, expecting: claim.epoch)
             }
         }
     }
@@ -35,7 +79,7 @@ package final class Consumer: Sendable {
     package func stop(within limit: Duration = .seconds(10)) async {
         self.member.isStopping.store(true, ordering: .sequentiallyConsistent)
         for control: PartitionControl in self.member.partitions { control.signal.wake() }
-        let tasks: [Task<Void, Never>] = self.tasks.withLock { $0 }
+        let tasks: [Task<Void, Never>] = self.tasks.withLock { Array($0.values) }
         let clock: any WallClock = self.log.clock
         let deadline: Task<Void, Never> = Task {
             do { try await clock.sleep(for: limit) } catch { return }
@@ -43,15 +87,21 @@ package final class Consumer: Sendable {
         }
         for task: Task<Void, Never> in tasks { await task.value }
         deadline.cancel()
+        if self.log.isShared { await self.leave() }
         self.log.forget(self)
+    }
+
+    /// Leaves the group, so that others need not wait for the time-out.
+    private func leave() async {
+        let (group, name): (String, String) = (self.group, self.member.name)
+        // Without it the place in the group runs out by itself.
+        try? await self.log.store.write { transaction in try MemberTable.leave(group, name, in: transaction) }
+        self.log.groupsChanged()
     }
 
     /// Makes every partition look at the database again before it goes on: offset and retries were changed from outside.
     func reload() {
-        for control: PartitionControl in self.member.partitions {
-            control.mustReload.store(true, ordering: .sequentiallyConsistent)
-            control.signal.wake()
-        }
+        for control: PartitionControl in self.member.partitions { control.reload() }
     }
 }
 
@@ -62,7 +112,6 @@ final class ConsumerMember: Sendable {
     let name: String
     let handler: ConsumerHandler
     let options: ConsumerOptions
-    let rules: RetryRules
     let partitions: [PartitionControl]
     let isStopping: Atomic<Bool> = Atomic(false)
 
@@ -74,9 +123,15 @@ final class ConsumerMember: Sendable {
         self.name = Identifier.make("mbr", now: now)
         self.handler = handler
         self.options = options
-        self.rules = RetryRules(options)
         self.partitions = partitions
     }
+
+    /// The place of a partition in `partitions`.
+    func index(of at: TopicPartition) -> Int? {
+        self.partitions.firstIndex { $0.at.topic == at.topic && $0.at.partition == at.partition }
+    }
+
+    func control(of at: TopicPartition) -> PartitionControl? { self.index(of: at).map { self.partitions[$0] } }
 }
 
 /// How the outside reaches the task of one partition.
@@ -85,6 +140,12 @@ final class PartitionControl: Sendable {
     let slot: PartitionSlot
     let signal: WakeSignal = WakeSignal()
     let mustReload: Atomic<Bool> = Atomic(false)
+    /// A task reads the partition, or is about to.
+    let isRead: Atomic<Bool> = Atomic(false)
+    /// Another member is to have the partition: give it back.
+    let isRevoked: Atomic<Bool> = Atomic(false)
+    /// The epoch of the claim; 0 while there is none.
+    let epoch: Atomic<Int64> = Atomic(0)
     /// The stored offset; -1 before the partition was claimed. For metrics.
     let stored: Atomic<Int64> = Atomic(-1)
     /// Records in the retry table. For metrics.
@@ -95,6 +156,12 @@ final class PartitionControl: Sendable {
     init(at: GroupPartition, slot: PartitionSlot) {
         self.at = at
         self.slot = slot
+    }
+
+    /// Offset or retries were changed from outside: look again.
+    func reload() {
+        self.mustReload.store(true, ordering: .sequentiallyConsistent)
+        self.signal.wake()
     }
 }
 

@@ -25,21 +25,24 @@ enum ConsumerTables {
     // MARK: - Offsets
 
     /// Takes a partition over for `member`, wherever it stands; a new group begins at `start`.
+    ///
+    /// - Parameter expected: the epoch that the partition must still have, 0 where it has no row yet; nil takes it whatever
+    ///   stands there. nil is returned when it has another one by now: somebody else was faster.
     static func claim(
-        _ at: GroupPartition, member: String, start: Int64, in transaction: Transaction
-    ) throws(StoreError) -> Claim {
-        let claim: Claim? = try transaction.first(
+        _ at: GroupPartition, member: String, start: Int64, expecting expected: Int64? = nil,
+        in transaction: Transaction
+    ) throws(StoreError) -> Claim? {
+        try transaction.first(
             """
             INSERT INTO log_offsets (group_name, topic, partition, next_offset, epoch, member, updated_at)
             VALUES ($1, $2, $3, $4, 1, $5, $6)
             ON CONFLICT (group_name, topic, partition)
             DO UPDATE SET epoch = log_offsets.epoch + 1, member = $5, updated_at = $6
+            WHERE $7 < 0 OR log_offsets.epoch = $7
             RETURNING epoch, next_offset
             """, .text(at.group), .text(at.topic), .int(Int64(at.partition)), .int(start), .text(member),
-            .int(transaction.now.milliseconds)
+            .int(transaction.now.milliseconds), .int(expected ?? -1)
         ) { (row: Row) throws(StoreError) -> Claim in Claim(epoch: try row.int(0), next: try row.int(1)) }
-        guard let claim: Claim else { throw .misuse("the claim of a partition returned no row") }
-        return claim
     }
 
     /// The claim as it stands if `member` still has it; nil when another member has taken over.
@@ -95,6 +98,34 @@ enum ConsumerTables {
             .int(Int64(at.partition))) == 1
     }
 
+    /// Makes whoever reads the partition look again, wherever it runs.
+    static func raiseEpoch(_ at: GroupPartition, in transaction: Transaction) throws(StoreError) {
+        try transaction.execute(
+            "UPDATE log_offsets SET epoch = epoch + 1 WHERE group_name = $1 AND topic = $2 AND partition = $3",
+            .text(at.group), .text(at.topic), .int(Int64(at.partition)))
+    }
+
+    // MARK: - Changes
+
+    /// Carries a change out; throws `FencedError`, with nothing to keep, when the claim does not hold any more.
+    static func apply(_ change: PartitionChange, _ at: GroupPartition, in transaction: Transaction) throws {
+        if let next: Int64 = change.next {
+            try self.advance(at, change.claim, to: next, in: transaction)
+        } else {
+            try self.fence(at, change.claim, in: transaction)
+        }
+        for step: PartitionChange.Step in change.steps {
+            switch step {
+            case .park(let entry, let reason, let record):
+                try self.insertRetry(at, entry, reason: reason, record: record.stored, in: transaction)
+            case .postpone(let entry, let reason): try self.postponeRetry(at, entry, reason: reason, in: transaction)
+            case .remove(let entry): try self.deleteRetry(at, offset: entry.offset, in: transaction)
+            case .bury(let record, let tries, let reason):
+                try DeadLetterNote(at: at, tries: tries, reason: reason).publish(record, in: transaction)
+            }
+        }
+    }
+
     // MARK: - Retries
 
     static func insertRetry(
@@ -108,15 +139,15 @@ enum ConsumerTables {
             .int(Int64(entry.tries)), .int(entry.due.nanoseconds), .optional(reason), .bytes(record))
     }
 
-    static func postponeRetry(
-        _ at: GroupPartition, offset: Int64, tries: Int, due: Timestamp, reason: String, in transaction: Transaction
+    private static func postponeRetry(
+        _ at: GroupPartition, _ entry: RetryEntry, reason: String, in transaction: Transaction
     ) throws(StoreError) {
         try transaction.execute(
             """
             UPDATE log_retries SET tries = $1, due_at = $2, reason = $3
             WHERE group_name = $4 AND topic = $5 AND partition = $6 AND record_offset = $7
-            """, .int(Int64(tries)), .int(due.nanoseconds), .text(reason), .text(at.group), .text(at.topic),
-            .int(Int64(at.partition)), .int(offset))
+            """, .int(Int64(entry.tries)), .int(entry.due.nanoseconds), .text(reason), .text(at.group),
+            .text(at.topic), .int(Int64(at.partition)), .int(entry.offset))
     }
 
     /// Fails when the row is gone: then somebody else was faster.
@@ -165,6 +196,17 @@ enum ConsumerTables {
         return found != nil
     }
 
+    /// Who holds what of a group, rows of no holder included.
+    static func owners(of group: String, in database: some Queryable) throws(StoreError) -> [PartitionOwner] {
+        try database.rows(
+            "SELECT topic, partition, epoch, member FROM log_offsets WHERE group_name = $1", .text(group)
+        ) { (row: Row) throws(StoreError) -> PartitionOwner in
+            PartitionOwner(
+                at: TopicPartition(topic: try row.text(0), partition: Int(try row.int(1))), epoch: try row.int(2),
+                member: try row.optionalText(3))
+        }
+    }
+
     static func groups(in database: some Queryable) throws(StoreError) -> [GroupRow] {
         try database.rows(
             """
@@ -173,6 +215,13 @@ enum ConsumerTables {
                  WHERE r.group_name = o.group_name AND r.topic = o.topic AND r.partition = o.partition)
             FROM log_offsets o ORDER BY o.group_name, o.topic, o.partition
             """, decode: GroupRow.init)
+    }
+
+    /// Whether a member of the group lives, in any process that shares the database.
+    static func isRunning(_ group: String, in database: some Queryable) throws(StoreError) -> Bool {
+        try database.first("SELECT 1 FROM log_members WHERE group_name = $1 LIMIT 1", .text(group)) {
+            (row: Row) throws(StoreError) -> Int64 in try row.int(0)
+        } != nil
     }
 
     /// False when there was no such group.

@@ -61,6 +61,7 @@ extension EventLog {
         let letter: DeadLetter = try await self.deadLetter(of: topic, at: offset)
         let at: GroupPartition = GroupPartition(group: letter.group, topic: topic, partition: letter.partition)
         let name: String = TopicDefinition.deadLetterName(of: topic)
+        let isShared: Bool = self.isShared
         try await self.store.write { transaction in
             guard try ConsumerTables.exists(at, in: transaction) else { throw LogError.unknownGroup(at.group) }
             try ConsumerTables.settle(name, offset, .redriven, in: transaction)
@@ -68,6 +69,8 @@ extension EventLog {
                 offset: letter.recordOffset, key: letter.record.key, tries: 0, due: transaction.now)
             try ConsumerTables.insertRetry(
                 at, entry, reason: letter.reason, record: letter.record.stored, in: transaction)
+            // The reader may be in another process, where nobody wakes it: it notices the epoch.
+            if isShared { try ConsumerTables.raiseEpoch(at, in: transaction) }
             try also(transaction)
         }
         self.running(letter.group)?.reload()

@@ -58,11 +58,12 @@ extension EventLog {
         self.running(group)?.reload()
     }
 
-    /// Forgets a group that does not run: its offsets and what waits for another try.
+    /// Forgets a group that runs in no process: its offsets and what waits for another try.
     package func deleteGroup(_ group: String) async throws {
         if self.running(group) != nil { throw LogError.groupRunning(group) }
         let isKnown: Bool = try await self.store.write { transaction in
-            try ConsumerTables.delete(group, in: transaction)
+            if try ConsumerTables.isRunning(group, in: transaction) { throw LogError.groupRunning(group) }
+            return try ConsumerTables.delete(group, in: transaction)
         }
         if !isKnown { throw LogError.unknownGroup(group) }
     }

@@ -10,7 +10,7 @@ extension PartitionRunner {
         let end: UInt64 =
             self.log.clock.monotonic() &+ UInt64(clamping: self.options.uncommittedTimeMax.nanosecondsClamped)
         for record: Record in records {
-            if self.isStopping || self.retries.count >= self.options.retriesMax { break }
+            if self.isStopping || !self.reader.hasRoom { break }
             try await self.deliver(record, handler)
             if self.log.clock.monotonic() >= end { break }
         }
@@ -18,47 +18,25 @@ extension PartitionRunner {
     }
 
     private func deliver(_ record: Record, _ handler: ExternalHandler) async throws {
-        if self.retries.isBlocked(record.key) { return try await self.queue(record) }
-        let delivery: Delivery = await handler(record)
-        if delivery == .done {
-            self.position = record.offset + 1
-            return
+        if self.reader.mustWait(record) {
+            return try await self.store(self.reader.passing([record], now: self.log.clock.now()))
         }
+        let delivery: Delivery = await handler(record)
+        if delivery == .done { return self.reader.delivered(record) }
         // A handler that was cut short says nothing about its record: it comes again to the next member.
         if Task.isCancelled { return }
-        try await self.setAside(record, delivery)
-    }
-
-    /// Puts a record behind the others of its key.
-    private func queue(_ record: Record) async throws {
-        guard let claim: Claim = self.claim else { return }
-        let at: GroupPartition = self.at
-        let entry: RetryEntry = RetryEntry(
-            offset: record.offset, key: record.key, tries: 0, due: self.log.clock.now())
-        try await self.log.store.write { transaction in
-            try ConsumerTables.advance(at, claim, to: record.offset + 1, in: transaction)
-            try ConsumerTables.insertRetry(at, entry, reason: nil, record: record.stored, in: transaction)
-        }
-        self.retries.insert(entry)
-        self.moved(past: record)
+        try await self.store(self.reader.settingAside(record, delivery, now: self.log.clock.now()))
     }
 
     /// Stores what external deliveries have reached; nothing to do for transactional ones.
     func storePosition() async throws {
-        guard let claim: Claim = self.claim, claim.next != self.position else { return }
-        let at: GroupPartition = self.at
-        let position: Int64 = self.position
-        try await self.log.store.write { transaction in
-            try ConsumerTables.advance(at, claim, to: position, in: transaction)
-        }
-        self.claim?.next = position
-        self.showProgress()
+        try await self.store(self.reader.storingPosition(now: self.log.clock.now()))
     }
 
     /// Tries a record again that waited.
     func redeliver(_ entry: RetryEntry, _ record: Record, _ handler: ExternalHandler) async throws {
         let delivery: Delivery = await handler(record)
         if delivery != .done, Task.isCancelled { return }
-        try await self.settle(entry, record, delivery)
+        try await self.store(self.reader.settling(entry, record, delivery, now: self.log.clock.now()))
     }
 }

@@ -5,40 +5,19 @@ import Telemetry
 import Time
 
 extension PartitionRunner {
-    /// The stored offset has moved behind `record`.
-    func moved(past record: Record) {
-        self.position = record.offset + 1
-        self.claim?.next = self.position
-        self.showProgress()
-        self.chunkRecords = self.options.chunkRecordsMax
+    /// Makes a change durable, then takes it over.
+    func store(_ change: PartitionChange?) async throws {
+        guard let change: PartitionChange else { return }
+        let at: GroupPartition = self.at
+        try await self.log.store.write { transaction in try ConsumerTables.apply(change, at, in: transaction) }
+        self.applied(change)
     }
 
-    /// The record at the reading position failed: it goes to the retry table, or to the dead letters, in the transaction that
-    /// moves the offset past it.
-    func setAside(_ record: Record, _ delivery: Delivery) async throws {
-        guard let claim: Claim = self.claim else { return }
-        let at: GroupPartition = self.at
-        switch self.member.rules.decide(delivery, tries: 0, waits: 0, now: self.log.clock.now()) {
-        case .done: break
-        case .again(let due, let tries, let waits, let reason):
-            let entry: RetryEntry = RetryEntry(
-                offset: record.offset, key: record.key, tries: tries, waits: waits, due: due)
-            try await self.log.store.write { transaction in
-                try ConsumerTables.advance(at, claim, to: record.offset + 1, in: transaction)
-                try ConsumerTables.insertRetry(at, entry, reason: reason, record: record.stored, in: transaction)
-            }
-            self.moved(past: record)
-            self.retries.insert(entry)
-            self.showProgress()
-        case .dead(let tries, let reason):
-            let letter: DeadLetterNote = DeadLetterNote(at: at, tries: tries, reason: reason)
-            try await self.log.store.write { transaction in
-                try ConsumerTables.advance(at, claim, to: record.offset + 1, in: transaction)
-                try letter.publish(record, in: transaction)
-            }
-            self.moved(past: record)
-            self.noteDead(record, tries, reason)
-        }
+    /// Takes over a change that is durable.
+    func applied(_ change: PartitionChange) {
+        self.reader.applied(change)
+        for case .bury(let record, let tries, let reason) in change.steps { self.noteDead(record, tries, reason) }
+        self.showProgress()
     }
 
     /// Reads a waiting record and hands it to the handler again.
@@ -53,39 +32,6 @@ extension PartitionRunner {
         switch self.member.handler {
         case .transactional(let handler): try await self.redeliver(entry, record, handler)
         case .external(let handler): try await self.redeliver(entry, record, handler)
-        }
-    }
-
-    /// Stores what another try of a waiting record came to.
-    func settle(_ entry: RetryEntry, _ record: Record, _ delivery: Delivery) async throws {
-        guard let claim: Claim = self.claim else { return }
-        let at: GroupPartition = self.at
-        let now: Timestamp = self.log.clock.now()
-        switch self.member.rules.decide(delivery, tries: entry.tries, waits: entry.waits, now: now) {
-        case .done:
-            try await self.log.store.write { transaction in
-                try ConsumerTables.fence(at, claim, in: transaction)
-                try ConsumerTables.deleteRetry(at, offset: entry.offset, in: transaction)
-            }
-            self.retries.remove(entry, now: now)
-            self.showProgress()
-        case .again(let due, let tries, let waits, let reason):
-            try await self.log.store.write { transaction in
-                try ConsumerTables.fence(at, claim, in: transaction)
-                try ConsumerTables.postponeRetry(
-                    at, offset: entry.offset, tries: tries, due: due, reason: reason, in: transaction)
-            }
-            self.retries.postpone(entry, due: due, tries: tries, waits: waits)
-        case .dead(let tries, let reason):
-            let letter: DeadLetterNote = DeadLetterNote(at: at, tries: tries, reason: reason)
-            try await self.log.store.write { transaction in
-                try ConsumerTables.fence(at, claim, in: transaction)
-                try ConsumerTables.deleteRetry(at, offset: entry.offset, in: transaction)
-                try letter.publish(record, in: transaction)
-            }
-            self.retries.remove(entry, now: now)
-            self.showProgress()
-            self.noteDead(record, tries, reason)
         }
     }
 

@@ -16,54 +16,37 @@ extension PartitionRunner {
     /// When a record fails, the chunk is undone and tried again with only those before it; a record that fails as the first
     /// of a chunk is set aside for another try.
     func advance(_ handler: @escaping TransactionalHandler) async throws {
-        guard let claim: Claim = self.claim else { return }
-        let records: [Record] = Array(try await self.nextRecords(self.chunkRecords))
-        if records.isEmpty { return }
+        let records: ArraySlice<Record> = try await self.nextRecords(self.reader.chunkRecords)
+        guard let first: Record = records.first else { return }
+        let now: Timestamp = self.log.clock.now()
         let chunk: TransactionalChunk = TransactionalChunk(
-            at: self.at, claim: claim, records: records, waits: self.waiters(records), handler: handler,
-            clock: self.log.clock, timeMax: self.options.chunkTimeMax)
+            at: self.at, reader: self.reader, records: records, handler: handler, clock: self.log.clock, now: now,
+            timeMax: self.options.chunkTimeMax)
         do {
-            let handled: Int = try await self.log.store.write { transaction in try chunk.run(transaction) }
-            self.settle(chunk, handled: handled)
+            let change: PartitionChange? = try await self.log.store.write { transaction in try chunk.run(transaction) }
+            if let change: PartitionChange { self.applied(change) }
         } catch let failure as HandlerFailure {
             if failure.index > 0 {
-                self.chunkRecords = failure.index
+                self.reader.chunkFailed(at: failure.index)
             } else {
-                try await self.setAside(records[0], failure.delivery)
+                try await self.store(self.reader.settingAside(first, failure.delivery, now: now))
             }
         }
-    }
-
-    /// A retry entry for each record of the chunk that must wait behind an earlier one of its key, nil for the others.
-    private func waiters(_ records: [Record]) -> [RetryEntry?] {
-        let now: Timestamp = self.log.clock.now()
-        return records.map { record in
-            self.retries.isBlocked(record.key)
-                ? RetryEntry(offset: record.offset, key: record.key, tries: 0, due: now) : nil
-        }
-    }
-
-    private func settle(_ chunk: TransactionalChunk, handled: Int) {
-        for index: Int in 0..<handled {
-            if let entry: RetryEntry = chunk.waits[index] { self.retries.insert(entry) }
-        }
-        self.moved(past: chunk.records[handled - 1])
     }
 
     /// Tries a record again that waited: effects and the removal of its row in one transaction.
     func redeliver(_ entry: RetryEntry, _ record: Record, _ handler: @escaping TransactionalHandler) async throws {
-        guard let claim: Claim = self.claim else { return }
+        let now: Timestamp = self.log.clock.now()
+        guard let change: PartitionChange = self.reader.settling(entry, record, .done, now: now) else { return }
         let at: GroupPartition = self.at
         do {
             try await self.log.store.write { transaction in
-                try ConsumerTables.fence(at, claim, in: transaction)
                 try TransactionalChunk.handle(record, 0, transaction, handler)
-                try ConsumerTables.deleteRetry(at, offset: entry.offset, in: transaction)
+                try ConsumerTables.apply(change, at, in: transaction)
             }
-            self.retries.remove(entry, now: self.log.clock.now())
-            self.showProgress()
+            self.applied(change)
         } catch let failure as HandlerFailure {
-            try await self.settle(entry, record, failure.delivery)
+            try await self.store(self.reader.settling(entry, record, failure.delivery, now: self.log.clock.now()))
         }
     }
 }
@@ -71,29 +54,25 @@ extension PartitionRunner {
 /// What runs on the writer's thread for one chunk of records. May run again, so it changes nothing but the transaction.
 private struct TransactionalChunk: Sendable {
     let at: GroupPartition
-    let claim: Claim
-    let records: [Record]
-    let waits: [RetryEntry?]
+    let reader: PartitionReader
+    let records: ArraySlice<Record>
     let handler: TransactionalHandler
     let clock: any WallClock
+    let now: Timestamp
     let timeMax: Duration
 
-    /// Returns how many records were handled: at least one, and no more than fit the time.
-    func run(_ transaction: Transaction) throws -> Int {
+    /// Handles at least one record, and no more than fit the time. Returns what it stored.
+    func run(_ transaction: Transaction) throws -> PartitionChange? {
         let end: UInt64 = self.clock.monotonic() &+ UInt64(clamping: self.timeMax.nanosecondsClamped)
-        var handled: Int = 0
-        while handled < self.records.count {
-            let record: Record = self.records[handled]
-            if let entry: RetryEntry = self.waits[handled] {
-                try ConsumerTables.insertRetry(self.at, entry, reason: nil, record: record.stored, in: transaction)
-            } else {
-                try Self.handle(record, handled, transaction, self.handler)
-            }
-            handled += 1
+        var handled: ArraySlice<Record> = self.records.prefix(0)
+        for (index, record): (Int, Record) in self.records.enumerated() {
+            if !self.reader.mustWait(record) { try Self.handle(record, index, transaction, self.handler) }
+            handled = self.records.prefix(index + 1)
             if self.clock.monotonic() >= end { break }
         }
-        try ConsumerTables.advance(self.at, self.claim, to: self.records[handled - 1].offset + 1, in: transaction)
-        return handled
+        guard let change: PartitionChange = self.reader.passing(handled, now: self.now) else { return nil }
+        try ConsumerTables.apply(change, self.at, in: transaction)
+        return change
     }
 
     /// Calls the handler and tells its failures from the store's.

@@ -6,59 +6,48 @@ import Time
 
 /// Reads one partition for one group, from claim to release. One task runs it; nothing else touches its state.
 ///
-/// ```
-/// claim ─► look: retries due? ─► try them ──┐
-///            │                              │
-///            └► records to read? ─► handle ─┴─► store effects, offset and retries in one fenced transaction ─► look …
-///            └► neither: wait for a commit, the next retry, a reload, or the end
-/// ```
-/// The stored offset moves only from where this runner left it and under its own epoch, so a runner that lost its partition
-/// changes nothing more: it finds out at its next transaction.
+/// What to do next, and what comes of it, is decided by `PartitionReader`; this part fetches, calls the handler, stores and
+/// waits. The stored offset moves only from where this runner left it and under its own epoch, so a runner that lost its
+/// partition changes nothing more: it finds out at its next transaction.
 final class PartitionRunner {
-    /// Retries tried in a row before the partition is read on.
-    private static let retriesInARow: Int = 16
     private static let troublePauseFirst: Duration = .milliseconds(100)
     private static let troublePauseMax: Duration = .seconds(5)
 
     let log: EventLog
     let member: ConsumerMember
     let control: PartitionControl
-    /// nil until the partition was claimed.
-    var claim: Claim?
-    /// The offset to read next. Ahead of `claim.next` while external deliveries are not stored yet.
-    var position: Int64 = 0
-    var retries: RetryQueue = RetryQueue()
+    /// The epoch that the partition must have to be claimed; nil takes it in any case.
+    private let expectedEpoch: Int64?
+    var reader: PartitionReader
     /// Records read ahead, and the position they were read from.
     private var buffered: ArraySlice<Record> = []
     private var bufferedFrom: Int64 = 0
-    /// Records of the next transactional chunk: falls when one of them fails, so that those before it go alone.
-    var chunkRecords: Int
     private var troublePause: Duration = PartitionRunner.troublePauseFirst
 
-    init(log: EventLog, member: ConsumerMember, control: PartitionControl) {
+    init(log: EventLog, member: ConsumerMember, control: PartitionControl, expecting epoch: Int64?) {
         self.log = log
         self.member = member
         self.control = control
-        self.chunkRecords = member.options.chunkRecordsMax
+        self.expectedEpoch = epoch
+        self.reader = PartitionReader(member.options)
     }
 
     var at: GroupPartition { self.control.at }
     var options: ConsumerOptions { self.member.options }
 
-    var isStopping: Bool { self.member.isStopping.load(ordering: .sequentiallyConsistent) || Task.isCancelled }
+    var isStopping: Bool {
+        self.member.isStopping.load(ordering: .sequentiallyConsistent)
+            || self.control.isRevoked.load(ordering: .sequentiallyConsistent) || Task.isCancelled
+    }
 
-    /// Runs until the member stops, another one takes the partition over, or the store is closed.
+    /// Runs until the member stops, another one takes the partition over or is to have it, or the store is closed.
     func run() async {
         let slots: Range<Int> = self.control.slot.index..<(self.control.slot.index + 1)
         self.log.heads.subscribe(self.control.signal, to: slots)
         while !self.isStopping {
             do {
                 guard try await self.holdsPartition() else { break }
-                if try await self.step() {
-                    self.troublePause = Self.troublePauseFirst
-                } else {
-                    await self.waitForWork()
-                }
+                if try await self.work() { self.troublePause = Self.troublePauseFirst }
             } catch StoreError.closed {
                 break
             } catch is FencedError {
@@ -71,22 +60,19 @@ final class PartitionRunner {
         await self.release()
     }
 
-    /// Tries what is due, then reads on. False when there was nothing to do.
-    private func step() async throws -> Bool {
-        var hasWorked: Bool = false
-        try await self.storePosition()
-        for _ in 0..<Self.retriesInARow {
-            guard !self.isStopping, let entry: RetryEntry = self.retries.due(at: self.log.clock.now()) else { break }
-            try await self.redeliver(entry)
-            hasWorked = true
-        }
-        // With too many waiting the partition stands still: then the backlog stays in the log, where it is in order.
-        guard !self.isStopping, self.retries.count < self.options.retriesMax,
-            self.position < self.log.heads.next(self.control.slot)
-        else { return hasWorked }
-        switch self.member.handler {
-        case .transactional(let handler): try await self.advance(handler)
-        case .external(let handler): try await self.advance(handler)
+    /// Does the next thing. False when there was nothing to do and it waited.
+    private func work() async throws -> Bool {
+        switch self.reader.step(now: self.log.clock.now(), end: self.log.heads.next(self.control.slot)) {
+        case .storePosition: try await self.storePosition()
+        case .retry(let entry): try await self.redeliver(entry)
+        case .read:
+            switch self.member.handler {
+            case .transactional(let handler): try await self.advance(handler)
+            case .external(let handler): try await self.advance(handler)
+            }
+        case .wait(let due):
+            await self.wait(until: due)
+            return false
         }
         return true
     }
@@ -94,29 +80,31 @@ final class PartitionRunner {
     /// The next records: at most `limit`, without those that retention has removed. Empty where compaction left a gap.
     func nextRecords(_ limit: Int) async throws -> ArraySlice<Record> {
         let first: Int64 = self.log.heads.first(self.control.slot)
-        if self.position < first {
+        if self.reader.position < first {
             self.log.logger.error(
                 "consumer group fell behind retention: records are lost to it",
-                self.fields(["lost": .int(first - self.position)]))
-            self.position = first
+                self.fields(["lost": .int(first - self.reader.position)]))
+            self.reader.skip(to: first)
         }
-        while let record: Record = self.buffered.first, record.offset < self.position { self.buffered.removeFirst() }
+        let position: Int64 = self.reader.position
+        while let record: Record = self.buffered.first, record.offset < position { self.buffered.removeFirst() }
         // What was read ahead must go on where this runner stands: a seek may have moved it.
-        if self.buffered.isEmpty || self.bufferedFrom > self.position {
+        if self.buffered.isEmpty || self.bufferedFrom > position {
             let page: FetchedRecords = try await self.log.fetch(
-                topic: self.at.topic, partition: self.at.partition, from: self.position,
+                topic: self.at.topic, partition: self.at.partition, from: position,
                 maxBytes: self.options.fetchBytesMax)
-            self.bufferedFrom = self.position
+            self.bufferedFrom = position
             self.buffered = page.records[...]
-            if page.records.isEmpty { self.position = page.next }
+            if page.records.isEmpty { self.reader.skip(to: page.next) }
         }
         return self.buffered.prefix(limit)
     }
 
     /// Lets the outside see how far this runner has come.
     func showProgress() {
-        self.control.stored.store(self.claim?.next ?? -1, ordering: .relaxed)
-        self.control.waiting.store(self.retries.count, ordering: .relaxed)
+        self.control.stored.store(self.reader.claim?.next ?? -1, ordering: .relaxed)
+        self.control.waiting.store(self.reader.retries.count, ordering: .relaxed)
+        self.control.epoch.store(self.reader.claim?.epoch ?? 0, ordering: .relaxed)
     }
 
     // MARK: - Claim
@@ -124,7 +112,7 @@ final class PartitionRunner {
     /// Claims the partition at first, and looks again when something changed from outside. False when another member has it.
     private func holdsPartition() async throws -> Bool {
         let mustReload: Bool = self.control.mustReload.exchange(false, ordering: .sequentiallyConsistent)
-        if self.claim != nil, !mustReload { return true }
+        if self.reader.claim != nil, !mustReload { return true }
         do {
             return try await self.take()
         } catch {
@@ -137,11 +125,13 @@ final class PartitionRunner {
     private func take() async throws -> Bool {
         let at: GroupPartition = self.at
         let name: String = self.member.name
+        let expected: Int64? = self.expectedEpoch
+        let isFirst: Bool = self.reader.claim == nil
         let taken: Claim?
-        if self.claim == nil {
+        if isFirst {
             let start: Int64 = try await self.startOffset()
             taken = try await self.log.store.write { transaction in
-                try ConsumerTables.claim(at, member: name, start: start, in: transaction)
+                try ConsumerTables.claim(at, member: name, start: start, expecting: expected, in: transaction)
             }
         } else {
             taken = try await self.log.store.read { reader in
@@ -149,17 +139,15 @@ final class PartitionRunner {
             }
         }
         guard let taken: Claim else {
-            self.claim = nil
-            self.log.logger.warning("another member has taken the partition over", self.fields())
+            self.reader.lose()
+            self.showProgress()
+            if !isFirst { self.log.logger.warning("another member has taken the partition over", self.fields()) }
             return false
         }
         let waiting: [RetryEntry] = try await self.log.store.read { reader in
             try ConsumerTables.retries(at, in: reader)
         }
-        self.retries = RetryQueue()
-        for entry: RetryEntry in waiting { self.retries.insert(entry) }
-        self.claim = taken
-        self.position = taken.next
+        self.reader.begin(taken, waiting: waiting)
         self.buffered = []
         self.showProgress()
         return true
@@ -171,7 +159,9 @@ final class PartitionRunner {
     }
 
     private func release() async {
-        guard let claim: Claim = self.claim else { return }
+        guard let claim: Claim = self.reader.claim else { return }
+        self.reader.lose()
+        self.showProgress()
         let at: GroupPartition = self.at
         do {
             try await self.log.store.write { transaction in try ConsumerTables.release(at, claim, in: transaction) }
@@ -183,8 +173,8 @@ final class PartitionRunner {
 
     // MARK: - Waiting
 
-    private func waitForWork() async {
-        guard let due: Timestamp = self.retries.nextDue() else { return await self.control.signal.wait() }
+    private func wait(until due: Timestamp?) async {
+        guard let due: Timestamp else { return await self.control.signal.wait() }
         let delay: Duration = due - self.log.clock.now()
         if delay <= .zero { return }
         let timer: Task<Void, Never> = self.log.timer(delay, self.control.signal)
@@ -209,7 +199,7 @@ final class PartitionRunner {
         var fields: JSONObject = [
             "group": .string(self.at.group), "topic": .string(self.at.topic),
             "partition": .int(Int64(self.at.partition)),
-            "offset": .int(self.position),
+            "offset": .int(self.reader.position),
         ]
         for member: JSONObject.Member in more.members { fields.append(member.key, member.value) }
         return fields

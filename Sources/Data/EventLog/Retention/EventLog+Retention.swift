@@ -38,9 +38,16 @@ extension EventLog {
         return report
     }
 
-    /// Runs retention now and then, until the task is cancelled or the store is closed. Trouble is logged and tried again
-    /// at the next turn.
+    /// The lease under which one process at a time removes what is too old.
+    private static let retentionLease: String = "log-retention"
+
+    /// Runs retention now and then, until the task is cancelled or the store is closed; of several processes one does. Trouble
+    /// is logged and tried again at the next turn.
     package func keepRetention(every interval: Duration = EventLog.retentionIntervalDefault) async {
+        await self.whileHolding(Self.retentionLease) { _ in await self.removeExpired(every: interval) }
+    }
+
+    private func removeExpired(every interval: Duration) async {
         while !Task.isCancelled {
             do {
                 let report: RetentionReport = try await self.removeExpired()

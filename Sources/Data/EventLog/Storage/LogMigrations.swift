@@ -10,9 +10,15 @@ package import Store
 /// | log_offsets | how far a consumer group has come in a partition, and which member reads it |
 /// | log_retries | a record that a group will try again, or that waits behind one of the same key |
 /// | log_settled | a dead letter that was redriven or dropped |
+/// | log_members | a member of a consumer group, and how long it counts as alive |
+/// | log_leases | something that one process at a time does, and who |
 package enum LogMigrations {
     package static let service: ServiceMigrations = ServiceMigrations(
-        service: "log", steps: [Migration(number: 1, name: "log", sql: Self.first)])
+        service: "log",
+        steps: [
+            Migration(number: 1, name: "log", sql: Self.first),
+            Migration(number: 2, name: "groups and leases", sql: Self.second),
+        ])
 
     // `max_timestamp` is the newest record of the batch; `seek_timestamp` the newest of it and all before it, so that it never
     // falls from batch to batch and a time can be found by bisection over the primary key, without another index.
@@ -70,6 +76,23 @@ package enum LogMigrations {
             outcome text NOT NULL,
             settled_at int64 NOT NULL,
             PRIMARY KEY (topic, record_offset)
+        ) WITHOUT ROWID;
+        """
+
+    // `until` is in milliseconds of LogTime. Rows of members that are gone are removed by the others.
+    private static let second: String = """
+        CREATE TABLE log_members (
+            group_name text NOT NULL,
+            member text NOT NULL,
+            topics text NOT NULL,
+            until int64 NOT NULL,
+            PRIMARY KEY (group_name, member)
+        ) WITHOUT ROWID;
+        CREATE TABLE log_leases (
+            name text NOT NULL PRIMARY KEY,
+            holder text,
+            epoch int64 NOT NULL,
+            until int64 NOT NULL
         ) WITHOUT ROWID;
         """
 }
