@@ -13,7 +13,7 @@ package struct FileError: Error, Sendable, Equatable, CustomStringConvertible {
         self.reason = "\(call): \(String(cString: strerror(errno)))"
     }
 
-    init(path: String, refusal: String) {
+    package init(path: String, refusal: String) {
         self.path = path
         self.code = 0
         self.reason = refusal

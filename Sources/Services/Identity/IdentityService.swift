@@ -79,11 +79,17 @@ package final class IdentityService: PlatformService {
 
     /// Makes the first administrator when there is no user yet.
     ///
-    /// - Returns: name and one-time password, to be shown once; nil when there are users.
-    package func firstAdministrator() async throws -> (name: String, password: String)? {
+    /// - Parameter show: gets name and one-time password *before* the administrator is written: whatever ends the process
+    ///   meanwhile, there is never an administrator whose password nobody saw. What it throws leaves no administrator.
+    /// - Returns: name and password; nil when there are users.
+    @discardableResult
+    package func firstAdministrator(
+        show: (_ name: String, _ password: String) throws -> Void = { _, _ in }
+    ) async throws -> (name: String, password: String)? {
         guard try await self.services.store.read({ try UserTable.isEmpty(in: $0) }) else { return nil }
         let password: String = Random.token(prefix: "", bytes: 18)
         let hash: String = try await self.passwords.hash(password)
+        try show("admin", password)
         let author: Author = Author(caller: .platform("identity"), trace: TraceContext.make())
         let made: Bool = try await self.services.store.write { transaction in
             guard try UserTable.isEmpty(in: transaction) else { return false }

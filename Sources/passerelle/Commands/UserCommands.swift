@@ -1,7 +1,8 @@
+import Identity
 import JSON
 
 enum UserCommands {
-    static let all: [Command] = [create, list, grant, check]
+    static let all: [Command] = [create, list, grant, check, reset]
 
     static let create: Command = Command(
         "users create", operands: ["NAME"], summary: "Create a user",
@@ -58,6 +59,22 @@ enum UserCommands {
         if let environment: String = arguments["environment"] { body["environment"] = .string(environment) }
         let decision: JSONValue = try await plane.send("POST", "/v1/permissions/check", .object(body))
         console.show(decision, members: ["allowed", "rule"])
+    }
+
+    static let reset: Command = Command(
+        "users reset-administrator", operands: ["NAME?"],
+        summary: "Give a stopped platform an administrator with a new password",
+        options: [.init("data", "FOLDER", "the data folder (./data)")],
+        example: "passerelle users reset-administrator --data /var/lib/passerelle"
+    ) { arguments, console in
+        let name: String = arguments.operand(0) ?? "admin"
+        let password: String = try await StoppedPlatform.use(folder: arguments["data"] ?? "./data") { services in
+            try await AdministratorReset.run(name: name, services: services)
+        }
+        switch console.format {
+        case .json: console.printJSON(.object(["user": .string(name), "password": .string(password)]))
+        case .table: console.print("Administrator:     \(name)\nOne-time password: \(password)\n(shown this once)")
+        }
     }
 
     private static func grants(_ roles: [String]) -> JSONValue {

@@ -24,8 +24,8 @@ final class Server: Sendable {
 
     /// Opens and starts what the settings name. - Throws: `CommandError` in words for people.
     ///
-    /// - Parameter welcome: gets name and password of the first administrator as soon as there is one, before anything else
-    ///   can fail: nobody can read the password again.
+    /// - Parameter welcome: gets name and password of the first administrator before it is written: nobody can read the
+    ///   password again.
     static func start(
         _ settings: Settings, welcome: (_ name: String, _ password: String) throws -> Void
     ) async throws -> Server {
@@ -44,9 +44,7 @@ final class Server: Sendable {
         } catch let error as StoreError {
             throw CommandError.failed("\(error)")
         }
-        if let first: (name: String, password: String) = try await platform.identity.firstAdministrator() {
-            try welcome(first.name, first.password)
-        }
+        try await platform.identity.firstAdministrator(show: welcome)
         var summary: String = "control plane http://\(try await platform.start())"
         var gateway: GatewayProcess?
         if settings.runs("gateway") {

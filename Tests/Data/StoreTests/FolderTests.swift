@@ -80,7 +80,8 @@ import Testing
         let folder: TemporaryFolder = TemporaryFolder()
         mkdir(folder.file("data"), 0o700)
         folder.write(String(repeating: "this is no database. ", count: 400), to: "data/passerelle.db")
-        await #expect(throws: StoreError.corrupt(reason: "file is not a database")) {
+        let reason: String = "'\(folder.file("data/passerelle.db"))': file is not a database"
+        await #expect(throws: StoreError.corrupt(reason: reason)) {
             try await Self.open(folder.file("data"))
         }
     }

@@ -36,6 +36,38 @@ struct UserRoutesTests {
         await next.harness.stop()
     }
 
+    private struct NobodyLooks: Error {}
+
+    @Test func thereIsNoFirstAdministratorWhosePasswordNobodySaw() async throws {
+        let fixture: IdentityFixture = try await IdentityFixture()
+        await #expect(throws: NobodyLooks.self) {
+            try await fixture.identity.firstAdministrator { _, _ in throw NobodyLooks() }
+        }
+        #expect(try await fixture.harness.auditEntries("user.created").isEmpty)
+        var shown: [String] = []
+        let made = try #require(
+            try await fixture.identity.firstAdministrator { name, password in shown = [name, password] })
+        #expect(shown == [made.name, made.password])
+    }
+
+    @Test(arguments: ["admin", "ada", "nobody"])
+    func anAdministratorIsGivenBackOnAStoppedPlatform(name: String) async throws {
+        let fixture: IdentityFixture = try await IdentityFixture()
+        try await fixture.identity.firstAdministrator()
+        try await fixture.makeUser("ada", ["viewer@acme"])
+        let token: String = try await fixture.signIn("ada")
+        let password: String = try await AdministratorReset.run(
+            name: name, services: fixture.harness.services, passwords: IdentityFixture.plainPasswords())
+        let next: IdentityFixture = try await fixture.restarted()
+        let fresh: String = try await next.signIn(name, password)
+        let roles: [String] = IdentityFixture.roles(try await next.send("GET", "/v1/me", token: fresh).json)
+        #expect(roles == (name == "ada" ? ["platform-admin", "viewer@acme"] : ["platform-admin"]))
+        #expect(try await next.send("GET", "/v1/me", token: token).status == (name == "ada" ? 401 : 200))
+        let entries: [JSONValue] = try await next.harness.auditEntries("user.administrator-reset")
+        #expect(entries.count == (name == "nobody" ? 0 : name == "ada" ? 2 : 1))
+        await next.harness.stop()
+    }
+
     // MARK: Creating
 
     @Test func createsAUserAndRecordsItPerTenant() async throws {

@@ -40,7 +40,9 @@ struct MigrationRunner {
             try self.connection.integer("SELECT count(*) FROM sqlite_schema WHERE name = 'schema_migrations'") == 1
         guard tables == 0 || isListed else {
             throw .corrupt(
-                reason: "the file has tables but no list of migrations, so it is no database of this product")
+                reason:
+                    "'\(SQLiteResult.file(self.connection.handle))': it has tables but no list of migrations, so it is no database of this product"
+            )
         }
         let missing: [Step] = try self.missing(isListed ? try self.applied() : [])
         guard !missing.isEmpty else { return 0 }

@@ -31,12 +31,20 @@ enum SQLiteResult {
         case SQLITE_BUSY, SQLITE_LOCKED:
             return .unavailable(reason: "the database is locked by another program (\(detail))")
         case SQLITE_CORRUPT, SQLITE_NOTADB:
-            return .corrupt(reason: detail)
+            return .corrupt(reason: "'\(Self.file(connection))': \(detail)")
         case SQLITE_TOOBIG:
             return .misuse("a value or statement is larger than the database takes: \(sql)")
         default:
             return .misuse("\(detail) (code \(code)) in: \(sql)")
         }
+    }
+
+    /// The database file of a connection: what to look at, or to restore.
+    static func file(_ connection: OpaquePointer?) -> String {
+        guard let connection, let name: UnsafePointer<CChar> = sqlite3_db_filename(connection, "main") else {
+            return ""
+        }
+        return String(cString: name)
     }
 
     /// "No space left on device" for ENOSPC.

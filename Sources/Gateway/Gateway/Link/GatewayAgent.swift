@@ -5,22 +5,26 @@ import JSON
 package import Telemetry
 package import Time
 
-/// Keeps a gateway at its control plane's snapshot: pulls, compiles off the loops, swaps, acknowledges, saves.
+/// Keeps a gateway at its control plane's snapshot: pulls, compiles off the loops, swaps, keeps it on disk, acknowledges.
 ///
-/// Without its control plane it serves the last good snapshot from disk and calls again with growing pauses.
+/// Without its control plane it serves the last good snapshot from disk and calls again with growing pauses. What it has
+/// acknowledged to a control plane of another process is on its disk before: it comes back after any restart. With the control
+/// plane in its own process nothing would be gained, as the two start together.
 package actor GatewayAgent {
     /// How long one pull waits: shorter than what makes a gateway away.
     package static let pullWait: Duration = .seconds(8)
     /// First and longest pause after a failed call.
     package static let pauseMin: Duration = .milliseconds(100)
     package static let pauseMax: Duration = .seconds(2)
-    /// The saved snapshot is at most this far behind the running one.
+    /// The whole snapshot is saved this often while it changes; the changes since are kept beside it.
     package static let saveEvery: Duration = .seconds(1)
     /// Largest saved snapshot that is read.
     package static let savedBytesMax: Int = 1 << 30
+    /// How long a pull waits while something is not on the disk yet, which is then tried again.
+    static let pullWaitUnsaved: Duration = .seconds(1)
 
     private let link: any GatewayLink
-    private let path: String
+    private let files: SnapshotFiles
     private let live: LiveState
     private let clock: any WallClock
     private let logger: Logger
@@ -29,14 +33,17 @@ package actor GatewayAgent {
     private var snapshot: Snapshot
     private var quarantined: [LinkAcknowledgement.Quarantined] = []
     private var savedVersion: Int64 = -1
+    /// What was received and is not on the disk yet, in order.
+    private var unsaved: [[UInt8]] = []
+    /// Changes could not be kept: only the whole snapshot will do.
+    private var mustSaveWhole: Bool = false
 
     /// - Parameter folder: where the last good snapshot is kept; made when missing.
     package init(
         link: any GatewayLink, folder: String, live: LiveState, clock: any WallClock, logger: Logger
     ) throws(FileError) {
-        try Files.makeFolder(folder)
+        self.files = try SnapshotFiles(folder: folder)
         self.link = link
-        self.path = "\(folder)/snapshot.json"
         self.live = live
         self.clock = clock
         self.logger = logger
@@ -45,12 +52,9 @@ package actor GatewayAgent {
 
     /// Reads the snapshot that was saved last. - Returns: what the engine starts with: that, or an empty one.
     package func load() -> Snapshot {
-        guard Files.exists(self.path) else { return self.snapshot }
         do {
-            var saved: HashedDocument = HashedDocument()
-            try saved.receive(try Files.read(self.path, bytesMax: Self.savedBytesMax))
+            guard let saved: HashedDocument = try self.files.load() else { return self.snapshot }
             self.compile(saved)
-            self.savedVersion = saved.version
         } catch {
             self.logger.log(
                 .warning, "the saved snapshot is not usable; waiting for the control plane",
@@ -63,18 +67,20 @@ package actor GatewayAgent {
     package var version: Int64 { self.document.version }
 
     /// Follows the control plane until cancelled.
-    package func run(engine: GatewayEngine) async {
+    package func run(engine: GatewayEngine?) async {
         self.engine = engine
         var pause: Duration = Self.pauseMin
         var isAway: Bool = false
         var mustAcknowledge: Bool = self.document.version > 0
         while !Task.isCancelled {
             do {
-                if mustAcknowledge {
+                if mustAcknowledge, await self.keepUnsaved() {
                     try await self.acknowledge()
                     mustAcknowledge = false
                 }
-                mustAcknowledge = try await self.pull()
+                // A disk that fails keeps nothing from being served: only the word that it will last is not given.
+                let isNew: Bool = try await self.pull(wait: mustAcknowledge ? Self.pullWaitUnsaved : Self.pullWait)
+                mustAcknowledge = isNew || mustAcknowledge
                 if isAway {
                     self.logger.log(.info, "the control plane answers again", ["version": .int(self.document.version)])
                 }
@@ -97,16 +103,14 @@ package actor GatewayAgent {
 
     /// Saves what runs, now and then, until cancelled; and once more then.
     package func keepSaved() async {
-        let writer: EventLoop = EventLoop.start(name: "snapshot")
-        while (try? await self.clock.sleep(for: Self.saveEvery)) != nil { await self.save(on: writer) }
-        await self.save(on: writer)
-        writer.stop()
+        while (try? await self.clock.sleep(for: Self.saveEvery)) != nil { await self.save() }
+        await self.save()
     }
 
     /// - Returns: whether there is something new to acknowledge.
-    private func pull() async throws -> Bool {
+    private func pull(wait: Duration) async throws -> Bool {
         let answer: LinkAnswer = try await self.link.pull(
-            since: self.document.version, hash: self.document.hash, wait: Self.pullWait)
+            since: self.document.version, hash: self.document.hash, wait: wait)
         switch answer {
         case .unchanged: return false
         case .document(let document): self.compile(document)
@@ -121,6 +125,7 @@ package actor GatewayAgent {
                 return false
             }
             self.compile(next)
+            self.unsaved.append(bytes)
         }
         await self.engine?.apply(self.snapshot)
         return true
@@ -147,25 +152,41 @@ package actor GatewayAgent {
                 version: self.document.version, hash: self.document.hash, quarantined: self.quarantined))
     }
 
-    /// Writing takes its time and syncs: a thread of its own does it, while the next snapshot is taken.
-    private func save(on writer: EventLoop) async {
-        let document: HashedDocument = self.document
-        guard document.version != self.savedVersion else { return }
-        let path: String = self.path
-        let failure: FileError? = await withCheckedContinuation { continuation in
-            writer.execute {
-                do throws(FileError) {
-                    try Files.replace(path, with: document.json().serialized())
-                    continuation.resume(returning: nil)
-                } catch {
-                    continuation.resume(returning: error)
-                }
+    /// Keeps on the disk what was received. - Returns: whether everything is there.
+    private func keepUnsaved() async -> Bool {
+        if self.mustSaveWhole { return await self.save() }
+        while let next: [UInt8] = self.unsaved.first {
+            do throws(FileError) {
+                try await self.files.append(next)
+                self.unsaved.removeFirst()
+            } catch {
+                self.mustSaveWhole = true
+                self.unsaved.removeAll()
+                self.logger.log(
+                    .warning, "the snapshot could not be kept, so it is not acknowledged",
+                    ["version": .int(self.document.version), "error": .string("\(error)")])
+                return false
             }
         }
-        if let failure: FileError {
-            self.logger.log(.warning, "the snapshot could not be saved", ["error": .string("\(failure)")])
-        } else {
-            self.savedVersion = document.version
+        return true
+    }
+
+    /// - Returns: whether what runs is on the disk as a whole.
+    @discardableResult
+    private func save() async -> Bool {
+        let document: HashedDocument = self.document
+        guard document.version != self.savedVersion else {
+            self.mustSaveWhole = false
+            return true
         }
+        do throws(FileError) {
+            try await self.files.save(document)
+            self.savedVersion = document.version
+        } catch {
+            self.logger.log(.warning, "the snapshot could not be saved", ["error": .string("\(error)")])
+            return false
+        }
+        if document.version == self.document.version { self.mustSaveWhole = false }
+        return !self.mustSaveWhole
     }
 }

@@ -1,0 +1,126 @@
+import Bytes
+import Files
+import GatewayConfiguration
+import JSON
+import Synchronization
+import Telemetry
+import TestKit
+import Testing
+import Time
+
+@testable import Gateway
+
+/// A control plane of another process: hands out what it is given, and takes note of what is acknowledged.
+private final class ScriptedLink: GatewayLink {
+    private struct State {
+        var answers: [[UInt8]] = []
+        var acknowledged: [Int64] = []
+    }
+
+    private let state: Mutex<State> = Mutex(State())
+
+    func send(_ bytes: [UInt8]) { self.state.withLock { $0.answers.append(bytes) } }
+
+    var acknowledged: [Int64] { self.state.withLock { $0.acknowledged } }
+
+    func pull(since version: Int64, hash: String, wait: Duration) async throws -> LinkAnswer {
+        let next: [UInt8]? = self.state.withLock { $0.answers.isEmpty ? nil : $0.answers.removeFirst() }
+        if let next: [UInt8] { return .bytes(next) }
+        try await Task.sleep(for: .milliseconds(5))
+        return .unchanged
+    }
+
+    func acknowledge(_ acknowledgement: LinkAcknowledgement) async throws {
+        self.state.withLock { $0.acknowledged.append(acknowledgement.version) }
+    }
+
+    func report(_ batch: TrafficBatch) async throws {}
+}
+
+struct GatewayAgentTests {
+    private static func plan(_ id: String, version: Int64, after base: HashedDocument) -> HashedDocument {
+        var next: HashedDocument = base
+        next.set(PlanDefinition(id: id))
+        next.advance(to: version)
+        return next
+    }
+
+    private static func agent(_ folder: String, _ link: any GatewayLink) throws -> GatewayAgent {
+        try GatewayAgent(link: link, folder: folder, live: LiveState(), clock: SystemClock(), logger: .silent)
+    }
+
+    /// Runs an agent, without its periodic saving, until `versions` are acknowledged; then it is gone as in a kill.
+    private static func run(_ folder: String, _ documents: [[UInt8]], until version: Int64) async throws {
+        let link: ScriptedLink = ScriptedLink()
+        let agent: GatewayAgent = try Self.agent(folder, link)
+        _ = await agent.load()
+        let task: Task<Void, Never> = Task { await agent.run(engine: nil) }
+        for bytes in documents { link.send(bytes) }
+        #expect(await eventually { link.acknowledged.last == version })
+        task.cancel()
+        await task.value
+    }
+
+    private static func version(in folder: String) async throws -> Int64 {
+        let agent: GatewayAgent = try Self.agent(folder, ScriptedLink())
+        _ = await agent.load()
+        return await agent.version
+    }
+
+    @Test func whatIsAcknowledgedIsThereAfterARestart() async throws {
+        let folder: TemporaryFolder = TemporaryFolder()
+        let first: HashedDocument = Self.plan("a", version: 1, after: HashedDocument())
+        let second: HashedDocument = Self.plan("b", version: 2, after: first)
+        let third: HashedDocument = Self.plan("c", version: 3, after: second)
+        try await Self.run(
+            folder.path, [first.json().serialized(), second.delta(from: first).json().serialized()], until: 2)
+        #expect(try await Self.version(in: folder.path) == 2)
+        try await Self.run(folder.path, [third.delta(from: second).json().serialized()], until: 3)
+        #expect(try await Self.version(in: folder.path) == 3)
+    }
+
+    @Test func aTornChangeIsLeftOut() async throws {
+        let folder: TemporaryFolder = TemporaryFolder()
+        let first: HashedDocument = Self.plan("a", version: 1, after: HashedDocument())
+        let second: HashedDocument = Self.plan("b", version: 2, after: first)
+        try await Self.run(
+            folder.path, [first.json().serialized(), second.delta(from: first).json().serialized()], until: 2)
+        let path: String = "\(folder.path)/changes-1"
+        let whole: [UInt8] = try Files.read(path, bytesMax: 1 << 20)
+        try Files.replace(path, with: Array(whole.dropLast(3)))
+        #expect(try await Self.version(in: folder.path) == 1)
+        // And is no obstacle to what comes next.
+        try await Self.run(folder.path, [second.delta(from: first).json().serialized()], until: 2)
+        #expect(try await Self.version(in: folder.path) == 2)
+    }
+
+    @Test func savingTheDocumentRemovesTheChangesItHolds() async throws {
+        let folder: TemporaryFolder = TemporaryFolder()
+        let files: SnapshotFiles = try SnapshotFiles(folder: folder.path)
+        let first: HashedDocument = Self.plan("a", version: 1, after: HashedDocument())
+        let second: HashedDocument = Self.plan("b", version: 2, after: first)
+        try await files.append(first.json().serialized())
+        try await files.save(first)
+        #expect(try Folders.names(in: folder.path) == ["snapshot.json"])
+        try await files.append(second.delta(from: first).json().serialized())
+        #expect(try files.load()?.version == 2)
+        #expect(try Folders.names(in: folder.path) == ["changes-2", "snapshot.json"])
+    }
+
+    @Test func whatCannotBeKeptIsNotAcknowledgedUntilItCan() async throws {
+        let folder: TemporaryFolder = TemporaryFolder()
+        let link: ScriptedLink = ScriptedLink()
+        let agent: GatewayAgent = try Self.agent(folder.path, link)
+        // Where the files would be written there are folders.
+        for name in ["changes-1", "snapshot.json"] { try Files.makeFolder("\(folder.path)/\(name)/in-the-way") }
+        let task: Task<Void, Never> = Task { await agent.run(engine: nil) }
+        link.send(Self.plan("a", version: 1, after: HashedDocument()).json().serialized())
+        while await agent.version < 1 { await Task.yield() }
+        #expect(link.acknowledged.isEmpty)
+        for name in ["changes-1", "snapshot.json"] { try Folders.remove("\(folder.path)/\(name)") }
+        #expect(await eventually { link.acknowledged == [1] })
+        #expect(try await Self.version(in: folder.path) == 1)
+        task.cancel()
+        await task.value
+    }
+}
