@@ -45,9 +45,14 @@ package struct JWK: Sendable {
         case ("RSA", _):
             guard let n: String = value["n"]?.text, let e: String = value["e"]?.text else { return nil }
             return .rsa(n: n, e: e)
-        case ("EC", "P-256"):
+        case ("EC", let curve):
             guard let x: String = value["x"]?.text, let y: String = value["y"]?.text else { return nil }
-            return .p256(x: x, y: y)
+            switch curve {
+            case "P-256": return .p256(x: x, y: y)
+            case "P-384": return .p384(x: x, y: y)
+            case "P-521": return .p521(x: x, y: y)
+            default: return nil
+            }
         case ("OKP", "Ed25519"):
             guard let x: String = value["x"]?.text else { return nil }
             return .ed25519(x: x)
@@ -60,7 +65,8 @@ package struct JWK: Sendable {
         var object: JSONObject
         switch try self.key.jwk() {
         case .rsa(let n, let e): object = ["kty": "RSA", "n": .string(n), "e": .string(e)]
-        case .p256(let x, let y): object = ["kty": "EC", "crv": "P-256", "x": .string(x), "y": .string(y)]
+        case .p256(let x, let y), .p384(let x, let y), .p521(let x, let y):
+            object = ["kty": "EC", "crv": .string(self.key.kind.name), "x": .string(x), "y": .string(y)]
         case .ed25519(let x): object = ["kty": "OKP", "crv": "Ed25519", "x": .string(x)]
         }
         object["use"] = "sig"

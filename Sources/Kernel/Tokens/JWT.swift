@@ -35,38 +35,13 @@ package enum JWT {
     }
 }
 
-/// The parts of a token, decoded but not yet believed.
-struct TokenParts {
-    let header: TokenHeader
-    let payload: [UInt8]
-    let signature: [UInt8]
-    /// What the signature covers.
-    let signed: [UInt8]
-
-    init(_ token: [UInt8]) throws(TokenError) {
-        guard token.count <= JWT.bytesMax else { throw .tooLarge }
-        let parts: [ArraySlice<UInt8>] = token.split(separator: UInt8(ascii: "."), omittingEmptySubsequences: false)
-        guard parts.count == 3 else { throw .malformed("expected three parts separated by dots") }
-        self.header = try TokenHeader(TokenParts.decode(parts[0], "header"))
-        self.payload = try TokenParts.decode(parts[1], "payload")
-        self.signature = try TokenParts.decode(parts[2], "signature")
-        self.signed = Array(token[..<parts[1].endIndex])
-    }
-
-    private static func decode(_ part: ArraySlice<UInt8>, _ name: String) throws(TokenError) -> [UInt8] {
-        guard let bytes: [UInt8] = Base64.decodeURL(String(decoding: part, as: UTF8.self)), !bytes.isEmpty else {
-            throw .malformed("the \(name) must be URL-safe base64 without padding, not empty")
-        }
-        return bytes
-    }
-}
-
 /// The header of a token (RFC 7515 section 4). Members that bring or point to keys (`jwk`, `jku`, `x5c`, `x5u`) are not even read:
 /// a token cannot say whom to believe.
-struct TokenHeader {
-    let algorithm: JWTAlgorithm?
-    let keyID: String?
-    let type: String?
+package struct TokenHeader: Sendable {
+    /// Nil when it is none of those that exist here.
+    package let algorithm: JWTAlgorithm?
+    package let keyID: String?
+    package let type: String?
 
     init(_ bytes: [UInt8]) throws(TokenError) {
         guard bytes.count <= JWT.headerBytesMax else { throw .tooLarge }

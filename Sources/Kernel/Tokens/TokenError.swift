@@ -18,6 +18,8 @@ package enum TokenError: Error, Equatable, Sendable, CustomStringConvertible {
     case claimMissing(String)
     /// A claim has the wrong kind of value.
     case claimMalformed(String)
+    /// A claim that must have a certain value has another.
+    case claimNotAccepted(String)
     case wrongIssuer
     case wrongAudience
     case expired
@@ -36,6 +38,7 @@ package enum TokenError: Error, Equatable, Sendable, CustomStringConvertible {
         case .signatureInvalid: return "the token's signature is not valid"
         case .claimMissing(let name): return "the token has no claim \(name)"
         case .claimMalformed(let name): return "the token's claim \(name) has the wrong type"
+        case .claimNotAccepted(let name): return "the token's claim \(name) has no accepted value"
         case .wrongIssuer: return "the token is from another issuer"
         case .wrongAudience: return "the token is for another audience"
         case .expired: return "the token has expired"

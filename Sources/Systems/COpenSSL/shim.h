@@ -43,8 +43,12 @@ static inline int copenssl_push_rsa(OSSL_PARAM_BLD *builder, const BIGNUM *modul
     return OSSL_PARAM_BLD_push_BN(builder, OSSL_PKEY_PARAM_RSA_N, modulus)
         && OSSL_PARAM_BLD_push_BN(builder, OSSL_PKEY_PARAM_RSA_E, exponent);
 }
-static inline int copenssl_push_p256(OSSL_PARAM_BLD *builder, const void *point, size_t length) {
-    return OSSL_PARAM_BLD_push_utf8_string(builder, OSSL_PKEY_PARAM_GROUP_NAME, "prime256v1", 0)
+// The curve whose coordinates have this many bytes: a text that lives for ever.
+static inline const char *copenssl_curve(int coordinate_length) {
+    return coordinate_length == 32 ? "prime256v1" : coordinate_length == 48 ? "secp384r1" : "secp521r1";
+}
+static inline int copenssl_push_ec(OSSL_PARAM_BLD *builder, const char *curve, const void *point, size_t length) {
+    return OSSL_PARAM_BLD_push_utf8_string(builder, OSSL_PKEY_PARAM_GROUP_NAME, curve, 0)
         && OSSL_PARAM_BLD_push_octet_string(builder, OSSL_PKEY_PARAM_PUB_KEY, point, length);
 }
 

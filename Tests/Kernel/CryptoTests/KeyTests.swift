@@ -150,7 +150,7 @@ import Testing
         #expect(throws: CryptoError.self) { try PrivateKey(pem: pem) }
     }
 
-    // An RSA key of 1024 bits, a P-384 key and an X25519 key.
+    // An RSA key of 1024 bits, a secp256k1 key and an X25519 key.
     @Test(arguments: [
         """
         -----BEGIN PUBLIC KEY-----
@@ -162,9 +162,8 @@ import Testing
         """,
         """
         -----BEGIN PUBLIC KEY-----
-        MHYwEAYHKoZIzj0CAQYFK4EEACIDYgAEvKmh7WBhQXbCCovqIboYKlXI2l0gji1x
-        dmIINse1bM4FYTjeglXra1YH3MQ7iSHI8ZPXi3jrJ6VqTBMxuqxcmi3qqEz3O9lV
-        SZ03t54vI1raFz4X8tcfPaZHfQjFFbJ5
+        MFYwEAYHKoZIzj0CAQYFK4EEAAoDQgAEfdsQvVJTXvjqCKW7hTXP0ENIkO7erOH6
+        A9WqGvDmn4x6KY2K4mpqQayGEZOCxdMpq+FerircwtXWvkZdQLfmrA==
         -----END PUBLIC KEY-----
         """,
         """

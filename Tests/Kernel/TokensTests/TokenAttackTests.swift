@@ -21,7 +21,7 @@ import Tokens
     }
 
     @Test(arguments: [
-        "none", "None", "NONE", "nOnE", "", "HS256", "HS512", "RS512", "ES384", "es256", "RS256 ", "ES256\\u0000",
+        "none", "None", "NONE", "nOnE", "", "HS256", "HS512", "RS1", "ES256K", "es256", "RS256 ", "ES256\\u0000",
     ])
     func algorithmsThatAreNotAllowed(name: String) throws {
         try self.expect(.algorithmNotAllowed, of: self.unsigned("{\"alg\":\"\(name)\"}"))

@@ -28,14 +28,18 @@ struct TokenFixture {
         JWKSet(keys: [
             JWK(keyID: "rsa", algorithm: nil, key: try self.key(.rs256).publicKey()),
             JWK(keyID: "ec", algorithm: .es256, key: try self.key(.es256).publicKey()),
+            JWK(keyID: "ec384", algorithm: .es384, key: try self.key(.es384).publicKey()),
+            JWK(keyID: "ec521", algorithm: nil, key: try self.key(.es512).publicKey()),
             JWK(keyID: "ed", algorithm: .edDSA, key: try self.key(.edDSA).publicKey()),
         ])
     }
 
     static func keyID(_ algorithm: JWTAlgorithm) -> String {
         switch algorithm {
-        case .rs256, .ps256: return "rsa"
+        case .rs256, .rs384, .rs512, .ps256, .ps384, .ps512: return "rsa"
         case .es256: return "ec"
+        case .es384: return "ec384"
+        case .es512: return "ec521"
         case .edDSA: return "ed"
         }
     }

@@ -34,10 +34,9 @@ final class KeyHandle: @unchecked Sendable {
             return .rsa
         }
         if EVP_PKEY_is_a(pointer, "EC") == 1 {
-            try KeyHandle.checkCurve(pointer)
-            return .p256
+            return try KeyHandle.checkCurve(pointer)
         }
-        throw .unsupported("a key must be RSA, EC on P-256 or Ed25519")
+        throw .unsupported("a key must be RSA, EC on P-256, P-384 or P-521, or Ed25519")
     }
 
     private static func checkRSA(_ pointer: OpaquePointer) throws(CryptoError) {
@@ -52,15 +51,16 @@ final class KeyHandle: @unchecked Sendable {
         }
     }
 
-    private static func checkCurve(_ pointer: OpaquePointer) throws(CryptoError) {
+    private static func checkCurve(_ pointer: OpaquePointer) throws(CryptoError) -> KeyKind {
         var name: [CChar] = [CChar](repeating: 0, count: 64)
         var length: Int = 0
         guard EVP_PKEY_get_utf8_string_param(pointer, OSSL_PKEY_PARAM_GROUP_NAME, &name, name.count, &length) == 1
         else {
             throw OpenSSLErrors.failure("reading an EC key")
         }
-        guard String(decoding: name.prefix(length).map { UInt8(bitPattern: $0) }, as: UTF8.self) == "prime256v1" else {
-            throw .unsupported("an EC key must be on the curve P-256")
+        let group = String(decoding: name.prefix(length).map { UInt8(bitPattern: $0) }, as: UTF8.self)
+        guard let kind: KeyKind = KeyKind.allCases.first(where: { $0.group == group }) else {
+            throw .unsupported("an EC key must be on the curve P-256, P-384 or P-521")
         }
         guard let check: OpaquePointer = EVP_PKEY_CTX_new_from_pkey(nil, pointer, nil) else {
             throw OpenSSLErrors.failure("checking an EC key")
@@ -68,8 +68,9 @@ final class KeyHandle: @unchecked Sendable {
         defer { EVP_PKEY_CTX_free(check) }
         guard EVP_PKEY_public_check(check) == 1 else {
             ERR_clear_error()
-            throw .malformed("the point of an EC key must lie on the curve P-256")
+            throw .malformed("the point of an EC key must lie on the curve \(kind.name)")
         }
+        return kind
     }
 }
 

@@ -10,9 +10,9 @@ package final class PrivateKey: Sendable {
 
     package var kind: KeyKind { self.key.kind }
 
-    /// A fresh key: RSA of 2048 bits (takes 20 to 200 ms), P-256 or Ed25519 (microseconds).
+    /// A fresh key: RSA of 2048 bits (takes 20 to 200 ms), P-256, P-384, P-521 or Ed25519 (microseconds).
     package static func generate(_ kind: KeyKind) throws(CryptoError) -> PrivateKey {
-        let type: String = kind == .rsa ? "RSA" : kind == .p256 ? "EC" : "ED25519"
+        let type: String = kind == .rsa ? "RSA" : kind == .ed25519 ? "ED25519" : "EC"
         guard let context: OpaquePointer = EVP_PKEY_CTX_new_from_name(nil, type, nil) else {
             throw OpenSSLErrors.failure("making a key")
         }
@@ -20,7 +20,8 @@ package final class PrivateKey: Sendable {
         var isReady: Bool = EVP_PKEY_keygen_init(context) == 1
         switch kind {
         case .rsa: isReady = isReady && EVP_PKEY_CTX_set_rsa_keygen_bits(context, KeyHandle.rsaBitsMin) > 0
-        case .p256: isReady = isReady && EVP_PKEY_CTX_set_group_name(context, "prime256v1") > 0
+        case .p256, .p384, .p521:
+            isReady = isReady && EVP_PKEY_CTX_set_group_name(context, kind.group ?? "") > 0
         case .ed25519: break
         }
         var pointer: OpaquePointer?
@@ -67,7 +68,7 @@ package final class PrivateKey: Sendable {
         guard let context: OpaquePointer = EVP_MD_CTX_new() else { throw OpenSSLErrors.failure("signing") }
         defer { EVP_MD_CTX_free(context) }
         var keyContext: OpaquePointer?
-        let digest: OpaquePointer? = scheme == .ed25519 ? nil : SHA256.algorithm
+        let digest: OpaquePointer? = scheme.digest
         var length: Int = 0
         guard EVP_DigestSignInit(context, &keyContext, digest, nil, self.key.pointer) == 1,
             SignatureEncoding.setPadding(keyContext, scheme),

@@ -5,8 +5,10 @@ import COpenSSL
 package enum PublicJWK: Sendable, Equatable {
     /// `kty` RSA: modulus and public exponent.
     case rsa(n: String, e: String)
-    /// `kty` EC with `crv` P-256: the point's coordinates.
+    /// `kty` EC with `crv` P-256, P-384 or P-521: the point's coordinates.
     case p256(x: String, y: String)
+    case p384(x: String, y: String)
+    case p521(x: String, y: String)
     /// `kty` OKP with `crv` Ed25519.
     case ed25519(x: String)
 }
@@ -16,7 +18,9 @@ extension PublicKey {
     package convenience init(jwk: PublicJWK) throws(CryptoError) {
         switch jwk {
         case .rsa(let n, let e): self.init(try PublicKey.rsa(n: n, e: e))
-        case .p256(let x, let y): self.init(try PublicKey.p256(x: x, y: y))
+        case .p256(let x, let y): self.init(try PublicKey.curve(.p256, x: x, y: y))
+        case .p384(let x, let y): self.init(try PublicKey.curve(.p384, x: x, y: y))
+        case .p521(let x, let y): self.init(try PublicKey.curve(.p521, x: x, y: y))
         case .ed25519(let x):
             self.init(try PublicKey.ed25519(try PublicKey.member(x, "x", length: 32)))
         }
@@ -45,16 +49,28 @@ extension PublicKey {
             let exponent = try BigNumber(of: self.key.pointer, OSSL_PKEY_PARAM_RSA_E)
             return .rsa(n: Base64.encodeURL(modulus.bytes), e: Base64.encodeURL(exponent.bytes))
         case .p256:
-            let x = try BigNumber(of: self.key.pointer, OSSL_PKEY_PARAM_EC_PUB_X)
-            let y = try BigNumber(of: self.key.pointer, OSSL_PKEY_PARAM_EC_PUB_Y)
-            guard let xBytes: [UInt8] = x.bytes(length: 32), let yBytes: [UInt8] = y.bytes(length: 32) else {
-                throw OpenSSLErrors.failure("reading an EC key")
-            }
-            return .p256(x: Base64.encodeURL(xBytes), y: Base64.encodeURL(yBytes))
+            let (x, y): (String, String) = try self.coordinates()
+            return .p256(x: x, y: y)
+        case .p384:
+            let (x, y): (String, String) = try self.coordinates()
+            return .p384(x: x, y: y)
+        case .p521:
+            let (x, y): (String, String) = try self.coordinates()
+            return .p521(x: x, y: y)
         case .ed25519:
             guard let bytes: [UInt8] = self.ed25519Bytes else { throw OpenSSLErrors.failure("reading an Ed25519 key") }
             return .ed25519(x: Base64.encodeURL(bytes))
         }
+    }
+
+    private func coordinates() throws(CryptoError) -> (x: String, y: String) {
+        let x = try BigNumber(of: self.key.pointer, OSSL_PKEY_PARAM_EC_PUB_X)
+        let y = try BigNumber(of: self.key.pointer, OSSL_PKEY_PARAM_EC_PUB_Y)
+        let length: Int = self.kind.coordinateLength
+        guard let xBytes: [UInt8] = x.bytes(length: length), let yBytes: [UInt8] = y.bytes(length: length) else {
+            throw OpenSSLErrors.failure("reading an EC key")
+        }
+        return (Base64.encodeURL(xBytes), Base64.encodeURL(yBytes))
     }
 
     /// SHA-256 over the canonical JWK, in URL-safe base64 (RFC 7638): a name for the key that everyone computes alike.
@@ -62,7 +78,8 @@ extension PublicKey {
         let text: String
         switch try self.jwk() {
         case .rsa(let n, let e): text = "{\"e\":\"\(e)\",\"kty\":\"RSA\",\"n\":\"\(n)\"}"
-        case .p256(let x, let y): text = "{\"crv\":\"P-256\",\"kty\":\"EC\",\"x\":\"\(x)\",\"y\":\"\(y)\"}"
+        case .p256(let x, let y), .p384(let x, let y), .p521(let x, let y):
+            text = "{\"crv\":\"\(self.kind.name)\",\"kty\":\"EC\",\"x\":\"\(x)\",\"y\":\"\(y)\"}"
         case .ed25519(let x): text = "{\"crv\":\"Ed25519\",\"kty\":\"OKP\",\"x\":\"\(x)\"}"
         }
         return Base64.encodeURL(SHA256.hash(text))
@@ -83,10 +100,10 @@ extension PublicKey {
         return try PublicKey.key(from: builder, type: "RSA")
     }
 
-    private static func p256(x: String, y: String) throws(CryptoError) -> KeyHandle {
+    private static func curve(_ kind: KeyKind, x: String, y: String) throws(CryptoError) -> KeyHandle {
         // RFC 7518 section 6.2.1.2: the full length of a coordinate, leading zeros included.
-        let xBytes: [UInt8] = try PublicKey.member(x, "x", length: 32)
-        let yBytes: [UInt8] = try PublicKey.member(y, "y", length: 32)
+        let xBytes: [UInt8] = try PublicKey.member(x, "x", length: kind.coordinateLength)
+        let yBytes: [UInt8] = try PublicKey.member(y, "y", length: kind.coordinateLength)
         let point: [UInt8] = [0x04] + xBytes + yBytes
         guard let builder: OpaquePointer = OSSL_PARAM_BLD_new() else {
             throw OpenSSLErrors.failure("reading an EC key")
@@ -95,7 +112,9 @@ extension PublicKey {
         // The builder refers to the point's bytes until the key is made.
         return try point.withUnsafeBufferPointer {
             (bytes: UnsafeBufferPointer<UInt8>) throws(CryptoError) -> KeyHandle in
-            guard copenssl_push_p256(builder, bytes.baseAddress, bytes.count) == 1
+            guard
+                copenssl_push_ec(builder, copenssl_curve(Int32(kind.coordinateLength)), bytes.baseAddress, bytes.count)
+                    == 1
             else { throw OpenSSLErrors.failure("reading an EC key") }
             return try PublicKey.key(from: builder, type: "EC")
         }

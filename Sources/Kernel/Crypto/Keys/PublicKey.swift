@@ -43,7 +43,7 @@ package final class PublicKey: Sendable {
             ERR_clear_error()
         }
         var keyContext: OpaquePointer?
-        let digest: OpaquePointer? = scheme == .ed25519 ? nil : SHA256.algorithm
+        let digest: OpaquePointer? = scheme.digest
         guard EVP_DigestVerifyInit(context, &keyContext, digest, nil, self.key.pointer) == 1,
             SignatureEncoding.setPadding(keyContext, scheme)
         else { return false }
@@ -53,26 +53,26 @@ package final class PublicKey: Sendable {
 
 /// Differences between OpenSSL's signatures and ours.
 enum SignatureEncoding {
-    private static let coordinateLength: Int = 32
-
     static func setPadding(_ context: OpaquePointer?, _ scheme: SignatureScheme) -> Bool {
-        guard scheme == .rsaPSSSHA256 else { return true }
+        guard scheme.isPSS else { return true }
         return EVP_PKEY_CTX_set_rsa_padding(context, RSA_PKCS1_PSS_PADDING) > 0
-            && EVP_PKEY_CTX_set_rsa_pss_saltlen(context, Int32(SHA256.length)) > 0
+            && EVP_PKEY_CTX_set_rsa_pss_saltlen(context, Int32(scheme.hashLength)) > 0
     }
 
     /// What OpenSSL checks: for ECDSA the DER form of r and s. Nil when the length is wrong.
     static func openSSL(_ signature: [UInt8], _ scheme: SignatureScheme) -> [UInt8]? {
-        guard scheme == .ecdsaP256SHA256 else { return signature }
+        let coordinateLength: Int = scheme.keyKind.coordinateLength
+        guard coordinateLength > 0 else { return signature }
         guard signature.count == 2 * coordinateLength else { return nil }
         let first: [UInt8] = DER.integer(signature[0..<coordinateLength])
         let second: [UInt8] = DER.integer(signature[coordinateLength...])
-        return [0x30, UInt8(first.count + second.count)] + first + second
+        return [0x30] + DER.length(first.count + second.count) + first + second
     }
 
-    /// What we show: for ECDSA r and s in 32 bytes each.
+    /// What we show: for ECDSA r and s in the curve's length each.
     static func fixed(_ signature: [UInt8], _ scheme: SignatureScheme) throws(CryptoError) -> [UInt8] {
-        guard scheme == .ecdsaP256SHA256 else { return signature }
+        let coordinateLength: Int = scheme.keyKind.coordinateLength
+        guard coordinateLength > 0 else { return signature }
         let parsed: OpaquePointer? = signature.withUnsafeBufferPointer {
             (bytes: UnsafeBufferPointer<UInt8>) -> OpaquePointer? in
             var start: UnsafePointer<UInt8>? = bytes.baseAddress
@@ -95,6 +95,9 @@ enum SignatureEncoding {
 
 /// The little of DER that signatures need.
 private enum DER {
+    /// A length of at most 255: the short form where it fits.
+    static func length(_ count: Int) -> [UInt8] { count < 0x80 ? [UInt8(count)] : [0x81, UInt8(count)] }
+
     /// INTEGER of an unsigned big-endian number of at most 126 bytes: no superfluous zeros, one where the top bit is set.
     static func integer(_ number: ArraySlice<UInt8>) -> [UInt8] {
         var content: [UInt8] = Array(number.drop { $0 == 0 })
