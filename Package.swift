@@ -45,6 +45,7 @@ let targets: [Target] = [
     .target(name: "CLinux", path: "Sources/Systems/CLinux"),
     system("COpenSSL", pkgConfig: "openssl", apt: "libssl-dev"),
     system("CSQLite", pkgConfig: "sqlite3", apt: "libsqlite3-dev"),
+    system("CPostgres", pkgConfig: "libpq", apt: "libpq-dev"),
     system("CYAML", pkgConfig: "yaml-0.1", apt: "libyaml-dev"),
     system("CArgon2", pkgConfig: "libargon2", apt: "libargon2-dev"),
     system("CPCRE2", pkgConfig: "libpcre2-8", apt: "libpcre2-dev"),
@@ -70,7 +71,7 @@ let targets: [Target] = [
     room("Runtime", "Processes", ["JSON", "Time", "Telemetry", "CLinux"]),
 
     // Data: state and log.
-    room("Data", "Store", ["Bytes", "JSON", "Time", "Telemetry", "CSQLite", "CLinux"]),
+    room("Data", "Store", ["Bytes", "JSON", "Time", "Telemetry", "CSQLite", "CPostgres", "CLinux"]),
     room("Data", "EventLog", ["Bytes", "JSON", "Time", "Identifiers", "Store", "Telemetry", "CSQLite"]),
 
     room("Data", "KeyRing", ["Crypto", "Files"]),
@@ -137,7 +138,8 @@ let targets: [Target] = [
 
     // Tests mirror Sources.
     .target(
-        name: "TestKit", dependencies: ["Bytes", "Time", "JSON", "Telemetry", "CLinux"], path: "Tests/TestKit",
+        name: "TestKit", dependencies: ["Bytes", "Time", "JSON", "Telemetry", "CLinux", "CPostgres"],
+        path: "Tests/TestKit",
         swiftSettings: common),
     .target(
         name: "ServiceTestKit",

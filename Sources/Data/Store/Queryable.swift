@@ -3,6 +3,9 @@
 /// Parameters are written `$1`, `$2` … in the text and given in that order; each number up to the highest must appear.
 /// Everything runs on the store's own thread of the closure, synchronously.
 package protocol Queryable: AnyObject {
+    /// Which engine answers, for the few who cannot say what they want in the SQL both share.
+    var engine: StoreEngineKind { get }
+
     /// Runs a statement and shows its rows one at a time, until there are none or `body` returns false.
     ///
     /// A row is valid only while `body` runs.

@@ -1,64 +1,84 @@
 import Synchronization
 import Time
 
-/// The one way to state on disk: transactions on SQLite, with group commit.
+/// The one way to state on disk: transactions on SQLite, or on PostgreSQL when the configuration names a server.
 ///
-/// - `write` runs a closure on the writer thread, together with all others that wait, and returns after a commit that is
-///   synced to disk. Each closure has its own savepoint: throwing undoes only itself.
+/// - `write` runs a closure on a thread of the store and returns after a commit that is synced to disk; a closure that throws
+///   undoes only itself. SQLite has one writer, which commits all waiting closures as a group, each behind its own
+///   savepoint; PostgreSQL several, each with a connection, whose transactions are serializable.
 /// - `read` runs a closure on a reader thread over a snapshot of the last commits.
 ///
-/// Closures are synchronous, touch nothing but their argument, and may run again (when the group they were in failed).
-/// Cost of a lone write: two thread switches and one sync; of many at once: some microseconds each and a shared sync.
+/// Closures are synchronous, touch nothing but their argument, and may run again (when the group they were in failed, or
+/// another transaction got in the way). Either engine thus shows them a database that nobody else changes meanwhile.
+/// Cost of a lone write on SQLite: two thread switches and one sync; of many at once: some microseconds each and a shared
+/// sync. On PostgreSQL: a round trip to the server for each statement and two more.
 package final class Store: Sendable {
-    private let parts: StoreParts
+    private let engine: any StoreEngine
+    private let writes: JobQueue<WriteJob>
+    private let reads: JobQueue<ReadJob>
     private let isClosing: Atomic<Bool> = Atomic(false)
 
-    private init(_ parts: StoreParts) { self.parts = parts }
-
-    deinit {
-        if !self.isClosing.load(ordering: .acquiring) { self.parts.shutDownDetached() }
+    private init(_ engine: any StoreEngine) {
+        self.engine = engine
+        self.writes = engine.writes
+        self.reads = engine.reads
     }
 
-    /// Locks the folder, opens or makes the database, brings its schema up to date, and starts the threads. Blocks.
+    deinit {
+        if !self.isClosing.load(ordering: .acquiring) { self.engine.shutDownDetached {} }
+    }
+
+    /// Locks the folder or connects to the server, makes what is missing, brings the schema up to date, and starts the
+    /// threads. Blocks.
     ///
-    /// Throws `.locked`, `.notWritable`, `.newerDatabase`, `.changedMigration`, `.corrupt`, or `.unavailable`.
+    /// Throws `.locked`, `.notWritable`, `.newerDatabase`, `.changedMigration`, `.foreignDatabase`, `.corrupt`,
+    /// `.unavailable`, or `.misconfigured`.
     package static func open(
         _ configuration: StoreConfiguration, migrations: [ServiceMigrations] = [],
         extensions: [any CommitExtension] = []
     ) throws(StoreError) -> Store {
-        Store(try StoreParts(configuration, migrations, extensions))
+        if configuration.url != nil { return Store(try PostgresEngine(configuration, migrations, extensions)) }
+        return Store(try SQLiteEngine(configuration, migrations, extensions))
     }
 
     /// Runs `body` in a transaction and returns what it returns, once that is durable; throws what it throws, with
     /// nothing written.
     ///
     /// A cancelled caller still waits for the outcome: the write may commit. Throws `.overloaded` when too many wait.
+    /// - Parameter isolation: what the closure relies on; see `WriteIsolation`.
     @discardableResult
-    package func write<T: Sendable>(_ body: @escaping @Sendable (Transaction) throws -> T) async throws -> T {
+    package func write<T: Sendable>(
+        isolation: WriteIsolation = .serializable, _ body: @escaping @Sendable (Transaction) throws -> T
+    ) async throws -> T {
         try await withCheckedThrowingContinuation { caller in
-            let queue: JobQueue<WriteJob> = self.parts.writer.queue
-            let job: TypedWriteJob<T> = TypedWriteJob(body, caller: caller)
-            if let refusal = queue.push(job) { caller.resume(throwing: StoreError(refusal, "write", queue.limit)) }
+            let job: TypedWriteJob<T> = TypedWriteJob(body, isolation: isolation, caller: caller)
+            if let refusal = self.writes.push(job) {
+                caller.resume(throwing: StoreError(refusal, "write", self.writes.limit))
+            }
         }
     }
 
     /// Runs `body` over a snapshot, for 5 s at most (`.timedOut`), and returns what it returns.
     package func read<T: Sendable>(_ body: @escaping @Sendable (Reader) throws -> T) async throws -> T {
         try await withCheckedThrowingContinuation { caller in
-            let queue: JobQueue<ReadJob> = self.parts.readers.queue
             let job: TypedReadJob<T> = TypedReadJob(body, caller: caller)
-            if let refusal = queue.push(job) { caller.resume(throwing: StoreError(refusal, "read", queue.limit)) }
+            if let refusal = self.reads.push(job) {
+                caller.resume(throwing: StoreError(refusal, "read", self.reads.limit))
+            }
         }
     }
 
     /// Whether writes work; if not, why and since when. Cheap, from any thread.
-    package var health: StoreHealth { self.parts.state.health }
+    package var health: StoreHealth { self.engine.state.health }
+
+    /// Which engine the store runs on.
+    package var kind: StoreEngineKind { self.engine.kind }
 
     /// Refuses further work, finishes what waits, closes the files and releases the folder. Later calls do nothing.
     package func close() async {
         guard !self.isClosing.exchange(true, ordering: .acquiringAndReleasing) else { return }
         await withCheckedContinuation { done in
-            self.parts.shutDownDetached { done.resume() }
+            self.engine.shutDownDetached { done.resume() }
         }
     }
 }

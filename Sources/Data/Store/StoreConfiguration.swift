@@ -3,25 +3,34 @@ package import Time
 
 /// How to open a store.
 package struct StoreConfiguration: Sendable {
-    /// The data folder; made with mode 0700 when missing.
+    /// Where PostgreSQL is, as a connection URI (`postgresql://USER@HOST:PORT/DATABASE?sslmode=verify-full`); nil is SQLite in
+    /// `folder`. It may hold a password, so it is never shown or logged.
+    package var url: String?
+    /// The data folder; made with mode 0700 when missing. PostgreSQL needs none.
     package var folder: String
-    /// Reader threads, each with a connection of some 2 MB. 1…16, default 2.
+    /// Reader threads, each with a connection: 1…16, default 2, on SQLite some 2 MB each; 1…64 on PostgreSQL.
     package var readers: Int
+    /// Writer threads on PostgreSQL, each with a connection. 1…64, default 8.
+    package var writers: Int = 8
     /// Largest size of the database file in bytes; beyond it writes fail as on a full disk. Default: none.
     package var bytesMax: Int?
     /// The longest a read may take, from its first query; then it fails with `.timedOut`. At most 5 s, the default: a
     /// snapshot keeps the write-ahead log from starting over.
     package var readTimeMax: Duration = ReaderPool.snapshotTimeMax
+    /// The oldest PostgreSQL that is taken, as libpq writes versions.
+    var serverVersionMin: Int32 = PostgresLimits.serverVersionMin
     /// Where `Transaction.now` comes from.
     package var clock: any WallClock
     package var logger: Logger
     package var metrics: MetricRegistry
 
     package init(
-        folder: String, readers: Int = 2, bytesMax: Int? = nil, clock: any WallClock = SystemClock(),
+        folder: String, url: String? = nil, readers: Int = 2, bytesMax: Int? = nil,
+        clock: any WallClock = SystemClock(),
         logger: Logger = .silent, metrics: MetricRegistry = MetricRegistry()
     ) {
         self.folder = folder
+        self.url = url
         self.readers = readers
         self.bytesMax = bytesMax
         self.clock = clock

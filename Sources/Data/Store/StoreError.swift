@@ -19,6 +19,12 @@ package enum StoreError: Error, Sendable, Equatable {
     case notWritable(path: String, reason: String)
     /// The database file is damaged or is no database of this product. Restore a backup.
     case corrupt(reason: String)
+    /// The database belongs to something else: it has tables, and none of ours.
+    case foreignDatabase(reason: String)
+    /// The store's settings or the server they lead to are none this product can work with.
+    case misconfigured(String)
+    /// Other transactions kept getting in the way. Nothing is written; retry after a moment.
+    case conflict
     /// A column holds another type than the code asked for, or NULL where it must not be.
     case decoding(column: String, expected: String, found: String)
     /// A bug in the calling code: invalid SQL, wrong parameters, a transaction used after its end.
@@ -63,11 +69,11 @@ extension StoreError: CustomStringConvertible {
         case .timedOut(let limit):
             return "the database work took longer than \(limit)"
         case .newerDatabase(let service, let number, let known):
-            return "the data folder was written by a newer version: service '\(service)' is at migration \(number), "
+            return "the database was written by a newer version: service '\(service)' is at migration \(number), "
                 + "this binary knows \(known == 0 ? "none" : "up to \(known)"); start the newer binary, or restore a backup made by this one"
         case .changedMigration(let service, let number, let name):
             return
-                "migration \(number) '\(name)' of service '\(service)' differs from the one that was applied to this data folder; "
+                "migration \(number) '\(name)' of service '\(service)' differs from the one that was applied to this database; "
                 + "this binary does not belong to this data"
         case .locked(let folder, let pid):
             let owner: String = pid.map { "process \($0)" } ?? "another process"
@@ -76,6 +82,12 @@ extension StoreError: CustomStringConvertible {
             return "cannot write '\(path)': \(reason); check owner, mode and mount of the data folder"
         case .corrupt(let reason):
             return "the database is damaged: \(reason); restore the data folder from a backup"
+        case .foreignDatabase(let reason):
+            return "this is no database of this product: \(reason); name the right one, or an empty one"
+        case .misconfigured(let text):
+            return text
+        case .conflict:
+            return "other changes to the same things kept getting in the way; retry later"
         case .decoding(let column, let expected, let found):
             return "column '\(column)' should hold \(expected) and holds \(found)"
         case .misuse(let text):

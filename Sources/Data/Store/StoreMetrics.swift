@@ -10,6 +10,7 @@ struct StoreMetrics: Sendable {
     let commits: Counter
     let closuresFailed: Counter
     let groupsFailed: Counter
+    let conflicts: Counter
     let closuresPerCommit: Histogram
     let commitSeconds: Histogram
     let checkpointSeconds: Histogram
@@ -21,6 +22,8 @@ struct StoreMetrics: Sendable {
             "store_closures_failed_total", help: "Write closures that threw and were undone alone.")
         self.groupsFailed = registry.counter(
             "store_groups_failed_total", help: "Transactions rolled back as a whole.")
+        self.conflicts = registry.counter(
+            "store_conflicts_total", help: "Transactions on PostgreSQL that ran again because others got in the way.")
         self.closuresPerCommit = registry.histogram(
             "store_closures_per_commit", help: "Write closures that shared one commit.", bounds: Self.groupBounds)
         self.commitSeconds = registry.histogram(

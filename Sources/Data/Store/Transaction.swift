@@ -2,12 +2,12 @@ package import Time
 
 /// A read and write transaction, handed to a `Store.write` closure. Not for use outside the closure or on another thread.
 ///
-/// The closures of one commit group share one: each has its own savepoint, sees what earlier ones wrote, and undoes
-/// only itself by throwing.
+/// On SQLite the closures of one commit group share one: each has its own savepoint, sees what earlier ones wrote, and
+/// undoes only itself by throwing. On PostgreSQL each closure has its own.
 package final class Transaction: Queryable {
-    /// The time of the commit group; the same for all its closures.
+    /// The time of the transaction; the same for all closures of a commit group.
     package let now: Timestamp
-    private let connection: Connection
+    private let database: Database
     private let attachments: [any CommitAttachment]
     /// The first failure that is not the closure's own doing (disk, damage): the group cannot commit, even when the
     /// closure swallowed it.
@@ -15,8 +15,8 @@ package final class Transaction: Queryable {
     /// False once the group has ended.
     private var isOpen: Bool = true
 
-    init(_ connection: Connection, now: Timestamp, attachments: [any CommitAttachment]) {
-        self.connection = connection
+    init(_ database: Database, now: Timestamp, attachments: [any CommitAttachment]) {
+        self.database = database
         self.now = now
         self.attachments = attachments
     }
@@ -25,14 +25,14 @@ package final class Transaction: Queryable {
     @discardableResult
     package func execute(_ sql: String, _ parameters: SQLValue...) throws(StoreError) -> Int {
         try self.checkOpen()
-        do { return try self.connection.execute(sql, parameters) } catch { throw self.noting(error) }
+        do { return try self.database.execute(sql, parameters) } catch { throw self.noting(error) }
     }
 
     package func visit(
         _ sql: String, _ parameters: [SQLValue], _ body: (Row) throws(StoreError) -> Bool
     ) throws(StoreError) {
         try self.checkOpen()
-        do { try self.connection.visit(sql, parameters, body) } catch { throw self.noting(error) }
+        do { try self.database.visit(sql, parameters, body) } catch { throw self.noting(error) }
     }
 
     /// The state an extension keeps for this writer; nil when the store was opened without that extension.
@@ -42,6 +42,8 @@ package final class Transaction: Queryable {
         }
         return nil
     }
+
+    package var engine: StoreEngineKind { self.database.kind }
 
     func end() { self.isOpen = false }
 

@@ -4,14 +4,21 @@ import TestKit
 import Testing
 
 @Suite struct CommitExtensionTests {
-    /// Stages names in closures and writes them all in `prepareCommit`; keeps a list of the calls.
-    private final class Recorder: CommitExtension, CommitAttachment, @unchecked Sendable {
+    /// Keeps a list of the calls to all its attachments.
+    private final class Recorder: CommitExtension, Sendable {
         let calls: Mutex<[String]> = Mutex([])
-        /// Touched on the writer thread only.
+
+        func makeAttachment() -> any CommitAttachment { Stage(self) }
+    }
+
+    /// Stages names in closures and writes them all in `prepareCommit`. Touched by one writer thread only.
+    private final class Stage: CommitAttachment {
+        private let recorder: Recorder
         private var staged: [String] = []
         private var mark: Int = 0
 
-        func makeAttachment() -> any CommitAttachment { self }
+        init(_ recorder: Recorder) { self.recorder = recorder }
+
         func stage(_ name: String) { self.staged.append(name) }
 
         func savepoint() { self.mark = self.staged.count }
@@ -39,48 +46,53 @@ import Testing
             self.note("aborted")
         }
 
-        private func note(_ text: String) { self.calls.withLock { $0.append(text) } }
+        private func note(_ text: String) { self.recorder.calls.withLock { $0.append(text) } }
     }
 
     private struct Poisoned: Error {}
 
-    @Test func whatAClosureStagedIsWrittenWithIt() async throws {
+    @Test(arguments: TestEngine.allCases)
+    func whatAClosureStagedIsWrittenWithIt(_ engine: TestEngine) async throws {
         let recorder: Recorder = Recorder()
-        let test: TestStore = try TestStore(extensions: [recorder])
-        try await test.store.write { $0.attachment(Recorder.self)?.stage("a") }
+        let test: TestStore = try TestStore(engine, extensions: [recorder])
+        try await test.store.write { $0.attachment(Stage.self)?.stage("a") }
         #expect(try await test.names() == ["a"])
         #expect(recorder.calls.withLock { $0 } == ["prepare 1", "committed"])
         await test.store.close()
     }
 
-    @Test func whatAFailedClosureStagedDisappears() async throws {
+    @Test(arguments: TestEngine.allCases)
+    func whatAFailedClosureStagedDisappears(_ engine: TestEngine) async throws {
         let recorder: Recorder = Recorder()
-        let test: TestStore = try TestStore(extensions: [recorder])
+        let test: TestStore = try TestStore(engine, extensions: [recorder])
         await #expect(throws: Poisoned.self) {
             try await test.store.write { tx in
-                tx.attachment(Recorder.self)?.stage("a")
+                tx.attachment(Stage.self)?.stage("a")
                 throw Poisoned()
             }
         }
         #expect(try await test.names() == [])
-        #expect(recorder.calls.withLock { $0 } == ["undo", "prepare 0", "committed"])
+        // On PostgreSQL the closure has a transaction of its own.
+        let calls: [String] = engine == .sqlite ? ["undo", "prepare 0", "committed"] : ["undo", "aborted"]
+        #expect(recorder.calls.withLock { $0 } == calls)
         await test.store.close()
     }
 
-    @Test func aFailingExtensionFailsOnlyTheClosureAtFault() async throws {
+    @Test(arguments: TestEngine.allCases)
+    func aFailingExtensionFailsOnlyTheClosureAtFault(_ engine: TestEngine) async throws {
         let recorder: Recorder = Recorder()
-        let test: TestStore = try TestStore(extensions: [recorder])
+        let test: TestStore = try TestStore(engine, extensions: [recorder])
         let gate: Gate = Gate()
         await withTaskGroup(of: Void.self) { group in
             // Holds the writer until all others wait, so that they form one group.
             group.addTask { _ = try? await test.store.write { _ in gate.wait() } }
             group.addTask {
                 await #expect(throws: StoreError.misuse("a commit extension failed: Poisoned()")) {
-                    try await test.store.write { $0.attachment(Recorder.self)?.stage("poison") }
+                    try await test.store.write { $0.attachment(Stage.self)?.stage("poison") }
                 }
             }
             for name in ["a", "b", "c"] {
-                group.addTask { _ = try? await test.store.write { $0.attachment(Recorder.self)?.stage(name) } }
+                group.addTask { _ = try? await test.store.write { $0.attachment(Stage.self)?.stage(name) } }
             }
             group.addTask { gate.open() }
         }
@@ -89,9 +101,10 @@ import Testing
         await test.store.close()
     }
 
-    @Test func aStoreWithoutTheExtensionHasNoAttachment() async throws {
-        let test: TestStore = try TestStore()
-        #expect(try await test.store.write { $0.attachment(Recorder.self) == nil })
+    @Test(arguments: TestEngine.allCases)
+    func aStoreWithoutTheExtensionHasNoAttachment(_ engine: TestEngine) async throws {
+        let test: TestStore = try TestStore(engine)
+        #expect(try await test.store.write { $0.attachment(Stage.self) == nil })
         await test.store.close()
     }
 }

@@ -13,15 +13,16 @@ import Testing
         [ServiceMigrations(service: "catalog", steps: steps)]
     }
 
-    private static func open(_ folder: TemporaryFolder, _ migrations: [ServiceMigrations]) async throws {
-        let test: TestStore = try TestStore(folder: folder, migrations: migrations)
+    private static func open(_ place: StorePlace, _ migrations: [ServiceMigrations]) async throws {
+        let test: TestStore = try TestStore(at: place, migrations: migrations)
         await test.store.close()
     }
 
-    @Test func appliesOnlyWhatIsMissing() async throws {
-        let folder: TemporaryFolder = TemporaryFolder()
-        try await Self.open(folder, Self.service(Self.first))
-        let test: TestStore = try TestStore(folder: folder, migrations: Self.service(Self.first, Self.second))
+    @Test(arguments: TestEngine.allCases)
+    func appliesOnlyWhatIsMissing(_ engine: TestEngine) async throws {
+        let place: StorePlace = StorePlace(engine)
+        try await Self.open(place, Self.service(Self.first))
+        let test: TestStore = try TestStore(at: place, migrations: Self.service(Self.first, Self.second))
         let applied: [String] = try await test.store.read { reader in
             try reader.rows("SELECT service, number, name FROM schema_migrations ORDER BY service, number") {
                 "\(try $0.text(0)) \(try $0.int(1)) \(try $0.text(2))"
@@ -32,56 +33,116 @@ import Testing
         await test.store.close()
     }
 
-    @Test func refusesANewerDatabase() async throws {
-        let folder: TemporaryFolder = TemporaryFolder()
-        try await Self.open(folder, Self.service(Self.first, Self.second))
+    @Test(arguments: TestEngine.allCases)
+    func refusesANewerDatabase(_ engine: TestEngine) async throws {
+        let place: StorePlace = StorePlace(engine)
+        try await Self.open(place, Self.service(Self.first, Self.second))
         await #expect(throws: StoreError.newerDatabase(service: "catalog", number: 2, known: 1)) {
-            try await Self.open(folder, Self.service(Self.first))
+            try await Self.open(place, Self.service(Self.first))
         }
         await #expect(throws: StoreError.newerDatabase(service: "catalog", number: 2, known: 0)) {
-            try await Self.open(folder, [])
+            try await Self.open(place, [])
         }
         // Nothing was changed and the lock was released: the right binary still opens it.
-        try await Self.open(folder, Self.service(Self.first, Self.second))
+        try await Self.open(place, Self.service(Self.first, Self.second))
     }
 
-    @Test func refusesAChangedMigration() async throws {
-        let folder: TemporaryFolder = TemporaryFolder()
-        try await Self.open(folder, Self.service(Self.first))
+    @Test(arguments: TestEngine.allCases)
+    func refusesAChangedMigration(_ engine: TestEngine) async throws {
+        let place: StorePlace = StorePlace(engine)
+        try await Self.open(place, Self.service(Self.first))
         let edited: Migration = Migration(
             number: 1, name: "one", sql: "CREATE TABLE one (id int64 PRIMARY KEY, note bytes)")
         await #expect(throws: StoreError.changedMigration(service: "catalog", number: 1, name: "one")) {
-            try await Self.open(folder, Self.service(edited))
+            try await Self.open(place, Self.service(edited))
         }
     }
 
     @Test func layoutAndCommentsMayChange() {
-        let plain: String = MigrationRunner.checksum(Self.first.sql)
+        let plain: String = MigrationRunner.checksum(Self.first.sql(for: .sqlite))
         #expect(
             plain == MigrationRunner.checksum("-- why\nCREATE TABLE one\n(id int64 PRIMARY KEY, /* x */ note text)"))
         #expect(plain != MigrationRunner.checksum("CREATE TABLE one (id int64 PRIMARY KEY, notetext)"))
         #expect(plain.utf8.count == 16)
     }
 
-    @Test func aFailingMigrationLeavesNothing() async throws {
-        let folder: TemporaryFolder = TemporaryFolder()
+    @Test(arguments: TestEngine.allCases)
+    func aFailingMigrationLeavesNothing(_ engine: TestEngine) async throws {
+        let place: StorePlace = StorePlace(engine)
         let broken: Migration = Migration(number: 2, name: "broken", sql: "CREATE INDEX i ON missing (x)")
+        let words: String =
+            engine == .sqlite
+            ? "no such table: main.missing (code 1)" : "relation \"missing\" does not exist (42P01)"
         let problem: String =
-            "migration 2 'broken' of service 'catalog': no such table: main.missing (code 1) in: CREATE INDEX i ON missing (x)"
+            "migration 2 'broken' of service 'catalog': \(words) in: CREATE INDEX i ON missing (x)"
         await #expect(throws: StoreError.misuse(problem)) {
-            try await Self.open(folder, Self.service(Self.first, broken))
+            try await Self.open(place, Self.service(Self.first, broken))
         }
-        let test: TestStore = try TestStore(folder: folder, migrations: Self.service(Self.first))
+        let test: TestStore = try TestStore(at: place, migrations: Self.service(Self.first))
         await test.store.close()
+    }
+
+    @Test(arguments: TestEngine.allCases)
+    func anEngineMayHaveItsOwnText(_ engine: TestEngine) async throws {
+        let own: Migration = Migration(
+            number: 1, name: "own", sql: "CREATE TABLE one (id int64 PRIMARY KEY)",
+            postgresql: "CREATE TABLE one (id int64 GENERATED ALWAYS AS IDENTITY PRIMARY KEY, note text)")
+        let place: StorePlace = StorePlace(engine)
+        let test: TestStore = try TestStore(at: place, migrations: Self.service(own))
+        try await test.store.write { tx in
+            #expect(tx.engine == (engine == .sqlite ? .sqlite : .postgresql))
+            try tx.execute(
+                tx.engine == .sqlite ? "INSERT INTO one (id) VALUES (1)" : "INSERT INTO one (note) VALUES ('a')")
+        }
+        await test.store.close()
+        try await Self.open(place, Self.service(own))
+    }
+
+    @Test func anotherProductsDatabaseIsRefused() async throws {
+        let place: StorePlace = StorePlace(.postgresql)
+        func refused(_ words: String) async {
+            await #expect {
+                try await Self.open(place, [])
+            } throws: { error in
+                guard case StoreError.foreignDatabase(let reason) = error else { return false }
+                return reason.hasPrefix("app@127.0.0.1:") && reason.hasSuffix(words)
+            }
+        }
+        place.run("CREATE TABLE orders (id integer)")
+        await refused("has tables but no list of migrations")
+        place.run("CREATE TABLE schema_migrations (version text)")
+        await refused("has tables but no list of migrations")
+        place.run("DROP TABLE schema_migrations; CREATE TABLE schema_migrations (version text, name text)")
+        await refused("has another product's table schema_migrations")
     }
 
     @Test func refusesGapsAndDoubles() async throws {
         await #expect(throws: StoreError.misuse("service 'catalog': expected migration 1 and found 2")) {
-            try await Self.open(TemporaryFolder(), Self.service(Self.second))
+            try await Self.open(StorePlace(.sqlite), Self.service(Self.second))
         }
         await #expect(throws: StoreError.misuse("service 'catalog' is listed twice")) {
-            try await Self.open(TemporaryFolder(), Self.service(Self.first) + Self.service(Self.first))
+            try await Self.open(StorePlace(.sqlite), Self.service(Self.first) + Self.service(Self.first))
         }
+    }
+
+    @Test(arguments: [
+        (
+            "CREATE TABLE t (a bytes, b int64 NOT NULL, c text, d json, e double, f bool)",
+            [
+                "CREATE TABLE t (a bytea, b bigint NOT NULL, c text COLLATE \"C\", d text COLLATE \"C\", "
+                    + "e double precision, f bigint)"
+            ]
+        ),
+        (
+            "CREATE TABLE t (json JSON, PRIMARY KEY (json)) WITHOUT ROWID; ALTER TABLE t ADD x bool NOT NULL DEFAULT 0",
+            [
+                "CREATE TABLE t (json text COLLATE \"C\", PRIMARY KEY (json))",
+                "ALTER TABLE t ADD x bigint NOT NULL DEFAULT 0",
+            ]
+        ),
+    ])
+    func mapsTheNeutralTypesForPostgreSQL(_ sql: String, _ expected: [String]) throws {
+        #expect(try SchemaDialect.postgresql.statements(sql) == expected)
     }
 
     @Test(arguments: [
@@ -103,7 +164,7 @@ import Testing
         ("-- nothing; at all\n/* ; */", []),
     ])
     func mapsTheNeutralTypes(_ sql: String, _ expected: [String]) throws {
-        #expect(try SQLiteDialect.statements(sql) == expected)
+        #expect(try SchemaDialect.sqlite.statements(sql) == expected)
     }
 
     @Test(arguments: [
@@ -113,6 +174,6 @@ import Testing
     func refusesOtherTypes(_ sql: String, _ column: String, _ found: String) {
         let problem: String =
             "column '\(column)' of table 't': expected a type of bytes, int64, text, json, double, bool and found '\(found)'"
-        #expect(throws: StoreError.misuse(problem)) { try SQLiteDialect.statements(sql) }
+        #expect(throws: StoreError.misuse(problem)) { try SchemaDialect.sqlite.statements(sql) }
     }
 }

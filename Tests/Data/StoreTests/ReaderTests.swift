@@ -3,8 +3,9 @@ import TestKit
 import Testing
 
 @Suite struct ReaderTests {
-    @Test func aSnapshotDoesNotMove() async throws {
-        let test: TestStore = try TestStore()
+    @Test(arguments: TestEngine.allCases)
+    func aSnapshotDoesNotMove(_ engine: TestEngine) async throws {
+        let test: TestStore = try TestStore(engine)
         try await test.insert("a")
         let first: Gate = Gate()
         let second: Gate = Gate()
@@ -22,8 +23,9 @@ import Testing
         await test.store.close()
     }
 
-    @Test func aReaderCannotWrite() async throws {
-        let test: TestStore = try TestStore()
+    @Test(arguments: TestEngine.allCases)
+    func aReaderCannotWrite(_ engine: TestEngine) async throws {
+        let test: TestStore = try TestStore(engine)
         await #expect(throws: StoreError.self) {
             try await test.store.read { reader in
                 try reader.rows("DELETE FROM notes RETURNING name") { try $0.text(0) }
@@ -32,8 +34,9 @@ import Testing
         await test.store.close()
     }
 
-    @Test func aReadThatTakesTooLongIsInterrupted() async throws {
-        let test: TestStore = try TestStore(readTimeMax: .milliseconds(50))
+    @Test(arguments: TestEngine.allCases)
+    func aReadThatTakesTooLongIsInterrupted(_ engine: TestEngine) async throws {
+        let test: TestStore = try TestStore(engine, readTimeMax: .milliseconds(50))
         let endless: String =
             "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
         await #expect(throws: StoreError.timedOut(after: .milliseconds(50))) {
@@ -44,9 +47,10 @@ import Testing
         await test.store.close()
     }
 
-    @Test func aReaderIsOfNoUseAfterItsClosure() async throws {
+    @Test(arguments: TestEngine.allCases)
+    func aReaderIsOfNoUseAfterItsClosure(_ engine: TestEngine) async throws {
         final class Leak: @unchecked Sendable { var reader: Reader? }
-        let test: TestStore = try TestStore()
+        let test: TestStore = try TestStore(engine)
         let leak: Leak = Leak()
         try await test.store.read { leak.reader = $0 }
         #expect(throws: StoreError.misuse("a reader was used after its closure had ended")) {

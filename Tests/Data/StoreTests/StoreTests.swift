@@ -4,8 +4,9 @@ import Testing
 import Time
 
 @Suite struct StoreTests {
-    @Test func whatWasWrittenIsReadBack() async throws {
-        let test: TestStore = try TestStore()
+    @Test(arguments: TestEngine.allCases)
+    func whatWasWrittenIsReadBack(_ engine: TestEngine) async throws {
+        let test: TestStore = try TestStore(engine)
         let now: Timestamp = try await test.store.write { (tx: Transaction) in
             try tx.execute(
                 "INSERT INTO notes (tenant, name, body, size, weight, extra, open) VALUES ($1, $2, $3, $4, $5, $6, $7)",
@@ -24,18 +25,20 @@ import Time
         await test.store.close()
     }
 
-    @Test func aReopenedStoreHoldsWhatWasWritten() async throws {
-        let first: TestStore = try TestStore()
+    @Test(arguments: TestEngine.allCases)
+    func aReopenedStoreHoldsWhatWasWritten(_ engine: TestEngine) async throws {
+        let first: TestStore = try TestStore(engine)
         try await first.insert("a")
         await first.store.close()
-        let second: TestStore = try TestStore(folder: first.folder)
+        let second: TestStore = try TestStore(at: first.place)
         #expect(try await second.names() == ["a"])
         await second.store.close()
     }
 
-    @Test func aThrowingClosureUndoesOnlyItself() async throws {
+    @Test(arguments: TestEngine.allCases)
+    func aThrowingClosureUndoesOnlyItself(_ engine: TestEngine) async throws {
         struct Refusal: Error {}
-        let test: TestStore = try TestStore()
+        let test: TestStore = try TestStore(engine)
         let outcomes: [String] = try await withThrowingTaskGroup(of: String.self) { group in
             for index in 0..<100 {
                 group.addTask {
@@ -57,21 +60,26 @@ import Time
         await test.store.close()
     }
 
-    @Test func aBrokenRuleNamesItsKindAndColumns() async throws {
-        let test: TestStore = try TestStore()
+    @Test(arguments: TestEngine.allCases)
+    func aBrokenRuleNamesItsKindAndColumns(_ engine: TestEngine) async throws {
+        let test: TestStore = try TestStore(engine)
         try await test.insert("a")
         await #expect(throws: StoreError.constraint(.unique, detail: "notes.tenant, notes.name")) {
             try await test.insert("a")
         }
-        await #expect(throws: StoreError.constraint(.check, detail: "size >= 0")) {
+        await #expect(
+            throws: StoreError.constraint(.check, detail: engine == .sqlite ? "size >= 0" : "notes_size_check")
+        ) {
             try await test.insert("b", size: -1)
         }
         await #expect(throws: StoreError.constraint(.notNull, detail: "notes.name")) {
             try await test.store.write { try $0.execute("INSERT INTO notes (tenant) VALUES ($1)", "t") }
         }
-        await #expect(
-            throws: StoreError.constraint(.type, detail: "cannot store TEXT value in INTEGER column notes.size")
-        ) {
+        let detail: String =
+            engine == .sqlite
+            ? "cannot store TEXT value in INTEGER column notes.size"
+            : "column \"size\" is of type bigint but expression is of type text"
+        await #expect(throws: StoreError.constraint(.type, detail: detail)) {
             try await test.store.write {
                 try $0.execute("INSERT INTO notes (tenant, name, size) VALUES ($1, $2, $3)", "t", "c", "x")
             }
@@ -80,11 +88,13 @@ import Time
         await test.store.close()
     }
 
-    @Test func aRuleCheckedAtCommitFailsOnlyTheClosureThatBreaksIt() async throws {
-        let test: TestStore = try TestStore()
+    @Test(arguments: TestEngine.allCases)
+    func aRuleCheckedAtCommitFailsOnlyTheClosureThatBreaksIt(_ engine: TestEngine) async throws {
+        let test: TestStore = try TestStore(engine)
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask {
-                await #expect(throws: StoreError.constraint(.foreignKey, detail: "")) {
+                let detail: String = engine == .sqlite ? "" : "links.tenant, links.name"
+                await #expect(throws: StoreError.constraint(.foreignKey, detail: detail)) {
                     try await test.store.write {
                         try $0.execute("INSERT INTO links (tenant, id, name) VALUES ('t', 1, 'missing')")
                     }
@@ -97,8 +107,9 @@ import Time
         await test.store.close()
     }
 
-    @Test func closuresSeeEarlierOnesAndRunInOrder() async throws {
-        let test: TestStore = try TestStore()
+    @Test(arguments: TestEngine.allCases)
+    func closuresSeeEarlierOnesAndRunInOrder(_ engine: TestEngine) async throws {
+        let test: TestStore = try TestStore(engine)
         try await test.insert("sum")
         await withTaskGroup(of: Void.self) { group in
             for _ in 0..<200 {
@@ -112,8 +123,9 @@ import Time
         await test.store.close()
     }
 
-    @Test func aCancelledCallerStillLearnsTheOutcome() async throws {
-        let test: TestStore = try TestStore()
+    @Test(arguments: TestEngine.allCases)
+    func aCancelledCallerStillLearnsTheOutcome(_ engine: TestEngine) async throws {
+        let test: TestStore = try TestStore(engine)
         let gate: Gate = Gate()
         async let held: Void = test.store.write { _ in gate.wait() }
         let caller: Task<Void, any Error> = Task { try await test.insert("a") }
@@ -125,16 +137,18 @@ import Time
         await test.store.close()
     }
 
-    @Test func aClosedStoreRefuses() async throws {
-        let test: TestStore = try TestStore()
+    @Test(arguments: TestEngine.allCases)
+    func aClosedStoreRefuses(_ engine: TestEngine) async throws {
+        let test: TestStore = try TestStore(engine)
         await test.store.close()
         await test.store.close()
         await #expect(throws: StoreError.closed) { try await test.insert("a") }
         await #expect(throws: StoreError.closed) { _ = try await test.names() }
     }
 
-    @Test func closingFinishesWhatWaits() async throws {
-        let test: TestStore = try TestStore()
+    @Test(arguments: TestEngine.allCases)
+    func closingFinishesWhatWaits(_ engine: TestEngine) async throws {
+        let test: TestStore = try TestStore(engine)
         let written: Int = await withTaskGroup(of: Int.self) { group in
             for index in 0..<100 {
                 group.addTask { (try? await test.insert("\(index)")) == nil ? 0 : 1 }
@@ -142,18 +156,22 @@ import Time
             await test.store.close()
             return await group.reduce(0, +)
         }
-        let again: TestStore = try TestStore(folder: test.folder)
+        let again: TestStore = try TestStore(at: test.place)
         #expect(try await again.names().count == written)
         await again.store.close()
     }
 
-    @Test func aFullQueueRefuses() async throws {
-        let test: TestStore = try TestStore()
+    @Test(arguments: TestEngine.allCases)
+    func aFullQueueRefuses(_ engine: TestEngine) async throws {
+        let test: TestStore = try TestStore(engine)
         let gate: Gate = Gate()
         let refused: Int = await withTaskGroup(of: Int.self) { group in
-            group.addTask {
-                try? await test.store.write { _ in gate.wait() }
-                return 0
+            // Holds every thread that writes.
+            for _ in 0..<TestStore.writers {
+                group.addTask {
+                    try? await test.store.write { _ in gate.wait() }
+                    return 0
+                }
             }
             // More than the queue and the group that is being run can hold.
             for _ in 0..<5000 {

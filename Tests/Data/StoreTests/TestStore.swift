@@ -3,7 +3,7 @@ import Telemetry
 import TestKit
 import Time
 
-/// A store in a temporary folder with the table `notes (tenant, name, body, size)`.
+/// A store in a place of its own with the table `notes (tenant, name, body, size)`.
 struct TestStore {
     static let notes: ServiceMigrations = ServiceMigrations(
         service: "notes",
@@ -24,18 +24,44 @@ struct TestStore {
                     """)
         ])
 
-    let folder: TemporaryFolder
+    /// Threads that write on PostgreSQL.
+    static let writers: Int = 3
+
+    let place: StorePlace
     let store: Store
 
+    var folder: TemporaryFolder { self.place.folder }
+
     init(
-        folder: TemporaryFolder = TemporaryFolder(), migrations: [ServiceMigrations] = [TestStore.notes],
+        folder: TemporaryFolder, migrations: [ServiceMigrations] = [TestStore.notes],
+        extensions: [any CommitExtension] = [], bytesMax: Int? = nil, logger: Logger = .silent
+    ) throws {
+        try self.init(
+            at: StorePlace(.sqlite, folder: folder), migrations: migrations, extensions: extensions, bytesMax: bytesMax,
+            logger: logger)
+    }
+
+    init(
+        _ engine: TestEngine = .sqlite, migrations: [ServiceMigrations] = [TestStore.notes],
+        extensions: [any CommitExtension] = [], bytesMax: Int? = nil, readTimeMax: Duration = .seconds(5),
+        logger: Logger = .silent, metrics: MetricRegistry = MetricRegistry()
+    ) throws {
+        try self.init(
+            at: StorePlace(engine), migrations: migrations, extensions: extensions, bytesMax: bytesMax,
+            readTimeMax: readTimeMax, logger: logger, metrics: metrics)
+    }
+
+    init(
+        at place: StorePlace, migrations: [ServiceMigrations] = [TestStore.notes],
         extensions: [any CommitExtension] = [], bytesMax: Int? = nil, readTimeMax: Duration = .seconds(5),
         clock: any WallClock = ManualClock(),
         logger: Logger = .silent, metrics: MetricRegistry = MetricRegistry()
     ) throws {
-        self.folder = folder
+        self.place = place
         var configuration: StoreConfiguration = StoreConfiguration(
-            folder: folder.file("data"), bytesMax: bytesMax, clock: clock, logger: logger, metrics: metrics)
+            folder: place.folder.file("data"), url: place.url, bytesMax: bytesMax, clock: clock, logger: logger,
+            metrics: metrics)
+        configuration.writers = Self.writers
         configuration.readTimeMax = readTimeMax
         self.store = try Store.open(configuration, migrations: migrations, extensions: extensions)
     }

@@ -70,7 +70,8 @@ extension StoreError {
     /// Whether disk, load or shutdown is the cause, and neither the record nor the handler.
     var isStoreTrouble: Bool {
         switch self {
-        case .unavailable, .overloaded, .corrupt, .notWritable, .locked, .newerDatabase, .changedMigration, .closed:
+        case .unavailable, .overloaded, .conflict, .corrupt, .notWritable, .locked, .newerDatabase, .changedMigration,
+            .foreignDatabase, .misconfigured, .closed:
             true
         case .constraint, .decoding, .misuse, .timedOut: false
         }

@@ -2,16 +2,25 @@
 ///
 /// `sql` holds one or more statements in the subset SQLite and PostgreSQL share. Column types are neutral: `bytes`,
 /// `int64`, `text`, `json`, `double`, `bool`; the runner maps them. `WITHOUT ROWID` after a table means "keep the rows in
-/// the order of the primary key" (small rows only) and is left out where the engine has no such thing.
+/// the order of the primary key" (small rows only) and is left out where the engine has no such thing. What the two cannot say
+/// alike is given for PostgreSQL apart.
 package struct Migration: Sendable {
     package let number: Int
     package let name: String
-    package let sql: String
+    private let shared: String
+    private let postgresql: String?
 
-    package init(number: Int, name: String, sql: String) {
+    /// - Parameter postgresql: what PostgreSQL runs instead of `sql`; nil when it is the same. Empty does nothing there.
+    package init(number: Int, name: String, sql: String, postgresql: String? = nil) {
         self.number = number
         self.name = name
-        self.sql = sql
+        self.shared = sql
+        self.postgresql = postgresql
+    }
+
+    /// The text for an engine, with neutral types.
+    func sql(for engine: StoreEngineKind) -> String {
+        engine == .postgresql ? self.postgresql ?? self.shared : self.shared
     }
 }
 

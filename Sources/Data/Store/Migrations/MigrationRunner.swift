@@ -22,12 +22,15 @@ struct MigrationRunner {
         )
         """
 
-    private let connection: Connection
+    /// Columns of that table.
+    private static let listColumns: Int = 5
+
+    private let database: Database
     private let services: [ServiceMigrations]
     private let now: Timestamp
 
-    init(_ connection: Connection, _ services: [ServiceMigrations], now: Timestamp) throws(StoreError) {
-        self.connection = connection
+    init(_ database: Database, _ services: [ServiceMigrations], now: Timestamp) throws(StoreError) {
+        self.database = database
         self.services = [Self.own] + services
         self.now = now
         try self.checkNumbering()
@@ -35,30 +38,37 @@ struct MigrationRunner {
 
     /// Applies what is missing; returns how many migrations that were. Either all or none.
     func run() throws(StoreError) -> Int {
-        let tables: Int64 = try self.connection.integer("SELECT count(*) FROM sqlite_schema") ?? 0
-        let isListed: Bool =
-            try self.connection.integer("SELECT count(*) FROM sqlite_schema WHERE name = 'schema_migrations'") == 1
-        guard tables == 0 || isListed else {
-            throw .corrupt(
-                reason:
-                    "'\(SQLiteResult.file(self.connection.handle))': it has tables but no list of migrations, so it is no database of this product"
-            )
-        }
-        let missing: [Step] = try self.missing(isListed ? try self.applied() : [])
-        guard !missing.isEmpty else { return 0 }
-        _ = try self.connection.execute("BEGIN IMMEDIATE")
+        // The list is read inside: another process may be at the same.
+        try self.database.beginMigrations()
         do throws(StoreError) {
+            let isListed: Bool = try self.isListed()
+            let missing: [Step] = try self.missing(isListed ? try self.applied() : [])
             if !isListed { try self.apply(Self.list) }
             for step: Step in missing { try self.apply(step) }
-            _ = try self.connection.execute("COMMIT")
+            try self.database.endMigrations(commits: !missing.isEmpty)
+            return missing.count
         } catch {
-            if self.connection.isInTransaction { _ = try? self.connection.execute("ROLLBACK") }
+            try? self.database.endMigrations(commits: false)
             throw error
         }
-        return missing.count
     }
 
     // MARK: - Checks
+
+    /// Whether the database holds a list of migrations. Throws when it holds other things and no list.
+    private func isListed() throws(StoreError) -> Bool {
+        let columns: Int64 = try self.database.integer(self.database.listColumns) ?? 0
+        if columns > 0 {
+            guard columns == Int64(Self.listColumns) else {
+                throw .foreignDatabase(reason: "\(self.database.shown) has another product's table schema_migrations")
+            }
+            return true
+        }
+        guard try self.database.integer(self.database.tableCount) == 0 else {
+            throw .foreignDatabase(reason: "\(self.database.shown) has tables but no list of migrations")
+        }
+        return false
+    }
 
     private struct Step {
         let service: String
@@ -110,7 +120,7 @@ struct MigrationRunner {
             throw .newerDatabase(service: entry.service, number: entry.number, known: known.count)
         }
         let migration: Migration = known[entry.number - 1]
-        guard Self.checksum(migration.sql) == entry.checksum else {
+        guard Self.checksum(migration.sql(for: self.database.kind)) == entry.checksum else {
             throw .changedMigration(service: entry.service, number: entry.number, name: migration.name)
         }
     }
@@ -119,7 +129,7 @@ struct MigrationRunner {
     private func applied() throws(StoreError) -> [Applied] {
         var found: [Applied] = []
         let sql: String = "SELECT service, number, checksum FROM schema_migrations ORDER BY number DESC, service"
-        try self.connection.visit(sql, []) { (row: Row) throws(StoreError) -> Bool in
+        try self.database.visit(sql, []) { (row: Row) throws(StoreError) -> Bool in
             found.append(Applied(service: try row.text(0), number: Int(try row.int(1)), checksum: try row.text(2)))
             return true
         }
@@ -130,23 +140,23 @@ struct MigrationRunner {
 
     private func apply(_ step: Step) throws(StoreError) {
         do throws(StoreError) {
-            try self.apply(step.migration.sql)
+            try self.apply(step.migration.sql(for: self.database.kind))
         } catch {
             guard case .misuse(let text) = error else { throw error }
             throw .misuse(
                 "migration \(step.migration.number) '\(step.migration.name)' of service '\(step.service)': \(text)")
         }
-        _ = try self.connection.execute(
+        _ = try self.database.execute(
             "INSERT INTO schema_migrations (service, number, name, checksum, applied_at) VALUES ($1, $2, $3, $4, $5)",
             [
                 .text(step.service), .int(Int64(step.migration.number)), .text(step.migration.name),
-                .text(Self.checksum(step.migration.sql)), .int(self.now.nanoseconds),
+                .text(Self.checksum(step.migration.sql(for: self.database.kind))), .int(self.now.nanoseconds),
             ])
     }
 
     private func apply(_ sql: String) throws(StoreError) {
-        for statement: String in try SQLiteDialect.statements(sql) {
-            _ = try self.connection.execute(statement)
+        for statement: String in try SchemaDialect.of(self.database.kind).statements(sql) {
+            try self.database.change(statement)
         }
     }
 

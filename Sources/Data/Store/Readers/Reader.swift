@@ -4,15 +4,15 @@ import Time
 
 /// A read-only snapshot, handed to a `Store.read` closure. Not for use outside the closure or on another thread.
 package final class Reader: Queryable {
-    private let connection: Connection
+    private let database: Database
     private let deadline: ReadDeadline
     /// The first failure of disk or file, for the store's health.
     private(set) var fault: StoreError?
     /// False once the snapshot has ended.
     private var isOpen: Bool = true
 
-    init(_ connection: Connection, deadline: ReadDeadline) {
-        self.connection = connection
+    init(_ database: Database, deadline: ReadDeadline) {
+        self.database = database
         self.deadline = deadline
     }
 
@@ -22,12 +22,14 @@ package final class Reader: Queryable {
         guard self.isOpen else { throw .misuse("a reader was used after its closure had ended") }
         guard !self.deadline.isOver else { throw .timedOut(after: self.deadline.limit) }
         do {
-            try self.connection.visit(sql, parameters, body)
+            try self.database.visit(sql, parameters, body)
         } catch {
             if error.isEnvironmental, self.fault == nil { self.fault = error }
             throw self.deadline.isOver && error != .closed ? .timedOut(after: self.deadline.limit) : error
         }
     }
+
+    package var engine: StoreEngineKind { self.database.kind }
 
     func end() { self.isOpen = false }
 }

@@ -87,7 +87,7 @@ final class ReaderWorker: @unchecked Sendable {
         self.deadline.start()
         do throws(StoreError) {
             try self.connection.run(self.begin)
-            let reader: Reader = Reader(self.connection, deadline: self.deadline)
+            let reader: Reader = Reader(.sqlite(self.connection), deadline: self.deadline)
             job.run(reader)
             reader.end()
             if let fault: StoreError = reader.fault {

@@ -113,7 +113,7 @@ final class Connection {
             let result: Int32 = sqlite3_step(handle)
             if result == SQLITE_DONE { return }
             guard result == SQLITE_ROW else { throw SQLiteResult.error(result, connection, sql: statement.sql) }
-            guard try body(Row(statement: statement, run: statement.run)) else { return }
+            guard try body(Row(.sqlite(SQLiteRow(statement: statement, run: statement.run)))) else { return }
         }
     }
 

@@ -1,7 +1,11 @@
 /// A waiting `Store.write`: the closure, then its result, then the caller to resume.
 ///
-/// `@unchecked Sendable`: the caller makes it and lets go of it; from then on only the writer thread touches it.
+/// `@unchecked Sendable`: the caller makes it and lets go of it; from then on only one writer thread touches it.
 class WriteJob: @unchecked Sendable {
+    let isolation: WriteIsolation
+
+    init(isolation: WriteIsolation) { self.isolation = isolation }
+
     /// Runs the closure and keeps its result. Returns its error when it threw. May be called again after a group failed.
     func run(_ transaction: Transaction) -> (any Error)? { nil }
     /// Replaces the result.
@@ -15,9 +19,13 @@ final class TypedWriteJob<T: Sendable>: WriteJob, @unchecked Sendable {
     private let caller: CheckedContinuation<T, any Error>
     private var result: Result<T, any Error> = .failure(StoreError.closed)
 
-    init(_ body: @escaping @Sendable (Transaction) throws -> T, caller: CheckedContinuation<T, any Error>) {
+    init(
+        _ body: @escaping @Sendable (Transaction) throws -> T, isolation: WriteIsolation,
+        caller: CheckedContinuation<T, any Error>
+    ) {
         self.body = body
         self.caller = caller
+        super.init(isolation: isolation)
     }
 
     override func run(_ transaction: Transaction) -> (any Error)? {

@@ -125,7 +125,7 @@ final class Writer: @unchecked Sendable {
     private func commitGroup(_ jobs: inout [WriteJob], joining: Bool) -> StoreError? {
         let start: UInt64 = clinux_monotonic_nanoseconds()
         let transaction: Transaction = Transaction(
-            self.connection, now: self.clock.now(), attachments: self.attachments)
+            .sqlite(self.connection), now: self.clock.now(), attachments: self.attachments)
         defer { transaction.end() }
         do throws(StoreError) {
             try self.connection.run(self.statements.begin)

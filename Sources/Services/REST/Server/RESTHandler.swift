@@ -263,6 +263,8 @@ package final class RESTHandler: Sendable {
         case .unavailable(let reason):
             APIProblem.unavailable("The store cannot write: \(reason).", retryAfterSeconds: 2)
         case .overloaded: APIProblem.unavailable("Too many changes are waiting to be written.", retryAfterSeconds: 1)
+        case .conflict:
+            APIProblem.unavailable("Other changes to the same things kept getting in the way.", retryAfterSeconds: 1)
         case .timedOut: APIProblem.unavailable("The query took too long and was ended.", retryAfterSeconds: 5)
         default: nil
         }

@@ -1,13 +1,13 @@
 import Time
 
-/// What an open store consists of, in the order it is made; taken down in reverse.
-final class StoreParts: Sendable {
+/// What an open store on SQLite consists of, in the order it is made; taken down in reverse.
+final class SQLiteEngine: StoreEngine {
     /// More threads than this bring nothing: SQLite reads are bound by memory and disk.
     private static let readersMax: Int = 16
 
     let state: StoreState
-    let writer: Writer
-    let readers: ReaderPool
+    private let writer: Writer
+    private let readers: ReaderPool
     private let lock: FolderLock
     private let writerThread: StoreThread
     private let checkpointerThread: StoreThread
@@ -25,7 +25,7 @@ final class StoreParts: Sendable {
         self.lock = try FolderLock(folder)
         try folder.createDatabaseFile()
         let connection: Connection = try Self.openWriter(folder, configuration)
-        _ = try MigrationRunner(connection, migrations, now: configuration.clock.now()).run()
+        _ = try MigrationRunner(.sqlite(connection), migrations, now: configuration.clock.now()).run()
         connection.restrict()
         var attachments: [any CommitAttachment] = []
         for item: any CommitExtension in extensions { attachments.append(item.makeAttachment()) }
@@ -48,8 +48,12 @@ final class StoreParts: Sendable {
         }
     }
 
+    var kind: StoreEngineKind { .sqlite }
+    var writes: JobQueue<WriteJob> { self.writer.queue }
+    var reads: JobQueue<ReadJob> { self.readers.queue }
+
     /// Shuts down on a thread of its own, since it blocks for as long as the waiting closures need.
-    func shutDownDetached(_ done: @escaping @Sendable () -> Void = {}) {
+    func shutDownDetached(_ done: @escaping @Sendable () -> Void) {
         self.writer.queue.close()
         self.readers.queue.close()
         let work: @Sendable () -> Void = {

@@ -1,0 +1,41 @@
+import Glibc
+
+/// The databases the store's tests run on.
+package enum TestEngine: String, Sendable, CaseIterable, CustomStringConvertible {
+    case sqlite, postgresql
+
+    /// What tests of the rooms above run on: `PASSERELLE_TEST_STORE=postgresql swift test …`; SQLite when it is not set.
+    package static let chosen: TestEngine = {
+        let name: String = getenv("PASSERELLE_TEST_STORE").map { String(cString: $0) } ?? ""
+        guard let engine: TestEngine = TestEngine(rawValue: name.isEmpty ? "sqlite" : name) else {
+            preconditionFailure("PASSERELLE_TEST_STORE: expected sqlite or postgresql and found '\(name)'")
+        }
+        return engine
+    }()
+
+    package var description: String { self.rawValue }
+}
+
+/// Where the store of one test is: a folder of its own and, on PostgreSQL, a database of its own. Both go with the last reference.
+package final class StorePlace: Sendable {
+    package let engine: TestEngine
+    package let folder: TemporaryFolder
+    private let database: String?
+
+    package init(_ engine: TestEngine = .chosen, folder: TemporaryFolder = TemporaryFolder()) {
+        self.engine = engine
+        self.folder = folder
+        self.database = engine == .postgresql ? PostgresServer.shared.makeDatabase() : nil
+    }
+
+    deinit {
+        if let database = self.database { PostgresServer.shared.dropDatabase(database) }
+    }
+
+    /// For `StoreConfiguration.url`.
+    package var url: String? { self.database.map { PostgresServer.shared.url($0) } }
+
+    /// Runs SQL behind the store's back; on PostgreSQL only.
+    @discardableResult
+    package func run(_ sql: String) -> String { PostgresServer.shared.run(sql, database: self.database ?? "postgres") }
+}
