@@ -195,6 +195,8 @@ func serviceTests(_ name: String, _ own: [String]) -> Target {
 let fuzzers: [Target] = [
     fuzzer("JSON", ["JSON"]),
     fuzzer("Documents", ["Documents", "JSON"]),
+    fuzzer("JSONSchema", ["JSONSchema", "JSON"]),
+    fuzzer("Patterns", ["Patterns"]),
     fuzzer("OpenAPI", ["OpenAPI", "Documents"]),
     fuzzer("Tokens", ["Tokens", "Bytes", "JSON", "Crypto", "Time"]),
     fuzzer("RecordBatches", ["EventLog", "Bytes", "Time"]),

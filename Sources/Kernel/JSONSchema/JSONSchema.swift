@@ -1,27 +1,55 @@
 package import JSON
 
-/// A compiled JSON Schema (2020-12): the part of it that our own documents use, no keyword silently ignored.
+/// A compiled JSON Schema, draft 2020-12, every keyword of it. Compiled once, used by any number of threads.
 ///
-/// Checked: `type`, `enum`, `const`, `properties`, `required`, `additionalProperties`, `minProperties`, `maxProperties`, `items`,
-/// `prefixItems`, `minItems`, `maxItems`, `uniqueItems`, `minLength`, `maxLength`, `format`, `minimum`, `maximum`,
-/// `exclusiveMinimum`, `exclusiveMaximum`, `multipleOf`, `allOf`, `anyOf`, `oneOf`, `not`, local `$ref`, `$defs`.
-/// Accepted as notes: `title`, `description`, `default`, `examples`, `deprecated`, `readOnly`, `writeOnly`, `$comment`, and
-/// `$schema` and `$id` at the root. Anything else does not compile.
+/// By default it is read as our own documents are: an unknown keyword or format is a mistake. `SchemaOptions.tolerant` takes the
+/// schemas of others, as the draft says: what it does not know is a note; `SchemaOptions.openAPI30` reads the dialect of
+/// OpenAPI 3.0.
+///
+/// Checking is bounded: steps, nesting, effort of patterns, number of findings. A value that would take more is refused.
 package struct JSONSchema: Sendable {
-    /// Rules refer to one another by index; the first is the root.
-    let rules: [SchemaRule]
+    private let set: SchemaSet
 
-    /// Compiles `schema`; throws at the first keyword that is unknown or wrong.
-    package init(compiling schema: JSONValue) throws(SchemaError) {
-        var compiler: SchemaCompiler = SchemaCompiler(schema)
-        self.rules = try compiler.compile()
+    /// Compiles `schema`; throws at the first keyword that is wrong.
+    package init(compiling schema: JSONValue, options: SchemaOptions = .standard) throws(SchemaError) {
+        self.set = try SchemaSet(compiling: [.root], in: schema, options: options)
     }
 
     /// Everything that is wrong with `value`, at most `SchemaProblem.max` findings; none when it is valid.
-    package func validate(_ value: JSONValue) -> [SchemaProblem] {
-        var validator: SchemaValidator = SchemaValidator(self.rules)
-        return validator.validate(value)
+    package func validate(_ value: JSONValue) -> [SchemaProblem] { self.set.validate(value, with: 0) }
+}
+
+/// Several schemas of one document that share what they refer to.
+package struct SchemaSet: Sendable {
+    /// Rules refer to one another by index.
+    let rules: [SchemaRule]
+    let resources: [SchemaResource]
+    /// The rule of each place asked for.
+    let roots: [Int]
+    let stepsMax: Int
+    /// Whether any `$dynamicRef` has to know where it was come from.
+    let hasDynamicReferences: Bool
+
+    /// Compiles the schemas at `places` of `document`, which need not be a schema itself; throws at the first mistake.
+    package init(
+        compiling places: [JSONPointer], in document: JSONValue, options: SchemaOptions = .tolerant
+    ) throws(SchemaError) {
+        var compiler: SchemaCompiler = try SchemaCompiler(document, isSchema: places == [.root], options)
+        self.roots = try compiler.compile(places)
+        self.rules = compiler.finishedRules
+        self.resources = compiler.finishedResources
+        self.stepsMax = options.stepsMax
+        self.hasDynamicReferences = compiler.hasDynamicReferences
     }
+
+    /// Everything that is wrong with `value` by the schema at the `root`th place, at most `SchemaProblem.max` findings.
+    package func validate(_ value: JSONValue, with root: Int) -> [SchemaProblem] {
+        var validator: SchemaValidator = SchemaValidator(self)
+        return validator.validate(value, with: self.roots[root])
+    }
+
+    /// Kinds of values that the schema at the `root`th place names, following references: how a text is to be read.
+    package func kinds(of root: Int) -> SchemaKinds { SchemaKinds.of(self.roots[root], in: self.rules) }
 }
 
 /// One finding about a value.

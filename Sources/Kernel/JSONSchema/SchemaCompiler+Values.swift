@@ -2,23 +2,19 @@ import JSON
 
 /// Keywords that hold no other schemas.
 extension SchemaCompiler {
-    func readValueKeyword(
-        _ keyword: String, _ value: JSONValue, at place: JSONPointer, into rule: inout SchemaRule
+    mutating func readValueKeyword(
+        _ keyword: String, _ value: JSONValue, at place: SchemaPlace, into rule: SchemaRule
     ) throws(SchemaError) -> Bool {
         switch keyword {
         case "type": rule.types = try self.types(value, at: place)
         case "enum":
-            guard let choices: [JSONValue] = value.elements, !choices.isEmpty else {
+            guard let choices: [JSONValue] = value.elements, !choices.isEmpty || !self.options.refusesUnknown else {
                 throw self.error("expected an array with at least one value", at: place)
             }
             rule.choices = self.narrowed(rule.choices, to: choices)
         case "const": rule.choices = self.narrowed(rule.choices, to: [value])
-        case "format":
-            guard let name: String = value.text, let format: SchemaFormat = SchemaFormat(rawValue: name) else {
-                let names: String = SchemaFormat.allCases.map(\.rawValue).joined(separator: ", ")
-                throw self.error("expected one of the formats \(names)", at: place)
-            }
-            rule.format = format
+        case "pattern": rule.pattern = try self.pattern(value, at: place)
+        case "format": rule.format = try self.format(value, at: place, rule)
         case "minLength": rule.length.min = try self.count(value, at: place)
         case "maxLength": rule.length.max = try self.count(value, at: place)
         case "minItems": rule.count.min = try self.count(value, at: place)
@@ -42,13 +38,26 @@ extension SchemaCompiler {
         return true
     }
 
+    /// A format that is not known is a note, unless the options say otherwise.
+    private func format(_ value: JSONValue, at place: SchemaPlace, _ rule: SchemaRule) throws(SchemaError)
+        -> SchemaFormat?
+    {
+        guard let name: String = value.text else { throw self.error("expected a string", at: place) }
+        if let format: SchemaFormat = SchemaFormat(rawValue: name) {
+            return self.options.checksFormats || self.resource(of: rule).checksFormats ? format : nil
+        }
+        guard self.options.refusesUnknown else { return nil }
+        let names: String = SchemaFormat.allCases.map(\.rawValue).joined(separator: ", ")
+        throw self.error("expected one of the formats \(names)", at: place)
+    }
+
     /// `enum` and `const` in one schema both have to hold.
     private func narrowed(_ choices: [JSONValue]?, to others: [JSONValue]) -> [JSONValue] {
         guard let choices: [JSONValue] else { return others }
         return choices.filter { others.contains($0) }
     }
 
-    private func types(_ value: JSONValue, at place: JSONPointer) throws(SchemaError) -> SchemaRule.Types {
+    func types(_ value: JSONValue, at place: SchemaPlace) throws(SchemaError) -> SchemaRule.Types {
         let names: [JSONValue] = value.elements ?? [value]
         var types: SchemaRule.Types = []
         for name: JSONValue in names {
@@ -64,20 +73,21 @@ extension SchemaCompiler {
         return types
     }
 
-    private func count(_ value: JSONValue, at place: JSONPointer) throws(SchemaError) -> Int {
+    func count(_ value: JSONValue, at place: SchemaPlace) throws(SchemaError) -> Int {
         guard let count: Int64 = value.integer, count >= 0 else {
             throw self.error("expected an integer of at least 0", at: place)
         }
         return Int(count)
     }
 
-    private func number(_ value: JSONValue, at place: JSONPointer) throws(SchemaError) -> JSONValue {
+    func number(_ value: JSONValue, at place: SchemaPlace) throws(SchemaError) -> JSONValue {
         guard value.number != nil else { throw self.error("expected a number", at: place) }
         return value
     }
 
-    /// Bounds that nothing can meet are a mistake in the schema.
-    func checkBounds(_ rule: SchemaRule, at place: JSONPointer) throws(SchemaError) {
+    /// Bounds that nothing can meet are a mistake in a schema of ours; the draft allows them.
+    func checkBounds(_ rule: SchemaRule, at place: SchemaPlace) throws(SchemaError) {
+        guard self.options.refusesUnknown else { return }
         for (bounds, name) in [(rule.length, "Length"), (rule.count, "Items"), (rule.memberCount, "Properties")]
         where bounds.min > bounds.max {
             throw self.error("expected min\(name) to be at most max\(name)", at: place)

@@ -29,7 +29,7 @@ struct JSONSchemaTests {
         (
             [
                 "title": "t", "description": "d", "default": 1, "examples": [1], "deprecated": true, "$comment": "c",
-                "$schema": "s", "$id": "i",
+                "$schema": "s", "$id": "i", "contentMediaType": "image/png", "contentEncoding": "base64",
             ], 1
         ),
     ]
@@ -107,7 +107,10 @@ struct JSONSchemaTests {
         arguments: [
             (1, "", "expected a schema (an object or a boolean), found an integer"),
             (["typ": "string"], "/typ", "unknown keyword \"typ\", did you mean \"type\"?"),
-            (["pattern": "x"], "/pattern", "unknown keyword \"pattern\""),
+            (
+                ["pattern": "("], "/pattern",
+                "expected a regular expression of ECMA-262: missing closing parenthesis (at offset 1)"
+            ),
             (["x-note": 1], "/x-note", "unknown keyword \"x-note\""),
             (
                 ["properties": ["a": ["maxlength": 1]]], "/properties/a/maxlength",
@@ -127,7 +130,10 @@ struct JSONSchemaTests {
             (["items": [[:]]], "/items", "expected a schema (an object or a boolean), found an array"),
             (["$defs": ["unused": ["x": 1]]], "/$defs/unused/x", "unknown keyword \"x\""),
             (["properties": 1], "/properties", "expected an object"),
-            (["$ref": "other.json"], "/$ref", "expected a reference into this document, such as \"#/$defs/name\""),
+            (
+                ["$ref": "other.json"], "/$ref",
+                "expected a reference into this document, such as \"#/$defs/name\", or to one that was given with it"
+            ),
             (["$ref": "#/$defs/none"], "/$ref", "expected a schema at \"#/$defs/none\", found nothing"),
             (["$ref": "#"], "", "expected a schema that does not refer back to itself"),
             (
@@ -136,10 +142,21 @@ struct JSONSchemaTests {
             ),
             (["minItems": 2, "maxItems": 1], "", "expected minItems to be at most maxItems"),
             (["minimum": 2, "maximum": 1], "", "expected minimum to be at most maximum"),
-            (["properties": ["a": ["$id": "x"]]], "/properties/a/$id", "expected $id at the root only, as a string"),
+            (["properties": ["a": ["$id": 1]]], "/properties/a/$id", "expected a string"),
+            (["$id": "https://a.example/#x"], "/$id", "expected a URI without a fragment"),
+            (
+                ["$anchor": "1x"], "/$anchor",
+                "expected a name of letters, digits, '-', '_' and '.', starting with a letter or '_'"
+            ),
+            (
+                ["$schema": "http://json-schema.org/draft-07/schema#"], "/$schema",
+                "expected a schema of draft 2020-12"
+            ),
             (
                 ["format": "color"], "/format",
-                "expected one of the formats date-time, date, uuid, uri, email, hostname, ipv4, ipv6, int32, int64"
+                "expected one of the formats date-time, date, time, duration, uuid, uri, uri-reference, uri-template, iri, "
+                    + "iri-reference, email, idn-email, hostname, idn-hostname, ipv4, ipv6, json-pointer, "
+                    + "relative-json-pointer, regex, int32, int64, byte"
             ),
         ] as [(JSONValue, String, String)])
     func doesNotCompile(_ schema: JSONValue, _ pointer: String, _ message: String) {
