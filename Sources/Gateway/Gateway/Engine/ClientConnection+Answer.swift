@@ -9,7 +9,6 @@ extension ClientConnection {
     ///   - lines: complete header lines besides those every answer has.
     ///   - allow: value of the Allow field, for those answers that have one.
     func answer(_ reason: RequestReason, lines: [UInt8] = [], allow: [UInt8] = []) {
-        let loop: GatewayLoop = self.loop
         self.exchange.reason = reason
         self.exchange.status = reason.status
         self.exchange.responseComposed = true
@@ -18,8 +17,14 @@ extension ClientConnection {
         self.phase = .answering
         self.composeAnswer(reason, lines: lines, allow: allow, keeps: keeps)
         self.sendScratch()
+        self.finishAnswer(keeps: keeps)
+    }
+
+    /// The answer was given: what comes then depends on whether all of it went out, and on what is left of the request.
+    func finishAnswer(keeps: Bool) {
         guard self.phase == .answering else { return }
-        self.finishRecord()
+        let loop: GatewayLoop = self.loop
+        if self.context?.queue.isEmpty ?? true { self.finishRecord() }
         if !keeps {
             self.closesAfterOutput = true
             if self.pending == nil { self.finishConnection() }
@@ -40,7 +45,7 @@ extension ClientConnection {
 
     /// Whether another request may follow the answer: what is left of this one's body is short enough to be read and dropped,
     /// and will come.
-    private func survivesAnswer(_ reason: RequestReason) -> Bool {
+    func survivesAnswer(_ reason: RequestReason) -> Bool {
         if !self.exchange.keepsAlive || self.loop.isDraining { return false }
         if self.exchange.body.isDone { return true }
         // It may never come: the client was told that it need not send it.
@@ -70,6 +75,7 @@ extension ClientConnection {
             loop.out.append("\r\n")
         }
         loop.out.append(lines)
+        if let context: PolicyContext = self.context { loop.out.append(context.answerFields.bytes) }
         self.composeRetryAfter(reason)
         if !keeps {
             loop.out.append("Connection: close\r\n")
@@ -166,16 +172,39 @@ enum StatusText {
     static func reason(_ status: Int) -> StaticString {
         switch status {
         case 200: "OK"
+        case 201: "Created"
+        case 202: "Accepted"
+        case 203: "Non-Authoritative Information"
         case 204: "No Content"
+        case 205: "Reset Content"
+        case 206: "Partial Content"
+        case 300: "Multiple Choices"
+        case 301: "Moved Permanently"
+        case 302: "Found"
+        case 303: "See Other"
+        case 304: "Not Modified"
+        case 307: "Temporary Redirect"
+        case 308: "Permanent Redirect"
         case 400: "Bad Request"
         case 401: "Unauthorized"
         case 403: "Forbidden"
+        case 402: "Payment Required"
         case 404: "Not Found"
         case 405: "Method Not Allowed"
+        case 406: "Not Acceptable"
         case 408: "Request Timeout"
+        case 409: "Conflict"
+        case 410: "Gone"
+        case 411: "Length Required"
+        case 412: "Precondition Failed"
         case 413: "Content Too Large"
         case 414: "URI Too Long"
+        case 415: "Unsupported Media Type"
+        case 416: "Range Not Satisfiable"
         case 417: "Expectation Failed"
+        case 422: "Unprocessable Content"
+        case 425: "Too Early"
+        case 428: "Precondition Required"
         case 429: "Too Many Requests"
         case 431: "Request Header Fields Too Large"
         case 500: "Internal Server Error"

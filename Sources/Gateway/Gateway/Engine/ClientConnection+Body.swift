@@ -75,7 +75,7 @@ extension ClientConnection {
     private static let progressMin: Int = 1024
 
     /// The client did something: moves its deadline when that was enough.
-    private func noteProgress(_ count: Int) {
+    func noteProgress(_ count: Int) {
         self.exchange.progress &+= count
         guard self.exchange.progress >= ClientConnection.progressMin else { return }
         self.exchange.progress = 0
@@ -211,6 +211,13 @@ extension ClientConnection {
 
     /// All of the output was taken: goes on with what waited for it.
     private func outputIsOut() -> Bool {
+        if let context: PolicyContext = self.context, !context.queue.isEmpty {
+            self.loop.out.clear()
+            self.feedBacklog(context)
+            if self.pending != nil || self.phase == .closed { return self.phase != .closed }
+        }
+        // An answer of many pieces is recorded when all of them are out.
+        if self.phase == .answering { self.finishRecord() }
         if self.closesAfterOutput {
             self.finishConnection()
             return false
@@ -227,7 +234,7 @@ extension ClientConnection {
             }
         case .answering:
             if self.exchange.body.isDone { self.becomeIdle() }
-        case .idle, .head, .linger, .closed: break
+        case .idle, .head, .deciding, .linger, .closed: break
         }
         return self.phase != .closed
     }
@@ -264,6 +271,7 @@ extension ClientConnection {
     /// The exchange is over and the connection waits for the next.
     func becomeIdle() {
         self.phase = .idle
+        if self.context != nil { self.releaseContext() }
         if self.loop.isDraining || self.inputFinished && self.stash == nil && !self.inputReady {
             self.close()
             return

@@ -27,8 +27,69 @@ extension ClientConnection {
         loop.out.append("\r\n")
     }
 
+    /// The same for a request that stages may have changed, from the head that the context keeps.
+    func composeEdited(_ context: PolicyContext, _ route: CompiledRoute, _ pool: TargetPool, preservesHost: Bool) {
+        let loop: GatewayLoop = self.loop
+        let bytes: UnsafeRawPointer = UnsafeRawPointer(context.base)
+        let view: RequestView = context.request
+        loop.out.clear()
+        loop.out.append(bytes + loop.requestHead.start, loop.requestHead.methodCount + 1)
+        self.exchange.marks.baseStart = UInt16(truncatingIfNeeded: loop.out.count)
+        loop.out.append(pool.basePath)
+        self.exchange.marks.pathStart = UInt16(truncatingIfNeeded: loop.out.count)
+        self.composeEditedTarget(view, context.edits)
+        loop.out.append(" HTTP/1.1\r\n")
+        self.exchange.marks.lineEnd = UInt16(truncatingIfNeeded: loop.out.count)
+        let keepsHost: Bool = preservesHost && view.host.count > 0
+        if !keepsHost { loop.out.append(pool.hostLine) }
+        self.exchange.marks.hostEnd = UInt16(truncatingIfNeeded: loop.out.count)
+        let hasOwnBody: Bool = context.edits.body != nil || context.body != nil
+        self.composeFields(bytes, route.requestHeaders, keepsHost: keepsHost, context.edits, hasOwnBody: hasOwnBody)
+        if let changes: CompiledHeaderChanges = route.requestHeaders { loop.out.append(changes.lines) }
+        loop.out.append(context.edits.addedLines)
+        if loop.isTracing { self.composeTrace(bytes) }
+        if hasOwnBody {
+            // A request that had no body, and has none now, says nothing about one.
+            if !context.outgoing.isEmpty || context.head.framing != .none
+                || context.head.flags.contains(.hasContentLength)
+            {
+                loop.out.append("Content-Length: ")
+                loop.out.append(decimal: context.outgoing.count)
+                loop.out.append("\r\n")
+            }
+        } else if self.exchange.body.kind == .chunked {
+            loop.out.append("Transfer-Encoding: chunked\r\n")
+        }
+        loop.out.append("\r\n")
+    }
+
+    private func composeEditedTarget(_ view: RequestView, _ edits: RequestEdits) {
+        if edits.path == nil, edits.query == nil {
+            self.composeTarget(view)
+            return
+        }
+        let loop: GatewayLoop = self.loop
+        if let path: [UInt8] = edits.path {
+            loop.out.append(path.isEmpty ? [0x2F] : path)
+        } else {
+            self.composePath(view)
+        }
+        guard let query: [UInt8] = edits.query else {
+            self.composeQuery(view)
+            return
+        }
+        if query.isEmpty { return }
+        loop.out.append("?")
+        loop.out.append(query)
+    }
+
     /// Path and query, without what was taken off.
     private func composeTarget(_ view: RequestView) {
+        self.composePath(view)
+        self.composeQuery(view)
+    }
+
+    private func composePath(_ view: RequestView) {
         let loop: GatewayLoop = self.loop
         let stripped: Int = Int(self.exchange.forwarding.strippedPathLength)
         if stripped < view.path.count, let path: UnsafeRawPointer = view.path.baseAddress {
@@ -36,6 +97,10 @@ extension ClientConnection {
         } else {
             loop.out.append("/")
         }
+    }
+
+    private func composeQuery(_ view: RequestView) {
+        let loop: GatewayLoop = self.loop
         guard view.query.count > 0, let query: UnsafeRawPointer = view.query.baseAddress else { return }
         let cutStart: Int = Int(self.exchange.forwarding.strippedQueryOffset)
         let cutEnd: Int = cutStart + Int(self.exchange.forwarding.strippedQueryLength)
@@ -71,6 +136,39 @@ extension ClientConnection {
             default: if field.known.isHopByHop { return true }
             }
             if namesOthers, HeadComposer.isNamedByConnection(field, bytes, table: table, count: count) { return true }
+            guard let changes: CompiledHeaderChanges = changes else { return false }
+            return HeadComposer.isChanged(field, bytes, by: changes)
+        }
+    }
+
+    /// The fields of a request that stages may have changed.
+    private func composeFields(
+        _ bytes: UnsafeRawPointer, _ changes: CompiledHeaderChanges?, keepsHost: Bool, _ edits: RequestEdits,
+        hasOwnBody: Bool
+    ) {
+        let loop: GatewayLoop = self.loop
+        let table: HTTPFieldTable = loop.requestTable
+        let count: Int = loop.requestHead.fieldCount
+        let stripped: Int = Int(self.exchange.forwarding.strippedField)
+        let namesOthers: Bool = loop.requestHead.flags.contains(.namesOthers)
+        let keepsTrailerField: Bool = self.exchange.body.kind == .chunked && !hasOwnBody
+        let replacesTrace: Bool = loop.isTracing
+        HeadComposer.copyFields(
+            bytes, from: loop.requestHead.fieldsStart, to: loop.requestHead.count - 2, table: table, count: count,
+            into: &loop.out
+        ) { (field: HTTPField, index: Int) -> Bool in
+            if index == stripped { return true }
+            switch field.known {
+            case .other: break
+            case .host: return !keepsHost
+            case .trailer: return !keepsTrailerField
+            case .traceparent where replacesTrace: return true
+            // The gateway has read the body: nobody has to be asked for it any more.
+            case .contentLength, .expect: if hasOwnBody { return true }
+            default: if field.known.isHopByHop { return true }
+            }
+            if namesOthers, HeadComposer.isNamedByConnection(field, bytes, table: table, count: count) { return true }
+            if HeadComposer.isNamed(field, bytes, by: edits.removedFields) { return true }
             guard let changes: CompiledHeaderChanges = changes else { return false }
             return HeadComposer.isChanged(field, bytes, by: changes)
         }

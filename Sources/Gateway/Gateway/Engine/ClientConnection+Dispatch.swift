@@ -35,7 +35,13 @@ extension ClientConnection {
         if loop.keepsPaths { self.keepPath(path.bytes) }
         let lease: SnapshotLease = loop.lease
         switch lease.snapshot.match(view) {
-        case .route(let route): return self.forward(bytes, count, view, route, path.hasEncodedSlash, lease)
+        case .route(let route):
+            let pipeline: Int32 = lease.snapshot.rules[route.value].pipeline
+            if pipeline >= 0 {
+                return self.beginPipeline(
+                    bytes, count, view, route, path.hasEncodedSlash, lease, lease.snapshot.pipelines[Int(pipeline)])
+            }
+            return self.forward(bytes, count, view, route, path.hasEncodedSlash, lease)
         case .methodNotAllowed(let allow): self.answer(.methodNotAllowed, allow: allow)
         case .options(let allow): self.answer(.optionsAnswered, allow: allow)
         case .none: self.answer(.noRoute)
@@ -157,27 +163,29 @@ extension ClientConnection {
             self.answer(.headTooLarge)
             return loop.requestHead.count
         }
-        return self.sendFirst(bytes, count, pool)
+        let head: Int = loop.requestHead.count
+        return self.sendFirst(bytes + head, count - head, pool).map { head + $0 }
     }
 
-    /// Sends the composed head with the part of the body that is here.
-    private func sendFirst(_ bytes: UnsafeRawPointer, _ count: Int, _ pool: TargetPool) -> Int? {
+    /// Sends the composed head with the part of the body that is here; returns how much of `body` was used.
+    func sendFirst(_ body: UnsafeRawPointer, _ count: Int, _ pool: TargetPool) -> Int? {
         let loop: GatewayLoop = self.loop
-        var taken: Int = loop.requestHead.count
-        let available: Int = self.exchange.body.isDone ? 0 : count - taken
+        var taken: Int = 0
+        let available: Int = self.exchange.body.isDone ? 0 : count
         // Room for the trailers of a chunked body: they are written anew, with at most two bytes more each.
         let slack: Int = available > 0 ? 1024 : 0
         var block: ByteBlock = loop.blocks.take(loop.out.count + available + slack)
         block.append(UnsafeRawPointer(loop.out.base), loop.out.count)
+        if let context: PolicyContext = self.context { self.addOutgoing(context, to: &block) }
         if available > 0 {
-            let used: Int? = self.frameBody(bytes + taken, available) { (piece: UnsafeRawPointer, length: Int) in
+            let used: Int? = self.frameBody(body, available) { (piece: UnsafeRawPointer, length: Int) in
                 loop.blocks.append(piece, length, to: &block)
             }
             guard let used: Int = used else {
                 loop.blocks.give(block)
                 return nil
             }
-            taken += used
+            taken = used
         }
         if !self.exchange.body.isDone {
             loop.events.schedule(self.timer, at: loop.events.now &+ self.exchange.times.idle)
@@ -194,6 +202,7 @@ extension ClientConnection {
         } else {
             self.launchFresh(block, pool)
         }
+        if self.exchange.outgoingLeft > 0 { self.feedUpstream() }
     }
 
     private func launchFresh(_ block: ByteBlock, _ pool: TargetPool) {

@@ -13,10 +13,12 @@ final class ClientConnection: TimedHandler {
     enum Phase: UInt8 {
         /// No byte of a request is here. → head, closed.
         case idle
-        /// A part of a head is in the stash. → exchange, answering, closed.
+        /// A part of a head is in the stash. → deciding, exchange, answering, closed.
         case head
         /// A request is with an upstream; its body or the response, or both, are on their way. → idle, answering, linger, closed.
         case exchange
+        /// The policies of the route wait: for work elsewhere, or for the request's body. → exchange, answering, closed.
+        case deciding
         /// The gateway's own answer is given; the rest of the request's body is read and dropped. → idle, linger, closed.
         case answering
         /// The last answer is out and our side is shut; the client's bytes are dropped until it closes too. → closed.
@@ -45,6 +47,8 @@ final class ClientConnection: TimedHandler {
     var scanned: Int = 0
     /// Bytes received and not used: part of a head, of a chunk's line, or the next pipelined request.
     var stash: ByteBlock?
+    /// The stash holds bytes that nobody has looked at: they were kept because the exchange waited.
+    var hasFreshStash: Bool = false
 
     // Output.
     /// Bytes that the kernel did not take.
@@ -55,6 +59,8 @@ final class ClientConnection: TimedHandler {
     // The exchange.
     var exchange: Exchange = Exchange()
     var upstream: Unmanaged<UpstreamConnection>?
+    /// What the stages of the route know of the exchange; nil on routes without a pipeline.
+    var context: PolicyContext?
     /// The path for the access log, where one is written.
     var recordPath: ByteBlock?
 
@@ -86,6 +92,7 @@ final class ClientConnection: TimedHandler {
     override func deadlinePassed() {
         switch self.phase {
         case .idle, .answering, .linger: self.close()
+        case .deciding: self.decidingTimedOut()
         case .head:
             self.exchange = Exchange(self.loop.events)
             self.answer(.requestTimeout)
@@ -114,6 +121,7 @@ final class ClientConnection: TimedHandler {
     private var wantsInput: Bool {
         switch self.phase {
         case .idle, .head: return self.pending == nil
+        case .deciding: return self.collectsBody
         case .exchange:
             guard !self.exchange.body.isDone, let upstream: Unmanaged<UpstreamConnection> = self.upstream else {
                 return false
@@ -131,7 +139,12 @@ final class ClientConnection: TimedHandler {
     /// Reads and uses what waits, until nothing does or the bytes have no place to go.
     func readInput() {
         var reads: Int = 0
-        while self.inputReady, self.wantsInput {
+        while self.inputReady || self.hasFreshStash, self.wantsInput {
+            if self.hasFreshStash {
+                let count: Int = self.unstash(into: self.loop.input)
+                self.use(UnsafeRawPointer(self.loop.input), count)
+                continue
+            }
             if reads == ClientConnection.readsPerTurn {
                 self.loop.resumeLater(self)
                 return
@@ -164,7 +177,7 @@ final class ClientConnection: TimedHandler {
             let count: Int = self.unstash(into: self.loop.input)
             self.use(UnsafeRawPointer(self.loop.input), count)
         }
-        if self.inputReady { self.readInput() }
+        if self.inputReady || self.hasFreshStash { self.readInput() }
     }
 
     /// Uses received bytes from the first to the last; keeps what is not complete.
@@ -178,6 +191,14 @@ final class ClientConnection: TimedHandler {
                     return
                 }
                 guard let taken: Int = self.readHead(bytes + position, count - position) else { return }
+                position += taken
+            case .deciding:
+                if !self.collectsBody {
+                    self.keep(bytes + position, count - position)
+                    self.hasFreshStash = true
+                    return
+                }
+                guard let taken: Int = self.collectBody(bytes + position, count - position) else { return }
                 position += taken
             case .exchange:
                 if self.exchange.body.isDone {
@@ -230,6 +251,10 @@ final class ClientConnection: TimedHandler {
         self.inputFinished = true
         switch self.phase {
         case .idle, .head, .linger, .answering: self.close()
+        case .deciding:
+            self.exchange.keepsAlive = false
+            // The body ends early. Where the exchange waits for work, the end is read when it goes on.
+            if !self.exchange.body.isDone { self.answer(.badRequest) }
         case .exchange:
             self.exchange.keepsAlive = false
             if self.exchange.body.isDone { return }
@@ -249,6 +274,7 @@ final class ClientConnection: TimedHandler {
     }
 
     private func unstash(into buffer: UnsafeMutableRawPointer) -> Int {
+        self.hasFreshStash = false
         guard let block: ByteBlock = self.stash else { return 0 }
         buffer.copyMemory(from: UnsafeRawPointer(block.base + block.start), byteCount: block.count)
         self.loop.blocks.give(block)
@@ -260,7 +286,7 @@ final class ClientConnection: TimedHandler {
 
     /// Ends the connection as it is, and the exchange with it: the client went away, or does not move.
     func abort(_ reason: RequestReason) {
-        if self.phase == .exchange {
+        if self.phase == .exchange || self.phase == .deciding || self.phase == .answering && !self.exchange.isRecorded {
             self.dropUpstream()
             if self.exchange.reason == .none { self.exchange.reason = reason }
             if self.exchange.status == 0 { self.exchange.status = reason.status }
@@ -273,7 +299,7 @@ final class ClientConnection: TimedHandler {
     func drain() {
         switch self.phase {
         case .idle: self.close()
-        case .exchange, .answering: self.exchange.keepsAlive = false
+        case .deciding, .exchange, .answering: self.exchange.keepsAlive = false
         case .head, .linger, .closed: break
         }
     }
@@ -327,6 +353,7 @@ final class ClientConnection: TimedHandler {
         if let block: ByteBlock = self.stash {
             self.loop.blocks.give(block)
             self.stash = nil
+            self.hasFreshStash = false
         }
         _ = self.tls?.shutdown()
         self.phase = .linger
@@ -348,6 +375,7 @@ final class ClientConnection: TimedHandler {
         if self.phase == .closed { return }
         self.dropUpstream()
         self.phase = .closed
+        if self.context != nil { self.releaseContext() }
         let loop: GatewayLoop = self.loop
         loop.events.cancel(self.timer)
         if let block: ByteBlock = self.stash { loop.blocks.give(block) }
@@ -355,6 +383,7 @@ final class ClientConnection: TimedHandler {
         if let block: ByteBlock = self.recordPath { loop.blocks.give(block) }
         self.recordPath = nil
         self.stash = nil
+        self.hasFreshStash = false
         self.pending = nil
         if !abruptly { _ = self.tls?.shutdown() }
         loop.events.deregister(fd: self.fd, closing: true)

@@ -47,6 +47,8 @@ struct Exchange {
     var attemptsLeft: UInt8 = 0
     /// Was sent a second time, after a target had closed the connection.
     var isRepeated: Bool = false
+    /// Bytes of a body the gateway sends itself (collected or replaced) that the upstream was not given yet.
+    var outgoingLeft: Int = 0
     /// Bytes of the body left that may be dropped to save the connection.
     var discardLeft: UInt64 = 0
 
@@ -68,6 +70,9 @@ struct Exchange {
     var responseHeaders: Unmanaged<CompiledHeaderChanges>?
 
     init() {}
+
+    /// All of the request's body was given to the upstream.
+    var isRequestGiven: Bool { self.body.isDone && self.outgoingLeft == 0 }
 
     /// Begins now.
     init(_ events: EventLoop) {

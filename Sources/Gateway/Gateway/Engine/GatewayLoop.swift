@@ -17,6 +17,8 @@ final class GatewayLoop: @unchecked Sendable {
     private static let outBytes: Int = 96 * 1024
     /// Trailers and problem documents.
     private static let trailerBytes: Int = 16 * 1024
+    /// Bytes of request bodies that policies of one loop hold at once; beyond: 503.
+    static let collectedBytesMax: Int = 256 << 20
     /// Other attempts for one request at most.
     static let retriesMax: UInt8 = 3
     /// Pools kept that have no connection: targets that came and went.
@@ -50,6 +52,10 @@ final class GatewayLoop: @unchecked Sendable {
     var responseHead: HTTPResponseHead = HTTPResponseHead()
     var decision: Decision = Decision()
     let blocks: BlockPool = BlockPool()
+    let policyContexts: PolicyContextPool = PolicyContextPool()
+    var waiting: WaitingExchanges = WaitingExchanges()
+    /// Bytes of bodies that policies have collected, of all exchanges.
+    var collectedBytes: Int = 0
     var random: LoopRandom
     /// Where records of requests go; nil: nobody asks for them.
     let ring: RecordRing?
@@ -151,6 +157,12 @@ final class GatewayLoop: @unchecked Sendable {
             self.backlog = []
             for handler in waiting { handler.resume() }
         }
+    }
+
+    /// Work of a policy is done; whoever waited for it goes on.
+    func workDone(_ ticket: UInt64) {
+        guard let client: ClientConnection = self.waiting.take(ticket)?.takeUnretainedValue() else { return }
+        client.workDone()
     }
 
     // MARK: Targets

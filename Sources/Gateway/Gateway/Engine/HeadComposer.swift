@@ -52,7 +52,12 @@ enum HeadComposer {
 
     /// Whether the changes remove or replace the field.
     static func isChanged(_ field: HTTPField, _ base: UnsafeRawPointer, by changes: CompiledHeaderChanges) -> Bool {
-        for name in changes.names where name.count == Int(field.nameCount) {
+        self.isNamed(field, base, by: changes.names)
+    }
+
+    /// Whether one of the lower-case names is the field's.
+    static func isNamed(_ field: HTTPField, _ base: UnsafeRawPointer, by names: [[UInt8]]) -> Bool {
+        for name in names where name.count == Int(field.nameCount) {
             let isSame: Bool = name.withUnsafeBytes { (wanted: UnsafeRawBufferPointer) -> Bool in
                 guard let wanted: UnsafeRawPointer = wanted.baseAddress else { return false }
                 return WireText.equalsIgnoringCase(base + Int(field.nameStart), wanted, count: Int(field.nameCount))

@@ -17,6 +17,10 @@ package enum RequestReason: UInt8, Sendable, CaseIterable, BitwiseCopyable {
     case noRoute = 10
     case methodNotAllowed = 11
     case optionsAnswered = 12
+    // Answers of policies.
+    case answered = 13
+    case cached = 14
+    case replayed = 15
     // Policies.
     case addressDenied = 20
     case credentialsMissing = 21
@@ -26,6 +30,7 @@ package enum RequestReason: UInt8, Sendable, CaseIterable, BitwiseCopyable {
     case notSubscribed = 25
     case subscriptionSuspended = 26
     case rateLimited = 27
+    case policyUnavailable = 28
     // Upstream.
     case upstreamUnavailable = 40
     case upstreamConnectFailed = 41
@@ -43,7 +48,7 @@ package enum RequestReason: UInt8, Sendable, CaseIterable, BitwiseCopyable {
     /// The status of the answer; 499 is never sent: the client is gone.
     package var status: Int {
         switch self {
-        case .none: return 200
+        case .none, .answered, .cached, .replayed: return 200
         case .badRequest, .pathRefused: return 400
         case .headTooLarge: return 431
         case .targetTooLong: return 414
@@ -58,7 +63,7 @@ package enum RequestReason: UInt8, Sendable, CaseIterable, BitwiseCopyable {
         case .addressDenied, .applicationSuspended, .notSubscribed, .subscriptionSuspended: return 403
         case .credentialsMissing, .credentialsUnknown, .credentialsExpired: return 401
         case .rateLimited: return 429
-        case .upstreamUnavailable, .upstreamOverloaded, .draining, .overloaded: return 503
+        case .upstreamUnavailable, .upstreamOverloaded, .draining, .overloaded, .policyUnavailable: return 503
         case .upstreamConnectFailed, .upstreamReset, .upstreamInvalidResponse: return 502
         case .upstreamConnectTimeout, .upstreamTimeout: return 504
         case .clientClosed: return 499
@@ -82,6 +87,9 @@ package enum RequestReason: UInt8, Sendable, CaseIterable, BitwiseCopyable {
         case .noRoute: return "no-route"
         case .methodNotAllowed: return "method-not-allowed"
         case .optionsAnswered: return "options-answered"
+        case .answered: return "answered"
+        case .cached: return "cached"
+        case .replayed: return "replayed"
         case .addressDenied: return "address-denied"
         case .credentialsMissing: return "credentials-missing"
         case .credentialsUnknown: return "credentials-unknown"
@@ -90,6 +98,7 @@ package enum RequestReason: UInt8, Sendable, CaseIterable, BitwiseCopyable {
         case .notSubscribed: return "not-subscribed"
         case .subscriptionSuspended: return "subscription-suspended"
         case .rateLimited: return "rate-limited"
+        case .policyUnavailable: return "policy-unavailable"
         case .upstreamUnavailable: return "upstream-unavailable"
         case .upstreamConnectFailed: return "upstream-connect-failed"
         case .upstreamConnectTimeout: return "upstream-connect-timeout"
@@ -121,6 +130,9 @@ package enum RequestReason: UInt8, Sendable, CaseIterable, BitwiseCopyable {
         case .noRoute: return "No API answers at this address."
         case .methodNotAllowed: return "This address does not take this method."
         case .optionsAnswered: return "The methods of this address."
+        case .answered: return "The gateway answered by a policy."
+        case .cached: return "The gateway answered from its cache."
+        case .replayed: return "The gateway repeated the answer to an earlier request."
         case .addressDenied: return "Your address may not call this API."
         case .credentialsMissing: return "This API needs an API key."
         case .credentialsUnknown: return "The API key is not valid."
@@ -129,6 +141,7 @@ package enum RequestReason: UInt8, Sendable, CaseIterable, BitwiseCopyable {
         case .notSubscribed: return "The application is not subscribed to this API."
         case .subscriptionSuspended: return "The subscription is suspended."
         case .rateLimited: return "Too many requests; try again after the time given."
+        case .policyUnavailable: return "A service that decides about this request did not answer."
         case .upstreamUnavailable: return "No server of this API is available."
         case .upstreamConnectFailed: return "The server of this API could not be reached."
         case .upstreamConnectTimeout: return "The server of this API did not accept a connection in time."

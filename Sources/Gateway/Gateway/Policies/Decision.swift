@@ -34,6 +34,23 @@ package struct Decision: ~Copyable {
     }
 }
 
+extension Decision {
+    /// Goes on with a request that had waited.
+    mutating func resume(_ forwarding: Forwarding, taken: [LimitPlace]) {
+        self.reason = .none
+        self.forwarding = forwarding
+        self.headerLines.removeAll(keepingCapacity: true)
+        self.taken.count = 0
+        for place in taken { self.taken.add(place) }
+    }
+
+    /// The limits counted so far.
+    func copyTaken(into places: inout [LimitPlace]) {
+        places.removeAll(keepingCapacity: true)
+        for index in 0..<self.taken.count { places.append(self.taken.places[index]) }
+    }
+}
+
 /// A decided request, as plain numbers: what the engine and the record need after the receive buffer is gone.
 package struct Forwarding: BitwiseCopyable, Sendable {
     package var route: RouteIndex = RouteIndex(0)

@@ -33,6 +33,8 @@ struct RouteRules: BitwiseCopyable {
     var limitStart: Int32
     var addressLimitCount: Int32
     var limitCount: Int32
+    /// Place in `Snapshot.pipelines`; -1: the decision is all.
+    var pipeline: Int32
 }
 
 /// A block of addresses with its masks ready.

@@ -12,27 +12,46 @@ extension Snapshot {
     ) {
         let rules: RouteRules = self.rules[route.value]
         decision.begin(rules, route: route)
-        if hasEncodedSlash && rules.refusesEncodedSlashes {
-            decision.reason = .pathRefused
-            return
-        }
-        if rules.denyCount + rules.allowCount > 0 && !self.admits(request.remote, rules) {
-            decision.reason = .addressDenied
-            return
-        }
-        if request.contentLength > rules.bodyBytesMax {
-            decision.reason = .bodyTooLarge
-            return
-        }
-        if rules.addressLimitCount > 0 {
-            self.placeLimits(rules, from: 0, count: Int(rules.addressLimitCount), request, .anonymous, &decision)
-            if !self.passLimits(alreadyTaken: 0, now: time.monotonic, &decision) { return }
-        }
+        if !self.admit(request, rules, hasEncodedSlash: hasEncodedSlash, at: time, &decision) { return }
         var caller: Caller = .anonymous
         if rules.access != .open {
             caller = self.identify(request, rules, at: time, &decision)
             if decision.reason != .none { return }
         }
+        _ = self.limit(request, rules, caller, at: time, &decision)
+    }
+
+    /// What is decided before anybody asks who calls; false when the request is refused.
+    @inline(__always)
+    func admit(
+        _ request: RequestView, _ rules: RouteRules, hasEncodedSlash: Bool, at time: DecisionTime,
+        _ decision: inout Decision
+    ) -> Bool {
+        if hasEncodedSlash && rules.refusesEncodedSlashes {
+            decision.reason = .pathRefused
+            return false
+        }
+        if rules.denyCount + rules.allowCount > 0 && !self.admits(request.remote, rules) {
+            decision.reason = .addressDenied
+            return false
+        }
+        if request.contentLength > rules.bodyBytesMax {
+            decision.reason = .bodyTooLarge
+            return false
+        }
+        if rules.addressLimitCount > 0 {
+            self.placeLimits(rules, from: 0, count: Int(rules.addressLimitCount), request, .anonymous, &decision)
+            if !self.passLimits(alreadyTaken: 0, now: time.monotonic, &decision) { return false }
+        }
+        return true
+    }
+
+    /// Counts the request in all limits that are left, and takes the prefix off its path; false when a limit refuses it.
+    @inline(__always)
+    func limit(
+        _ request: RequestView, _ rules: RouteRules, _ caller: Caller, at time: DecisionTime,
+        _ decision: inout Decision
+    ) -> Bool {
         let limitsLeft: Int = Int(rules.limitCount - rules.addressLimitCount)
         if limitsLeft > 0 || caller.planLimit >= 0 {
             let taken: Int = decision.taken.count
@@ -41,11 +60,12 @@ extension Snapshot {
                 decision.taken.add(
                     LimitPlace(word: caller.planWord, fingerprint: 0, limit: caller.planLimit))
             }
-            if !self.passLimits(alreadyTaken: taken, now: time.monotonic, &decision) { return }
+            if !self.passLimits(alreadyTaken: taken, now: time.monotonic, &decision) { return false }
         }
         if !rules.stripPrefix.isEmpty {
             decision.forwarding.strippedPathLength = self.strippedLength(request.path, rules.stripPrefix)
         }
+        return true
     }
 
     /// Bytes of the prefix when the path begins with it at a segment's end, else 0.

@@ -37,6 +37,8 @@ package final class CompiledRoute: Sendable {
     let definition: RouteDefinition
     let methods: MethodSet
     let policies: EffectivePolicies
+    /// The stages of policies that need more than a decision; nil: none.
+    let pipeline: RoutePipeline?
 
     init(_ route: RouteDefinition, of api: APIDefinition, live: LiveState) {
         self.definition = route
@@ -50,6 +52,8 @@ package final class CompiledRoute: Sendable {
         self.timeouts = RouteTimeouts(self.policies.timeouts)
         self.requestHeaders = CompiledHeaderChanges(self.policies.headers.request)
         self.responseHeaders = CompiledHeaderChanges(self.policies.headers.response)
+        self.pipeline = RoutePipeline.make(
+            StageContext(api: api, route: route, policies: self.policies, live: live))
     }
 }
 
@@ -145,6 +149,8 @@ struct EffectivePolicies: Sendable {
     var headers: HeaderPolicy = HeaderPolicy()
     var limits: [Limit] = []
     var hasOwnLimits: Bool = false
+    /// Policies that become stages of the route's pipeline; one of each kind, the route's own in place of the API's.
+    var staged: [PolicyDefinition] = []
 
     init(api: [PolicyDefinition], route: [PolicyDefinition]) {
         self.apply(api, isOfRoute: false)
@@ -175,6 +181,9 @@ struct EffectivePolicies: Sendable {
             case .requestSize(let policy): self.bodyBytesMax = policy.bytesMax
             case .timeouts(let policy): self.timeouts = policy
             case .headers(let policy): self.headers = policy
+            default:
+                self.staged.removeAll { $0.kind == policy.kind }
+                self.staged.append(policy)
             }
         }
     }

@@ -23,8 +23,16 @@ package final class LiveState: Sendable {
     /// Turns header values into fingerprints.
     let hash: ByteHash
 
+    /// Stages that every route gets besides those of its policies; nil: none.
+    let stageExtension: StageExtension?
+
     /// `subjectsMax` is a power of two: how many addresses and header values are counted at once.
-    package init(subjectsMax: Int = SubjectTable.subjectsMax) {
+    package convenience init(subjectsMax: Int = SubjectTable.subjectsMax) {
+        self.init(subjectsMax: subjectsMax, stageExtension: nil)
+    }
+
+    init(subjectsMax: Int = SubjectTable.subjectsMax, stageExtension: StageExtension?) {
+        self.stageExtension = stageExtension
         self.subjects = SubjectTable(capacity: subjectsMax)
         self.identities = IdentityTable()
         self.hash = .process

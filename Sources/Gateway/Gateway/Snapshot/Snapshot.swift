@@ -19,6 +19,8 @@ package final class Snapshot: Sendable {
     package let router: Router
 
     let live: LiveState
+    /// Of the routes that have one; see `RouteRules.pipeline`.
+    let pipelines: ContiguousArray<RoutePipeline>
     let share: LimitShare
     let rules: FlatArray<RouteRules>
     /// Each route's place in file order; routes stand in the order they were compiled.
@@ -41,6 +43,7 @@ package final class Snapshot: Sendable {
         self.version = version
         self.hash = hash
         self.live = live
+        self.pipelines = ContiguousArray(parts.pipelines)
         self.share = live.share
         self.router = router
         self.apis = ContiguousArray(parts.apis)
@@ -150,6 +153,7 @@ struct SnapshotParts {
     var applicationDefinitions: [EntryKey: ApplicationDefinition] = [:]
     var subscriptionNames: [SubscriptionName] = []
     var rules: [RouteRules] = []
+    var pipelines: [RoutePipeline] = []
     var orders: [Int32] = []
     var apiRules: [APIRules] = []
     var applicationRules: [ApplicationRules] = []

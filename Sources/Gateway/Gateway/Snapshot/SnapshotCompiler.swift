@@ -163,6 +163,11 @@ final class SnapshotCompiler {
         let blockStart: Int = self.parts.blocks.count
         for block in policies.addresses.deny { self.parts.blocks.append(CompiledBlock(block)) }
         for block in policies.addresses.allow { self.parts.blocks.append(CompiledBlock(block)) }
+        var pipeline: Int32 = -1
+        if let own: RoutePipeline = route.pipeline {
+            pipeline = Int32(self.parts.pipelines.count)
+            self.parts.pipelines.append(own)
+        }
         return RouteRules(
             api: Int32(place), upstream: Int32(place), tenant: self.tenant(api.definition.tenant),
             identity: route.identity,
@@ -171,7 +176,7 @@ final class SnapshotCompiler {
             blockStart: Int32(blockStart), denyCount: Int32(policies.addresses.deny.count),
             allowCount: Int32(policies.addresses.allow.count), bodyBytesMax: policies.bodyBytesMax,
             stripPrefix: self.text(api.definition.upstream.stripPrefix ?? ""), limitStart: run.start,
-            addressLimitCount: run.addressCount, limitCount: run.count)
+            addressLimitCount: run.addressCount, limitCount: run.count, pipeline: pipeline)
     }
 
     // MARK: Shared

@@ -127,6 +127,9 @@ extension UpstreamConnection {
         self.headDone = true
         self.isReusable = loop.responseHead.keepsAlive
         self.beginBody(client)
+        if client.context != nil, client.filtersResponse {
+            return self.beginFiltering(bytes, client) ? taken : nil
+        }
         self.composeHead(bytes, client)
         guard !loop.out.overflowed else {
             loop.out.clear()
@@ -211,6 +214,7 @@ extension UpstreamConnection {
 
     /// Passes on bytes of the body; nil when the exchange failed with them.
     private func relayBody(_ bytes: UnsafeRawPointer, _ count: Int, _ client: ClientConnection) -> Int? {
+        if self.isFiltered { return self.filterBody(bytes, count, client) }
         switch self.body.kind {
         case .done: return 0
         case .length:
@@ -262,7 +266,10 @@ extension UpstreamConnection {
             self.body.finish()
             self.isReusable = false
             client._withUnsafeGuaranteedRef { (client: ClientConnection) in
-                if self.makesChunks {
+                if self.isFiltered {
+                    self.loop.out.clear()
+                    if client.endFiltering() { client.sendScratch() }
+                } else if self.makesChunks {
                     self.loop.out.clear()
                     client.emit("0\r\n\r\n")
                     client.sendScratch()
@@ -281,7 +288,7 @@ extension UpstreamConnection {
         self.pool.state.succeeded()
         client._withUnsafeGuaranteedRef { (client: ClientConnection) in
             client.upstream = nil
-            let isSent: Bool = client.exchange.body.isDone && (self.out?.count ?? 0) == 0 && !self.sendFailed
+            let isSent: Bool = client.exchange.isRequestGiven && (self.out?.count ?? 0) == 0 && !self.sendFailed
             if self.isReusable, isSent, !self.inputFinished, !self.loop.isDraining, self.pool.keep(self) {
                 self.becomeIdle()
             } else {
@@ -291,7 +298,7 @@ extension UpstreamConnection {
         }
     }
 
-    private func becomeIdle() {
+    func becomeIdle() {
         self.phase = .idle
         if let block: ByteBlock = self.out {
             self.loop.blocks.give(block)

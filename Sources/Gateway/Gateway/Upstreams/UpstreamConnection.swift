@@ -76,6 +76,10 @@ final class UpstreamConnection: TimedHandler {
     var body: BodyFlow = BodyFlow()
     /// The body has no length of its own and goes to the client in chunks.
     var makesChunks: Bool = false
+    /// The response goes through the filters of the client's route.
+    var isFiltered: Bool = false
+    /// How that response came.
+    var framing: HTTPFraming = .none
     /// The connection may be used again after this response.
     var isReusable: Bool = false
     var interimCount: Int = 0
@@ -105,6 +109,7 @@ final class UpstreamConnection: TimedHandler {
         self.scanned = 0
         self.interimCount = 0
         self.makesChunks = false
+        self.isFiltered = false
         let now: UInt64 = self.loop.events.now
         switch self.phase {
         case .connecting: self.loop.events.schedule(self.timer, at: now &+ client.exchange.times.connect)
@@ -180,7 +185,7 @@ final class UpstreamConnection: TimedHandler {
             let now: UInt64 = self.loop.events.now
             if (self.out?.count ?? 0) > 0 {
                 self.loop.events.schedule(self.timer, at: now &+ client.exchange.times.idle)
-            } else if client.exchange.body.isDone {
+            } else if client.exchange.isRequestGiven {
                 client.exchange.asked = now
                 self.loop.events.schedule(self.timer, at: now &+ client.exchange.times.response)
             } else {
@@ -216,7 +221,7 @@ final class UpstreamConnection: TimedHandler {
 
     private func askForBody() {
         guard let client: Unmanaged<ClientConnection> = self.client else { return }
-        client._withUnsafeGuaranteedRef { $0.readInput() }
+        client._withUnsafeGuaranteedRef { $0.upstreamTakesBody() }
     }
 
     private func connectEnded(_ events: Readiness) {

@@ -14,6 +14,8 @@ package enum PolicyDefinition: Sendable, Equatable {
     case timeouts(TimeoutPolicy)
     /// `headers`: fields set and removed on the way.
     case headers(HeaderPolicy)
+    /// `mock`: a fixed answer.
+    case mock(MockPolicy)
 
     /// The name in a document.
     package var kind: String {
@@ -25,6 +27,7 @@ package enum PolicyDefinition: Sendable, Equatable {
         case .requestSize: return "request_size"
         case .timeouts: return "timeouts"
         case .headers: return "headers"
+        case .mock: return "mock"
         }
     }
 

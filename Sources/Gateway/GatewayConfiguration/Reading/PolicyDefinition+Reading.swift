@@ -5,11 +5,12 @@ import JSON
 extension PolicyDefinition {
     private static let kinds: [String] = [
         "api_key", "anonymous", "rate_limit", "ip", "request_size", "timeouts", "headers",
+        "mock",
     ]
     /// Policies of later versions. They are refused: a policy that is written and does not run is worse than none.
     static let planned: [String] = [
         "acl", "basic", "cache", "client_certificate", "compression", "concurrency", "connection_limit", "cors",
-        "external_authorization", "hmac", "idempotency", "introspection", "jwt", "mock", "oauth2_introspection",
+        "external_authorization", "hmac", "idempotency", "introspection", "jwt", "oauth2_introspection",
         "quota",
         "security_headers", "spike_arrest", "transform", "transformation", "validation",
     ]
@@ -44,6 +45,7 @@ extension PolicyDefinition {
         case "ip": return AddressPolicy.read(body).map { .addresses($0) }
         case "request_size": return RequestSizePolicy.read(body).map { .requestSize($0) }
         case "timeouts": return TimeoutPolicy.read(body).map { .timeouts($0) }
+        case "mock": return MockPolicy.read(body).map { .mock($0) }
         default: return HeaderPolicy.read(body).map { .headers($0) }
         }
     }
@@ -202,7 +204,7 @@ extension HeaderPolicy.Changes {
         return HeaderPolicy.Changes(set: set, remove: remove)
     }
 
-    private static func fieldsSet(_ decoder: NodeDecoder) -> [HeaderField]? {
+    static func fieldsSet(_ decoder: NodeDecoder) -> [HeaderField]? {
         var names: Set<String> = []
         let pairs: [(key: String, value: HeaderField)]? = decoder.dictionary { key, element in
             guard let name: String = HeaderRules.name(key) else {

@@ -159,6 +159,7 @@ extension PolicyDefinition {
         case .headers(let policy):
             body.set("request", policy.request.json())
             body.set("response", policy.response.json())
+        case .mock(let policy): policy.write(&body)
         }
         var writer: DefinitionWriter = DefinitionWriter()
         writer.set(self.kind, body.value)

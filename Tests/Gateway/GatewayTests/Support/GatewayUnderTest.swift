@@ -17,11 +17,11 @@ struct GatewayUnderTest: Sendable {
     static func start(
         _ upstreams: [UInt16], policies: [PolicyDefinition] = [], settings: EngineSettings = .patient,
         workers: Int = 1,
-        trace: Double = 0, change: (inout APIDefinition) -> Void = { _ in }
+        trace: Double = 0, live: LiveState = LiveState(), change: (inout APIDefinition) -> Void = { _ in }
     ) async throws -> GatewayUnderTest {
         var document: GatewayDocument = try self.document(upstreams, policies: policies)
         change(&document.apis[0])
-        return try await self.start(document, settings: settings, workers: workers, trace: trace)
+        return try await self.start(document, settings: settings, workers: workers, trace: trace, live: live)
     }
 
     private static let patience: PolicyDefinition = .timeouts(
@@ -42,9 +42,9 @@ struct GatewayUnderTest: Sendable {
     }
 
     static func start(
-        _ document: GatewayDocument, settings: EngineSettings = .patient, workers: Int = 1, trace: Double = 0
+        _ document: GatewayDocument, settings: EngineSettings = .patient, workers: Int = 1, trace: Double = 0,
+        live: LiveState = LiveState()
     ) async throws -> GatewayUnderTest {
-        let live: LiveState = LiveState()
         let (snapshot, quarantined): (Snapshot, [Quarantine]) = Snapshot.compile(
             document, previous: nil, carrying: live)
         #expect(quarantined.isEmpty)

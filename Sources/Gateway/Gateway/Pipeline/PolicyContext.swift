@@ -1,0 +1,196 @@
+import HTTP
+import JSON
+
+/// What the stages of a route know of one exchange. One for each exchange on a route with a pipeline, taken from the loop's
+/// pool; on the loop only.
+///
+/// The request's head is kept here, so `request` stays valid while the exchange waits and while its response passes.
+final class PolicyContext {
+    // MARK: For stages
+
+    /// The request as the client sent it.
+    private(set) var request: RequestView = RequestView(
+        method: .other, host: UnsafeRawBufferPointer(start: nil, count: 0),
+        path: UnsafeRawBufferPointer(start: nil, count: 0))
+    private(set) var hasEncodedSlash: Bool = false
+    /// Valid as long as the exchange runs on it: a newer one may be live.
+    private(set) var snapshot: Snapshot
+    private(set) var route: RouteIndex = RouteIndex(0)
+    /// Monotonic and wall clock of this turn.
+    var time: DecisionTime = DecisionTime(monotonic: 0, wallSeconds: 0)
+    /// Whether the client's connection is encrypted.
+    private(set) var isSecure: Bool = false
+
+    /// Who calls, as limits count; set by authentication.
+    var caller: Caller = .anonymous
+    /// Who calls, as a token or a directory names it; nil: nobody, or an application only.
+    var subject: String?
+    /// Scopes and groups of the caller.
+    var scopes: [String] = []
+    var groups: [String] = []
+    /// The claims of a verified token.
+    var claims: JSONValue?
+
+    /// Changes to what goes upstream.
+    var edits: RequestEdits = RequestEdits()
+    /// The collected body; nil until a stage asked for it (`StageOutcome.needsBody`).
+    private(set) var body: [UInt8]?
+    /// The work the running stage had waited for; nil when it runs for the first time.
+    private(set) var work: PolicyWork?
+
+    /// Fields that every answer to this request carries, whoever gives it: the upstream, a cache, or a refusal. Those of the same
+    /// name that the upstream sent are taken out.
+    var answerFields: FieldLines = FieldLines()
+
+    /// Things stages leave for later ones and for their own response stage, by the stage's type.
+    private var notes: [ObjectIdentifier: AnyObject] = [:]
+
+    // MARK: For the engine
+
+    let base: UnsafeMutableRawPointer
+    private let fields: UnsafeMutablePointer<HTTPField>
+    private let fieldsMax: Int
+    private(set) var head: HTTPRequestHead = HTTPRequestHead()
+    /// Place of the stage that runs or waits.
+    var stage: Int = 0
+    /// Names the wait; 0: none.
+    var ticket: UInt64 = 0
+    /// Collected bytes are counted against the loop's bound.
+    var collected: [UInt8] = []
+    var collectMax: Int = 0
+    var isCollecting: Bool = false
+    /// The limits counted so far, while the exchange waits.
+    var taken: [LimitPlace] = []
+    /// The body that goes upstream from here, and how much of it has gone.
+    var outgoing: [UInt8] = []
+    var outgoingSent: Int = 0
+    let chain: ResponseChain = ResponseChain()
+    let queue: OutputBacklog = OutputBacklog()
+
+    /// Heads with the largest header block and path.
+    private static let headBytesMax: Int = 96 * 1024
+
+    init(_ limits: HTTPLimits, snapshot: Snapshot) {
+        self.snapshot = snapshot
+        self.base = .allocate(byteCount: PolicyContext.headBytesMax, alignment: 16)
+        self.fieldsMax = limits.fieldsMax
+        self.fields = .allocate(capacity: limits.fieldsMax)
+        self.fields.initialize(repeating: HTTPField(), count: limits.fieldsMax)
+    }
+
+    deinit {
+        self.base.deallocate()
+        self.fields.deallocate()
+    }
+
+    /// The stages of the route; nil between exchanges.
+    private(set) var pipeline: RoutePipeline?
+
+    /// The note an object left under its type.
+    func note<Note: AnyObject>(_ type: Note.Type) -> Note? { self.notes[ObjectIdentifier(type)] as? Note }
+
+    func setNote<Note: AnyObject>(_ note: Note) { self.notes[ObjectIdentifier(Note.self)] = note }
+
+    /// The rules of the route.
+    var rules: RouteRules { self.snapshot.rules[self.route.value] }
+    var compiledRoute: CompiledRoute { self.snapshot.routes[self.route.value] }
+    var api: CompiledAPI { self.snapshot.apis[Int(self.rules.api)] }
+}
+
+extension PolicyContext {
+    /// What an exchange begins with.
+    struct Beginning {
+        let bytes: UnsafeRawPointer
+        let head: HTTPRequestHead
+        let table: HTTPFieldTable
+        let view: RequestView
+        let hasEncodedSlash: Bool
+        let snapshot: Snapshot
+        let route: RouteIndex
+        let pipeline: RoutePipeline
+        let isSecure: Bool
+    }
+
+    /// Keeps the head; false when it does not fit, which the limits of the reader rule out.
+    func begin(_ beginning: Beginning) -> Bool {
+        let head: HTTPRequestHead = beginning.head
+        let view: RequestView = beginning.view
+        guard head.count + view.path.count <= PolicyContext.headBytesMax, head.fieldCount <= self.fieldsMax else {
+            return false
+        }
+        self.base.copyMemory(from: beginning.bytes, byteCount: head.count)
+        self.fields.update(from: beginning.table.fields, count: head.fieldCount)
+        if let path: UnsafeRawPointer = view.path.baseAddress {
+            (self.base + head.count).copyMemory(from: path, byteCount: view.path.count)
+        }
+        let base: UnsafeRawPointer = UnsafeRawPointer(self.base)
+        self.head = head
+        self.request = RequestView(
+            method: view.method,
+            host: UnsafeRawBufferPointer(start: base + head.host.lowerBound, count: head.host.count),
+            path: UnsafeRawBufferPointer(start: base + head.count, count: view.path.count),
+            query: UnsafeRawBufferPointer(start: base + head.query.lowerBound, count: head.query.count),
+            fields: FieldTable(base: base, fields: UnsafeBufferPointer(start: self.fields, count: head.fieldCount)),
+            remote: view.remote, contentLength: view.contentLength)
+        self.hasEncodedSlash = beginning.hasEncodedSlash
+        self.snapshot = beginning.snapshot
+        self.route = beginning.route
+        self.pipeline = beginning.pipeline
+        self.isSecure = beginning.isSecure
+        return true
+    }
+
+    /// Puts the head back where the engine's readers leave it.
+    func restore(_ head: inout HTTPRequestHead, _ table: HTTPFieldTable) {
+        head = self.head
+        table.fields.update(from: self.fields, count: self.head.fieldCount)
+    }
+
+    /// The work is over, or the stage has moved on.
+    func setWork(_ work: PolicyWork?) { self.work = work }
+
+    func finishCollecting() {
+        self.isCollecting = false
+        self.body = self.collected
+    }
+
+    /// Forgets the exchange; buffers stay for the next.
+    func reset() {
+        self.pipeline = nil
+        self.caller = .anonymous
+        self.subject = nil
+        if !self.scopes.isEmpty { self.scopes = [] }
+        if !self.groups.isEmpty { self.groups = [] }
+        self.claims = nil
+        self.edits.reset()
+        self.body = nil
+        self.work = nil
+        self.answerFields.removeAll()
+        if !self.notes.isEmpty { self.notes.removeAll(keepingCapacity: true) }
+        self.stage = 0
+        self.ticket = 0
+        self.collected = []
+        self.isCollecting = false
+        self.taken.removeAll(keepingCapacity: true)
+        self.outgoing = []
+        self.outgoingSent = 0
+        self.chain.reset()
+        self.queue.reset()
+    }
+}
+
+/// The contexts of one loop that no exchange uses at the moment.
+final class PolicyContextPool {
+    /// Kept for the next exchange: 100 KiB each.
+    private static let keptMax: Int = 64
+    private var free: [PolicyContext] = []
+
+    func take(_ limits: HTTPLimits, snapshot: Snapshot) -> PolicyContext {
+        self.free.popLast() ?? PolicyContext(limits, snapshot: snapshot)
+    }
+
+    func give(_ context: PolicyContext) {
+        context.reset()
+        if self.free.count < PolicyContextPool.keptMax { self.free.append(context) }
+    }
+}

@@ -1,0 +1,72 @@
+import GatewayConfiguration
+
+/// The stages of one route, in the order they run. Made when its API is compiled; immutable.
+///
+/// A route that has none of the policies that need a stage has no pipeline: its requests are decided by `Snapshot.decide` alone.
+final class RoutePipeline: Sendable {
+    let requestStages: [RequestStage]
+    let responseStages: [ResponseStage]
+
+    /// The stages of policies, between those that every pipeline has.
+    init(_ stages: StageList) {
+        var requests: [RequestStage] = stages.requests
+        requests.append(AdmissionStage())
+        if !requests.contains(where: { $0.rank == .authentication }) { requests.append(KeyStage()) }
+        requests.append(LimitStage())
+        self.requestStages = RoutePipeline.sorted(requests)
+        var responses: [ResponseStage] = stages.responses
+        responses.sort { $0.rank < $1.rank }
+        self.responseStages = responses
+    }
+
+    /// By rank; those of one rank stay in the order they were added, built-in ones first.
+    private static func sorted(_ stages: [RequestStage]) -> [RequestStage] {
+        var sorted: [RequestStage] = []
+        for rank in RequestRank.allCases {
+            for stage in stages where stage.rank == rank && stage.isBuiltIn { sorted.append(stage) }
+            for stage in stages where stage.rank == rank && !stage.isBuiltIn { sorted.append(stage) }
+        }
+        return sorted
+    }
+}
+
+/// Collects the stages of one route.
+struct StageList {
+    var requests: [RequestStage] = []
+    var responses: [ResponseStage] = []
+
+    var isEmpty: Bool { self.requests.isEmpty && self.responses.isEmpty }
+}
+
+/// What a stage may need when it is made.
+struct StageContext {
+    let api: APIDefinition
+    let route: RouteDefinition
+    let policies: EffectivePolicies
+    let live: LiveState
+}
+
+extension RoutePipeline {
+    /// The pipeline that the policies of a route ask for; nil: none.
+    static func make(_ context: StageContext) -> RoutePipeline? {
+        var stages: StageList = StageList()
+        for policy in context.policies.staged { self.add(policy, context, to: &stages) }
+        if let extra: StageExtension = context.live.stageExtension {
+            extra.add(context.api, context.route, &stages)
+        }
+        return stages.isEmpty ? nil : RoutePipeline(stages)
+    }
+
+    /// The stages of one policy.
+    private static func add(_ policy: PolicyDefinition, _ context: StageContext, to stages: inout StageList) {
+        switch policy {
+        case .mock(let policy): stages.requests.append(MockStage(policy))
+        default: break
+        }
+    }
+}
+
+/// Stages beside those of policies.
+struct StageExtension: Sendable {
+    let add: @Sendable (APIDefinition, RouteDefinition, inout StageList) -> Void
+}
