@@ -152,8 +152,7 @@ struct LimitTests {
     }
 
     @Test func answersForAnUpstreamThatIsGone() async throws {
-        let upstream: RawUpstream = try .echoing()
-        upstream.stop()
+        let upstream: RefusingPort = try RefusingPort()
         let gateway: GatewayUnderTest = try await .start([upstream.port])
         let client: RawSocket = try gateway.connect()
         for attempt in 0..<5 {
@@ -166,6 +165,7 @@ struct LimitTests {
             }
         }
         await gateway.stop()
+        withExtendedLifetime(upstream) {}
     }
 
     @Test func answersWhenTooManyConnectionsAreOpen() async throws {

@@ -262,9 +262,7 @@ struct PipelineTests {
 
     /// A large body whose first target refuses connections goes to the other one.
     @Test func aCollectedBodyGoesToAnotherTarget() async throws {
-        let gone: RawUpstream = try .echoing()
-        gone.stop()
-        #expect(await eventually { (try? RawSocket(port: gone.port)) == nil })
+        let gone: RefusingPort = try RefusingPort()
         let upstream: RawUpstream = try .echoing()
         let gateway: GatewayUnderTest = try await .start(
             [gone.port, upstream.port], live: .with([Self.collecting()]))
@@ -275,6 +273,7 @@ struct PipelineTests {
             #expect(client.receiveMessage().text.hasSuffix("\r\n\r\n" + body))
         }
         await gateway.stop()
+        withExtendedLifetime(gone) {}
     }
 
     @Test func refusalsCarryTheFieldsOfEveryAnswer() async throws {

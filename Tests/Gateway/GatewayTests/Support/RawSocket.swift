@@ -178,3 +178,27 @@ struct RawMessage: Sendable {
         return nil
     }
 }
+
+/// A port of this machine that refuses connections for as long as this exists: nobody else can be given it meanwhile.
+final class RefusingPort: Sendable {
+    let port: UInt16
+    private let fd: Int32
+
+    init() throws {
+        // Bound, and never listened on.
+        self.fd = socket(AF_INET, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
+        var address: sockaddr_in = sockaddr_in()
+        address.sin_family = sa_family_t(AF_INET)
+        address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
+        let fd: Int32 = self.fd
+        let result: Int32 = withUnsafePointer(to: &address) { (pointer: UnsafePointer<sockaddr_in>) -> Int32 in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                bind(fd, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
+            }
+        }
+        guard result == 0 else { throw SystemError.last("bind") }
+        self.port = try Socket.localAddress(fd).port
+    }
+
+    deinit { Glibc.close(self.fd) }
+}
