@@ -28,7 +28,9 @@ package struct TestAnswer: Sendable {
     package let json: JSONValue
 }
 
-/// A service under test: a real store and log in a folder of its own, the real REST layer, callers by fixed tokens.
+/// A service under test: a real store and log in a place of their own, the real REST layer, callers by fixed tokens.
+///
+/// `PASSERELLE_TEST_STORE=postgresql` runs it on PostgreSQL.
 ///
 /// Tokens: `admin` (platform-admin), `cpi-admin`, and `<role>@<tenant>` for every tenant role, for example `devops@acme`.
 package final class ServiceHarness: Sendable {
@@ -36,7 +38,8 @@ package final class ServiceHarness: Sendable {
     package typealias MakeAuthenticator =
         @Sendable (ServiceEnvironment, any Authenticator, [any PlatformService]) -> any Authenticator
 
-    package let folder: TemporaryFolder
+    package let place: StorePlace
+    package var folder: TemporaryFolder { self.place.folder }
     package let clock: ManualClock
     package let services: ServiceEnvironment
     /// The routes of all services, as they are served.
@@ -56,24 +59,27 @@ package final class ServiceHarness: Sendable {
         authenticator: @escaping MakeAuthenticator = { _, fixed, _ in fixed },
         make: (ServiceEnvironment) async throws -> [any PlatformService]
     ) async throws {
-        let folder: TemporaryFolder = TemporaryFolder()
+        let place: StorePlace = StorePlace()
         let metrics: MetricRegistry = MetricRegistry()
         let writer: LogWriter = try LogWriter(topics: Topics.all)
+        var configuration: StoreConfiguration = StoreConfiguration(
+            folder: place.folder.path, url: place.url, clock: clock)
+        configuration.writers = 1
         let store: Store = try Store.open(
-            StoreConfiguration(folder: folder.path, clock: clock),
+            configuration,
             migrations: [LogMigrations.service, RESTHandler.migrations, GatewayChanges.migrations] + migrations,
             extensions: [writer])
         let log: EventLog = try await EventLog.open(store: store, writer: writer, clock: clock)
         try await self.init(
             services: ServiceEnvironment(store: store, log: log, clock: clock, logger: logger, metrics: metrics),
-            folder: folder, clock: clock, tenants: tenants, authenticator: authenticator, make: make)
+            place: place, clock: clock, tenants: tenants, authenticator: authenticator, make: make)
     }
 
     private init(
-        services: ServiceEnvironment, folder: TemporaryFolder, clock: ManualClock, tenants: [String],
+        services: ServiceEnvironment, place: StorePlace, clock: ManualClock, tenants: [String],
         authenticator: @escaping MakeAuthenticator, make: (ServiceEnvironment) async throws -> [any PlatformService]
     ) async throws {
-        self.folder = folder
+        self.place = place
         self.clock = clock
         self.services = services
         self.tenants = tenants
@@ -98,7 +104,7 @@ package final class ServiceHarness: Sendable {
             store: self.services.store, log: self.services.log, clock: self.clock, logger: self.services.logger,
             metrics: MetricRegistry())
         return try await ServiceHarness(
-            services: services, folder: self.folder, clock: self.clock, tenants: self.tenants,
+            services: services, place: self.place, clock: self.clock, tenants: self.tenants,
             authenticator: self.authenticator, make: make)
     }
 

@@ -99,6 +99,8 @@ package final class PostgresServer: Sendable {
         [ -z "$as" ] || chown postgres "$folder"
         $as "$bin/initdb" -D "$folder/data" -U app --auth=trust --no-sync -E UTF8 --no-locale >"$folder/initdb" 2>&1 || {
             tail -3 "$folder/initdb"; rm -rf "$folder"; exit 1; }
+        # A role that has to show a password; the others are trusted.
+        sed -i '1i host all secret 127.0.0.1/32 scram-sha-256' "$folder/data/pg_hba.conf"
         cat >>"$folder/data/postgresql.conf" <<EOF
         listen_addresses = '127.0.0.1'
         port = $port

@@ -20,7 +20,8 @@ package enum TestEngine: String, Sendable, CaseIterable, CustomStringConvertible
 package final class StorePlace: Sendable {
     package let engine: TestEngine
     package let folder: TemporaryFolder
-    private let database: String?
+    /// The database on the shared server; nil on SQLite.
+    package let database: String?
 
     package init(_ engine: TestEngine = .chosen, folder: TemporaryFolder = TemporaryFolder()) {
         self.engine = engine
@@ -34,6 +35,11 @@ package final class StorePlace: Sendable {
 
     /// For `StoreConfiguration.url`.
     package var url: String? { self.database.map { PostgresServer.shared.url($0) } }
+
+    /// The same through another port, such as a `TCPProxy`'s.
+    package func url(port: Int) -> String {
+        "postgresql://app@127.0.0.1:\(port)/\(self.database ?? "")"
+    }
 
     /// Runs SQL behind the store's back; on PostgreSQL only.
     @discardableResult

@@ -17,6 +17,10 @@ package struct StoreConfiguration: Sendable {
     /// The longest a read may take, from its first query; then it fails with `.timedOut`. At most 5 s, the default: a
     /// snapshot keeps the write-ahead log from starting over.
     package var readTimeMax: Duration = ReaderPool.snapshotTimeMax
+    /// The longest a statement of a write may take on PostgreSQL.
+    var writeTimeMax: Duration = .milliseconds(PostgresLimits.writeMillisecondsMax)
+    /// Time beyond a statement's own limit after which a silent PostgreSQL counts as lost.
+    var silenceMax: Duration = .milliseconds(PostgresLimits.silenceMilliseconds)
     /// The oldest PostgreSQL that is taken, as libpq writes versions.
     var serverVersionMin: Int32 = PostgresLimits.serverVersionMin
     /// Where `Transaction.now` comes from.

@@ -23,6 +23,8 @@ final class PostgresConnection {
 
     private var handle: OpaquePointer?
     private let statementTime: Duration
+    /// After so long without an answer the server counts as gone.
+    private let silenceLimit: Duration
     private var statements: [String: PostgresStatement] = [:]
     private var commands: [String: String] = [:]
     private var lastName: Int = 0
@@ -33,10 +35,13 @@ final class PostgresConnection {
 
     /// Connects. Blocks for at most `PostgresLimits.connectSeconds` a host.
     ///
-    /// - Parameter statementTime: the longest that a statement may take on the server.
-    init(_ address: PostgresAddress, statementTime: Duration) throws(StoreError) {
+    /// - Parameters:
+    ///   - statementTime: the longest that a statement may take on the server.
+    ///   - silence: how much longer its answer is waited for.
+    init(_ address: PostgresAddress, statementTime: Duration, silence: Duration) throws(StoreError) {
         self.address = address
         self.statementTime = statementTime
+        self.silenceLimit = statementTime + silence
         self.handle = Self.connect(address)
         guard let handle: OpaquePointer = self.handle else { throw .unavailable(reason: "out of memory") }
         guard PQstatus(handle) == CONNECTION_OK else {
@@ -351,8 +356,7 @@ final class PostgresConnection {
     }
 
     private func silenceEnd() -> UInt64 {
-        let milliseconds: Int64 = self.statementTime.millisecondsClamped + Int64(PostgresLimits.silenceMilliseconds)
-        return clinux_monotonic_nanoseconds() + UInt64(milliseconds) * 1_000_000
+        clinux_monotonic_nanoseconds() + UInt64(clamping: self.silenceLimit.nanosecondsClamped)
     }
 
     private func wait(_ handle: OpaquePointer, _ events: Int16, until end: UInt64) throws(StoreError) {
@@ -361,7 +365,7 @@ final class PostgresConnection {
             let now: UInt64 = clinux_monotonic_nanoseconds()
             guard now < end else {
                 throw self.note(
-                    PostgresFailure(lost: "PostgreSQL \(self.address.shown) has not answered for \(self.statementTime)")
+                    PostgresFailure(lost: "PostgreSQL \(self.address.shown) has not answered for \(self.silenceLimit)")
                 )
             }
             let found: Int32 = poll(&descriptor, 1, Int32(clamping: (end - now) / 1_000_000 + 1))

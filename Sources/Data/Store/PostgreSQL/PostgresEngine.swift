@@ -20,8 +20,7 @@ final class PostgresEngine: StoreEngine {
         let address: PostgresAddress = try PostgresAddress(configuration.url ?? "")
         self.state = StoreState(logger: configuration.logger)
         let metrics: StoreMetrics = StoreMetrics(configuration.metrics)
-        let sessions: PostgresSessions = PostgresSessions(
-            address, serverVersionMin: configuration.serverVersionMin, logger: configuration.logger)
+        let sessions: PostgresSessions = PostgresSessions(address, configuration)
         try Self.migrate(sessions, migrations, configuration)
         var threads: [StoreThread] = []
         do throws(StoreError) {

@@ -9,7 +9,7 @@ enum PostgresLimits {
     /// The longest a connection attempt may take, in seconds, for each host of the address.
     static let connectSeconds: Int = 5
     /// The longest a statement of a write may take on the server, in milliseconds.
-    static let writeMillisecondsMax: Int = 30_000
+    static let writeMillisecondsMax: Int = 15_000
     /// The longest a statement may wait for a lock that another transaction holds, in milliseconds.
     static let lockMillisecondsMax: Int = 10_000
     /// The longest a process may wait for another one's migrations, in milliseconds.

@@ -14,15 +14,17 @@ final class PostgresSessions: Sendable {
 
     let address: PostgresAddress
     private let serverVersionMin: Int32
+    private let silence: Duration
     private let logger: Logger
     private let outage: Mutex<Outage> = Mutex(Outage())
     /// The warnings about how the server is set up were logged.
     private let isWarned: Mutex<Bool> = Mutex(false)
 
-    init(_ address: PostgresAddress, serverVersionMin: Int32, logger: Logger) {
+    init(_ address: PostgresAddress, _ configuration: StoreConfiguration) {
         self.address = address
-        self.serverVersionMin = serverVersionMin
-        self.logger = logger
+        self.serverVersionMin = configuration.serverVersionMin
+        self.silence = configuration.silenceMax
+        self.logger = configuration.logger
     }
 
     /// A connection for one thread. While the server is away, most callers get the reason at once.
@@ -33,7 +35,8 @@ final class PostgresSessions: Sendable {
         }
         if let refusal { throw refusal }
         do throws(StoreError) {
-            let connection: PostgresConnection = try PostgresConnection(self.address, statementTime: statementTime)
+            let connection: PostgresConnection = try PostgresConnection(
+                self.address, statementTime: statementTime, silence: self.silence)
             try self.prepare(connection, statementTime: statementTime)
             self.outage.withLock { $0 = Outage() }
             return connection

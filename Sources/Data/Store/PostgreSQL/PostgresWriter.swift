@@ -20,6 +20,7 @@ final class PostgresWriter: @unchecked Sendable {
     private let sessions: PostgresSessions
     private let state: StoreState
     private let clock: any WallClock
+    private let statementTime: Duration
     private let logger: Logger
     private let metrics: StoreMetrics
     private let attachments: [any CommitAttachment]
@@ -36,6 +37,7 @@ final class PostgresWriter: @unchecked Sendable {
         self.sessions = sessions
         self.state = state
         self.clock = configuration.clock
+        self.statementTime = configuration.writeTimeMax
         self.logger = configuration.logger
         self.metrics = metrics
         self.attachments = attachments
@@ -218,7 +220,7 @@ final class PostgresWriter: @unchecked Sendable {
         if let connection: PostgresConnection = self.connection, connection.isUsable { return connection }
         self.connection = nil
         let fresh: PostgresConnection = try self.sessions.connect(
-            statementTime: .milliseconds(PostgresLimits.writeMillisecondsMax), now: clinux_monotonic_nanoseconds())
+            statementTime: self.statementTime, now: clinux_monotonic_nanoseconds())
         fresh.restrict(toReading: false)
         self.connection = fresh
         return fresh
