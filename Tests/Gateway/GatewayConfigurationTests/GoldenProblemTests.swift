@@ -14,7 +14,7 @@ struct GoldenProblemTests {
     static let names: [String] = [
         "unknown-fields", "wrong-types", "ranges", "conflicts", "references", "policies", "not-yet", "paths",
         "no-document",
-        "upstreams", "headers",
+        "upstreams", "headers", "balancing",
     ]
 
     @Test(arguments: names) func namesEveryProblem(_ name: String) throws {

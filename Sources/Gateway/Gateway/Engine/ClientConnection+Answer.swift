@@ -93,7 +93,7 @@ extension ClientConnection {
         let loop: GatewayLoop = self.loop
         var seconds: Int = 1
         switch reason {
-        case .upstreamUnavailable:
+        case .upstreamUnavailable, .circuitOpen:
             if let group: Unmanaged<UpstreamGroup> = self.exchange.group {
                 seconds = group._withUnsafeGuaranteedRef { $0.secondsUntilTrial(now: loop.events.now) }
             }

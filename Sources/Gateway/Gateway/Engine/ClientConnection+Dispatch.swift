@@ -148,8 +148,8 @@ extension ClientConnection {
         self.exchange.lease = .passUnretained(lease)
         let group: Unmanaged<UpstreamGroup> = lease.group(self.exchange.forwarding.upstream, loop)
         self.exchange.group = group
-        guard let pool: TargetPool = group._withUnsafeGuaranteedRef({ $0.pick(now: loop.events.now) }) else {
-            self.answer(.upstreamUnavailable)
+        guard let pool: TargetPool = self.chooseTarget(group, view) else {
+            self.answer(self.noTargetReason)
             return loop.requestHead.count
         }
         let route: CompiledRoute = lease.snapshot.routes[index.value]
@@ -215,12 +215,13 @@ extension ClientConnection {
                 connection.start(self, block, isReused: false)
                 return
             case .overloaded:
+                self.closeTry(.abandoned)
                 loop.blocks.give(block)
                 self.answer(.upstreamOverloaded)
                 return
-            case .failed: pool.state.failed(now: loop.events.now, rules: pool.rules)
+            case .failed: self.targetFailed(pool)
             }
-            guard self.exchange.attemptsLeft > 0, let next: TargetPool = self.pickAnother(than: pool) else {
+            guard self.exchange.attemptsLeft > 0, let next: TargetPool = self.chooseAnother(than: pool) else {
                 loop.blocks.give(block)
                 self.answer(.upstreamConnectFailed)
                 return
@@ -230,12 +231,6 @@ extension ClientConnection {
             pool = next
             self.exchange.target = next.identity
         }
-    }
-
-    /// A target in health other than this one.
-    private func pickAnother(than pool: TargetPool) -> TargetPool? {
-        guard let group: Unmanaged<UpstreamGroup> = self.exchange.group else { return nil }
-        return group._withUnsafeGuaranteedRef { $0.pick(now: self.loop.events.now, excluding: pool) }
     }
 
     /// The exchange failed at its target: tries again where that is safe, answers otherwise.
@@ -269,7 +264,7 @@ extension ClientConnection {
     private func nextAttempt(_ failure: UpstreamFailure, _ pool: TargetPool, sent: Int, isStale: Bool) -> TargetPool? {
         switch failure {
         case .connectFailed, .connectTimeout:
-            guard self.exchange.attemptsLeft > 0, let next: TargetPool = self.pickAnother(than: pool) else {
+            guard self.exchange.attemptsLeft > 0, let next: TargetPool = self.chooseAnother(than: pool) else {
                 return nil
             }
             self.exchange.attemptsLeft -= 1
@@ -278,7 +273,7 @@ extension ClientConnection {
             let mayRepeat: Bool = sent == 0 || self.exchange.method.isIdempotent
             guard mayRepeat, !self.exchange.isRepeated else { return nil }
             self.exchange.isRepeated = true
-            return self.pickAnother(than: pool) ?? (isStale ? pool : nil)
+            return self.chooseAnother(than: pool) ?? (isStale ? pool : nil)
         case .timeout, .invalidResponse: return nil
         }
     }

@@ -240,8 +240,8 @@ extension ClientConnection {
             $0.group(self.exchange.forwarding.upstream, loop)
         }
         self.exchange.group = group
-        guard let pool: TargetPool = group._withUnsafeGuaranteedRef({ $0.pick(now: loop.events.now) }) else {
-            self.answer(.upstreamUnavailable)
+        guard let pool: TargetPool = self.chooseTarget(group, context.request) else {
+            self.answer(self.noTargetReason)
             return 0
         }
         let route: CompiledRoute = context.compiledRoute

@@ -61,6 +61,8 @@ final class ClientConnection: TimedHandler {
     var upstream: Unmanaged<UpstreamConnection>?
     /// What the stages of the route know of the exchange; nil on routes without a pipeline.
     var context: PolicyContext?
+    /// Made for the first exchange whose upstream asks for it.
+    var steered: SteeredExchange?
     /// The path for the access log, where one is written.
     var recordPath: ByteBlock?
 
@@ -309,6 +311,7 @@ final class ClientConnection: TimedHandler {
         if self.exchange.isRecorded { return }
         self.exchange.isRecorded = true
         if let ring: RecordRing = self.loop.ring { self.record(in: ring) }
+        if self.exchange.isSteered { self.closeTry(.abandoned) }
         if let lease: Unmanaged<SnapshotLease> = self.exchange.lease {
             self.exchange.lease = nil
             self.exchange.group = nil

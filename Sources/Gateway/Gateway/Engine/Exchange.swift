@@ -49,6 +49,8 @@ struct Exchange {
     var isRepeated: Bool = false
     /// Bytes of a body the gateway sends itself (collected or replaced) that the upstream was not given yet.
     var outgoingLeft: Int = 0
+    /// Its upstream asks for more than turns: `ClientConnection.steered` holds what goes on.
+    var isSteered: Bool = false
     /// Bytes of the body left that may be dropped to save the connection.
     var discardLeft: UInt64 = 0
 

@@ -37,6 +37,9 @@ package final class GatewayEngine: Sendable {
     private let loops: [GatewayLoop]
     private let book: AddressBook = AddressBook()
     private let contexts: TLSContextBook = TLSContextBook()
+    /// Made when a snapshot first has something to look after.
+    private let watch: Mutex<UpstreamWatch?> = Mutex(nil)
+    private let metrics: MetricRegistry?
     private let isStopped: Atomic<Bool> = Atomic(false)
     private let collector: Collector?
     private let accessLog: AccessLog?
@@ -67,6 +70,7 @@ package final class GatewayEngine: Sendable {
         observation: Observation? = nil
     ) {
         self.settings = process
+        self.metrics = observation?.metrics
         self.folder = folder
         var count: Int?
         if case .fixed(let number) = process.workers { count = number }
@@ -89,7 +93,7 @@ package final class GatewayEngine: Sendable {
                 GatewayLoop(
                     events: events, snapshot: snapshot, settings: engine, book: self.book, contexts: self.contexts,
                     loopCount: group.loops.count, traceSample: process.telemetry.traceSample,
-                    ring: collector?.ring(index)))
+                    ring: collector?.ring(index), zone: process.zone))
         }
         self.loops = loops
         if let registry: MetricRegistry = observation?.metrics { GatewayEngine.publish(loops, in: registry) }
@@ -219,9 +223,22 @@ package final class GatewayEngine: Sendable {
                 if target.url.scheme == .https { _ = self.contexts.context(for: upstream.definition.tls) }
             }
         }
+        self.lookAfter(snapshot)
         guard hasNewName else { return }
         self.book.refresh(onlyUnknown: true)
         if !self.hasResolver.exchange(true, ordering: .relaxed) { self.keepNamesFresh() }
+    }
+
+    private func lookAfter(_ snapshot: Snapshot) {
+        let watch: UpstreamWatch? = self.watch.withLock { (watch: inout UpstreamWatch?) -> UpstreamWatch? in
+            if watch == nil, UpstreamWatch.isNeeded(for: snapshot), self.isServing {
+                let made: UpstreamWatch = UpstreamWatch(book: self.book, contexts: self.contexts)
+                if let registry: MetricRegistry = self.metrics { made.publish(in: registry) }
+                watch = made
+            }
+            return watch
+        }
+        watch?.follow(snapshot)
     }
 
     /// Looks names up again and again on a thread of its own, which ends with the engine.
@@ -252,6 +269,10 @@ package final class GatewayEngine: Sendable {
         }
         await self.onEveryLoop { (loop: GatewayLoop, done: @escaping @Sendable () -> Void) in loop.drain(done) }
         self.group.shutdown()
+        let watch: UpstreamWatch? = self.watch.withLock { (watch: inout UpstreamWatch?) -> UpstreamWatch? in
+            watch.take()
+        }
+        watch?.stop()
         self.collector?.stop()
         self.accessLog?.stop()
     }

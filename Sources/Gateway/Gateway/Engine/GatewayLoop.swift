@@ -37,6 +37,8 @@ final class GatewayLoop: @unchecked Sendable {
     private let book: AddressBook
     private let contexts: TLSContextBook
     private let loopCount: Int
+    /// Where the gateway stands.
+    let zone: String?
 
     // Scratch, used by one connection at a time.
     /// What clients sent.
@@ -78,8 +80,9 @@ final class GatewayLoop: @unchecked Sendable {
 
     init(
         events: EventLoop, snapshot: Snapshot, settings: EngineSettings, book: AddressBook,
-        contexts: TLSContextBook, loopCount: Int, traceSample: Double, ring: RecordRing?
+        contexts: TLSContextBook, loopCount: Int, traceSample: Double, ring: RecordRing?, zone: String? = nil
     ) {
+        self.zone = zone
         self.events = events
         self.settings = LoopSettings(settings)
         self.book = book
@@ -299,5 +302,7 @@ extension PoolRules {
         self.idleTimeout = definition.connections.idleTimeout.nanoseconds
         self.failuresMax = definition.passiveHealth.failures
         self.ejectFor = definition.passiveHealth.ejectFor.nanoseconds
+        self.requestsMax = definition.connections.requestsMax == 0 ? .max : definition.connections.requestsMax
+        self.ageMax = definition.connections.ageMax == .zero ? .max : definition.connections.ageMax.nanoseconds
     }
 }

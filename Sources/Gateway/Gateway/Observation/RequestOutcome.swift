@@ -39,6 +39,7 @@ package enum RequestReason: UInt8, Sendable, CaseIterable, BitwiseCopyable {
     case upstreamTimeout = 44
     case upstreamInvalidResponse = 45
     case upstreamOverloaded = 46
+    case circuitOpen = 47
     // This gateway and the client.
     case clientClosed = 60
     case draining = 61
@@ -63,7 +64,8 @@ package enum RequestReason: UInt8, Sendable, CaseIterable, BitwiseCopyable {
         case .addressDenied, .applicationSuspended, .notSubscribed, .subscriptionSuspended: return 403
         case .credentialsMissing, .credentialsUnknown, .credentialsExpired: return 401
         case .rateLimited: return 429
-        case .upstreamUnavailable, .upstreamOverloaded, .draining, .overloaded, .policyUnavailable: return 503
+        case .upstreamUnavailable, .upstreamOverloaded, .circuitOpen, .draining, .overloaded, .policyUnavailable:
+            return 503
         case .upstreamConnectFailed, .upstreamReset, .upstreamInvalidResponse: return 502
         case .upstreamConnectTimeout, .upstreamTimeout: return 504
         case .clientClosed: return 499
@@ -106,6 +108,7 @@ package enum RequestReason: UInt8, Sendable, CaseIterable, BitwiseCopyable {
         case .upstreamTimeout: return "upstream-timeout"
         case .upstreamInvalidResponse: return "upstream-invalid-response"
         case .upstreamOverloaded: return "upstream-overloaded"
+        case .circuitOpen: return "circuit-open"
         case .clientClosed: return "client-closed"
         case .draining: return "draining"
         case .overloaded: return "overloaded"
@@ -149,6 +152,7 @@ package enum RequestReason: UInt8, Sendable, CaseIterable, BitwiseCopyable {
         case .upstreamTimeout: return "The server of this API did not answer in time."
         case .upstreamInvalidResponse: return "The server of this API answered with something that is not valid HTTP."
         case .upstreamOverloaded: return "The server of this API has no free connection."
+        case .circuitOpen: return "The servers of this API failed too often and get no requests for a moment."
         case .clientClosed: return "The client closed the connection."
         case .draining: return "This gateway is stopping."
         case .overloaded: return "This gateway has too much to do."

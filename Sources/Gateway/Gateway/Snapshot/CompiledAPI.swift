@@ -106,10 +106,15 @@ package final class CompiledUpstream: Sendable {
     package let key: String
     package let definition: UpstreamDefinition
     package let targets: [CompiledTarget]
+    let state: UpstreamState
+    /// What it does beyond taking turns; nil: nothing.
+    let plan: UpstreamPlan?
 
     init(_ api: APIDefinition, live: LiveState) {
         self.key = api.key.text
         self.definition = api.upstream
+        self.state = live.upstream(api.key.text)
+        self.plan = UpstreamPlan.make(api.upstream)
         var targets: [CompiledTarget] = []
         for target in api.upstream.targets {
             let url: String = target.url.text

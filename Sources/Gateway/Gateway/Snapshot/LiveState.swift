@@ -10,6 +10,7 @@ package final class LiveState: Sendable {
     private struct Kept {
         var limits: [String: LimitBox] = [:]
         var targets: [String: TargetState] = [:]
+        var upstreams: [String: UpstreamState] = [:]
         var generation: UInt64 = 0
     }
 
@@ -22,6 +23,8 @@ package final class LiveState: Sendable {
     package let identities: IdentityTable
     /// Turns header values into fingerprints.
     let hash: ByteHash
+    /// Moves when a target's health does.
+    let healthEpoch: HealthEpoch = HealthEpoch()
 
     /// Stages that every route gets besides those of its policies; nil: none.
     let stageExtension: StageExtension?
@@ -77,9 +80,19 @@ package final class LiveState: Sendable {
                 state.generation.store(kept.generation, ordering: .relaxed)
                 return state
             }
-            let state: TargetState = TargetState(key: key)
+            let state: TargetState = TargetState(key: key, epoch: self.healthEpoch)
             state.generation.store(kept.generation, ordering: .relaxed)
             kept.targets[key] = state
+            return state
+        }
+    }
+
+    /// The state of an API's upstream, the same one for the same key.
+    func upstream(_ key: String) -> UpstreamState {
+        self.kept.withLock { kept in
+            let state: UpstreamState = kept.upstreams[key] ?? UpstreamState(key: key)
+            state.generation.store(kept.generation, ordering: .relaxed)
+            kept.upstreams[key] = state
             return state
         }
     }
@@ -96,6 +109,11 @@ package final class LiveState: Sendable {
                 stale.append(key)
             }
             for key in stale { kept.targets[key] = nil }
+            stale.removeAll()
+            for (key, state) in kept.upstreams where state.generation.load(ordering: .relaxed) != generation {
+                stale.append(key)
+            }
+            for key in stale { kept.upstreams[key] = nil }
         }
     }
 
@@ -140,13 +158,25 @@ package final class TargetState: Sendable {
     package let failures: Atomic<Int> = Atomic(0)
     /// Left out until this moment of the monotonic clock in nanoseconds; 0: in.
     package let ejectedUntil: Atomic<UInt64> = Atomic(0)
-    /// Requests on their way.
+    /// Requests on their way; counted only where an upstream asks for it.
     package let inFlight: Atomic<Int> = Atomic(0)
     /// Connections open, of all loops.
     package let connections: Atomic<Int> = Atomic(0)
+    /// `TargetFlags`.
+    let flags: Atomic<UInt32> = Atomic(0)
+    /// Monotonic nanoseconds when it came back; 0: it was never out.
+    let upSince: Atomic<UInt64> = Atomic(0)
+    /// How often it was taken out.
+    let ejections: Atomic<UInt64> = Atomic(0)
+    let openings: Atomic<UInt64> = Atomic(0)
+    let sums: TargetSums = TargetSums()
+    /// For a breaker whose scope is the target.
+    let breaker: Mutex<CircuitBreaker> = Mutex(CircuitBreaker())
+    let epoch: HealthEpoch
     fileprivate let generation: Atomic<UInt64> = Atomic(0)
 
-    init(key: String) {
+    init(key: String, epoch: HealthEpoch = HealthEpoch()) {
         self.key = key
+        self.epoch = epoch
     }
 }

@@ -96,6 +96,7 @@ final class SnapshotCompiler {
     /// A compiled API holds its targets' states already; asking for them again keeps them for the next compilation.
     private func keepTargets(_ api: CompiledAPI) {
         for target in api.upstream.targets { _ = self.live.target(target.state.key) }
+        _ = self.live.upstream(api.upstream.state.key)
     }
 
     private func tryToAdd(_ definition: APIDefinition, order: Int) -> [String] {

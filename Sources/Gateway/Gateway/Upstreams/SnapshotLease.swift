@@ -25,7 +25,11 @@ final class SnapshotLease {
         let upstream: CompiledUpstream = self.snapshot.upstreams[index]
         var pools: [(pool: TargetPool, weight: Int)] = []
         for target in upstream.targets { pools.append((loop.pool(target, of: upstream), target.weight)) }
-        let group: UpstreamGroup = UpstreamGroup(pools: pools, preservesHost: upstream.definition.preserveHost)
+        let steering: Steering? = upstream.plan.map {
+            Steering($0, state: upstream.state, pools: pools, zone: loop.zone)
+        }
+        let group: UpstreamGroup = UpstreamGroup(
+            pools: pools, preservesHost: upstream.definition.preserveHost, steering: steering)
         self.groups[index] = group
         return .passUnretained(group)
     }

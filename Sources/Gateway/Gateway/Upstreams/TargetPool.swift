@@ -118,6 +118,10 @@ struct PoolRules: Equatable {
     /// Failures in a row that take the target out.
     var failuresMax: Int = 3
     var ejectFor: UInt64 = 10_000_000_000
+    /// Requests of one connection.
+    var requestsMax: Int = .max
+    /// Age of a connection that carries another request; `.max`: any.
+    var ageMax: UInt64 = .max
 }
 
 extension TargetState {

@@ -30,9 +30,11 @@ extension UpstreamConnection {
         self.loop.out.clear()
         client.upstream = nil
         self.client = nil
-        self.pool.state.succeeded()
+        client.targetAnswered(self.pool, status: self.loop.responseHead.status)
         let isSent: Bool = client.exchange.isRequestGiven && (self.out?.count ?? 0) == 0 && !self.sendFailed
-        if self.body.isDone, self.isReusable, isSent, !self.inputFinished, !self.loop.isDraining, self.pool.keep(self) {
+        if self.body.isDone, self.isReusable, isSent, !self.inputFinished, !self.loop.isDraining, !self.isWornOut,
+            self.pool.keep(self)
+        {
             self.becomeIdle()
         } else {
             self.close()

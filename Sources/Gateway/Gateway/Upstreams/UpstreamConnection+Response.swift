@@ -285,11 +285,13 @@ extension UpstreamConnection {
     private func finishExchange() {
         guard let client: Unmanaged<ClientConnection> = self.client else { return }
         self.client = nil
-        self.pool.state.succeeded()
         client._withUnsafeGuaranteedRef { (client: ClientConnection) in
             client.upstream = nil
+            client.targetAnswered(self.pool, status: client.exchange.status)
             let isSent: Bool = client.exchange.isRequestGiven && (self.out?.count ?? 0) == 0 && !self.sendFailed
-            if self.isReusable, isSent, !self.inputFinished, !self.loop.isDraining, self.pool.keep(self) {
+            if self.isReusable, isSent, !self.inputFinished, !self.loop.isDraining, !self.isWornOut,
+                self.pool.keep(self)
+            {
                 self.becomeIdle()
             } else {
                 self.close()
@@ -298,12 +300,16 @@ extension UpstreamConnection {
         }
     }
 
+    /// Its requests or its time are over.
+    var isWornOut: Bool { self.requestsLeft == 0 || self.loop.events.now >= self.oldAt }
+
     func becomeIdle() {
         self.phase = .idle
         if let block: ByteBlock = self.out {
             self.loop.blocks.give(block)
             self.out = nil
         }
-        self.loop.events.schedule(self.timer, at: self.loop.events.now &+ self.pool.rules.idleTimeout)
+        self.loop.events.schedule(
+            self.timer, at: min(self.loop.events.now &+ self.pool.rules.idleTimeout, self.oldAt))
     }
 }

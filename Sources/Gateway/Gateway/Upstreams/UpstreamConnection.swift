@@ -84,11 +84,18 @@ final class UpstreamConnection: TimedHandler {
     var isReusable: Bool = false
     var interimCount: Int = 0
 
+    /// Requests it may still carry.
+    var requestsLeft: Int
+    /// Monotonic nanoseconds when it is too old for another request.
+    let oldAt: UInt64
+
     init(loop: GatewayLoop, pool: TargetPool, fd: Int32, isConnected: Bool, tls: TLSSession?) {
         self.loop = loop
         self.pool = pool
         self.fd = fd
         self.tls = tls
+        self.requestsLeft = pool.rules.requestsMax
+        self.oldAt = pool.rules.ageMax == .max ? .max : loop.events.now &+ pool.rules.ageMax
         self.phase = !isConnected ? .connecting : tls == nil ? .busy : .handshake
         super.init()
         self.timer.handler = self
@@ -101,6 +108,7 @@ final class UpstreamConnection: TimedHandler {
         self.client = .passUnretained(client)
         client.upstream = .passUnretained(self)
         self.out = block
+        self.requestsLeft &-= 1
         self.isReplayable = true
         self.isReused = isReused
         self.sendFailed = false
@@ -282,7 +290,13 @@ final class UpstreamConnection: TimedHandler {
         }
         // A kept connection that its target closed says nothing about the target's health.
         let isStale: Bool = failure == .reset && self.isReused && !self.hasAnswered
-        if !isStale { self.pool.state.failed(now: self.loop.events.now, rules: self.pool.rules) }
+        client._withUnsafeGuaranteedRef { (client: ClientConnection) in
+            if !isStale {
+                client.targetFailed(self.pool)
+            } else if client.exchange.isSteered {
+                client.closeTry(.abandoned)
+            }
+        }
         var block: ByteBlock?
         if self.isReplayable, !self.hasAnswered {
             block = self.out

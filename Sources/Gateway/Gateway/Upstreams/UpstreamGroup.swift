@@ -13,8 +13,11 @@ final class UpstreamGroup {
 
     private var members: [Member]
     let preservesHost: Bool
+    /// Chooses instead of `pick` where the upstream asks for more than turns.
+    let steering: Steering?
 
-    init(pools: [(pool: TargetPool, weight: Int)], preservesHost: Bool) {
+    init(pools: [(pool: TargetPool, weight: Int)], preservesHost: Bool, steering: Steering? = nil) {
+        self.steering = steering
         self.members = pools.map { Member(pool: $0.pool, weight: $0.weight, credit: 0) }
         self.preservesHost = preservesHost
     }
@@ -58,6 +61,7 @@ final class UpstreamGroup {
 
     /// Seconds until the first target that is left out is tried again; at least 1.
     func secondsUntilTrial(now: UInt64) -> Int {
+        if let steering: Steering = self.steering { return steering.secondsUntilTrial(now: now) }
         var first: UInt64 = .max
         for member in self.members where member.weight > 0 {
             first = min(first, member.pool.state.ejectedUntil.load(ordering: .relaxed))

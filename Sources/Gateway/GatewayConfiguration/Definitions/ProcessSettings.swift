@@ -3,11 +3,14 @@ package struct ProcessSettings: Sendable, Equatable {
     package var listen: ListenSettings
     package var workers: WorkerCount
     package var telemetry: TelemetrySettings
+    /// Where this gateway stands: targets of the same zone are preferred. Default: nowhere.
+    package var zone: String?
 
     package init(
         listen: ListenSettings = ListenSettings(), workers: WorkerCount = .auto,
-        telemetry: TelemetrySettings = TelemetrySettings()
+        telemetry: TelemetrySettings = TelemetrySettings(), zone: String? = nil
     ) {
+        self.zone = zone
         self.listen = listen
         self.workers = workers
         self.telemetry = telemetry

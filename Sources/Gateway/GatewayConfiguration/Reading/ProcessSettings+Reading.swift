@@ -7,8 +7,10 @@ extension ProcessSettings {
         let telemetry: TelemetrySettings? = fields.value("telemetry", default: TelemetrySettings()) {
             TelemetrySettings.read($0)
         }
+        let zone: String?? = fields.optional("zone") { $0.id() }
         return ProcessSettings(
-            listen: listen ?? ListenSettings(), workers: workers ?? .auto, telemetry: telemetry ?? TelemetrySettings())
+            listen: listen ?? ListenSettings(), workers: workers ?? .auto, telemetry: telemetry ?? TelemetrySettings(),
+            zone: zone ?? nil)
     }
 }
 

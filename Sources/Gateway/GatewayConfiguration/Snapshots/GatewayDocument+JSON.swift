@@ -83,61 +83,6 @@ extension RouteDefinition {
     }
 }
 
-extension UpstreamDefinition {
-    func json() -> JSONValue {
-        var writer: DefinitionWriter = DefinitionWriter()
-        var targets: [JSONValue] = []
-        for target in self.targets {
-            var element: DefinitionWriter = DefinitionWriter()
-            element.set("url", .string(target.url.text))
-            element.set("weight", target.weight, unless: 1)
-            targets.append(element.value)
-        }
-        writer.set("targets", list: targets)
-        writer.set("strip_prefix", self.stripPrefix.map { .string($0) })
-        if self.balance != .roundRobin { writer.set("balance", .string(self.balance.rawValue)) }
-        if self.preserveHost { writer.set("preserve_host", .bool(true)) }
-        writer.set("passive_health", self.passiveHealth.json())
-        writer.set("connections", self.connections.json())
-        writer.set("tls", self.tls.json())
-        return writer.value
-    }
-}
-
-extension PassiveHealth {
-    func json() -> JSONValue? {
-        let defaults: PassiveHealth = PassiveHealth()
-        if self == defaults { return nil }
-        var writer: DefinitionWriter = DefinitionWriter()
-        writer.set("failures", self.failures, unless: defaults.failures)
-        writer.set("eject_for", self.ejectFor, unless: defaults.ejectFor)
-        return writer.value
-    }
-}
-
-extension UpstreamConnections {
-    func json() -> JSONValue? {
-        let defaults: UpstreamConnections = UpstreamConnections()
-        if self == defaults { return nil }
-        var writer: DefinitionWriter = DefinitionWriter()
-        writer.set("max", self.max, unless: defaults.max)
-        writer.set("idle_max", self.idleMax, unless: defaults.idleMax)
-        writer.set("idle_timeout", self.idleTimeout, unless: defaults.idleTimeout)
-        return writer.value
-    }
-}
-
-extension UpstreamTLS {
-    func json() -> JSONValue? {
-        if self == UpstreamTLS() { return nil }
-        var writer: DefinitionWriter = DefinitionWriter()
-        if !self.verify { writer.set("verify", .bool(false)) }
-        writer.set("authorities", self.authorities.map { .string($0) })
-        writer.set("server_name", self.serverName.map { .string($0) })
-        return writer.value
-    }
-}
-
 extension PolicyDefinition {
     func json() -> JSONValue {
         var body: DefinitionWriter = DefinitionWriter()

@@ -1,3 +1,4 @@
+import Glibc
 import Synchronization
 
 /// A number that threads of a test add to.
@@ -10,3 +11,6 @@ final class Counter: Sendable {
     var value: Int { self.number.load(ordering: .relaxed) }
     var isFinished: Bool { self.done.load(ordering: .acquiring) }
 }
+
+/// Lets other threads run for a moment; for loops that poll.
+func usleepALittle() { usleep(1000) }

@@ -1,6 +1,7 @@
 import EventLoops
 import GatewayConfiguration
 import Synchronization
+import Telemetry
 import Testing
 
 @testable import Gateway
@@ -17,11 +18,13 @@ struct GatewayUnderTest: Sendable {
     static func start(
         _ upstreams: [UInt16], policies: [PolicyDefinition] = [], settings: EngineSettings = .patient,
         workers: Int = 1,
-        trace: Double = 0, live: LiveState = LiveState(), change: (inout APIDefinition) -> Void = { _ in }
+        trace: Double = 0, live: LiveState = LiveState(), zone: String? = nil, metrics: MetricRegistry? = nil,
+        change: (inout APIDefinition) -> Void = { _ in }
     ) async throws -> GatewayUnderTest {
         var document: GatewayDocument = try self.document(upstreams, policies: policies)
         change(&document.apis[0])
-        return try await self.start(document, settings: settings, workers: workers, trace: trace, live: live)
+        return try await self.start(
+            document, settings: settings, workers: workers, trace: trace, live: live, zone: zone, metrics: metrics)
     }
 
     private static let patience: PolicyDefinition = .timeouts(
@@ -43,15 +46,17 @@ struct GatewayUnderTest: Sendable {
 
     static func start(
         _ document: GatewayDocument, settings: EngineSettings = .patient, workers: Int = 1, trace: Double = 0,
-        live: LiveState = LiveState()
+        live: LiveState = LiveState(), zone: String? = nil, metrics: MetricRegistry? = nil
     ) async throws -> GatewayUnderTest {
         let (snapshot, quarantined): (Snapshot, [Quarantine]) = Snapshot.compile(
             document, previous: nil, carrying: live)
         #expect(quarantined.isEmpty)
         let process: ProcessSettings = ProcessSettings(
             listen: ListenSettings(http: "127.0.0.1:0"), workers: .fixed(workers),
-            telemetry: TelemetrySettings(traceSample: trace))
-        let engine: GatewayEngine = GatewayEngine(process: process, snapshot: snapshot, engine: settings)
+            telemetry: TelemetrySettings(traceSample: trace), zone: zone)
+        let engine: GatewayEngine = GatewayEngine(
+            process: process, snapshot: snapshot, engine: settings,
+            observation: metrics.map { GatewayEngine.Observation(live: live, metrics: $0) })
         let bound: GatewayEngine.Bound = try await engine.start()
         return GatewayUnderTest(engine: engine, port: try #require(bound.http).port, live: live, snapshot: snapshot)
     }
@@ -72,6 +77,9 @@ struct GatewayUnderTest: Sendable {
     var upstreamConnections: Int {
         self.snapshot.upstreams[0].targets[0].state.connections.load(ordering: .relaxed)
     }
+
+    /// The state of a target of the first API.
+    func target(_ index: Int) -> TargetState { self.snapshot.upstreams[0].targets[index].state }
 
     func stop() async { await self.engine.drain(deadline: .milliseconds(200)) }
 }

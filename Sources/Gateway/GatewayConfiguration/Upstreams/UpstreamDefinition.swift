@@ -6,10 +6,22 @@ package struct UpstreamDefinition: Sendable, Equatable {
     package var stripPrefix: String?
     /// How a target is chosen. Default `round_robin`.
     package var balance: BalanceRule
+    /// What `maglev` looks at. Default: the client's address.
+    package var hashBy: HashSource
+    /// How long a target that came back takes to get its whole share, at most 1 h. Default 0: at once.
+    package var slowStart: Duration
+    /// Percentage of the weight in health below which health is not looked at any more, 0 to 100. Default 0: never.
+    package var panicThreshold: Int
     /// Forward the caller's `Host` instead of the target's. Default false.
     package var preserveHost: Bool
     /// When a failing target is left out. Default: see `PassiveHealth`.
     package var passiveHealth: PassiveHealth
+    /// Checks the gateway makes by itself. Default: none.
+    package var activeHealth: ActiveHealth?
+    /// When a target that does worse than its peers is left out. Default: never.
+    package var outliers: OutlierEjection?
+    /// When nothing is sent any more because most fails. Default: never.
+    package var circuitBreaker: CircuitBreakerDefinition?
     /// Connections kept to each target. Default: see `UpstreamConnections`.
     package var connections: UpstreamConnections
     /// How `https` targets are checked. Default: system trust, verified.
@@ -17,15 +29,22 @@ package struct UpstreamDefinition: Sendable, Equatable {
 
     package init(
         targets: [TargetDefinition], stripPrefix: String? = nil, balance: BalanceRule = .roundRobin,
-        preserveHost: Bool = false,
-        passiveHealth: PassiveHealth = PassiveHealth(), connections: UpstreamConnections = UpstreamConnections(),
-        tls: UpstreamTLS = UpstreamTLS()
+        hashBy: HashSource = .address, slowStart: Duration = .zero, panicThreshold: Int = 0,
+        preserveHost: Bool = false, passiveHealth: PassiveHealth = PassiveHealth(), activeHealth: ActiveHealth? = nil,
+        outliers: OutlierEjection? = nil, circuitBreaker: CircuitBreakerDefinition? = nil,
+        connections: UpstreamConnections = UpstreamConnections(), tls: UpstreamTLS = UpstreamTLS()
     ) {
         self.targets = targets
         self.stripPrefix = stripPrefix
         self.balance = balance
+        self.hashBy = hashBy
+        self.slowStart = slowStart
+        self.panicThreshold = panicThreshold
         self.preserveHost = preserveHost
         self.passiveHealth = passiveHealth
+        self.activeHealth = activeHealth
+        self.outliers = outliers
+        self.circuitBreaker = circuitBreaker
         self.connections = connections
         self.tls = tls
     }
@@ -39,32 +58,16 @@ package struct TargetDefinition: Sendable, Equatable {
     package var url: TargetURL
     /// Share of the requests, 0 to 1000; 0 takes none. Default 1.
     package var weight: Int
+    /// Where it stands; gateways of the same zone prefer it. Default: nowhere.
+    package var zone: String?
 
-    package init(url: TargetURL, weight: Int = 1) {
+    package init(url: TargetURL, weight: Int = 1, zone: String? = nil) {
         self.url = url
         self.weight = weight
+        self.zone = zone
     }
 
     package static let weightMax: Int = 1000
-}
-
-/// How a target is chosen among those in health.
-package enum BalanceRule: String, Sendable, Equatable, CaseIterable {
-    /// In turn, in proportion to the weights.
-    case roundRobin = "round_robin"
-}
-
-/// When answers and failures of real requests take a target out.
-package struct PassiveHealth: Sendable, Equatable {
-    /// Failures in a row (refused, reset, timed out) after which a target is left out, 1 to 1000. Default 3.
-    package var failures: Int
-    /// How long it is left out before one request tries it again, 100 ms to 1 h. Default 10 s.
-    package var ejectFor: Duration
-
-    package init(failures: Int = 3, ejectFor: Duration = .seconds(10)) {
-        self.failures = failures
-        self.ejectFor = ejectFor
-    }
 }
 
 /// Connections kept to each target by one gateway.
@@ -75,11 +78,20 @@ package struct UpstreamConnections: Sendable, Equatable {
     package var idleMax: Int
     /// How long one is kept without a request, 1 s to 1 h. Default 60 s.
     package var idleTimeout: Duration
+    /// Requests one connection carries before it is closed, 1 to 1,000,000,000; 0: no end. Default 0.
+    package var requestsMax: Int
+    /// How old one may become, 1 s to 1 d; 0: no end. Default 0.
+    package var ageMax: Duration
 
-    package init(max: Int = 1024, idleMax: Int = 128, idleTimeout: Duration = .seconds(60)) {
+    package init(
+        max: Int = 1024, idleMax: Int = 128, idleTimeout: Duration = .seconds(60), requestsMax: Int = 0,
+        ageMax: Duration = .zero
+    ) {
         self.max = max
         self.idleMax = idleMax
         self.idleTimeout = idleTimeout
+        self.requestsMax = requestsMax
+        self.ageMax = ageMax
     }
 }
 

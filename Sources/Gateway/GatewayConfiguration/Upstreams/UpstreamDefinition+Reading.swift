@@ -2,11 +2,10 @@ import Documents
 
 extension UpstreamDefinition {
     private static let known: [String] = [
-        "targets", "strip_prefix", "balance", "preserve_host", "passive_health", "connections", "tls",
+        "targets", "strip_prefix", "balance", "hash_by", "slow_start", "panic_threshold", "preserve_host",
+        "passive_health", "active_health", "outlier_ejection", "circuit_breaker", "connections", "tls",
     ]
-    private static let planned: [String] = [
-        "active_health", "circuit_breaker", "retries", "mirror", "canary", "discovery", "outlier_ejection",
-    ]
+    private static let planned: [String] = ["retries", "mirror", "canary", "discovery"]
 
     static func read(_ decoder: NodeDecoder) -> UpstreamDefinition? {
         guard let fields: NodeFields = decoder.fields(self.known, planned: self.planned) else { return nil }
@@ -14,20 +13,62 @@ extension UpstreamDefinition {
             TargetDefinition.read($0)
         }
         let prefix: String?? = fields.optional("strip_prefix") { self.prefix($0) }
-        let balance: BalanceRule? = fields.value("balance", default: .roundRobin) { self.balance($0) }
         let preserveHost: Bool? = fields.boolean("preserve_host", default: false)
-        let health: PassiveHealth? = fields.value("passive_health", default: PassiveHealth()) { PassiveHealth.read($0) }
         let connections: UpstreamConnections? = fields.value("connections", default: UpstreamConnections()) {
             UpstreamConnections.read($0)
         }
         let tls: UpstreamTLS? = fields.value("tls", default: UpstreamTLS()) { UpstreamTLS.read($0) }
-        guard let targets, let prefix, let balance, let preserveHost, let health, let connections, let tls else {
+        var upstream: UpstreamDefinition = UpstreamDefinition(targets: targets ?? [])
+        // All are read, whatever becomes of one: problems come at once.
+        let isBalanceRead: Bool = upstream.readBalance(fields)
+        let isHealthRead: Bool = upstream.readHealth(fields)
+        guard let targets, let prefix, let preserveHost, let connections, let tls, isBalanceRead, isHealthRead else {
             return nil
         }
         self.checkTargets(targets, fields)
-        return UpstreamDefinition(
-            targets: targets, stripPrefix: prefix, balance: balance, preserveHost: preserveHost, passiveHealth: health,
-            connections: connections, tls: tls)
+        upstream.stripPrefix = prefix
+        upstream.preserveHost = preserveHost
+        upstream.connections = connections
+        upstream.tls = tls
+        return upstream
+    }
+
+    private mutating func readBalance(_ fields: NodeFields) -> Bool {
+        let balance: BalanceRule? = fields.choice(
+            "balance", default: .roundRobin,
+            [
+                "round_robin": .roundRobin, "least_requests": .leastRequests, "power_of_two": .powerOfTwo,
+                "maglev": .maglev,
+            ])
+        let hashBy: HashSource? = fields.value("hash_by", default: .address) { HashSource.read($0) }
+        let slowStart: Duration? = fields.duration("slow_start", default: .zero, in: .zero ... .seconds(3600))
+        let panic: Int? = fields.integer("panic_threshold", default: 0, in: 0...100)
+        if let balance, balance != .maglev {
+            fields["hash_by"]?.problem("expected 'hash_by' only with 'balance: maglev'")
+        }
+        guard let balance, let hashBy, let slowStart, let panic else { return false }
+        self.balance = balance
+        self.hashBy = hashBy
+        self.slowStart = slowStart
+        self.panicThreshold = panic
+        return true
+    }
+
+    private mutating func readHealth(_ fields: NodeFields) -> Bool {
+        let passive: PassiveHealth? = fields.value("passive_health", default: PassiveHealth()) {
+            PassiveHealth.read($0)
+        }
+        let active: ActiveHealth?? = fields.optional("active_health") { ActiveHealth.read($0) }
+        let outliers: OutlierEjection?? = fields.optional("outlier_ejection") { OutlierEjection.read($0) }
+        let breaker: CircuitBreakerDefinition?? = fields.optional("circuit_breaker") {
+            CircuitBreakerDefinition.read($0)
+        }
+        guard let passive, let active, let outliers, let breaker else { return false }
+        self.passiveHealth = passive
+        self.activeHealth = active
+        self.outliers = outliers
+        self.circuitBreaker = breaker
+        return true
     }
 
     private static func checkTargets(_ targets: [TargetDefinition], _ fields: NodeFields) {
@@ -49,51 +90,35 @@ extension UpstreamDefinition {
         }
         return path.text
     }
-
-    private static func balance(_ decoder: NodeDecoder) -> BalanceRule? {
-        let planned: [String] = ["least_requests", "power_of_two", "maglev"]
-        if let text: String = decoder.node.text, planned.contains(text) {
-            decoder.problem("'\(text)' is not supported yet in this version, expected round_robin")
-            return nil
-        }
-        return decoder.choice(["round_robin": .roundRobin])
-    }
 }
 
 extension TargetDefinition {
     static func read(_ decoder: NodeDecoder) -> TargetDefinition? {
-        guard let fields: NodeFields = decoder.fields(["url", "weight"], planned: ["zone"]) else { return nil }
+        guard let fields: NodeFields = decoder.fields(["url", "weight", "zone"]) else { return nil }
         let url: TargetURL? = fields.required("url")?.pattern { (text: String) throws(PatternError) -> TargetURL in
             try TargetURL(parsing: text)
         }
         let weight: Int? = fields.integer("weight", default: 1, in: 0...TargetDefinition.weightMax)
-        guard let url, let weight else { return nil }
-        return TargetDefinition(url: url, weight: weight)
-    }
-}
-
-extension PassiveHealth {
-    static func read(_ decoder: NodeDecoder) -> PassiveHealth? {
-        guard let fields: NodeFields = decoder.fields(["failures", "eject_for"]) else { return nil }
-        let defaults: PassiveHealth = PassiveHealth()
-        let failures: Int? = fields.integer("failures", default: defaults.failures, in: 1...1000)
-        let ejectFor: Duration? = fields.duration(
-            "eject_for", default: defaults.ejectFor, in: .milliseconds(100) ... .seconds(3600))
-        guard let failures, let ejectFor else { return nil }
-        return PassiveHealth(failures: failures, ejectFor: ejectFor)
+        let zone: String?? = fields.optional("zone") { $0.id() }
+        guard let url, let weight, let zone else { return nil }
+        return TargetDefinition(url: url, weight: weight, zone: zone)
     }
 }
 
 extension UpstreamConnections {
     static func read(_ decoder: NodeDecoder) -> UpstreamConnections? {
-        guard let fields: NodeFields = decoder.fields(["max", "idle_max", "idle_timeout"]) else { return nil }
+        let known: [String] = ["max", "idle_max", "idle_timeout", "max_requests", "max_age"]
+        guard let fields: NodeFields = decoder.fields(known) else { return nil }
         let defaults: UpstreamConnections = UpstreamConnections()
         let max: Int? = fields.integer("max", default: defaults.max, in: 1...65535)
         let idleMax: Int? = fields.integer("idle_max", default: defaults.idleMax, in: 0...65535)
         let idleTimeout: Duration? = fields.duration(
             "idle_timeout", default: defaults.idleTimeout, in: .seconds(1) ... .seconds(3600))
-        guard let max, let idleMax, let idleTimeout else { return nil }
-        return UpstreamConnections(max: max, idleMax: idleMax, idleTimeout: idleTimeout)
+        let requests: Int? = fields.integer("max_requests", default: defaults.requestsMax, in: 0...1_000_000_000)
+        let age: Duration? = fields.duration("max_age", default: defaults.ageMax, in: .zero ... .seconds(86_400))
+        guard let max, let idleMax, let idleTimeout, let requests, let age else { return nil }
+        return UpstreamConnections(
+            max: max, idleMax: idleMax, idleTimeout: idleTimeout, requestsMax: requests, ageMax: age)
     }
 }
 
