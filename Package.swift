@@ -167,6 +167,9 @@ let targets: [Target] = [
     tests("Data", "Store", ["JSON", "Time"]),
     tests("Data", "KeyRing", ["Files"]),
     tests("Data", "EventLog", ["Store", "Bytes", "JSON", "Time", "Identifiers"]),
+    .testTarget(
+        name: "LogSimulationTests", dependencies: ["EventLog", "Store", "Time", "TestKit"],
+        path: "Tests/Data/LogSimulationTests", swiftSettings: common),
     tests("Gateway", "GatewayConfiguration", ["JSON", "Documents", "Time"]),
     tests(
         "Gateway", "Gateway",

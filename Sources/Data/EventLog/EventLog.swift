@@ -17,6 +17,8 @@ package final class EventLog: Sendable {
     let store: Store
     let topics: TopicTable
     let heads: LogHeads
+    let shared: SharedLog
+    let sequencer: Sequencer = Sequencer()
     let clock: any WallClock
     let logger: Logger
     /// Names this process in leases.
@@ -38,6 +40,7 @@ package final class EventLog: Sendable {
         self.coordinator = GroupCoordinator(timing: timing)
         self.topics = writer.topics
         self.heads = writer.heads
+        self.shared = writer.shared
         self.clock = clock
         self.logger = logger
     }
@@ -53,15 +56,18 @@ package final class EventLog: Sendable {
         shared: Bool? = nil, timing: GroupTiming = GroupTiming()
     ) async throws -> EventLog {
         let log: EventLog = EventLog(
-            store: store, writer: writer, clock: clock, logger: logger, isShared: shared ?? false, timing: timing)
+            store: store, writer: writer, clock: clock, logger: logger, isShared: shared ?? (store.kind == .postgresql),
+            timing: timing)
         try await log.registerTopics()
-        if writer.isFirstOpening() { try await log.store.write { try MemberTable.removeAll(in: $0) } }
+        if store.kind == .sqlite, writer.isFirstOpening() {
+            try await log.store.write { try MemberTable.removeAll(in: $0) }
+        }
         let rows: [PartitionRow] = try await store.read { reader in try LogTables.partitions(in: reader) }
         for row: PartitionRow in rows {
             guard let slot: PartitionSlot = log.topics.knownSlot(row.topic, row.partition) else { continue }
             log.heads.load(slot, first: row.first, next: row.next)
         }
-        log.start()
+        try log.start()
         return log
     }
 
@@ -75,19 +81,22 @@ package final class EventLog: Sendable {
         for task: Task<Void, Never> in tasks { await task.value }
     }
 
-    private func start() {
+    private func start() throws(StoreError) {
         guard self.isShared else { return }
         let coordinator: GroupCoordinator = self.coordinator
-        self.tasks.withLock { tasks in
-            tasks.append(
-                Task { [weak self] in
-                    if let self { await coordinator.run(self) }
-                })
-        }
+        var tasks: [Task<Void, Never>] = [Task { [weak self] in if let self { await coordinator.run(self) } }]
+        if self.store.kind == .postgresql { tasks += try self.startSharing() }
+        self.tasks.withLock { $0 += tasks }
     }
 
-    /// A member has come or gone, or a partition is free: look at the groups now.
-    func groupsChanged() { self.coordinator.wake() }
+    /// A member has come or gone, or a partition is free: look at the groups now, here and in other processes.
+    func groupsChanged() {
+        self.coordinator.wake()
+        self.shared.groupsChanged()
+    }
+
+    /// Another process says that its groups have changed.
+    func groupsMayHaveChanged() { self.coordinator.wake() }
 
     /// Every topic, dead-letter topics included.
     package var topicDefinitions: [TopicDefinition] { self.topics.topics }

@@ -74,6 +74,18 @@ package final class Store: Sendable {
     /// Which engine the store runs on.
     package var kind: StoreEngineKind { self.engine.kind }
 
+    /// Listens to the processes that share the database, and speaks to them; nil where one process owns it.
+    ///
+    /// - Parameters:
+    ///   - channel: a short name of lower-case letters and `_`; who uses the same hears each other.
+    ///   - received: called on a thread of the store; must return soon. Signals can be lost with their connection: after a new
+    ///     one `.connected` comes, and then everything has to be looked at.
+    package func signals(
+        _ channel: String, received: @escaping @Sendable (StoreSignal) -> Void
+    ) throws(StoreError) -> StoreSignals? {
+        try self.engine.signals(channel, received)
+    }
+
     /// Refuses further work, finishes what waits, closes the files and releases the folder. Later calls do nothing.
     package func close() async {
         guard !self.isClosing.exchange(true, ordering: .acquiringAndReleasing) else { return }

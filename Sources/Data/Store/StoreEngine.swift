@@ -20,8 +20,19 @@ protocol StoreEngine: Sendable {
     var writes: JobQueue<WriteJob> { get }
     var reads: JobQueue<ReadJob> { get }
 
+    /// A way to other processes on the same database; nil where there are none.
+    func signals(
+        _ channel: String, _ received: @escaping @Sendable (StoreSignal) -> Void
+    ) throws(StoreError) -> StoreSignals?
+
     /// Refuses further closures, finishes those that wait and ends the threads, then calls `done` from a thread of its own.
     func shutDownDetached(_ done: @escaping @Sendable () -> Void)
+}
+
+extension StoreEngine {
+    func signals(
+        _ channel: String, _ received: @escaping @Sendable (StoreSignal) -> Void
+    ) throws(StoreError) -> StoreSignals? { nil }
 }
 
 /// A connection to either engine, as transactions, readers and migrations use it. An enum and not a protocol: SQLite's

@@ -58,10 +58,17 @@ import Time
         #expect(queue.due(at: Self.at(20)) == RetryEntry(offset: 1, key: [97], tries: 2, waits: 1, due: Self.at(20)))
     }
 
+    @Test func triesAtOnceWhatWasPutOffBeforeTheClockWasSetBack() {
+        var queue: RetryQueue = RetryQueue(pauseMax: .seconds(60))
+        queue.insert(Self.entry(1, "a", due: 10_000))
+        #expect(queue.due(at: Self.at(9_950)) == nil)
+        #expect(queue.due(at: Self.at(9_930))?.offset == 1)
+    }
+
     /// Against a plain model: the due record is always the one with the earliest time among the heads of all keys.
     @Test func agreesWithAPlainModel() {
         var random: SplitMix = SplitMix(seed: 42)
-        var queue: RetryQueue = RetryQueue()
+        var queue: RetryQueue = RetryQueue(pauseMax: .seconds(10_000))
         var model: [RetryEntry] = []
         for offset: Int64 in 0..<2000 {
             let key: String = "k\(random.next() % 20)"

@@ -25,6 +25,9 @@ final class LogStage: CommitAttachment {
 
     private let topics: TopicTable
     private let heads: LogHeads
+    private let shared: SharedLog
+    /// The running transaction has put records into the outbox.
+    private var hasOutbox: Bool = false
     private var partitions: [StagedPartition]
     private var numbering: [Numbering?]
     /// Slots that hold something, in the order of their first record.
@@ -44,9 +47,10 @@ final class LogStage: CommitAttachment {
     /// Where the next record without a key goes.
     private var keyless: Int = 0
 
-    init(topics: TopicTable, heads: LogHeads) {
+    init(topics: TopicTable, heads: LogHeads, shared: SharedLog) {
         self.topics = topics
         self.heads = heads
+        self.shared = shared
         self.partitions = Array(repeating: StagedPartition(), count: topics.slotCount)
         self.numbering = Array(repeating: nil, count: topics.slotCount)
         self.isDirty = Array(repeating: false, count: topics.slotCount)
@@ -199,7 +203,22 @@ final class LogStage: CommitAttachment {
 
     func prepareCommit(_ transaction: Transaction) throws {
         for slot: Int in self.dirty where !self.partitions[slot].isEmpty {
-            try self.write(PartitionSlot(index: slot), transaction)
+            if transaction.engine == .postgresql {
+                try self.writeUnnumbered(PartitionSlot(index: slot), transaction)
+            } else {
+                try self.write(PartitionSlot(index: slot), transaction)
+            }
+        }
+    }
+
+    /// Leaves the records to the sequencer: transactions of several processes commit in an order that none of them knows.
+    private func writeUnnumbered(_ slot: PartitionSlot, _ transaction: Transaction) throws(StoreError) {
+        self.hasOutbox = true
+        for batch: RecordBatch in self.partitions[slot.index].finish(baseOffset: 0) {
+            // Offsets of one publication count on from piece to piece; each is numbered anew.
+            try OutboxTable.insert(
+                batch, topic: self.topics.topic(of: slot).name, partition: self.topics.partition(of: slot),
+                in: transaction)
         }
     }
 
@@ -237,6 +256,7 @@ final class LogStage: CommitAttachment {
 
     func committed() {
         self.heads.committed(self.appended)
+        if self.hasOutbox { self.shared.recordsCommitted() }
         self.clear()
     }
 
@@ -250,6 +270,7 @@ final class LogStage: CommitAttachment {
     }
 
     private func clear() {
+        self.hasOutbox = false
         for slot: Int in self.dirty { self.isDirty[slot] = false }
         self.dirty.removeAll(keepingCapacity: true)
         self.undo.removeAll(keepingCapacity: true)

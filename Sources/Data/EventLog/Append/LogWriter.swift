@@ -5,6 +5,7 @@ import Synchronization
 package final class LogWriter: CommitExtension {
     let topics: TopicTable
     let heads: LogHeads
+    let shared: SharedLog = SharedLog()
     private let isOpened: Atomic<Bool> = Atomic(false)
 
     /// - Parameters:
@@ -21,6 +22,6 @@ package final class LogWriter: CommitExtension {
     func isFirstOpening() -> Bool { !self.isOpened.exchange(true, ordering: .relaxed) }
 
     package func makeAttachment() -> any CommitAttachment {
-        LogStage(topics: self.topics, heads: self.heads)
+        LogStage(topics: self.topics, heads: self.heads, shared: self.shared)
     }
 }

@@ -41,20 +41,39 @@ package struct RecordBatchBuilder: Sendable {
     package mutating func append(
         timestamp: Int64, key: UnsafeRawBufferPointer?, value: UnsafeRawBufferPointer?, headers: HeaderBlock
     ) {
+        headers.writer.bytes.withUnsafeBytes { bytes in
+            self.append(timestamp: timestamp, key: key, value: value, headerCount: headers.count, headers: bytes)
+        }
+    }
+
+    /// Appends a record of another batch as it stands there.
+    mutating func append(_ view: RecordView, of batch: RecordBatch) {
+        batch.bytes.withUnsafeBytes { bytes in
+            self.append(
+                timestamp: view.timestamp, key: view.key.map { UnsafeRawBufferPointer(rebasing: bytes[$0]) },
+                value: view.value.map { UnsafeRawBufferPointer(rebasing: bytes[$0]) }, headerCount: view.headerCount,
+                headers: UnsafeRawBufferPointer(rebasing: bytes[view.headers]))
+        }
+    }
+
+    private mutating func append(
+        timestamp: Int64, key: UnsafeRawBufferPointer?, value: UnsafeRawBufferPointer?, headerCount: Int,
+        headers: UnsafeRawBufferPointer
+    ) {
         if self.recordCount == 0 { self.begin(timestamp) }
         let timestampDelta: Int64 = timestamp - self.baseTimestamp
         let length: Int =
             1 + ByteWriter.varintLength(timestampDelta) + ByteWriter.varintLength(Int64(self.recordCount))
-            + Self.encodedLength(key) + Self.encodedLength(value) + ByteWriter.varintLength(Int64(headers.count))
-            + headers.writer.count
+            + Self.encodedLength(key) + Self.encodedLength(value) + ByteWriter.varintLength(Int64(headerCount))
+            + headers.count
         self.writer.appendVarint(Int64(length))
         self.writer.appendUInt8(0)
         self.writer.appendVarint(timestampDelta)
         self.writer.appendVarint(Int64(self.recordCount))
         self.append(nullable: key)
         self.append(nullable: value)
-        self.writer.appendVarint(Int64(headers.count))
-        self.writer.append(headers.writer.bytes)
+        self.writer.appendVarint(Int64(headerCount))
+        self.writer.append(headers)
         self.recordCount += 1
         self.maxTimestamp = max(self.maxTimestamp, timestamp)
     }

@@ -51,11 +51,13 @@ package final class Consumer: Sendable {
 
     /// Takes, keeps and gives back partitions as planned. Returns at once: what is at work in a partition ends first.
     func perform(_ plan: GroupPlan) {
-        for at: TopicPartition in plan.releases {
-            guard let control: PartitionControl = self.member.control(of: at) else { continue }
+        for claim: GroupPlan.Claim in plan.releases {
+            guard let control: PartitionControl = self.member.control(of: claim.at) else { continue }
             control.isRevoked.store(true, ordering: .sequentiallyConsistent)
             control.signal.wake()
+            if !control.isRead.load(ordering: .sequentiallyConsistent) { self.release(control, epoch: claim.epoch) }
         }
+        self.endForgotten(plan)
         for claim: GroupPlan.Claim in plan.claims {
             if let index: Int = self.member.index(of: claim.at) { self.read(index, expecting: claim.epoch) }
         }
@@ -69,6 +71,29 @@ package final class Consumer: Sendable {
                 // Its task ended on trouble: the row still names this member.
                 self.read(index, expecting: claim.epoch)
             }
+        }
+    }
+
+    /// Gives back what nobody reads: a reader could not, because the database was away when it ended.
+    private func release(_ control: PartitionControl, epoch: Int64) {
+        let log: EventLog = self.log
+        Task {
+            // If it fails, the next look at the group finds it again.
+            try? await log.store.write(isolation: .readCommitted) { transaction in
+                try ConsumerTables.release(control.at, Claim(epoch: epoch, next: 0), in: transaction)
+            }
+            log.groupsChanged()
+        }
+    }
+
+    /// Wakes readers that lost their partition while they had nothing to do: they would not find out before the next record,
+    /// and until then their place could not be taken by a new one.
+    private func endForgotten(_ plan: GroupPlan) {
+        var held: Set<TopicPartition> = Set(plan.releases.map(\.at))
+        for claim: GroupPlan.Claim in plan.keeps { held.insert(claim.at) }
+        for control: PartitionControl in self.member.partitions where control.epoch.load(ordering: .relaxed) > 0 {
+            let at: TopicPartition = TopicPartition(topic: control.at.topic, partition: control.at.partition)
+            if !held.contains(at) { control.reload() }
         }
     }
 
@@ -95,7 +120,9 @@ package final class Consumer: Sendable {
     private func leave() async {
         let (group, name): (String, String) = (self.group, self.member.name)
         // Without it the place in the group runs out by itself.
-        try? await self.log.store.write { transaction in try MemberTable.leave(group, name, in: transaction) }
+        try? await self.log.store.write(isolation: .readCommitted) { transaction in
+            try MemberTable.leave(group, name, in: transaction)
+        }
         self.log.groupsChanged()
     }
 

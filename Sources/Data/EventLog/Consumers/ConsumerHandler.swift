@@ -15,7 +15,7 @@ package enum ConsumerHandler: Sendable {
 package enum Delivery: Sendable, Equatable {
     case done
     /// It failed and may work later; after `ConsumerOptions.triesMax` tries it becomes a dead letter.
-    /// `after` nil takes the group's own back-off.
+    /// `after` nil takes the group's own back-off; more than `ConsumerOptions.pauseMax` is cut to that.
     case retry(after: Duration?, reason: String = "")
     /// The other side is down: tried again for as long as it takes, and never counted as a try.
     case unavailable(reason: String)
@@ -49,6 +49,9 @@ package struct ConsumerOptions: Sendable {
     package var backoffMax: Duration = .seconds(60)
     /// The longest pause between two tries while the other side is unavailable.
     package var unavailableBackoffMax: Duration = .seconds(30)
+    /// The longest pause that a handler may ask for. What is due later than this from now was written before the clock was
+    /// set back, and is tried at once.
+    package var pauseMax: Duration = .seconds(900)
     /// Records that wait for another try, per partition; with that many the partition is not read on until some are done.
     package var retriesMax: Int = 10_000
     /// Records a transactional handler gets in one transaction.

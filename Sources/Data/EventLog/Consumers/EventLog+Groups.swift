@@ -93,6 +93,7 @@ extension EventLog {
         metrics.samples(
             "passerelle_log_records_total", kind: .counter, help: "Records ever published to a topic."
         ) { [weak self] in self?.topicSamples() ?? [] }
+        self.registerSharing(in: metrics)
     }
 
     private func samples(_ value: (PartitionControl, EventLog) -> Double) -> [MetricSample] {

@@ -35,13 +35,14 @@ struct PartitionReader {
     private(set) var claim: Claim?
     /// The offset to read next. Ahead of `claim.next` while external deliveries are not stored yet.
     private(set) var position: Int64 = 0
-    private(set) var retries: RetryQueue = RetryQueue()
+    private(set) var retries: RetryQueue
     /// Records of the next transactional chunk: falls when one of them fails, so that those before it go alone.
     private(set) var chunkRecords: Int
     private var retriesInARow: Int = 0
 
     init(_ options: ConsumerOptions) {
         self.rules = RetryRules(options)
+        self.retries = RetryQueue(pauseMax: options.pauseMax)
         self.retriesMax = options.retriesMax
         self.chunkRecordsMax = options.chunkRecordsMax
         self.chunkRecords = options.chunkRecordsMax
@@ -53,7 +54,7 @@ struct PartitionReader {
     mutating func begin(_ claim: Claim, waiting: [RetryEntry]) {
         self.claim = claim
         self.position = claim.next
-        self.retries = RetryQueue()
+        self.retries = RetryQueue(pauseMax: self.rules.pauseMax)
         for entry: RetryEntry in waiting { self.retries.insert(entry) }
         self.chunkRecords = self.chunkRecordsMax
     }

@@ -9,7 +9,10 @@ extension PartitionRunner {
     func store(_ change: PartitionChange?) async throws {
         guard let change: PartitionChange else { return }
         let at: GroupPartition = self.at
-        try await self.log.store.write { transaction in try ConsumerTables.apply(change, at, in: transaction) }
+        // The row that is moved or fenced first keeps all others out of the partition's rows.
+        try await self.log.store.write(isolation: .readCommitted) { transaction in
+            try ConsumerTables.apply(change, at, in: transaction)
+        }
         self.applied(change)
     }
 

@@ -130,7 +130,7 @@ final class PartitionRunner {
         let taken: Claim?
         if isFirst {
             let start: Int64 = try await self.startOffset()
-            taken = try await self.log.store.write { transaction in
+            taken = try await self.log.store.write(isolation: .readCommitted) { transaction in
                 try ConsumerTables.claim(at, member: name, start: start, expecting: expected, in: transaction)
             }
         } else {
@@ -164,7 +164,9 @@ final class PartitionRunner {
         self.showProgress()
         let at: GroupPartition = self.at
         do {
-            try await self.log.store.write { transaction in try ConsumerTables.release(at, claim, in: transaction) }
+            try await self.log.store.write(isolation: .readCommitted) { transaction in
+                try ConsumerTables.release(at, claim, in: transaction)
+            }
         } catch {
             // The next claim takes the partition whatever stands there; this only spares it a wait.
             self.log.logger.debug("a partition was not released", self.fields(["error": .string("\(error)")]))

@@ -36,6 +36,10 @@ struct RetryQueue {
     /// A binary heap: the earliest turn first.
     private var turns: [Turn] = []
     private(set) var count: Int = 0
+    /// What is due later than this from now was put off under a clock that has been set back since.
+    private let pauseMax: Duration
+
+    init(pauseMax: Duration = ConsumerOptions().pauseMax) { self.pauseMax = pauseMax }
 
     /// Whether a record of this key has to wait behind others.
     func isBlocked(_ key: [UInt8]?) -> Bool {
@@ -63,7 +67,9 @@ struct RetryQueue {
     /// The record to be tried now, if any. It stays in the queue until `remove` or `postpone`.
     mutating func due(at now: Timestamp) -> RetryEntry? {
         self.dropStale()
-        guard let turn: Turn = self.turns.first, turn.due <= now else { return nil }
+        guard let turn: Turn = self.turns.first, turn.due <= now || turn.due > now.adding(self.pauseMax) else {
+            return nil
+        }
         return self.lines[turn.line]?.first
     }
 

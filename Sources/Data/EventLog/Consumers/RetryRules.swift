@@ -18,12 +18,14 @@ struct RetryRules: Sendable {
     let backoff: Duration
     let backoffMax: Duration
     let unavailableBackoffMax: Duration
+    let pauseMax: Duration
 
     init(_ options: ConsumerOptions) {
         self.triesMax = options.triesMax
         self.backoff = options.backoff
         self.backoffMax = options.backoffMax
         self.unavailableBackoffMax = options.unavailableBackoffMax
+        self.pauseMax = options.pauseMax
     }
 
     /// - Parameters:
@@ -35,11 +37,14 @@ struct RetryRules: Sendable {
         case .poison(let reason): return .dead(tries: tries + 1, reason: Self.shortened(reason))
         case .unavailable(let reason):
             let pause: Duration = Self.doubled(self.backoff, times: waits, limit: self.unavailableBackoffMax)
-            return .again(due: now.adding(pause), tries: tries, waits: waits + 1, reason: Self.shortened(reason))
+            return .again(
+                due: now.adding(min(pause, self.pauseMax)), tries: tries, waits: waits + 1,
+                reason: Self.shortened(reason))
         case .retry(let after, let reason):
             if tries + 1 >= self.triesMax { return .dead(tries: tries + 1, reason: Self.shortened(reason)) }
             let pause: Duration = after ?? Self.doubled(self.backoff, times: tries, limit: self.backoffMax)
-            return .again(due: now.adding(pause), tries: tries + 1, waits: 0, reason: Self.shortened(reason))
+            return .again(
+                due: now.adding(min(pause, self.pauseMax)), tries: tries + 1, waits: 0, reason: Self.shortened(reason))
         }
     }
 

@@ -50,7 +50,7 @@ final class GroupCoordinator: Sendable {
         let own: [(group: String, name: String, topics: Set<String>)] =
             consumers.filter { !$0.member.isStopping.load(ordering: .sequentiallyConsistent) }
             .map { ($0.group, $0.member.name, Set($0.topics)) }
-        let views: [String: GroupView] = try await log.store.write { transaction in
+        let views: [String: GroupView] = try await log.store.write(isolation: .readCommitted) { transaction in
             let now: Int64 = try LogTime.milliseconds(transaction, clock)
             for member in own {
                 let row: MemberRow = MemberRow(

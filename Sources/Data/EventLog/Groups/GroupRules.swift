@@ -38,8 +38,8 @@ struct GroupPlan: Sendable, Equatable {
     }
 
     var claims: [Claim] = []
-    /// To be given back once what is at work there has ended.
-    var releases: [TopicPartition] = []
+    /// To be given back once what is at work there has ended, with the epoch as stored.
+    var releases: [Claim] = []
     /// Held, with the epoch as stored: a higher one than the member knows says that something was changed from outside.
     var keeps: [Claim] = []
 }
@@ -65,7 +65,7 @@ enum GroupRules {
             let epoch: Int64 = rows[at]?.epoch ?? 0
             switch (assigned[at] == me, owners[at] == me) {
             case (true, true): plan.keeps.append(GroupPlan.Claim(at: at, epoch: epoch))
-            case (false, true): plan.releases.append(at)
+            case (false, true): plan.releases.append(GroupPlan.Claim(at: at, epoch: epoch))
             case (true, false): if owners[at] == nil { plan.claims.append(GroupPlan.Claim(at: at, epoch: epoch)) }
             case (false, false): break
             }

@@ -78,7 +78,7 @@ private struct LeaseKeeper: Sendable {
     func acquire() async throws -> LeaseTerm? {
         let (name, term, clock, holder): (String, Int64, any WallClock, String) =
             (self.name, self.termMilliseconds, self.log.clock, self.log.process)
-        let epoch: Int64? = try await self.log.store.write { transaction in
+        let epoch: Int64? = try await self.log.store.write(isolation: .readCommitted) { transaction in
             let now: Int64 = try LogTime.milliseconds(transaction, clock)
             let row: LeaseRow? = try LeaseTable.row(name, in: transaction)
             guard let taken: LeaseRow = LeaseRules.acquire(row, holder: holder, now: now, term: term),
@@ -100,7 +100,7 @@ private struct LeaseKeeper: Sendable {
             group.cancelAll()
         }
         do {
-            try await self.log.store.write { transaction in
+            try await self.log.store.write(isolation: .readCommitted) { transaction in
                 try LeaseTable.release(held.name, epoch: held.epoch, in: transaction)
             }
         } catch {
@@ -131,7 +131,7 @@ private struct LeaseKeeper: Sendable {
 
     private func renewOnce(_ held: LeaseTerm) async throws -> Bool {
         let (term, clock): (Int64, any WallClock) = (self.termMilliseconds, self.log.clock)
-        return try await self.log.store.write { transaction in
+        return try await self.log.store.write(isolation: .readCommitted) { transaction in
             let now: Int64 = try LogTime.milliseconds(transaction, clock)
             let row: LeaseRow? = try LeaseTable.row(held.name, in: transaction)
             guard let renewed: LeaseRow = LeaseRules.renew(row, epoch: held.epoch, now: now, term: term) else {

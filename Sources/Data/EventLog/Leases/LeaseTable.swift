@@ -4,9 +4,12 @@ import Time
 /// The time that leases and memberships are counted in: milliseconds that every process which shares the database agrees on.
 enum LogTime {
     /// One process owns a database of SQLite, so its monotonic clock does; what an earlier process wrote in its own is removed
-    /// when the log is opened.
+    /// when the log is opened. On PostgreSQL the server's clock counts.
     static func milliseconds(_ transaction: Transaction, _ clock: any WallClock) throws(StoreError) -> Int64 {
-        Int64(clamping: clock.monotonic() / 1_000_000)
+        guard transaction.engine == .postgresql else { return Int64(clamping: clock.monotonic() / 1_000_000) }
+        return try transaction.first("SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint") {
+            (row: Row) throws(StoreError) -> Int64 in try row.int(0)
+        } ?? 0
     }
 }
 

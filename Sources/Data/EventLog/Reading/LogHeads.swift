@@ -63,8 +63,30 @@ final class LogHeads: Sendable {
         for signal: WakeSignal in signals { signal.wake() }
     }
 
+    /// Another process has moved a partition. Its batches are not in memory here, so what is kept of older ones goes: recent
+    /// batches are those up to the end.
+    func follow(_ slot: PartitionSlot, first: Int64, next: Int64) {
+        let signals: [WakeSignal] = self.state.withLock { state in
+            state.partitions[slot.index].first = max(state.partitions[slot.index].first, first)
+            guard next > state.partitions[slot.index].next else { return [] }
+            Self.forgetRecent(slot.index, in: &state)
+            state.partitions[slot.index].next = next
+            return state.partitions[slot.index].waiting
+        }
+        for signal: WakeSignal in signals { signal.wake() }
+    }
+
+    private static func forgetRecent(_ slot: Int, in state: inout State) {
+        while let dropped: RecordBatch = state.partitions[slot].recent.popFirst() {
+            state.recentBytes -= dropped.bytes.count
+        }
+    }
+
     private func append(_ appended: AppendedBatch, to state: inout State) {
         let slot: Int = appended.slot.index
+        // Where several processes number one after the other, this one may have missed some, or hear of its own from another.
+        if state.partitions[slot].next > appended.batch.baseOffset { return }
+        if state.partitions[slot].next < appended.batch.baseOffset { Self.forgetRecent(slot, in: &state) }
         state.partitions[slot].next = appended.batch.nextOffset
         state.partitions[slot].recent.append(appended.batch)
         state.order.append(slot)

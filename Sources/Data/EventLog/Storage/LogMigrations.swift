@@ -12,12 +12,14 @@ package import Store
 /// | log_settled | a dead letter that was redriven or dropped |
 /// | log_members | a member of a consumer group, and how long it counts as alive |
 /// | log_leases | something that one process at a time does, and who |
+/// | log_outbox | on PostgreSQL, a batch that was published and has no offsets yet |
 package enum LogMigrations {
     package static let service: ServiceMigrations = ServiceMigrations(
         service: "log",
         steps: [
             Migration(number: 1, name: "log", sql: Self.first),
             Migration(number: 2, name: "groups and leases", sql: Self.second),
+            Migration(number: 3, name: "outbox", sql: "", postgresql: Self.third),
         ])
 
     // `max_timestamp` is the newest record of the batch; `seek_timestamp` the newest of it and all before it, so that it never
@@ -94,5 +96,21 @@ package enum LogMigrations {
             epoch int64 NOT NULL,
             until int64 NOT NULL
         ) WITHOUT ROWID;
+        """
+
+    // Batches are stored as they are, since they are written once, and compressing them costs more than it brings. The outbox is
+    // emptied as fast as it fills: without frequent vacuuming its index would hold mostly what is gone.
+    private static let third: String = """
+        CREATE SEQUENCE log_outbox_ids;
+        CREATE TABLE log_outbox (
+            id int64 NOT NULL DEFAULT nextval('log_outbox_ids') PRIMARY KEY,
+            transaction_id int64 NOT NULL,
+            topic text NOT NULL,
+            partition int64 NOT NULL,
+            batch bytes NOT NULL
+        );
+        ALTER TABLE log_outbox ALTER COLUMN batch SET STORAGE EXTERNAL;
+        ALTER TABLE log_outbox SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000);
+        ALTER TABLE log_batches ALTER COLUMN batch SET STORAGE EXTERNAL;
         """
 }

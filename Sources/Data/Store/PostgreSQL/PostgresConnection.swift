@@ -145,6 +145,24 @@ final class PostgresConnection {
         try self.send(sql) { handle in PQsendQuery(handle, sql) }.end()
     }
 
+    // MARK: - Notifications
+
+    /// What to poll for input while nothing is asked.
+    var socket: Int32 { PQsocket(self.handle) }
+
+    /// The notifications that have arrived, without those that this connection sent itself.
+    func takeNotifications() throws(StoreError) -> [String] {
+        guard let handle: OpaquePointer = self.handle, PQconsumeInput(handle) == 1 else { throw self.lost() }
+        var found: [String] = []
+        while let notification: UnsafeMutablePointer<PGnotify> = PQnotifies(handle) {
+            if notification.pointee.be_pid != PQbackendPID(handle) {
+                found.append(notification.pointee.extra.map { String(cString: $0) } ?? "")
+            }
+            PQfreemem(notification)
+        }
+        return found
+    }
+
     // MARK: - Statements
 
     /// Runs a statement to its end and returns how many rows it changed.

@@ -10,6 +10,8 @@ final class PostgresEngine: StoreEngine {
     let writes: JobQueue<WriteJob> = JobQueue(limit: PostgresEngine.queueMax)
     let reads: JobQueue<ReadJob> = JobQueue(limit: PostgresEngine.queueMax)
     private let threads: [StoreThread]
+    private let sessions: PostgresSessions
+    private let openSignals: Mutex<[StoreSignals]> = Mutex([])
 
     var kind: StoreEngineKind { .postgresql }
 
@@ -44,6 +46,7 @@ final class PostgresEngine: StoreEngine {
             throw error
         }
         self.threads = threads
+        self.sessions = sessions
         metrics.watch(configuration.metrics, write: self.writes, read: self.reads, state: self.state)
     }
 
@@ -69,11 +72,20 @@ final class PostgresEngine: StoreEngine {
         self.writes.close()
         self.reads.close()
         let threads: [StoreThread] = self.threads
+        for signals: StoreSignals in self.openSignals.withLock({ $0 }) { signals.stop() }
         let work: @Sendable () -> Void = {
             for thread: StoreThread in threads { thread.join() }
             done()
         }
         // Without a thread the caller's has to wait: better than a store that never closes.
         if (try? StoreThread(name: "store-close", work)) == nil { work() }
+    }
+
+    func signals(
+        _ channel: String, _ received: @escaping @Sendable (StoreSignal) -> Void
+    ) throws(StoreError) -> StoreSignals? {
+        let signals: StoreSignals = try StoreSignals(channel, self.sessions, received)
+        self.openSignals.withLock { $0.append(signals) }
+        return signals
     }
 }

@@ -1,0 +1,176 @@
+import JSON
+import Store
+import Synchronization
+import Telemetry
+import Time
+
+/// Gives the records of a shared log their offsets and forms the batches: one process at a time, under a lease.
+///
+/// ```
+/// publishers: transactions insert into log_outbox ─► commit ─► a hint
+/// sequencer:  look (one snapshot) ─► SequencerRules.ripe ─► one transaction, fenced by the lease:
+///             take the rows, number, write log_batches, move log_partitions ─► commit ─► heads in every process
+/// ```
+/// A reader sees a partition's end and its batches in one commit, so it never sees n+1 before n. A sequencer that lost its
+/// lease fails at the fence, and at the partition's end besides.
+final class Sequencer: Sendable {
+    static let lease: String = "log-sequencer"
+    /// Rows looked at, and bytes numbered, in one round.
+    private static let rowsMax: Int = 2000
+    private static let bytesMax: Int64 = 8 << 20
+    /// Pause between two looks without a hint.
+    private static let pollPause: Duration = .milliseconds(100)
+    private static let troublePause: Duration = .milliseconds(100)
+    /// Pause while a running transaction holds ripe rows back: its end sends no hint.
+    private static let heldPause: Duration = .milliseconds(2)
+    private static let heldPauseMax: Duration = .milliseconds(50)
+    /// Rows held back for so long are worth a line in the log, and another one after ten times as long.
+    private static let heldTimeLogged: Duration = .seconds(5)
+
+    /// When the first row was found that a running transaction holds back, monotonic nanoseconds; 0: none is.
+    let heldSince: Atomic<UInt64> = Atomic(0)
+    let rounds: Atomic<Int> = Atomic(0)
+
+    private enum Round {
+        case numbered, idle, held
+    }
+
+    /// Until the task is cancelled, the lease is lost, or the store is closed.
+    func run(_ log: EventLog, _ term: LeaseTerm) async {
+        log.shared.isSequencer.store(true, ordering: .sequentiallyConsistent)
+        defer {
+            log.shared.isSequencer.store(false, ordering: .sequentiallyConsistent)
+            self.heldSince.store(0, ordering: .relaxed)
+        }
+        var heldPause: Duration = Self.heldPause
+        var loggedAt: UInt64 = 0
+        while !Task.isCancelled {
+            do {
+                switch try await self.round(log, term) {
+                case .numbered: heldPause = Self.heldPause
+                case .idle:
+                    heldPause = Self.heldPause
+                    await self.wait(log, Self.pollPause)
+                case .held:
+                    await self.noteHeld(log, &loggedAt)
+                    await self.wait(log, heldPause)
+                    heldPause = min(heldPause * 2, Self.heldPauseMax)
+                }
+            } catch is FencedError {
+                log.logger.warning("the sequencer's lease was lost", ["epoch": .int(term.epoch)])
+                return
+            } catch StoreError.closed {
+                return
+            } catch {
+                log.logger.warning("events could not be numbered", ["error": .string("\(error)")])
+                try? await log.clock.sleep(for: Self.troublePause)
+            }
+        }
+    }
+
+    private func wait(_ log: EventLog, _ pause: Duration) async {
+        let timer: Task<Void, Never> = log.timer(pause, log.shared.sequencerSignal)
+        await log.shared.sequencerSignal.wait()
+        timer.cancel()
+    }
+
+    private func round(_ log: EventLog, _ term: LeaseTerm) async throws -> Round {
+        let look: OutboxLook = try await log.store.read { reader in
+            try OutboxTable.look(limit: Self.rowsMax, in: reader)
+        }
+        let ripe: ArraySlice<OutboxRow> = SequencerRules.ripe(
+            look.rows, oldestRunning: look.oldestRunning, bytesMax: Self.bytesMax)
+        if ripe.count == look.rows.count { self.heldSince.store(0, ordering: .relaxed) }
+        guard let last: OutboxRow = ripe.last else { return look.rows.isEmpty ? .idle : .held }
+        let oldestRunning: Int64 = look.oldestRunning
+        let topics: TopicTable = log.topics
+        let appended: [AppendedBatch] = try await log.store.write(isolation: .readCommitted) { transaction in
+            try term.fence(transaction)
+            let taken: [OutboxBatch] = try OutboxTable.take(upTo: last.id, below: oldestRunning, in: transaction)
+            return try Self.number(taken, topics, in: transaction)
+        }
+        self.rounds.add(1, ordering: .relaxed)
+        log.heads.committed(appended)
+        var heads: [(topic: String, partition: Int, next: Int64)] = []
+        for batch: AppendedBatch in appended {
+            heads.append(
+                (topics.topic(of: batch.slot).name, topics.partition(of: batch.slot), batch.batch.nextOffset))
+        }
+        log.shared.headsMoved(heads)
+        return .numbered
+    }
+
+    // MARK: - Numbering
+
+    /// Writes what was taken from the outbox where it belongs. Topics that this binary does not know are numbered, too.
+    private static func number(
+        _ taken: [OutboxBatch], _ topics: TopicTable, in transaction: Transaction
+    ) throws -> [AppendedBatch] {
+        var byPartition: [TopicPartition: [RecordBatch]] = [:]
+        for row: OutboxBatch in taken {
+            let at: TopicPartition = TopicPartition(topic: row.topic, partition: Int(row.partition))
+            byPartition[at, default: []].append(try Self.batch(row))
+        }
+        var appended: [AppendedBatch] = []
+        // In one order everywhere, so that two processes cannot wait for each other.
+        for (at, batches): (TopicPartition, [RecordBatch]) in byPartition.sorted(by: { $0.key < $1.key }) {
+            for batch: RecordBatch in try Self.append(batches, to: at, in: transaction) {
+                if let slot: PartitionSlot = topics.knownSlot(at.topic, Int64(at.partition)) {
+                    appended.append(AppendedBatch(slot: slot, batch: batch))
+                }
+            }
+        }
+        return appended
+    }
+
+    private static func batch(_ row: OutboxBatch) throws(LogError) -> RecordBatch {
+        do throws(RecordBatchError) {
+            return try RecordBatch(row.bytes)
+        } catch {
+            throw .corrupt(
+                topic: row.topic, partition: Int(row.partition), offset: 0,
+                problem: "row \(row.id) of the outbox: \(error.explanation)")
+        }
+    }
+
+    private static func append(
+        _ batches: [RecordBatch], to at: TopicPartition, in transaction: Transaction
+    ) throws -> [RecordBatch] {
+        let row: PartitionRow? = try LogTables.partition(at.topic, at.partition, in: transaction)
+        let start: Int64 = row?.next ?? 0
+        var seekTimestamp: Int64 = row?.seekTimestamp ?? Int64.min
+        let numbered: [RecordBatch] = try BatchMerger.number(batches, baseOffset: start)
+        var (next, bytes): (Int64, Int) = (start, 0)
+        for batch: RecordBatch in numbered {
+            next = batch.nextOffset
+            bytes += batch.bytes.count
+            seekTimestamp = max(seekTimestamp, batch.maxTimestamp)
+            try LogTables.insert(
+                batch, topic: at.topic, partition: at.partition, seekTimestamp: seekTimestamp, in: transaction)
+        }
+        let moved: Bool = try LogTables.moveNext(
+            topic: at.topic, partition: at.partition, from: start, to: next, adding: bytes,
+            seekTimestamp: seekTimestamp, isStored: row != nil, in: transaction)
+        guard moved else { throw LogError.conflict(topic: at.topic, partition: at.partition) }
+        return numbered
+    }
+
+    // MARK: - Held back
+
+    /// A transaction of somebody runs on and on, on this server: nothing that began after it can be numbered.
+    private func noteHeld(_ log: EventLog, _ loggedAt: inout UInt64) async {
+        let now: UInt64 = log.clock.monotonic()
+        let since: UInt64 = self.heldSince.load(ordering: .relaxed)
+        if since == 0 { return self.heldSince.store(max(1, now), ordering: .relaxed) }
+        let limit: UInt64 = UInt64(clamping: Self.heldTimeLogged.nanosecondsClamped)
+        guard now - since > limit, now - loggedAt > limit * 10 else { return }
+        loggedAt = now
+        let holders: [String] = (try? await log.store.read { try OutboxTable.oldTransactions(in: $0) }) ?? []
+        log.logger.warning(
+            "a long transaction on the database server holds events back",
+            [
+                "seconds": .int(Int64((now - since) / 1_000_000_000)),
+                "sessions": .string(holders.joined(separator: "; ")),
+            ])
+    }
+}
