@@ -77,12 +77,14 @@ let targets: [Target] = [
     room("Data", "KeyRing", ["Crypto", "Files"]),
 
     // Gateway: the data plane; Kernel and Runtime only.
-    room("Gateway", "GatewayConfiguration", ["Bytes", "JSON", "Documents", "Crypto", "Time", "Identifiers"]),
+    room(
+        "Gateway", "GatewayConfiguration",
+        ["Bytes", "JSON", "Documents", "Patterns", "Crypto", "Time", "Identifiers"]),
     room(
         "Gateway", "Gateway",
         [
-            "GatewayConfiguration", "Bytes", "JSON", "Documents", "Crypto", "Time", "Identifiers", "EventLoops", "TLS",
-            "HTTP", "Files", "Telemetry", "CLinux",
+            "GatewayConfiguration", "Bytes", "JSON", "Documents", "Patterns", "Crypto", "Time", "Identifiers",
+            "EventLoops", "TLS", "HTTP", "Files", "Telemetry", "CLinux",
         ], settings: hot),
 
     // Services: one folder each, all of one shape.

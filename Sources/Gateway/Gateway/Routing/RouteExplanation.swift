@@ -1,5 +1,6 @@
 package import GatewayConfiguration
 import HTTP
+import Patterns
 
 /// A request as somebody asks about it: `routes explain METHOD URL -H …`.
 package struct ExplainedRequest: Sendable {
@@ -107,11 +108,15 @@ private struct RouteExplainer {
             "the other's host is more exact", "the other's wildcard is longer",
             "the other's path is of a more exact kind", "the other's path has more literal segments",
             "the other's prefix is longer", "the other's prefix has more literal segments",
+            "the other's expression stands earlier",
             "the other names the method", "the other asks for more headers", "the other asks for more query parameters",
             "the other stands earlier",
         ]
 
-        let values: [Int]
+        /// Where the order of expressions stands among the values.
+        static let expressionPlace: Int = 6
+
+        var values: [Int]
 
         func respect(against winner: Standing) -> String {
             for (index, value) in self.values.enumerated() where value != winner.values[index] {
@@ -125,9 +130,17 @@ private struct RouteExplainer {
         let api: EntryKey
         let route: CompiledRoute
         let host: String
-        let standing: Standing
+        var standing: Standing
+        /// The host pattern and the expression, of routes whose path is one.
+        let group: ExpressionGroup?
         /// What keeps it from taking the request; nil: nothing.
         let missing: String?
+    }
+
+    /// Routes with one expression stand together, where the first of them stands.
+    private struct ExpressionGroup: Hashable {
+        let host: String
+        let expression: TextExpression
     }
 
     private let request: ExplainedRequest
@@ -136,6 +149,7 @@ private struct RouteExplainer {
     private var path: String = ""
     private var entries: [Entry] = []
     private var known: MethodSet = []
+    private var groupOrders: [ExpressionGroup: Int] = [:]
 
     init(_ request: ExplainedRequest) {
         self.request = request
@@ -163,17 +177,23 @@ private struct RouteExplainer {
     }
 
     mutating func consider(_ route: CompiledRoute, of api: CompiledAPI, order: Int) {
-        guard let (host, hostRank): (String, [Int]) = self.bestHost(api.definition.hosts),
-            let pathRank: [Int] = self.pathRank(route.definition.path)
-        else { return }
-        self.known.formUnion(route.methods.isEmpty ? .all : route.methods)
-        let fit: MethodFit = MethodFit(route.methods, self.method)
-        let counts: [Int] = [route.definition.headers.count, route.definition.query.count, -order]
-        self.entries.append(
-            Entry(
+        guard let (host, hostRank): (String, [Int]) = self.bestHost(api.definition.hosts) else { return }
+        // Of a route's forms, one that fits says more than one that does not.
+        var best: Entry?
+        for form in route.forms {
+            let group: ExpressionGroup? = form.path.expression.map { ExpressionGroup(host: host, expression: $0) }
+            if let group { self.groupOrders[group] = min(order, self.groupOrders[group] ?? order) }
+            guard let pathRank: [Int] = self.pathRank(form.path) else { continue }
+            self.known.formUnion(route.methods.isEmpty ? .all : route.methods)
+            let fit: MethodFit = MethodFit(route.methods, self.method)
+            let counts: [Int] = [form.headers.count, form.query.count, -order]
+            let entry: Entry = Entry(
                 api: api.key, route: route, host: host,
-                standing: Standing(values: hostRank + pathRank + [Int(fit.rawValue)] + counts),
-                missing: self.missing(route, fit)))
+                standing: Standing(values: hostRank + pathRank + [Int(fit.rawValue)] + counts), group: group,
+                missing: self.missing(form, fit))
+            if best == nil || entry.missing == nil { best = entry }
+        }
+        if let best { self.entries.append(best) }
     }
 
     private func bestHost(_ hosts: [HostPattern]) -> (String, [Int])? {
@@ -194,6 +214,10 @@ private struct RouteExplainer {
     }
 
     private func pathRank(_ pattern: PathPattern) -> [Int]? {
+        if let expression: TextExpression = pattern.expression {
+            let isMatch: Bool? = try? expression.expression.matches(self.path)
+            return isMatch == true ? [-1, 0, 0, 0, 0] : nil
+        }
         let found: [Substring] = self.path.dropFirst().split(separator: "/", omittingEmptySubsequences: false)
         let wanted: [PathPattern.Segment] = pattern.segments
         guard pattern.kind == .prefix ? found.count >= wanted.count : found.count == wanted.count else { return nil }
@@ -204,35 +228,44 @@ private struct RouteExplainer {
             }
         }
         switch pattern.kind {
-        case .exact: return [2, 0, 0, 0]
-        case .template: return [1, pattern.literalCount, 0, 0]
-        case .prefix: return [0, 0, wanted.count, pattern.literalCount]
+        case .exact: return [2, 0, 0, 0, 0]
+        case .template: return [1, pattern.literalCount, 0, 0, 0]
+        case .prefix, .regex: return [0, 0, wanted.count, pattern.literalCount, 0]
         }
     }
 
-    private func missing(_ route: CompiledRoute, _ fit: MethodFit) -> String? {
-        if fit == .no { return "takes \(route.definition.methods.joined(separator: ", ")) only" }
-        for condition in route.definition.headers {
+    private func missing(_ route: RouteDefinition, _ fit: MethodFit) -> String? {
+        if fit == .no { return "takes \(route.methods.joined(separator: ", ")) only" }
+        for condition in route.headers {
             let values: [String] = self.request.headers.filter { $0.name.lowercased() == condition.name }.map {
                 $0.value
             }
-            if !self.meets(condition, values) { return "asks for the header \(self.text(condition))" }
+            if !self.meets(condition, values) { return self.text(condition, "header") }
         }
-        for condition in route.definition.query {
-            if !self.meets(condition, self.queryValues(condition.name)) {
-                return "asks for the query parameter \(self.text(condition))"
-            }
+        for condition in route.query where !self.meets(condition, self.queryValues(condition.name)) {
+            return self.text(condition, "query parameter")
         }
         return nil
     }
 
     private func meets(_ condition: RouteCondition, _ values: [String]) -> Bool {
-        guard let wanted: String = condition.value else { return !values.isEmpty }
-        return values.contains(wanted)
+        switch condition.test {
+        case .present: return !values.isEmpty
+        case .absent: return values.isEmpty
+        case .exact(let wanted): return values.contains(wanted)
+        case .prefix(let wanted): return values.contains { $0.hasPrefix(wanted) }
+        case .regex(let wanted): return values.contains { (try? wanted.expression.matches($0)) == true }
+        }
     }
 
-    private func text(_ condition: RouteCondition) -> String {
-        condition.value.map { "\(condition.name): \($0)" } ?? condition.name
+    private func text(_ condition: RouteCondition, _ kind: String) -> String {
+        switch condition.test {
+        case .present: return "asks for the \(kind) \(condition.name)"
+        case .absent: return "asks for no \(kind) \(condition.name)"
+        case .exact(let wanted): return "asks for the \(kind) \(condition.name): \(wanted)"
+        case .prefix(let wanted): return "asks for the \(kind) \(condition.name) to begin with \(wanted)"
+        case .regex(let wanted): return "asks for the \(kind) \(condition.name) to match \(wanted.source)"
+        }
     }
 
     private func queryValues(_ name: String) -> [String] {
@@ -244,7 +277,11 @@ private struct RouteExplainer {
         return values
     }
 
-    func explanation() -> RouteExplanation {
+    mutating func explanation() -> RouteExplanation {
+        for (index, entry) in self.entries.enumerated() {
+            guard let group: ExpressionGroup = entry.group, let order: Int = self.groupOrders[group] else { continue }
+            self.entries[index].standing.values[Standing.expressionPlace] = -order
+        }
         let sorted: [Entry] = self.entries.sorted { first, second in
             if (first.missing == nil) != (second.missing == nil) { return first.missing == nil }
             return second.standing.values.lexicographicallyPrecedes(first.standing.values)

@@ -1,4 +1,5 @@
 import HTTP
+import Patterns
 
 /// What a request's host, path and method lead to.
 package enum Match: Sendable, Equatable {
@@ -23,14 +24,16 @@ package struct RouteIndex: Sendable, Hashable, BitwiseCopyable {
 /// Finds the route of a request at a cost that depends on the request and not on the number of routes.
 ///
 /// Order, first difference decides: host exact, longest wildcard, any; path exact, template with most literal segments, longest
-/// prefix (most segments, then most literal ones); a method that is named, then HEAD by way of GET, then "every method"; number
+/// prefix (most segments, then most literal ones), regular expression in file order; a method that is named, then HEAD by way of GET, then "every method"; number
 /// of header conditions; number of query conditions; file order. A route that lacks the method or a condition does not take
 /// part, so a request can fall through to a less exact host or path.
 ///
 /// Memory: exact paths in one hash table over (scope, path); templates and prefixes in one trie whose literal edges are a hash
 /// table over (node, segment). A scope is one host pattern. All of it is flat and immutable; any thread may match.
 /// Cost: for each scope that fits the host (one, when no API names hosts) a hash of the path and one of each segment. Where
-/// literals and parameters meet, both ways are walked: at most `templateShapesMax` ways in one scope.
+/// literals and parameters meet, both ways are walked: at most `templateShapesMax` ways in one scope. Expressions are tried one
+/// after the other, at most `expressionsMax` in one scope, and only when nothing else there takes the request. One that passes
+/// its limits ends the search with 404: what stands behind it may have other policies.
 package final class Router: Sendable {
     private let memory: RouterMemory
     private let tables: RouterTables
@@ -54,6 +57,7 @@ package final class Router: Sendable {
         if self.tables.hasHosts { found = search.findByHost() }
         if found < 0, self.tables.anyScope >= 0 { found = search.find(scope: self.tables.anyScope) }
         probes = search.probes
+        if search.isGivenUp { return .none }
         if found >= 0 { return .route(RouteIndex(Int(found))) }
         return self.refusal(search.known, method: request.method)
     }
@@ -72,6 +76,8 @@ package final class Router: Sendable {
     package static let entriesPerPathMax: Int = 64
     /// Different arrangements of literals and parameters in one scope at most: bounds the ways walked through the trie.
     package static let templateShapesMax: Int = 256
+    /// Different regular expressions as paths in one scope at most.
+    package static let expressionsMax: Int = 64
 }
 
 /// One host pattern, or "any host".
@@ -79,6 +85,8 @@ struct RouterScope: BitwiseCopyable {
     /// Root of the trie of templates and prefixes; -1: there are none.
     var root: Int32 = -1
     var hasExact: Bool = false
+    var expressionStart: Int32 = 0
+    var expressionCount: Int32 = 0
 }
 
 /// A node of the trie: what follows the segments walked so far.
@@ -135,16 +143,31 @@ struct RouterEntry: BitwiseCopyable {
     var order: Int32
 }
 
-/// A header or query condition. Length `anyValue` of the value: any.
+/// A header or query condition.
 struct RouterCondition: BitwiseCopyable {
-    static let anyValue: UInt32 = .max
+    enum Test: UInt8, BitwiseCopyable {
+        case present, absent, exact, prefix, regex
+    }
 
     var name: TextRange
-    var value: TextRange
+    var test: Test = .present
+    /// Of `exact` and `prefix`.
+    var value: TextRange = TextRange()
+    /// Of `regex`: a `RegularExpression` that the router's memory keeps.
+    var expression: UnsafeRawPointer? = nil
+}
+
+/// A regular expression as a path.
+struct RouterExpression: BitwiseCopyable {
+    /// A `RegularExpression` that the router's memory keeps.
+    var expression: UnsafeRawPointer
+    var terminal: Int32
 }
 
 /// The flat memory of a router.
 struct RouterMemory: Sendable {
+    let expressions: FlatArray<RouterExpression>
+    let kept: [RegularExpression]
     let scopes: FlatArray<RouterScope>
     let hosts: FlatArray<RouterHostSlot>
     let exact: FlatArray<RouterExactSlot>
@@ -168,6 +191,7 @@ struct RouterTables: BitwiseCopyable, @unchecked Sendable {
     let hostMask: Int
     let exactMask: Int
     let edgeMask: Int
+    let expressions: UnsafePointer<RouterExpression>
     let scopes: UnsafePointer<RouterScope>
     let hosts: UnsafePointer<RouterHostSlot>
     let exact: UnsafePointer<RouterExactSlot>
@@ -187,6 +211,7 @@ struct RouterTables: BitwiseCopyable, @unchecked Sendable {
         self.hostMask = memory.hosts.count - 1
         self.exactMask = memory.exact.count - 1
         self.edgeMask = memory.edges.count - 1
+        self.expressions = UnsafePointer(memory.expressions.base)
         self.scopes = UnsafePointer(memory.scopes.base)
         self.hosts = UnsafePointer(memory.hosts.base)
         self.exact = UnsafePointer(memory.exact.base)

@@ -1,5 +1,6 @@
 import GatewayConfiguration
 import HTTP
+import Patterns
 
 /// A route on its way into a router.
 struct RoutedRoute {
@@ -9,12 +10,21 @@ struct RoutedRoute {
     let route: CompiledRoute
 }
 
+/// One form of a route: with the version of its API in its path or conditions.
+private struct RouteForm {
+    let definition: RouteDefinition
+    let methods: MethodSet
+
+    var path: String { self.definition.path.text }
+}
+
 /// Why a route cannot be added to a router.
 enum RouterRefusal: Error, Equatable {
     /// The same host, path shape, method and conditions as a route that is there.
     case conflict(with: Int, host: String, method: String)
     case tooManyEntries(host: String)
     case tooManyShapes(host: String)
+    case tooManyExpressions(host: String)
 
     func message(path: String, named nameOf: (Int) -> String) -> String {
         switch self {
@@ -22,6 +32,8 @@ enum RouterRefusal: Error, Equatable {
             return "the route \(path) takes the same requests (host \(host), method \(method)) as \(nameOf(other))"
         case .tooManyEntries(let host):
             return "expected at most \(Router.entriesPerPathMax) routes with the path \(path) on host \(host)"
+        case .tooManyExpressions(let host):
+            return "expected at most \(Router.expressionsMax) different regular expressions as paths on host \(host)"
         case .tooManyShapes(let host):
             return
                 "expected at most \(Router.templateShapesMax) different arrangements of segments and parameters on host \(host)"
@@ -54,6 +66,12 @@ final class RouterBuilder {
         let isPrefix: Bool
     }
 
+    private struct ScopedExpression {
+        let expression: TextExpression
+        let terminal: Int32
+        var order: Int
+    }
+
     private let hash: ByteHash
     private var text: TextBlob = TextBlob()
     private var scopes: [RouterScope] = []
@@ -69,6 +87,8 @@ final class RouterBuilder {
     private var conditionTexts: [Int32: [RouteCondition]] = [:]
     private var shapes: Set<ShapeKey> = []
     private var shapeCounts: [Int32: Int] = [:]
+    private var expressions: [Int32: [ScopedExpression]] = [:]
+    private var kept: [RegularExpression] = []
 
     /// `expected` routes are about to come: saves growing.
     init(hash: ByteHash = .process, expected: Int = 0) {
@@ -84,19 +104,28 @@ final class RouterBuilder {
 
     /// Throws when a route cannot be added to what is there.
     func check(_ routed: RoutedRoute, hosts: [HostPattern]) throws(RouterRefusal) {
-        if hosts.isEmpty {
-            if self.anyScope >= 0 { try self.check(routed.route, scope: self.anyScope, host: "any") }
-            return
-        }
-        for host in hosts {
-            guard let scope: Int32 = self.scopeOf[host] else { continue }
-            try self.check(routed.route, scope: scope, host: host.text)
+        for definition in routed.route.forms {
+            let form: RouteForm = RouteForm(definition: definition, methods: routed.route.methods)
+            if hosts.isEmpty {
+                if self.anyScope >= 0 { try self.check(form, scope: self.anyScope, host: "any") }
+                continue
+            }
+            for host in hosts {
+                guard let scope: Int32 = self.scopeOf[host] else { continue }
+                try self.check(form, scope: scope, host: host.text)
+            }
         }
     }
 
-    private func check(_ route: CompiledRoute, scope: Int32, host: String) throws(RouterRefusal) {
+    private func check(_ route: RouteForm, scope: Int32, host: String) throws(RouterRefusal) {
         let terminal: Int32 = self.terminal(of: route, scope: scope)
         guard terminal >= 0 else {
+            if route.definition.path.kind == .regex {
+                if self.expressions[scope]?.count ?? 0 >= Router.expressionsMax {
+                    throw .tooManyExpressions(host: host)
+                }
+                return
+            }
             if route.definition.path.kind != .exact, (self.shapeCounts[scope] ?? 0) >= Router.templateShapesMax,
                 !self.shapes.contains(Self.shapeKey(route.definition.path, scope: scope))
             {
@@ -119,7 +148,7 @@ final class RouterBuilder {
     }
 
     /// Whether both take the same requests with the same rank. One that names methods ranks before one that takes every method.
-    private func isSame(_ entry: RouterEntry, _ route: CompiledRoute) -> Bool {
+    private func isSame(_ entry: RouterEntry, _ route: RouteForm) -> Bool {
         let meet: Bool =
             entry.methods.isEmpty && route.methods.isEmpty || !entry.methods.isDisjoint(with: route.methods)
         guard meet, Int(entry.headerCount) == route.definition.headers.count,
@@ -133,7 +162,10 @@ final class RouterBuilder {
     }
 
     /// The terminal of a path where it exists already; -1: it does not.
-    private func terminal(of route: CompiledRoute, scope: Int32) -> Int32 {
+    private func terminal(of route: RouteForm, scope: Int32) -> Int32 {
+        if route.definition.path.kind == .regex {
+            return self.expressions[scope]?.first { $0.expression == route.definition.path.expression }?.terminal ?? -1
+        }
         if route.definition.path.kind == .exact {
             return self.withBytes(route.path) { bytes, count in
                 let hash: UInt64 = self.hash.hash(bytes, count: count, with: UInt64(UInt32(scope)))
@@ -181,23 +213,29 @@ final class RouterBuilder {
 
     /// Adds a route that `check` let pass. Any order: the route knows its place.
     func add(_ routed: RoutedRoute, hosts: [HostPattern]) {
-        let conditionStart: Int32 = self.addConditions(routed.route.definition)
-        if hosts.isEmpty {
-            if self.anyScope < 0 { self.anyScope = self.addScope() }
-            self.add(routed, scope: self.anyScope, conditionStart: conditionStart)
-            return
-        }
-        for host in hosts {
-            let scope: Int32 = self.scopeOf[host] ?? self.addScope()
-            self.scopeOf[host] = scope
-            self.add(routed, scope: scope, conditionStart: conditionStart)
+        for definition in routed.route.forms {
+            let form: RouteForm = RouteForm(definition: definition, methods: routed.route.methods)
+            let conditionStart: Int32 = self.addConditions(definition)
+            if hosts.isEmpty {
+                if self.anyScope < 0 { self.anyScope = self.addScope() }
+                self.add(routed, form, scope: self.anyScope, conditionStart: conditionStart)
+                continue
+            }
+            for host in hosts {
+                let scope: Int32 = self.scopeOf[host] ?? self.addScope()
+                self.scopeOf[host] = scope
+                self.add(routed, form, scope: scope, conditionStart: conditionStart)
+            }
         }
     }
 
-    private func add(_ routed: RoutedRoute, scope: Int32, conditionStart: Int32) {
-        let route: CompiledRoute = routed.route
-        let isExact: Bool = route.definition.path.kind == .exact
-        let terminal: Int = Int(isExact ? self.addExact(route, scope: scope) : self.addToTrie(route, scope: scope))
+    private func add(_ routed: RoutedRoute, _ route: RouteForm, scope: Int32, conditionStart: Int32) {
+        let terminal: Int
+        switch route.definition.path.kind {
+        case .exact: terminal = Int(self.addExact(route, scope: scope))
+        case .template, .prefix: terminal = Int(self.addToTrie(route, scope: scope))
+        case .regex: terminal = Int(self.addExpression(route, scope: scope, order: routed.order))
+        }
         let entry: RouterEntry = RouterEntry(
             route: Int32(routed.index), methods: route.methods, conditionStart: conditionStart,
             headerCount: UInt8(route.definition.headers.count), queryCount: UInt8(route.definition.query.count),
@@ -228,16 +266,42 @@ final class RouterBuilder {
         if route.headers.isEmpty && route.query.isEmpty { return start }
         let all: [RouteCondition] = route.headers + route.query
         for condition in all {
-            let name: TextRange = self.text.append(condition.name)
-            var value: TextRange = TextRange(offset: 0, length: RouterCondition.anyValue)
-            if let wanted: String = condition.value { value = self.text.append(wanted) }
-            self.conditions.append(RouterCondition(name: name, value: value))
+            var compiled: RouterCondition = RouterCondition(name: self.text.append(condition.name))
+            switch condition.test {
+            case .present: compiled.test = .present
+            case .absent: compiled.test = .absent
+            case .exact(let wanted): (compiled.test, compiled.value) = (.exact, self.text.append(wanted))
+            case .prefix(let wanted): (compiled.test, compiled.value) = (.prefix, self.text.append(wanted))
+            case .regex(let wanted): (compiled.test, compiled.expression) = (.regex, self.keep(wanted))
+            }
+            self.conditions.append(compiled)
         }
         self.conditionTexts[start] = all
         return start
     }
 
-    private func addExact(_ route: CompiledRoute, scope: Int32) -> Int32 {
+    /// Keeps an expression as long as the router lives; the router holds its address.
+    private func keep(_ expression: TextExpression) -> UnsafeRawPointer {
+        self.kept.append(expression.expression)
+        return UnsafeRawPointer(Unmanaged.passUnretained(expression.expression).toOpaque())
+    }
+
+    /// Expressions stand in file order, those written the same at the first one's place.
+    private func addExpression(_ route: RouteForm, scope: Int32, order: Int) -> Int32 {
+        guard let expression: TextExpression = route.definition.path.expression else { return self.addTerminal() }
+        var own: [ScopedExpression] = self.expressions[scope] ?? []
+        if let known: Int = own.firstIndex(where: { $0.expression == expression }) {
+            own[known].order = min(order, own[known].order)
+            self.expressions[scope] = own
+            return own[known].terminal
+        }
+        let terminal: Int32 = self.addTerminal()
+        self.expressions[scope, default: []].append(
+            ScopedExpression(expression: expression, terminal: terminal, order: order))
+        return terminal
+    }
+
+    private func addExact(_ route: RouteForm, scope: Int32) -> Int32 {
         self.scopes[Int(scope)].hasExact = true
         return self.withBytes(route.path) { bytes, count in
             let hash: UInt64 = self.hash.hash(bytes, count: count, with: UInt64(UInt32(scope)))
@@ -250,7 +314,7 @@ final class RouterBuilder {
         }
     }
 
-    private func addToTrie(_ route: CompiledRoute, scope: Int32) -> Int32 {
+    private func addToTrie(_ route: RouteForm, scope: Int32) -> Int32 {
         let isTemplate: Bool = route.definition.path.kind == .template
         if self.shapes.insert(Self.shapeKey(route.definition.path, scope: scope)).inserted {
             self.shapeCounts[scope, default: 0] += 1
@@ -344,13 +408,28 @@ final class RouterBuilder {
                 RouterTerminal(entryStart: Int32(start), entryCount: terminal.count, methods: methods))
         }
         let (hosts, wildcardLabelsMax): ([RouterHostSlot], Int) = self.hostTable()
+        let expressions: [RouterExpression] = self.placeExpressions()
         let memory: RouterMemory = RouterMemory(
-            scopes: FlatArray(self.scopes), hosts: FlatArray(hosts), exact: FlatArray(self.exact.slots),
+            expressions: FlatArray(expressions), kept: self.kept, scopes: FlatArray(self.scopes),
+            hosts: FlatArray(hosts), exact: FlatArray(self.exact.slots),
             nodes: FlatArray(self.nodes), edges: FlatArray(self.edges.slots), terminals: FlatArray(terminals),
             entries: FlatArray(entries), conditions: FlatArray(self.conditions), text: FlatArray(self.text.bytes))
         return Router(
             memory, hash: self.hash, anyScope: self.anyScope, hasHosts: !self.scopeOf.isEmpty,
             wildcardLabelsMax: wildcardLabelsMax)
+    }
+
+    /// Expressions of each scope as a run, in file order.
+    private func placeExpressions() -> [RouterExpression] {
+        var placed: [RouterExpression] = []
+        for (scope, own) in self.expressions {
+            self.scopes[Int(scope)].expressionStart = Int32(placed.count)
+            self.scopes[Int(scope)].expressionCount = Int32(own.count)
+            for one in own.sorted(by: { $0.order < $1.order }) {
+                placed.append(RouterExpression(expression: self.keep(one.expression), terminal: one.terminal))
+            }
+        }
+        return placed
     }
 
     private func hostTable() -> (slots: [RouterHostSlot], wildcardLabelsMax: Int) {

@@ -1,5 +1,6 @@
 import GatewayConfiguration
 import HTTP
+import Patterns
 
 /// The order of a route among those that fit: a greater number wins.
 ///
@@ -60,6 +61,8 @@ struct RouterSearch {
     /// Methods of the paths that fit, for `Allow`.
     var known: MethodSet = []
     var probes: Int = 0
+    /// An expression passed its limits, so it is not known which route is meant.
+    var isGivenUp: Bool = false
 
     private var templateBest: RouteRank = .none
     private var templateRoute: Int32 = -1
@@ -136,12 +139,42 @@ struct RouterSearch {
             let found: Int32 = self.findExact(scope: index)
             if found >= 0 { return found }
         }
-        guard scope.root >= 0 else { return -1 }
-        self.templateBest = .none
-        self.prefixBest = .none
-        self.walk(node: scope.root, from: 1, depth: 0, literals: 0)
-        if self.templateBest != .none { return self.templateRoute }
-        return self.prefixBest != .none ? self.prefixRoute : -1
+        if scope.root >= 0 {
+            self.templateBest = .none
+            self.prefixBest = .none
+            self.walk(node: scope.root, from: 1, depth: 0, literals: 0)
+            if self.templateBest != .none { return self.templateRoute }
+            if self.prefixBest != .none { return self.prefixRoute }
+        }
+        return scope.expressionCount > 0 ? self.findExpression(scope) : -1
+    }
+
+    /// The first expression of the scope, in file order, that matches the path and has a route for the request.
+    private mutating func findExpression(_ scope: RouterScope) -> Int32 {
+        let start: Int = Int(scope.expressionStart)
+        for index in start..<(start + Int(scope.expressionCount)) {
+            self.probes &+= 1
+            let candidate: RouterExpression = self.tables.expressions[index]
+            guard self.matches(candidate.expression, self.request.path) else {
+                if self.isGivenUp { return -1 }
+                continue
+            }
+            var best: RouteRank = .none
+            var route: Int32 = -1
+            self.consider(terminal: candidate.terminal, major: 0, minor: 0, best: &best, route: &route)
+            if route >= 0 { return route }
+        }
+        return -1
+    }
+
+    private mutating func matches(_ expression: UnsafeRawPointer, _ text: UnsafeRawBufferPointer) -> Bool {
+        let expression: RegularExpression = Unmanaged.fromOpaque(expression).takeUnretainedValue()
+        do throws(PatternFailure) {
+            return try expression.matches(text)
+        } catch {
+            self.isGivenUp = true
+            return false
+        }
     }
 
     private mutating func findExact(scope: Int32) -> Int32 {
@@ -242,7 +275,7 @@ struct RouterSearch {
         }
     }
 
-    private func meetsConditions(_ entry: RouterEntry) -> Bool {
+    private mutating func meetsConditions(_ entry: RouterEntry) -> Bool {
         var index: Int = Int(entry.conditionStart)
         let headersEnd: Int = index + Int(entry.headerCount)
         let end: Int = headersEnd + Int(entry.queryCount)
@@ -257,33 +290,41 @@ struct RouterSearch {
         return true
     }
 
-    private func meetsHeader(_ condition: RouterCondition) -> Bool {
+    private mutating func meetsHeader(_ condition: RouterCondition) -> Bool {
         let name: UnsafeRawBufferPointer = self.tables.text(condition.name)
         var index: Int = self.request.fields.index(of: name)
+        if condition.test == .absent { return index < 0 }
         while index >= 0 {
-            if self.isValue(condition, self.request.fields.value(at: index)) { return true }
+            if self.meets(condition, self.request.fields.value(at: index)) { return true }
             index = self.request.fields.index(of: name, from: index + 1)
         }
         return false
     }
 
-    private func meetsQuery(_ condition: RouterCondition) -> Bool {
+    private mutating func meetsQuery(_ condition: RouterCondition) -> Bool {
         let name: UnsafeRawBufferPointer = self.tables.text(condition.name)
         var from: Int = 0
         while let pair: QueryBytes.Pair = QueryBytes.pair(named: name, in: self.request.query, from: from) {
+            if condition.test == .absent { return false }
             let value: UnsafeRawBufferPointer = UnsafeRawBufferPointer(
                 rebasing: self.request.query[pair.valueOffset..<(pair.valueOffset + pair.valueLength)])
-            if self.isValue(condition, value) { return true }
+            if self.meets(condition, value) { return true }
             from = pair.offset + pair.length + 1
         }
-        return false
+        return condition.test == .absent
     }
 
-    private func isValue(_ condition: RouterCondition, _ bytes: UnsafeRawBufferPointer) -> Bool {
-        if condition.value.length == RouterCondition.anyValue { return true }
-        guard Int(condition.value.length) == bytes.count else { return false }
-        guard let base: UnsafeRawPointer = bytes.baseAddress else { return true }
-        return self.isText(condition.value, base, count: bytes.count)
+    private mutating func meets(_ condition: RouterCondition, _ bytes: UnsafeRawBufferPointer) -> Bool {
+        let count: Int = Int(condition.value.length)
+        switch condition.test {
+        case .present: return true
+        case .absent: return false
+        case .exact: if count != bytes.count { return false }
+        case .prefix: if count > bytes.count { return false }
+        case .regex: return condition.expression.map { self.matches($0, bytes) } ?? false
+        }
+        guard let base: UnsafeRawPointer = bytes.baseAddress else { return count == 0 }
+        return self.isText(condition.value, base, count: count)
     }
 }
 

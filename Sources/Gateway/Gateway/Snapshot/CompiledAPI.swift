@@ -35,6 +35,8 @@ package final class CompiledRoute: Sendable {
     package let responseHeaders: CompiledHeaderChanges?
 
     let definition: RouteDefinition
+    /// What requests are matched by: the definition, or with the version of its API in it.
+    let forms: [RouteDefinition]
     let methods: MethodSet
     let policies: EffectivePolicies
     /// The stages of policies that need more than a decision; nil: none.
@@ -42,6 +44,7 @@ package final class CompiledRoute: Sendable {
 
     init(_ route: RouteDefinition, of api: APIDefinition, live: LiveState) {
         self.definition = route
+        self.forms = api.forms(of: route)
         self.id = route.id
         self.path = route.path.text
         self.methods = MethodSet(names: route.methods)

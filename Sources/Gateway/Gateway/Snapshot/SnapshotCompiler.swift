@@ -176,7 +176,7 @@ final class SnapshotCompiler {
             keyHeader: self.text(policies.key?.header ?? ""), keyQuery: self.text(policies.key?.query ?? ""),
             blockStart: Int32(blockStart), denyCount: Int32(policies.addresses.deny.count),
             allowCount: Int32(policies.addresses.allow.count), bodyBytesMax: policies.bodyBytesMax,
-            stripPrefix: self.text(api.definition.upstream.stripPrefix ?? ""), limitStart: run.start,
+            stripPrefix: self.text(api.definition.strippedPrefix(of: route.definition) ?? ""), limitStart: run.start,
             addressLimitCount: run.addressCount, limitCount: run.count, pipeline: pipeline)
     }
 

@@ -13,6 +13,8 @@ package struct APIDefinition: Sendable, Equatable {
     package var revision: Int64?
     /// Hosts it answers for; exact (`api.example.com`) or wildcard (`*.example.com`). Default: empty, any host.
     package var hosts: [HostPattern]
+    /// Which version of the API this is. Default: none, routes are as they are written.
+    package var version: VersionDefinition?
     /// Its routes, at least one.
     package var routes: [RouteDefinition]
     /// Where its requests go. Required.
@@ -24,7 +26,7 @@ package struct APIDefinition: Sendable, Equatable {
 
     package init(
         id: String, tenant: String = EntryRules.defaultTenant, product: String? = nil, name: String? = nil,
-        revision: Int64? = nil, hosts: [HostPattern] = [],
+        revision: Int64? = nil, hosts: [HostPattern] = [], version: VersionDefinition? = nil,
         routes: [RouteDefinition], upstream: UpstreamDefinition, policies: [PolicyDefinition] = [],
         encodedSlashes: EncodedSlashes = .refuse
     ) {
@@ -34,6 +36,7 @@ package struct APIDefinition: Sendable, Equatable {
         self.name = name ?? id
         self.revision = revision
         self.hosts = hosts
+        self.version = version
         self.routes = routes
         self.upstream = upstream
         self.policies = policies
@@ -64,13 +67,13 @@ package enum EncodedSlashes: String, Sendable, Equatable, CaseIterable {
 package struct RouteDefinition: Sendable, Equatable {
     /// Names the route in metrics and keeps its limits' counts across changes. Default: methods, path and conditions as text.
     package var id: String
-    /// Exact path, template or prefix.
+    /// Exact path, template, prefix or regular expression.
     package var path: PathPattern
     /// Methods it takes, upper case. `GET` brings `HEAD`. Default: empty, every method.
     package var methods: [String]
-    /// Header fields a request must carry. Default: none.
+    /// What header fields of a request must be. Default: none.
     package var headers: [RouteCondition]
-    /// Query parameters a request must carry. Default: none.
+    /// What query parameters of a request must be. Default: none.
     package var query: [RouteCondition]
     /// Policies of this route: limits add to the API's, every other kind replaces the API's. Default: none.
     package var policies: [PolicyDefinition]
@@ -94,8 +97,8 @@ package struct RouteDefinition: Sendable, Equatable {
     ) -> String {
         var text: String = methods.isEmpty ? "" : methods.joined(separator: ",") + " "
         text += path.text
-        for condition in query { text += " ?\(condition.name)=\(condition.value ?? "*")" }
-        for condition in headers { text += " \(condition.name):\(condition.value ?? "*")" }
+        for condition in query { text += " ?\(condition.name)=\(condition.testText)" }
+        for condition in headers { text += " \(condition.name):\(condition.testText)" }
         return text
     }
 
@@ -103,17 +106,4 @@ package struct RouteDefinition: Sendable, Equatable {
     package static let methodsMax: Int = 32
     /// Header conditions, and query conditions, of one route at most.
     package static let conditionsMax: Int = 16
-}
-
-/// A header field or query parameter a request must carry to take a route.
-package struct RouteCondition: Sendable, Hashable {
-    /// Header names are lower case; query names are compared byte by byte as sent.
-    package var name: String
-    /// The exact value; nil: any value (`"*"` in a document).
-    package var value: String?
-
-    package init(name: String, value: String?) {
-        self.name = name
-        self.value = value
-    }
 }

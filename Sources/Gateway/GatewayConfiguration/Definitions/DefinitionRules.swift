@@ -33,11 +33,32 @@ package enum DefinitionRules {
                 findings.append(
                     Finding(route: index, message: "expected an id that no other route of the API has: '\(route.id)'"))
             }
+            if let message: String = self.versionProblem(api.version, route) {
+                findings.append(Finding(route: index, message: message))
+            }
             if let message: String = self.subjectProblem(api: api.policies, route: route.policies) {
                 findings.append(Finding(route: index, message: message))
             }
         }
         return findings
+    }
+
+    /// What the API's version cannot be added to.
+    private static func versionProblem(_ version: VersionDefinition?, _ route: RouteDefinition) -> String? {
+        guard let version: VersionDefinition else { return nil }
+        var conditions: [RouteCondition] = []
+        var added: String = ""
+        switch version.place {
+        case .path:
+            return route.path.kind == .regex ? "expected no 'regex' in an API whose version stands in the path" : nil
+        case .header(let name): (conditions, added) = (route.headers, name)
+        case .query(let name): (conditions, added) = (route.query, name)
+        }
+        if conditions.contains(where: { $0.name == added }) {
+            return "expected no condition of its own for '\(added)', which names the API's version"
+        }
+        return conditions.count < RouteDefinition.conditionsMax
+            ? nil : "expected at most \(RouteDefinition.conditionsMax - 1) conditions beside the API's version"
     }
 
     /// Each kind stands once in a list, but limits, which add up.

@@ -1,18 +1,21 @@
 import Bytes
 
-/// A route's path as it is written: exact (`/orders/open`), a template (`/orders/{id}`) or a prefix (`/orders/*`).
+/// A route's path as it is written: exact (`/orders/open`), a template (`/orders/{id}`), a prefix (`/orders/*`) or a
+/// regular expression.
 ///
 /// - A parameter is a whole segment and matches one segment that is not empty.
 /// - A prefix `/orders/*` matches `/orders`, `/orders/` and everything below; `/*` matches every path. Parameters may stand
 ///   before the star.
 /// - Literal segments are kept in the normal form of request paths: unreserved characters plain, everything else that a
 ///   segment cannot hold percent-encoded with upper-case digits (so `/café` may be written as it is read).
+/// - A regular expression (`/v\d+/orders/.*`) matches the whole path in its normal form.
 /// - A trailing slash is part of an exact path: `/a` and `/a/` are two paths.
 package struct PathPattern: Sendable, Hashable {
     package enum Kind: Int, Sendable, Comparable {
         case exact = 0
         case template = 1
         case prefix = 2
+        case regex = 3
 
         package static func < (left: Kind, right: Kind) -> Bool { left.rawValue < right.rawValue }
     }
@@ -32,8 +35,10 @@ package struct PathPattern: Sendable, Hashable {
     package let kind: Kind
     /// Between the slashes, without a prefix's star.
     package let segments: [Segment]
-    /// As written, literals in normal form.
+    /// As written, literals in normal form; behind `~` for a regular expression.
     package let text: String
+    /// Of kind `regex` only.
+    package let expression: TextExpression?
 
     /// Bytes of a pattern at most.
     package static let lengthMax: Int = 2048
@@ -44,7 +49,9 @@ package struct PathPattern: Sendable, Hashable {
 
     /// Reads a pattern; the error says what was expected.
     package init(parsing text: String) throws(PatternError) {
-        guard !text.hasPrefix("~") else { throw .notSupportedYet("a regular expression as a path") }
+        guard !text.hasPrefix("~") else {
+            throw PatternError("expected a regular expression in 'regex', not in 'path'")
+        }
         guard text.utf8.first == UInt8(ascii: "/") else { throw PatternError("expected a path that starts with '/'") }
         guard text.utf8.count <= Self.lengthMax else {
             throw PatternError("expected a path of at most \(Self.lengthMax) bytes")
@@ -59,6 +66,37 @@ package struct PathPattern: Sendable, Hashable {
         let parameters: Int = try Self.countParameters(self.segments)
         self.kind = isPrefix ? .prefix : (parameters > 0 ? .template : .exact)
         self.text = Self.render(self.segments, isPrefix: isPrefix)
+        self.expression = nil
+    }
+
+    /// A path that a regular expression matches as a whole.
+    package init(regex: TextExpression) {
+        self.kind = .regex
+        self.segments = []
+        self.text = "~" + regex.source
+        self.expression = regex
+    }
+
+    private init(kind: Kind, segments: [Segment]) {
+        self.kind = kind
+        self.segments = segments
+        self.text = Self.render(segments, isPrefix: kind == .prefix)
+        self.expression = nil
+    }
+
+    /// The pattern below one more literal segment, itself in normal form. A regular expression stays as it is.
+    func under(segment: String) -> PathPattern {
+        if self.kind == .regex { return self }
+        // "/" is one empty segment: below another one it is a trailing slash.
+        return PathPattern(kind: self.kind, segments: [.literal(segment)] + self.segments)
+    }
+
+    /// Whether the pattern's literal segments begin with those of a path.
+    func begins(with prefix: String) -> Bool {
+        let wanted: [Substring] = prefix.dropFirst().split(separator: "/", omittingEmptySubsequences: false)
+        guard wanted.count <= self.segments.count else { return false }
+        for (segment, text) in zip(self.segments, wanted) where segment != .literal(String(text)) { return false }
+        return true
     }
 
     /// The number of literal segments; the order of templates.
@@ -70,6 +108,7 @@ package struct PathPattern: Sendable, Hashable {
 
     /// The pattern with its parameters' names left out: two patterns of one shape match the same paths.
     package var shape: String {
+        if self.kind == .regex { return self.text }
         var text: String = ""
         for segment in self.segments {
             switch segment {

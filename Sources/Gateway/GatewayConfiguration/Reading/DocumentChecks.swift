@@ -40,7 +40,9 @@ final class DocumentChecks {
             let route: NodeDecoder? = finding.route.map { places[$0] }
             (route ?? place).problem(finding.message)
         }
-        for (index, route) in api.routes.enumerated() { self.add(route, of: api, at: places[index]) }
+        for (index, route) in api.routes.enumerated() {
+            for form in api.forms(of: route) { self.add(form, of: api, at: places[index]) }
+        }
     }
 
     /// Two routes conflict when they take the same requests with the same rank.

@@ -21,6 +21,11 @@ extension NodeDecoder {
         self.pattern { (text: String) throws(PatternError) -> PathPattern in try PathPattern(parsing: text) }
     }
 
+    /// A regular expression that has to match the whole of a text.
+    func expression() -> TextExpression? {
+        self.pattern { (text: String) throws(PatternError) -> TextExpression in try TextExpression(parsing: text) }
+    }
+
     /// The fields of a mapping; those of `planned` are known, and refused.
     func fields(_ known: [String], planned: [String]) -> NodeFields? {
         guard let fields: NodeFields = self.fields(known + planned) else { return nil }

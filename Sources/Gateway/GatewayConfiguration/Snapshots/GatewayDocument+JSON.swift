@@ -53,6 +53,7 @@ extension APIDefinition {
         if self.name != self.id { writer.set("name", .string(self.name)) }
         writer.set("revision", self.revision.map { .int($0) })
         writer.set("hosts", list: self.hosts.map { .string($0.text) })
+        writer.set("version", self.version?.json())
         writer.set("routes", list: self.routes.map { $0.json() })
         writer.set("upstream", self.upstream.json())
         writer.set("policies", list: self.policies.map { $0.json() })
@@ -67,7 +68,11 @@ extension RouteDefinition {
         let derived: String = RouteDefinition.derivedID(
             path: self.path, methods: self.methods, headers: self.headers, query: self.query)
         if self.id != derived { writer.set("id", .string(self.id)) }
-        writer.set("path", .string(self.path.text))
+        if let expression: TextExpression = self.path.expression {
+            writer.set("regex", .string(expression.source))
+        } else {
+            writer.set("path", .string(self.path.text))
+        }
         writer.set("methods", list: self.methods.map { .string($0) })
         writer.set("headers", Self.json(self.headers))
         writer.set("query", Self.json(self.query))
@@ -78,7 +83,38 @@ extension RouteDefinition {
     private static func json(_ conditions: [RouteCondition]) -> JSONValue? {
         if conditions.isEmpty { return nil }
         var writer: DefinitionWriter = DefinitionWriter()
-        for condition in conditions { writer.set(condition.name, .string(condition.value ?? "*")) }
+        for condition in conditions { writer.set(condition.name, self.json(condition.test)) }
+        return writer.value
+    }
+}
+
+extension RouteDefinition {
+    private static func json(_ test: RouteCondition.Test) -> JSONValue {
+        switch test {
+        case .present: return "*"
+        case .absent: return ["present": false]
+        case .exact("*"): return ["exact": "*"]
+        case .exact(let value): return .string(value)
+        case .prefix(let value): return ["prefix": .string(value)]
+        case .regex(let expression): return ["regex": .string(expression.source)]
+        }
+    }
+}
+
+extension VersionDefinition {
+    func json() -> JSONValue {
+        var writer: DefinitionWriter = DefinitionWriter()
+        writer.set("name", .string(self.name))
+        switch self.place {
+        case .path: writer.set("in", "path")
+        case .header(let name):
+            writer.set("in", "header")
+            writer.set("header", .string(name))
+        case .query(let name):
+            writer.set("in", "query")
+            writer.set("query", .string(name))
+        }
+        if self.isDefault { writer.set("default", true) }
         return writer.value
     }
 }

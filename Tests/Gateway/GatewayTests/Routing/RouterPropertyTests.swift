@@ -23,7 +23,8 @@ struct RouterPropertyTests {
                 for route in api.routes {
                     order += 1
                     guard let host: [Int] = self.hostRank(api.hosts, request.host),
-                        let path: [Int] = self.pathRank(route.path, request.path)
+                        let path: [Int] = self.pathRank(
+                            route.path, request.path, order: self.groupOrder(route.path.text, host, request.host))
                     else { continue }
                     let methods: MethodSet = MethodSet(names: route.methods)
                     known.formUnion(methods.isEmpty ? .all : methods)
@@ -43,6 +44,19 @@ struct RouterPropertyTests {
             return request.method == .options ? "204 " + allow : "405 " + allow
         }
 
+        /// Routes with one expression on one host stand where the first of them stands.
+        private func groupOrder(_ text: String, _ rank: [Int], _ host: String) -> Int {
+            var order: Int = 0
+            for api in self.apis {
+                let isThere: Bool = self.hostRank(api.hosts, host) == rank
+                for route in api.routes {
+                    order += 1
+                    if isThere && route.path.text == text { return order }
+                }
+            }
+            return order
+        }
+
         private func hostRank(_ hosts: [HostPattern], _ host: String) -> [Int]? {
             if hosts.isEmpty { return [0, 0] }
             var best: [Int]?
@@ -58,9 +72,10 @@ struct RouterPropertyTests {
             return best
         }
 
-        private func pathRank(_ pattern: PathPattern, _ path: String) -> [Int]? {
+        private func pathRank(_ pattern: PathPattern, _ path: String, order: Int) -> [Int]? {
             let segments: [String] = path.dropFirst().split(separator: "/", omittingEmptySubsequences: false).map(
                 String.init)
+            if pattern.kind == .regex { return self.expressionMatches(pattern, segments) ? [-1, -order, 0] : nil }
             let isPrefix: Bool = pattern.kind == .prefix
             guard isPrefix ? segments.count >= pattern.segments.count : segments.count == pattern.segments.count else {
                 return nil
@@ -74,7 +89,16 @@ struct RouterPropertyTests {
             switch pattern.kind {
             case .exact: return [2, 0, 0]
             case .template: return [1, pattern.literalCount, 0]
-            case .prefix: return [0, pattern.segments.count, pattern.literalCount]
+            case .prefix, .regex: return [0, pattern.segments.count, pattern.literalCount]
+            }
+        }
+
+        /// The expressions of the sample: `/[ab]`, `/[ab]/.*` and `/a.*`.
+        private func expressionMatches(_ pattern: PathPattern, _ segments: [String]) -> Bool {
+            switch pattern.text {
+            case "~/[ab]": return segments == ["a"] || segments == ["b"]
+            case "~/[ab]/.*": return segments.count > 1 && (segments[0] == "a" || segments[0] == "b")
+            default: return segments[0].hasPrefix("a")
             }
         }
 
@@ -86,20 +110,29 @@ struct RouterPropertyTests {
 
         private func meets(_ route: RouteDefinition, _ request: SampleRequest) -> Bool {
             for condition in route.headers {
-                let isThere: Bool = request.headers.contains {
-                    $0.0.lowercased() == condition.name && (condition.value == nil || condition.value == $0.1)
-                }
-                if !isThere { return false }
+                let values: [String] = request.headers.filter { $0.0.lowercased() == condition.name }.map { $0.1 }
+                if !self.meets(condition.test, values) { return false }
             }
             for condition in route.query {
-                let isThere: Bool = request.query.split(separator: "&").contains { pair in
+                var values: [String] = []
+                for pair in request.query.split(separator: "&") {
                     let parts: [Substring] = pair.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
-                    return parts[0] == condition.name
-                        && (condition.value == nil || condition.value! == (parts.count > 1 ? parts[1] : ""))
+                    if parts[0] == condition.name { values.append(parts.count > 1 ? String(parts[1]) : "") }
                 }
-                if !isThere { return false }
+                if !self.meets(condition.test, values) { return false }
             }
             return true
+        }
+
+        /// The expressions of the sample are `1|2` and nothing else.
+        private func meets(_ test: RouteCondition.Test, _ values: [String]) -> Bool {
+            switch test {
+            case .present: return !values.isEmpty
+            case .absent: return values.isEmpty
+            case .exact(let value): return values.contains(value)
+            case .prefix(let value): return values.contains { $0.hasPrefix(value) }
+            case .regex: return values.contains("1") || values.contains("2")
+            }
         }
     }
 
@@ -116,17 +149,25 @@ struct RouterPropertyTests {
             }
             path += self.one(["", "", "/", "/*"])
             if path.isEmpty { path = "/" }
+            var pattern: PathPattern = try PathPattern(parsing: path)
+            if Int.random(in: 0..<4, using: &self.numbers) == 0 {
+                pattern = PathPattern(regex: try TextExpression(parsing: self.one(["/[ab]", "/[ab]/.*", "/a.*"])))
+            }
             let methods: [String] = self.one([[], ["GET"], ["POST"], ["GET", "PUT"], ["HEAD"], ["OPTIONS"]])
             let headers: [RouteCondition] = self.one([
                 [], [], [RouteCondition(name: "x", value: "1")], [RouteCondition(name: "x", value: nil)],
                 [RouteCondition(name: "x", value: "1"), RouteCondition(name: "y", value: "1")],
+                [RouteCondition(name: "x", test: .absent)], [RouteCondition(name: "y", test: .prefix("1"))],
+                [RouteCondition(name: "x", test: .regex(try TextExpression(parsing: "1|2")))],
             ])
             let query: [RouteCondition] = self.one([
                 [], [], [RouteCondition(name: "q", value: "1")],
                 [RouteCondition(name: "q", value: nil), RouteCondition(name: "r", value: "")],
+                [RouteCondition(name: "r", test: .absent)], [RouteCondition(name: "q", test: .prefix(""))],
+                [RouteCondition(name: "q", test: .regex(try TextExpression(parsing: "1|2")))],
             ])
             return RouteDefinition(
-                path: try PathPattern(parsing: path), methods: methods, headers: headers, query: query)
+                path: pattern, methods: methods, headers: headers, query: query)
         }
 
         mutating func request() -> SampleRequest {
