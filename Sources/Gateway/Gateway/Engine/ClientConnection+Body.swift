@@ -163,6 +163,7 @@ extension ClientConnection {
             self.exchange.responseStarted = true
             self.exchange.responseBytes &+= UInt64(firstCount + secondCount)
         }
+        if self.isOrphan { return }
         if self.pending != nil {
             self.wait(first, firstCount, second, secondCount)
             return
@@ -272,7 +273,7 @@ extension ClientConnection {
     func becomeIdle() {
         self.phase = .idle
         if self.context != nil { self.releaseContext() }
-        if self.loop.isDraining || self.inputFinished && self.stash == nil && !self.inputReady {
+        if self.isOrphan || self.loop.isDraining || self.inputFinished && self.stash == nil && !self.inputReady {
             self.close()
             return
         }

@@ -15,7 +15,7 @@ extension ClientConnection {
         let context: PolicyContext = loop.policyContexts.take(loop.settings.limits, snapshot: snapshot)
         let isKept: Bool = context.begin(
             PolicyContext.Beginning(
-                bytes: bytes, head: loop.requestHead, table: loop.requestTable, view: view,
+                bytes: bytes, head: loop.requestHead, fields: loop.requestTable.fields, view: view,
                 hasEncodedSlash: hasEncodedSlash, snapshot: snapshot, route: index, pipeline: pipeline,
                 isSecure: self.tls != nil))
         guard isKept else {
@@ -231,7 +231,7 @@ extension ClientConnection {
     // MARK: Forwarding
 
     /// Sends the decided request to a target, with what stages changed.
-    private func sendOn(_ context: PolicyContext, _ rest: UnsafeRawBufferPointer) -> Int? {
+    func sendOn(_ context: PolicyContext, _ rest: UnsafeRawBufferPointer) -> Int? {
         let loop: GatewayLoop = self.loop
         guard let lease: Unmanaged<SnapshotLease> = self.exchange.lease else { return 0 }
         self.phase = .exchange

@@ -55,6 +55,8 @@ final class ClientConnection: TimedHandler {
     var pending: ByteBlock?
     /// Close when `pending` is out.
     var closesAfterOutput: Bool = false
+    /// Nobody is at the other end (any more): the exchange goes on, and what it gives out is dropped.
+    var isOrphan: Bool = false
 
     // The exchange.
     var exchange: Exchange = Exchange()
@@ -288,6 +290,7 @@ final class ClientConnection: TimedHandler {
 
     /// Ends the connection as it is, and the exchange with it: the client went away, or does not move.
     func abort(_ reason: RequestReason) {
+        if reason == .clientClosed, self.context != nil, self.becomeOrphan() { return }
         if self.phase == .exchange || self.phase == .deciding || self.phase == .answering && !self.exchange.isRecorded {
             self.dropUpstream()
             if self.exchange.reason == .none { self.exchange.reason = reason }
@@ -349,6 +352,10 @@ final class ClientConnection: TimedHandler {
     /// Closes after the last answer. When bytes of the client may still wait or arrive, closing at once would reset the
     /// connection and could take the answer from the client: then our side is shut first, and the rest is read and dropped.
     func finishConnection() {
+        if self.isOrphan {
+            self.close()
+            return
+        }
         if self.inputFinished || (self.exchange.body.isDone && self.stash == nil && !self.inputReady) {
             self.close()
             return
@@ -388,6 +395,10 @@ final class ClientConnection: TimedHandler {
         self.stash = nil
         self.hasFreshStash = false
         self.pending = nil
+        if self.isOrphan {
+            loop.orphanEnded(self)
+            return
+        }
         if !abruptly { _ = self.tls?.shutdown() }
         loop.events.deregister(fd: self.fd, closing: true)
         Socket.close(self.fd, abruptly: abruptly)

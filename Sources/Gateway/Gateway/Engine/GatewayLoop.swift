@@ -19,6 +19,8 @@ final class GatewayLoop: @unchecked Sendable {
     private static let trailerBytes: Int = 16 * 1024
     /// Bytes of request bodies that policies of one loop hold at once; beyond: 503.
     static let collectedBytesMax: Int = 256 << 20
+    /// Exchanges of one loop that go on without a client; beyond: the next one ends with its client.
+    private static let orphansMax: Int = 1024
     /// Other attempts for one request at most.
     static let retriesMax: UInt8 = 3
     /// Pools kept that have no connection: targets that came and went.
@@ -68,6 +70,8 @@ final class GatewayLoop: @unchecked Sendable {
     private var oldLeases: [SnapshotLease] = []
 
     private var clients: [Unmanaged<ClientConnection>] = []
+    /// Exchanges without a client.
+    private var orphans: [ObjectIdentifier: ClientConnection] = [:]
     private var listeners: [ListenerHandler] = []
     private var pools: [ObjectIdentifier: TargetPool] = [:]
     private var backlog: [TimedHandler] = []
@@ -148,8 +152,29 @@ final class GatewayLoop: @unchecked Sendable {
             last._withUnsafeGuaranteedRef { $0.slot = client.slot }
         }
         self.counters.connections.wrappingSubtract(1, ordering: .relaxed)
-        if self.isDraining, self.clients.isEmpty { self.drained() }
+        self.endDrainIfDone()
     }
+
+    private func endDrainIfDone() {
+        if self.isDraining, self.clients.isEmpty, self.orphans.isEmpty { self.drained() }
+    }
+
+    /// Keeps an exchange whose client is gone, or that never had one; false when there are too many.
+    func keepOrphan(_ client: ClientConnection) -> Bool {
+        if self.orphans.count >= GatewayLoop.orphansMax { return false }
+        self.orphans[ObjectIdentifier(client)] = client
+        return true
+    }
+
+    func orphanEnded(_ client: ClientConnection) {
+        self.orphans[ObjectIdentifier(client)] = nil
+        self.endDrainIfDone()
+    }
+
+    func startOrphan(_ name: ObjectIdentifier) { self.orphans[name]?.startRefresh() }
+
+    /// Exchanges that go on without a client.
+    var orphanCount: Int { self.orphans.count }
 
     /// Gives a connection that moved much in this turn its next share after the others.
     func resumeLater(_ handler: TimedHandler) {
@@ -234,13 +259,14 @@ final class GatewayLoop: @unchecked Sendable {
         // Closing takes a client out of the list: walk a copy. References are held by the loop until this turn ends.
         let clients: [Unmanaged<ClientConnection>] = self.clients
         for client in clients { client._withUnsafeGuaranteedRef { $0.drain() } }
-        if self.clients.isEmpty { self.drained() }
+        self.endDrainIfDone()
     }
 
     /// Closes every client as it is: the deadline of a drain has passed.
     func cutOff() {
         let clients: [Unmanaged<ClientConnection>] = self.clients
         for client in clients { client._withUnsafeGuaranteedRef { $0.abort(.draining) } }
+        for orphan in Array(self.orphans.values) { orphan.abort(.draining) }
         for pool in self.pools.values { pool.closeIdle() }
     }
 

@@ -40,6 +40,13 @@ package enum RequestReason: UInt8, Sendable, CaseIterable, BitwiseCopyable {
     case upstreamInvalidResponse = 45
     case upstreamOverloaded = 46
     case circuitOpen = 47
+    // Policies with stages.
+    case idempotencyKeyInvalid = 70
+    case idempotencyInProgress = 71
+    case idempotencyMismatch = 72
+    case idempotencyUnrepeatable = 73
+    case authorizationDenied = 74
+    case notCached = 75
     // This gateway and the client.
     case clientClosed = 60
     case draining = 61
@@ -70,6 +77,11 @@ package enum RequestReason: UInt8, Sendable, CaseIterable, BitwiseCopyable {
         case .upstreamConnectTimeout, .upstreamTimeout: return 504
         case .clientClosed: return 499
         case .internalError: return 500
+        case .idempotencyKeyInvalid: return 400
+        case .idempotencyInProgress, .idempotencyUnrepeatable: return 409
+        case .idempotencyMismatch: return 422
+        case .authorizationDenied: return 403
+        case .notCached: return 504
         }
     }
 
@@ -113,6 +125,12 @@ package enum RequestReason: UInt8, Sendable, CaseIterable, BitwiseCopyable {
         case .draining: return "draining"
         case .overloaded: return "overloaded"
         case .internalError: return "internal-error"
+        case .idempotencyKeyInvalid: return "idempotency-key-invalid"
+        case .idempotencyInProgress: return "idempotency-in-progress"
+        case .idempotencyMismatch: return "idempotency-mismatch"
+        case .idempotencyUnrepeatable: return "idempotency-unrepeatable"
+        case .authorizationDenied: return "authorization-denied"
+        case .notCached: return "not-cached"
         }
     }
 
@@ -157,6 +175,14 @@ package enum RequestReason: UInt8, Sendable, CaseIterable, BitwiseCopyable {
         case .draining: return "This gateway is stopping."
         case .overloaded: return "This gateway has too much to do."
         case .internalError: return "Something went wrong in the gateway."
+        case .idempotencyKeyInvalid:
+            return "This request needs one Idempotency-Key of 1 to 255 visible ASCII characters."
+        case .idempotencyInProgress: return "A request with this idempotency key is being worked on."
+        case .idempotencyMismatch: return "This idempotency key was used for another request."
+        case .idempotencyUnrepeatable:
+            return "A request with this idempotency key was done; its answer was too large to be kept."
+        case .authorizationDenied: return "The service that decides about access denied this request."
+        case .notCached: return "Nothing is stored for this address, and the request asked for nothing else."
         }
     }
 }

@@ -23,9 +23,18 @@ struct LocalAnswer: Sendable {
         self.enters = enters
     }
 
+    /// Bytes of the body.
     var bodyCount: Int {
         var count: Int = 0
         for piece in self.body { count += piece.count }
         return count
     }
+}
+
+/// What a stage answers instead of a problem document when the exchange fails later: a stored answer, when the upstream is gone.
+class AnswerFallback {
+    init() {}
+
+    /// The answer instead of the one that this reason has; nil: that one.
+    func answer(for reason: RequestReason) -> LocalAnswer? { nil }
 }

@@ -42,6 +42,11 @@ final class PolicyContext {
     /// name that the upstream sent are taken out.
     var answerFields: FieldLines = FieldLines()
 
+    /// What to answer when the exchange fails from here on.
+    var fallback: AnswerFallback?
+    /// When the client goes away while the upstream works, the exchange goes on to its end, through all response stages.
+    var outlivesClient: Bool = false
+
     /// Things stages leave for later ones and for their own response stage, by the stage's type.
     private var notes: [ObjectIdentifier: AnyObject] = [:]
 
@@ -102,7 +107,7 @@ extension PolicyContext {
     struct Beginning {
         let bytes: UnsafeRawPointer
         let head: HTTPRequestHead
-        let table: HTTPFieldTable
+        let fields: UnsafeMutablePointer<HTTPField>
         let view: RequestView
         let hasEncodedSlash: Bool
         let snapshot: Snapshot
@@ -119,7 +124,7 @@ extension PolicyContext {
             return false
         }
         self.base.copyMemory(from: beginning.bytes, byteCount: head.count)
-        self.fields.update(from: beginning.table.fields, count: head.fieldCount)
+        self.fields.update(from: beginning.fields, count: head.fieldCount)
         if let path: UnsafeRawPointer = view.path.baseAddress {
             (self.base + head.count).copyMemory(from: path, byteCount: view.path.count)
         }
@@ -138,6 +143,21 @@ extension PolicyContext {
         self.pipeline = beginning.pipeline
         self.isSecure = beginning.isSecure
         return true
+    }
+
+    /// Takes the head and the caller of another exchange, for a request of the gateway's own to the same address.
+    func begin(like other: PolicyContext) -> Bool {
+        guard let pipeline: RoutePipeline = other.pipeline else { return false }
+        let isKept: Bool = self.begin(
+            Beginning(
+                bytes: UnsafeRawPointer(other.base), head: other.head, fields: other.fields, view: other.request,
+                hasEncodedSlash: other.hasEncodedSlash, snapshot: other.snapshot, route: other.route,
+                pipeline: pipeline, isSecure: other.isSecure))
+        self.caller = other.caller
+        self.subject = other.subject
+        self.edits = other.edits
+        self.time = other.time
+        return isKept
     }
 
     /// Puts the head back where the engine's readers leave it.
@@ -166,6 +186,8 @@ extension PolicyContext {
         self.body = nil
         self.work = nil
         self.answerFields.removeAll()
+        self.fallback = nil
+        self.outlivesClient = false
         if !self.notes.isEmpty { self.notes.removeAll(keepingCapacity: true) }
         self.stage = 0
         self.ticket = 0

@@ -60,6 +60,11 @@ extension RoutePipeline {
     /// The stages of one policy.
     private static func add(_ policy: PolicyDefinition, _ context: StageContext, to stages: inout StageList) {
         switch policy {
+        case .idempotency(let policy):
+            stages.requests.append(
+                IdempotencyStage(
+                    policy, route: "\(context.api.key.text) \(context.route.id)", store: context.live.idempotency))
+            stages.responses.append(IdempotencyAnswerStage())
         case .mock(let policy): stages.requests.append(MockStage(policy))
         default: break
         }

@@ -26,6 +26,8 @@ package final class LiveState: Sendable {
     /// Moves when a target's health does.
     let healthEpoch: HealthEpoch = HealthEpoch()
 
+    /// Requests with an idempotency key.
+    let idempotency: IdempotencyStore = IdempotencyStore()
     /// Stages that every route gets besides those of its policies; nil: none.
     let stageExtension: StageExtension?
 

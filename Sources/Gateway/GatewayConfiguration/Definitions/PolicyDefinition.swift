@@ -16,6 +16,8 @@ package enum PolicyDefinition: Sendable, Equatable {
     case headers(HeaderPolicy)
     /// `mock`: a fixed answer.
     case mock(MockPolicy)
+    /// `idempotency`: a request with a key is done once.
+    case idempotency(IdempotencyPolicy)
 
     /// The name in a document.
     package var kind: String {
@@ -28,6 +30,7 @@ package enum PolicyDefinition: Sendable, Equatable {
         case .timeouts: return "timeouts"
         case .headers: return "headers"
         case .mock: return "mock"
+        case .idempotency: return "idempotency"
         }
     }
 

@@ -5,12 +5,12 @@ import JSON
 extension PolicyDefinition {
     private static let kinds: [String] = [
         "api_key", "anonymous", "rate_limit", "ip", "request_size", "timeouts", "headers",
-        "mock",
+        "mock", "idempotency",
     ]
     /// Policies of later versions. They are refused: a policy that is written and does not run is worse than none.
     static let planned: [String] = [
         "acl", "basic", "cache", "client_certificate", "compression", "concurrency", "connection_limit", "cors",
-        "external_authorization", "hmac", "idempotency", "introspection", "jwt", "oauth2_introspection",
+        "external_authorization", "hmac", "introspection", "jwt", "oauth2_introspection",
         "quota",
         "security_headers", "spike_arrest", "transform", "transformation", "validation",
     ]
@@ -45,6 +45,7 @@ extension PolicyDefinition {
         case "ip": return AddressPolicy.read(body).map { .addresses($0) }
         case "request_size": return RequestSizePolicy.read(body).map { .requestSize($0) }
         case "timeouts": return TimeoutPolicy.read(body).map { .timeouts($0) }
+        case "idempotency": return IdempotencyPolicy.read(body).map { .idempotency($0) }
         case "mock": return MockPolicy.read(body).map { .mock($0) }
         default: return HeaderPolicy.read(body).map { .headers($0) }
         }

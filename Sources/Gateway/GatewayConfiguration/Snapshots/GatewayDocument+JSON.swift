@@ -141,6 +141,7 @@ extension PolicyDefinition {
             body.set("request", policy.request.json())
             body.set("response", policy.response.json())
         case .mock(let policy): policy.write(&body)
+        case .idempotency(let policy): policy.write(&body)
         }
         var writer: DefinitionWriter = DefinitionWriter()
         writer.set(self.kind, body.value)

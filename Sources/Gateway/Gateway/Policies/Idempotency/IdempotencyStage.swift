@@ -1,0 +1,180 @@
+import Crypto
+import GatewayConfiguration
+import HTTP
+
+/// Lets a request with a key through once (draft-ietf-httpapi-idempotency-key-header): its repetitions get the answer again while it
+/// is kept, 409 while it is worked on, and 422 when they are not the same request.
+///
+/// A key belongs to a caller and a route. A caller without application or subject is known by address.
+final class IdempotencyStage: RequestStage, @unchecked Sendable {
+    private let policy: IdempotencyPolicy
+    private let header: [UInt8]
+    private let methods: MethodSet
+    private let place: String
+    private let store: IdempotencyStore
+
+    init(_ policy: IdempotencyPolicy, route: String, store: IdempotencyStore) {
+        self.policy = policy
+        self.header = Array(policy.header.utf8)
+        self.methods = MethodSet(names: policy.methods)
+        self.place = route
+        self.store = store
+        super.init(rank: .idempotency)
+    }
+
+    override func run(
+        _ request: RequestView, _ context: PolicyContext, _ decision: inout Decision
+    ) -> StageOutcome {
+        guard self.methods.contains(request.method) else { return .next }
+        let index: Int = self.header.withUnsafeBytes { request.fields.index(of: $0) }
+        if index < 0 { return self.policy.isRequired ? decision.refuse(.idempotencyKeyInvalid) : .next }
+        let value: UnsafeRawBufferPointer = request.fields.value(at: index)
+        let isRepeated: Bool = self.header.withUnsafeBytes { request.fields.index(of: $0, from: index + 1) >= 0 }
+        guard !isRepeated, IdempotencyStage.isKey(value) else { return decision.refuse(.idempotencyKeyInvalid) }
+        guard let body: [UInt8] = context.body else { return .needsBody(max: self.policy.bodyBytesMax) }
+        let key: [UInt8] = self.key(value, request, context)
+        let now: UInt64 = context.time.monotonic
+        switch self.store.claim(key, fingerprint: Self.fingerprint(request, context, body), now: now) {
+        case .first(let claim):
+            let kept: IdempotencyClaim = IdempotencyClaim(
+                store: self.store, key: key, claim: claim, keptFor: self.policy.keptFor.nanoseconds,
+                answerBytesMax: self.policy.answerBytesMax)
+            context.setNote(kept)
+            // The answer is kept for the repetition of a client that lost its connection.
+            context.outlivesClient = true
+            return .next
+        case .inProgress: return decision.refuse(.idempotencyInProgress, Array("Retry-After: 1\r\n".utf8))
+        case .mismatch: return decision.refuse(.idempotencyMismatch)
+        case .unrepeatable: return decision.refuse(.idempotencyUnrepeatable)
+        case .full: return decision.refuse(.overloaded)
+        case .done(let answer): return .answer(Self.replayed(answer))
+        }
+    }
+
+    private static func replayed(_ answer: LocalAnswer) -> LocalAnswer {
+        var answer: LocalAnswer = answer
+        answer.fields.add("Idempotent-Replayed", "true")
+        answer.reason = .replayed
+        answer.enters = .end
+        return answer
+    }
+
+    private static func isKey(_ value: UnsafeRawBufferPointer) -> Bool {
+        guard value.count > 0, value.count <= IdempotencyPolicy.keyBytesMax else { return false }
+        for byte in value where byte < 0x21 || byte > 0x7E { return false }
+        return true
+    }
+
+    /// Place, caller and key, apart by bytes that none of them holds.
+    private func key(_ value: UnsafeRawBufferPointer, _ request: RequestView, _ context: PolicyContext) -> [UInt8] {
+        var key: [UInt8] = Array(self.place.utf8)
+        key.append(0)
+        if context.caller.application >= 0 {
+            key.append(contentsOf: "a\(context.caller.applicationIdentity.value)".utf8)
+        }
+        if let subject: String = context.subject {
+            key.append(contentsOf: "s".utf8)
+            key.append(contentsOf: subject.utf8)
+        }
+        if context.caller.application < 0, context.subject == nil {
+            key.append(contentsOf: "i\(request.remote.high),\(request.remote.low)".utf8)
+        }
+        key.append(0)
+        key.append(contentsOf: value)
+        return key
+    }
+
+    private static func fingerprint(_ request: RequestView, _ context: PolicyContext, _ body: [UInt8]) -> [UInt8] {
+        var hasher: SHA256Context = SHA256Context()
+        hasher.update([request.method.rawValue, 0])
+        hasher.update(request.path)
+        hasher.update([0])
+        hasher.update(request.query)
+        hasher.update([0])
+        hasher.update(body)
+        return hasher.finish()
+    }
+}
+
+/// A key that a request has taken: ends in a kept answer, or free.
+final class IdempotencyClaim {
+    private let store: IdempotencyStore
+    private let key: [UInt8]
+    private let claim: UInt64
+    private let keptFor: UInt64
+    let answerBytesMax: Int
+    private var isOpen: Bool = true
+
+    init(store: IdempotencyStore, key: [UInt8], claim: UInt64, keptFor: UInt64, answerBytesMax: Int) {
+        self.store = store
+        self.key = key
+        self.claim = claim
+        self.keptFor = keptFor
+        self.answerBytesMax = answerBytesMax
+    }
+
+    /// The exchange ended, whichever way: what was not completed is free again.
+    deinit { self.release() }
+
+    func release() {
+        if !self.isOpen { return }
+        self.isOpen = false
+        self.store.release(self.key, claim: self.claim)
+    }
+
+    func complete(_ answer: LocalAnswer?, now: UInt64) {
+        if !self.isOpen { return }
+        self.isOpen = false
+        self.store.complete(self.key, claim: self.claim, answer: answer, expires: now &+ self.keptFor, now: now)
+    }
+}
+
+/// Keeps the answer to a request that has taken its key.
+final class IdempotencyAnswerStage: ResponseStage, @unchecked Sendable {
+    init() { super.init(rank: .idempotencyStore) }
+
+    override func makeFilter(_ head: ResponseHead, _ context: PolicyContext) -> ResponseFilter? {
+        guard let claim: IdempotencyClaim = context.note(IdempotencyClaim.self) else { return nil }
+        // "Not now" is no answer: the request was not done, and may be tried again.
+        if head.status == 429 || head.status == 503 {
+            claim.release()
+            return nil
+        }
+        return IdempotencyFilter(claim, context)
+    }
+}
+
+private final class IdempotencyFilter: ResponseFilter {
+    private let claim: IdempotencyClaim
+    private unowned(unsafe) let context: PolicyContext
+    private var answer: LocalAnswer?
+    private var body: [UInt8] = []
+
+    init(_ claim: IdempotencyClaim, _ context: PolicyContext) {
+        self.claim = claim
+        self.context = context
+        super.init()
+    }
+
+    override func head(_ head: ResponseHead) -> HeadOutcome {
+        self.answer = LocalAnswer(status: head.status, fields: head.fields)
+        return .pass
+    }
+
+    override func body(_ bytes: UnsafeRawBufferPointer, _ out: inout FilterOutput) {
+        guard self.answer != nil else { return }
+        if self.body.count + bytes.count > self.claim.answerBytesMax {
+            self.answer = nil
+            self.body = []
+            return
+        }
+        self.body.append(contentsOf: bytes)
+    }
+
+    override func end(_ out: inout FilterOutput) {
+        if !self.body.isEmpty { self.answer?.body = [self.body] }
+        self.claim.complete(self.answer, now: self.context.time.monotonic)
+    }
+
+    override func abandoned() { self.claim.release() }
+}
