@@ -9,6 +9,7 @@
     starts     starts that must be refused, each with a reason and its exit code
     wire       malformed HTTP at the gateway and at the control plane
     rest       tokens, fields and documents that are refused, and what the refusal says
+    events     the log's command line: produce, tail, groups, replay, dead letters
     drain      SIGTERM: what is under way ends well; a full disk: refused, and work resumes
     kill       SIGKILL at random moments under concurrent changes, --rounds times, compared with what was acknowledged
 
@@ -28,7 +29,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 from processes import Settings  # noqa: E402
 
-SUITES = ["demo", "guide", "gateways", "starts", "wire", "rest", "drain", "kill"]
+SUITES = ["demo", "guide", "gateways", "starts", "wire", "rest", "events", "drain", "kill"]
 
 
 class Result(unittest.TestResult):

@@ -53,7 +53,8 @@ package final class ObservabilityService: PlatformService, TrafficSink {
     }
 
     package var routes: [Route] {
-        self.healthRoutes + self.trafficRoutes + self.eventRoutes + self.groupRoutes + self.deadLetterRoutes
+        self.healthRoutes + self.trafficRoutes + self.eventRoutes + self.produceRoutes + self.groupRoutes
+            + self.deadLetterRoutes
     }
 
     package func start() async throws {

@@ -58,12 +58,39 @@ extension EventLog {
         self.running(group)?.reload()
     }
 
+    /// Makes a group read one partition from `offset` on, whether it runs or not. What waits for another try stays.
+    ///
+    /// Throws `LogError.offsetOutOfRange` for an offset that is not there.
+    package func seek(
+        group: String, topic: String, partition: Int, to offset: Int64,
+        also: @escaping @Sendable (Transaction) throws -> Void = { _ in }
+    ) async throws {
+        let available: Range<Int64> = try self.offsets(topic: topic, partition: partition)
+        guard offset == available.upperBound || available.contains(offset) else {
+            throw LogError.offsetOutOfRange(
+                topic: topic, partition: partition, offset: offset, earliest: available.lowerBound,
+                next: available.upperBound)
+        }
+        let at: GroupPartition = GroupPartition(group: group, topic: topic, partition: partition)
+        try await self.store.write { transaction in
+            guard try ConsumerTables.seek(at, to: offset, in: transaction) else { throw LogError.unknownGroup(group) }
+            try also(transaction)
+        }
+        self.running(group)?.reload()
+    }
+
     /// Forgets a group that runs in no process: its offsets and what waits for another try.
-    package func deleteGroup(_ group: String) async throws {
+    ///
+    /// - Parameter also: what is to happen in the same transaction, such as an audit entry.
+    package func deleteGroup(
+        _ group: String, also: @escaping @Sendable (Transaction) throws -> Void = { _ in }
+    ) async throws {
         if self.running(group) != nil { throw LogError.groupRunning(group) }
         let isKnown: Bool = try await self.store.write { transaction in
             if try ConsumerTables.isRunning(group, in: transaction) { throw LogError.groupRunning(group) }
-            return try ConsumerTables.delete(group, in: transaction)
+            guard try ConsumerTables.delete(group, in: transaction) else { return false }
+            try also(transaction)
+            return true
         }
         if !isKnown { throw LogError.unknownGroup(group) }
     }

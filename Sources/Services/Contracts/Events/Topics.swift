@@ -53,6 +53,10 @@ package enum Topics {
         TopicDefinition(locationEvents),
     ]
 
+    /// Topics that others than the platform may publish to: what they hold makes no service do anything. In all others an event
+    /// stands for a change that was made with it.
+    package static let open: [String] = [securityJobResults, locationEvents]
+
     /// Whether the platform has this topic.
     package static func exists(_ name: String) -> Bool {
         for topic in all where topic.name == name { return true }

@@ -23,6 +23,12 @@ extension ObservabilityService {
                 ], answers: [Answer(200, "Letters", schema: Self.deadLettersSchema)]
             ) { [self] in try await self.listDeadLetters($0) },
             Route(
+                "GET", Self.deadLetterAddress, operationID: "getDeadLetter", tag: Self.name,
+                summary: "One dead letter, open or settled.",
+                access: .platform(Permission("events", "dead-letter", "read")),
+                answers: [Answer(200, "The letter", schema: .object(["type": "object"]))]
+            ) { [self] in try await self.getDeadLetter($0) },
+            Route(
                 "POST", "\(Self.deadLetterAddress)/redrive", operationID: "redriveDeadLetter", tag: Self.name,
                 summary: "Gives a dead letter to its group again.",
                 access: .platform(Permission("events", "dead-letter", "write")),
@@ -49,18 +55,31 @@ extension ObservabilityService {
         let page: DeadLetterPage = try await self.services.log.deadLetters(
             of: topic, from: context.query["from"].flatMap { Int64($0) } ?? 0,
             includingSettled: context.query["settled"] == "true", limit: context.integer("limit") ?? 50)
-        let items: [JSONValue] = page.letters.map { (letter: DeadLetter) -> JSONValue in
-            .object([
-                "offset": .int(letter.offset), "group": .string(letter.group), "topic": .string(letter.topic),
-                "partition": .int(Int64(letter.partition)), "record_offset": .int(letter.recordOffset),
-                "tries": .int(Int64(letter.tries)), "reason": .string(letter.reason),
-                "failed_at": .string(letter.failedAt.rfc3339),
-                "outcome": letter.outcome.map { (outcome: DeadLetterOutcome) -> JSONValue in .string(outcome.rawValue) }
-                    ?? .null,
-                "record": EventRecord.json(letter.record, withPlace: false),
-            ])
-        }
+        let items: [JSONValue] = page.letters.map(Self.json)
         return .json(.object(["items": .array(items), "next": .int(page.next)]))
+    }
+
+    private static func json(_ letter: DeadLetter) -> JSONValue {
+        .object([
+            "offset": .int(letter.offset), "group": .string(letter.group), "topic": .string(letter.topic),
+            "partition": .int(Int64(letter.partition)), "record_offset": .int(letter.recordOffset),
+            "tries": .int(Int64(letter.tries)), "reason": .string(letter.reason),
+            "failed_at": .string(letter.failedAt.rfc3339),
+            "outcome": letter.outcome.map { (outcome: DeadLetterOutcome) -> JSONValue in .string(outcome.rawValue) }
+                ?? .null,
+            "record": EventRecord.json(letter.record, withPlace: false),
+        ])
+    }
+
+    private func getDeadLetter(_ context: RequestContext) async throws -> HTTPResponse {
+        let topic: String = try self.topicWithDeadLetters(context)
+        let text: String = context.parameter("offset")
+        guard let offset: Int64 = Int64(text), offset >= 0 else { throw APIProblem.notFound("dead letter", text) }
+        do {
+            return .json(Self.json(try await self.services.log.deadLetter(of: topic, at: offset)))
+        } catch LogError.unknownDeadLetter {
+            throw APIProblem.notFound("dead letter", text)
+        }
     }
 
     private func topicWithDeadLetters(_ context: RequestContext) throws(APIProblem) -> String {
