@@ -25,6 +25,11 @@ struct UpstreamDefinitionTests {
         "circuit_breaker: {scope: upstream, error_share: 20, min_requests: 5, window: 30s, open_for: 1s, trials: 1}",
         "circuit_breaker: {max_requests: 100}",
         "connections: {max_requests: 1000, max_age: 1h}",
+        "connections: {queue: 10, queue_timeout: 250ms}",
+        "retries: {}",
+        "retries: {attempts: 5, on: [timeout], statuses: [429, 5xx], methods: [GET, POST], body_max: 1KiB}",
+        "retries: {on: [], statuses: [], budget_share: 0, budget_min: 3, backoff: 1s, backoff_max: 2s}",
+        "retries: {retry_after_max: 5s, try_timeout: 2s}",
     ]
 
     private static func document(_ upstream: String) throws -> GatewayDocument {

@@ -246,6 +246,8 @@ extension ClientConnection {
     func responseBegan(status: Int) {
         self.exchange.status = status
         self.exchange.responseComposed = true
+        self.exchange.limit = self.exchange.deadline
+        if self.exchange.isSteered { self.endRetries() }
         if self.exchange.asked > 0 {
             self.exchange.upstreamMicroseconds = Exchange.microseconds(
                 from: self.exchange.asked, to: self.loop.events.now)

@@ -190,6 +190,11 @@ extension ClientConnection {
         if !self.exchange.body.isDone {
             loop.events.schedule(self.timer, at: loop.events.now &+ self.exchange.times.idle)
         }
+        if self.exchange.times.total != .max {
+            self.exchange.deadline = self.exchange.started &+ self.exchange.times.total
+            self.exchange.limit = self.exchange.deadline
+        }
+        if self.exchange.isSteered { self.keepCopy(block) }
         self.launch(block, pool, fresh: false)
         return taken
     }
@@ -215,11 +220,17 @@ extension ClientConnection {
                 connection.start(self, block, isReused: false)
                 return
             case .overloaded:
+                if self.waitForConnection(pool, block) { return }
                 self.closeTry(.abandoned)
                 loop.blocks.give(block)
                 self.answer(.upstreamOverloaded)
                 return
             case .failed: self.targetFailed(pool)
+            }
+            if self.hasRetryRules {
+                loop.blocks.give(block)
+                if !self.tryAgain(after: .connectFailure) { self.answer(.upstreamConnectFailed) }
+                return
             }
             guard self.exchange.attemptsLeft > 0, let next: TargetPool = self.chooseAnother(than: pool) else {
                 loop.blocks.give(block)
@@ -244,6 +255,7 @@ extension ClientConnection {
             self.abort(failure.reason)
             return
         }
+        if self.hasRetryRules, self.retryFailed(failure, block, isStale: isStale) { return }
         guard var request: ByteBlock = block else {
             self.answer(failure.reason)
             self.resumeInput()

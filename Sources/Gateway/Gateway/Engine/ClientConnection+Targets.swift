@@ -1,5 +1,6 @@
 import EventLoops
 import GatewayConfiguration
+import Synchronization
 
 /// The choice of targets for one client's exchange where its upstream asks for more than turns. One for a connection, kept for
 /// its next exchange.
@@ -14,7 +15,20 @@ final class SteeredExchange {
     /// The circuit was open when the last target was looked for.
     var isCircuitOpen: Bool = false
 
-    func begin(key: UInt64) {
+    // Retries.
+    /// Nil: none are allowed.
+    var retries: RetryRules?
+    /// Retries made so far.
+    var attempt: Int = 0
+    /// All that was given to the upstream so far, from the request's first byte; nil: not kept, or too long to be.
+    var copy: ByteBlock?
+    /// Where the parts of the head stand in `copy`.
+    var copyMarks: ReplayMarks = ReplayMarks()
+    var retryTimer: RetryTimer?
+
+    func begin(key: UInt64, retries: RetryRules?) {
+        self.retries = retries
+        self.attempt = 0
         self.key = key
         self.tried = MemberSet()
         self.member = -1
@@ -31,7 +45,10 @@ extension ClientConnection {
             let steered: SteeredExchange = self.steered ?? SteeredExchange()
             self.steered = steered
             self.exchange.isSteered = true
-            steered.begin(key: steering.plan.balance == .maglev ? steering.plan.keySource.number(view) : 0)
+            steered.begin(
+                key: steering.plan.balance == .maglev ? steering.plan.keySource.number(view) : 0,
+                retries: steering.plan.retries)
+            if steering.plan.retries != nil { steering.state.requests.wrappingAdd(1, ordering: .relaxed) }
             return self.steer(steering, steered)
         }
     }
@@ -48,7 +65,7 @@ extension ClientConnection {
         }
     }
 
-    private func steer(_ steering: Steering, _ steered: SteeredExchange) -> TargetPool? {
+    func steer(_ steering: Steering, _ steered: SteeredExchange) -> TargetPool? {
         let now: UInt64 = self.loop.events.now
         steered.isCircuitOpen = false
         switch steering.choose(now: now, key: steered.key, tried: steered.tried, admission: &steered.admission) {

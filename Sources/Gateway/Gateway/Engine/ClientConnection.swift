@@ -63,6 +63,9 @@ final class ClientConnection: TimedHandler {
     var upstream: Unmanaged<UpstreamConnection>?
     /// What the stages of the route know of the exchange; nil on routes without a pipeline.
     var context: PolicyContext?
+    /// What waits for a connection, and for one to which target.
+    var queued: QueuedRequest?
+    var queuePool: Unmanaged<TargetPool>?
     /// Made for the first exchange whose upstream asks for it.
     var steered: SteeredExchange?
     /// The path for the access log, where one is written.
@@ -314,7 +317,11 @@ final class ClientConnection: TimedHandler {
         if self.exchange.isRecorded { return }
         self.exchange.isRecorded = true
         if let ring: RecordRing = self.loop.ring { self.record(in: ring) }
-        if self.exchange.isSteered { self.closeTry(.abandoned) }
+        if self.queued != nil { self.leaveQueue() }
+        if self.exchange.isSteered {
+            self.closeTry(.abandoned)
+            self.endRetries()
+        }
         if let lease: Unmanaged<SnapshotLease> = self.exchange.lease {
             self.exchange.lease = nil
             self.exchange.group = nil

@@ -49,6 +49,10 @@ struct Exchange {
     var isRepeated: Bool = false
     /// Bytes of a body the gateway sends itself (collected or replaced) that the upstream was not given yet.
     var outgoingLeft: Int = 0
+    /// Monotonic nanoseconds when all of it has to be over; `.max`: never.
+    var deadline: UInt64 = .max
+    /// When the upstream has to have moved, whatever its time-outs say: the deadline, or an earlier one of this try.
+    var limit: UInt64 = .max
     /// Its upstream asks for more than turns: `ClientConnection.steered` holds what goes on.
     var isSteered: Bool = false
     /// Bytes of the body left that may be dropped to save the connection.

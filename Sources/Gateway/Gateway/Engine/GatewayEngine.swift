@@ -96,6 +96,10 @@ package final class GatewayEngine: Sendable {
                     ring: collector?.ring(index), zone: process.zone))
         }
         self.loops = loops
+        for (index, loop) in loops.enumerated() {
+            let peers: [GatewayLoop] = loops.indices.filter { $0 != index }.map { loops[$0] }
+            loop.events.execute { loop.peers = peers }
+        }
         if let registry: MetricRegistry = observation?.metrics { GatewayEngine.publish(loops, in: registry) }
         self.prepare(snapshot)
     }
@@ -268,6 +272,7 @@ package final class GatewayEngine: Sendable {
             }
         }
         await self.onEveryLoop { (loop: GatewayLoop, done: @escaping @Sendable () -> Void) in loop.drain(done) }
+        for loop in loops { loop.events.execute { loop.peers = [] } }
         self.group.shutdown()
         let watch: UpstreamWatch? = self.watch.withLock { (watch: inout UpstreamWatch?) -> UpstreamWatch? in
             watch.take()

@@ -214,6 +214,15 @@ final class GatewayLoop: @unchecked Sendable {
         return pool
     }
 
+    /// The other loops; set once, before anything is served.
+    var peers: [GatewayLoop] = []
+
+    /// Asks the other loops to close a connection to this target that they do not use.
+    func askPeersForPlace(_ state: TargetState) {
+        let key: ObjectIdentifier = ObjectIdentifier(state)
+        for peer in self.peers { peer.events.execute { peer.pools[key]?.makePlace() } }
+    }
+
     // MARK: Snapshots
 
     /// Makes new exchanges run on this snapshot. Called between two events.
@@ -328,6 +337,8 @@ extension PoolRules {
         self.idleTimeout = definition.connections.idleTimeout.nanoseconds
         self.failuresMax = definition.passiveHealth.failures
         self.ejectFor = definition.passiveHealth.ejectFor.nanoseconds
+        self.queueMax = definition.connections.queueMax
+        self.queueTimeout = definition.connections.queueTimeout.nanoseconds
         self.requestsMax = definition.connections.requestsMax == 0 ? .max : definition.connections.requestsMax
         self.ageMax = definition.connections.ageMax == .zero ? .max : definition.connections.ageMax.nanoseconds
     }

@@ -65,6 +65,8 @@ package struct RouteTimeouts: Sendable, BitwiseCopyable {
     package let connect: UInt64
     package let response: UInt64
     package let idle: UInt64
+    /// Of an exchange as a whole; `.max`: no limit.
+    package let total: UInt64
 
     /// What routes without an own policy have.
     static let standard: RouteTimeouts = RouteTimeouts(TimeoutPolicy())
@@ -73,6 +75,7 @@ package struct RouteTimeouts: Sendable, BitwiseCopyable {
         self.connect = Self.nanoseconds(policy.connect)
         self.response = Self.nanoseconds(policy.response)
         self.idle = Self.nanoseconds(policy.idle)
+        self.total = policy.total == .zero ? .max : Self.nanoseconds(policy.total)
     }
 
     private static func nanoseconds(_ duration: Duration) -> UInt64 {

@@ -171,6 +171,9 @@ package final class TargetState: Sendable {
     /// How often it was taken out.
     let ejections: Atomic<UInt64> = Atomic(0)
     let openings: Atomic<UInt64> = Atomic(0)
+    /// Requests that wait for a connection, of all loops, and those that waited in vain or could not.
+    let waiting: Atomic<Int> = Atomic(0)
+    let queueRefused: Atomic<UInt64> = Atomic(0)
     let sums: TargetSums = TargetSums()
     /// For a breaker whose scope is the target.
     let breaker: Mutex<CircuitBreaker> = Mutex(CircuitBreaker())

@@ -18,6 +18,8 @@ final class TargetPool {
     private var idle: [Unmanaged<UpstreamConnection>] = []
     /// Connections of this loop, idle and busy.
     var openCount: Int = 0
+    /// Requests that wait for a connection; made when the first one does.
+    var queue: ConnectionQueue?
     /// How TLS is spoken with the target; nil: not at all.
     let tls: TargetTLS?
 
@@ -105,6 +107,17 @@ final class TargetPool {
         }
     }
 
+    /// Whether a connection that is done had better be closed: this loop has no request for it, and another loop waits.
+    var mustMakePlace: Bool {
+        self.rules.queueMax > 0 && self.state.waiting.load(ordering: .relaxed) > (self.queue?.count ?? 0)
+    }
+
+    /// Closes a connection nobody uses, for another loop that waits for a place.
+    func makePlace() {
+        guard self.mustMakePlace, let idle: Unmanaged<UpstreamConnection> = self.takeIdle() else { return }
+        idle._withUnsafeGuaranteedRef { $0.close() }
+    }
+
     var idleCount: Int { self.idle.count }
 }
 
@@ -118,6 +131,9 @@ struct PoolRules: Equatable {
     /// Failures in a row that take the target out.
     var failuresMax: Int = 3
     var ejectFor: UInt64 = 10_000_000_000
+    /// Requests of this loop that wait for a connection.
+    var queueMax: Int = 0
+    var queueTimeout: UInt64 = 1_000_000_000
     /// Requests of one connection.
     var requestsMax: Int = .max
     /// Age of a connection that carries another request; `.max`: any.

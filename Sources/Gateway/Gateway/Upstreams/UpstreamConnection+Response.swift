@@ -87,7 +87,8 @@ extension UpstreamConnection {
             return true
         }
         if position < count { self.keepRest(bytes + position, count - position) }
-        self.loop.events.schedule(self.timer, at: self.loop.events.now &+ client.exchange.times.idle)
+        self.loop.events.schedule(
+            self.timer, at: min(self.loop.events.now &+ client.exchange.times.idle, client.exchange.limit))
         return false
     }
 
@@ -124,6 +125,10 @@ extension UpstreamConnection {
             self.fail(.invalidResponse)
             return nil
         }
+        if client.exchange.isSteered, client.retriesAnswer(loop.responseHead, bytes) {
+            self.dropAnswer(client, rest: count - taken)
+            return nil
+        }
         self.headDone = true
         self.isReusable = loop.responseHead.keepsAlive
         self.beginBody(client)
@@ -138,6 +143,25 @@ extension UpstreamConnection {
         }
         client.responseBegan(status: loop.responseHead.status)
         return taken
+    }
+
+    /// Lets go of an exchange that goes on elsewhere. The connection is kept when all of the answer is here already.
+    private func dropAnswer(_ client: ClientConnection, rest: Int) {
+        // Interim heads that came with it are the client's.
+        client.sendScratch()
+        client.upstream = nil
+        self.client = nil
+        let head: HTTPResponseHead = self.loop.responseHead
+        var isWhole: Bool = head.framing == .none && rest == 0
+        if case .length(let count) = head.framing { isWhole = count == UInt64(rest) }
+        let isSent: Bool = client.exchange.isRequestGiven && (self.out?.count ?? 0) == 0 && !self.sendFailed
+        if isWhole, isSent, head.keepsAlive, !self.inputFinished, !self.loop.isDraining, !self.isWornOut,
+            self.pool.keep(self)
+        {
+            self.becomeIdle()
+        } else {
+            self.close()
+        }
     }
 
     /// Decides how the body reaches this client.
@@ -297,11 +321,15 @@ extension UpstreamConnection {
                 self.close()
             }
             client.responseEnded()
+            if let queue: ConnectionQueue = self.pool.queue, !queue.isEmpty { queue.serve() }
         }
     }
 
-    /// Its requests or its time are over.
-    var isWornOut: Bool { self.requestsLeft == 0 || self.loop.events.now >= self.oldAt }
+    /// Its requests or its time are over, or its place is needed.
+    var isWornOut: Bool {
+        self.requestsLeft == 0 || self.loop.events.now >= self.oldAt
+            || (self.pool.rules.queueMax > 0 && self.pool.queue?.isEmpty ?? true && self.pool.mustMakePlace)
+    }
 
     func becomeIdle() {
         self.phase = .idle

@@ -120,9 +120,12 @@ final class UpstreamConnection: TimedHandler {
         self.isFiltered = false
         let now: UInt64 = self.loop.events.now
         switch self.phase {
-        case .connecting: self.loop.events.schedule(self.timer, at: now &+ client.exchange.times.connect)
+        case .connecting:
+            self.loop.events.schedule(
+                self.timer, at: min(now &+ client.exchange.times.connect, client.exchange.limit))
         case .handshake:
-            self.loop.events.schedule(self.timer, at: now &+ client.exchange.times.connect)
+            self.loop.events.schedule(
+                self.timer, at: min(now &+ client.exchange.times.connect, client.exchange.limit))
             self.goOnWithHandshake()
         default:
             self.phase = .busy
@@ -136,6 +139,9 @@ final class UpstreamConnection: TimedHandler {
     /// Sends more of the request's body; what the kernel does not take waits in `out`.
     func send(_ bytes: UnsafeRawPointer, _ count: Int) {
         if self.sendFailed || self.phase == .closed { return }
+        if let client: Unmanaged<ClientConnection> = self.client {
+            client._withUnsafeGuaranteedRef { if $0.exchange.isSteered { $0.copySent(bytes, count) } }
+        }
         if var block: ByteBlock = self.out {
             if block.count > 0 || self.phase != .busy {
                 self.loop.blocks.append(bytes, count, to: &block)
@@ -192,10 +198,12 @@ final class UpstreamConnection: TimedHandler {
         client._withUnsafeGuaranteedRef { (client: ClientConnection) in
             let now: UInt64 = self.loop.events.now
             if (self.out?.count ?? 0) > 0 {
-                self.loop.events.schedule(self.timer, at: now &+ client.exchange.times.idle)
+                self.loop.events.schedule(
+                    self.timer, at: min(now &+ client.exchange.times.idle, client.exchange.limit))
             } else if client.exchange.isRequestGiven {
                 client.exchange.asked = now
-                self.loop.events.schedule(self.timer, at: now &+ client.exchange.times.response)
+                self.loop.events.schedule(
+                    self.timer, at: min(now &+ client.exchange.times.response, client.exchange.limit))
             } else {
                 self.loop.events.disarm(self.timer)
             }
@@ -343,5 +351,9 @@ final class UpstreamConnection: TimedHandler {
         Socket.close(self.fd)
         self.pool.openCount -= 1
         self.pool.state.connections.wrappingSubtract(1, ordering: .relaxed)
+        if let queue: ConnectionQueue = self.pool.queue, !queue.isEmpty {
+            // Not at once: whoever closes this one is in the middle of something.
+            loop.events.schedule(queue, at: loop.events.now)
+        }
     }
 }

@@ -141,10 +141,14 @@ package struct TimeoutPolicy: Sendable, Equatable {
     package var response: Duration
     /// Between two pieces of a body, either way. Default 60 s.
     package var idle: Duration
+    /// From the request's head to the end of the answer, retries and waits included; zero: no limit. Default zero.
+    package var total: Duration
 
     package init(
-        connect: Duration = .seconds(5), response: Duration = .seconds(30), idle: Duration = .seconds(60)
+        connect: Duration = .seconds(5), response: Duration = .seconds(30), idle: Duration = .seconds(60),
+        total: Duration = .zero
     ) {
+        self.total = total
         self.connect = connect
         self.response = response
         self.idle = idle

@@ -166,14 +166,15 @@ extension RequestSizePolicy {
 
 extension TimeoutPolicy {
     static func read(_ decoder: NodeDecoder) -> TimeoutPolicy? {
-        guard let fields: NodeFields = decoder.fields(["connect", "response", "idle"]) else { return nil }
+        guard let fields: NodeFields = decoder.fields(["connect", "response", "idle", "total"]) else { return nil }
         let defaults: TimeoutPolicy = TimeoutPolicy()
         let range: ClosedRange<Duration> = .milliseconds(1) ... .seconds(3600)
         let connect: Duration? = fields.duration("connect", default: defaults.connect, in: range)
         let response: Duration? = fields.duration("response", default: defaults.response, in: range)
         let idle: Duration? = fields.duration("idle", default: defaults.idle, in: range)
-        guard let connect, let response, let idle else { return nil }
-        return TimeoutPolicy(connect: connect, response: response, idle: idle)
+        let total: Duration? = fields.duration("total", default: defaults.total, in: .zero ... .seconds(3600))
+        guard let connect, let response, let idle, let total else { return nil }
+        return TimeoutPolicy(connect: connect, response: response, idle: idle, total: total)
     }
 }
 

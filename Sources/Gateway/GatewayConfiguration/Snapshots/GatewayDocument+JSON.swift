@@ -137,6 +137,7 @@ extension PolicyDefinition {
             body.set("connect", policy.connect, unless: defaults.connect)
             body.set("response", policy.response, unless: defaults.response)
             body.set("idle", policy.idle, unless: defaults.idle)
+            body.set("total", policy.total, unless: defaults.total)
         case .headers(let policy):
             body.set("request", policy.request.json())
             body.set("response", policy.response.json())

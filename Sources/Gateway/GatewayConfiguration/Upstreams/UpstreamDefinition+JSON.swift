@@ -14,6 +14,7 @@ extension UpstreamDefinition {
         writer.set("active_health", self.activeHealth.map { $0.json() })
         writer.set("outlier_ejection", self.outliers.map { $0.json() })
         writer.set("circuit_breaker", self.circuitBreaker.map { $0.json() })
+        writer.set("retries", self.retries.map { $0.json() })
         writer.set("connections", self.connections.json())
         writer.set("tls", self.tls.json())
         return writer.value
@@ -40,6 +41,8 @@ extension UpstreamConnections {
         writer.set("idle_timeout", self.idleTimeout, unless: defaults.idleTimeout)
         writer.set("max_requests", self.requestsMax, unless: defaults.requestsMax)
         writer.set("max_age", self.ageMax, unless: defaults.ageMax)
+        writer.set("queue", self.queueMax, unless: defaults.queueMax)
+        writer.set("queue_timeout", self.queueTimeout, unless: defaults.queueTimeout)
         return writer.value
     }
 }

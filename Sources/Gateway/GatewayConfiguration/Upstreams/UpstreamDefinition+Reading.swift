@@ -3,9 +3,9 @@ import Documents
 extension UpstreamDefinition {
     private static let known: [String] = [
         "targets", "strip_prefix", "balance", "hash_by", "slow_start", "panic_threshold", "preserve_host",
-        "passive_health", "active_health", "outlier_ejection", "circuit_breaker", "connections", "tls",
+        "passive_health", "active_health", "outlier_ejection", "circuit_breaker", "retries", "connections", "tls",
     ]
-    private static let planned: [String] = ["retries", "mirror", "canary", "discovery"]
+    private static let planned: [String] = ["mirror", "canary", "discovery"]
 
     static func read(_ decoder: NodeDecoder) -> UpstreamDefinition? {
         guard let fields: NodeFields = decoder.fields(self.known, planned: self.planned) else { return nil }
@@ -63,7 +63,9 @@ extension UpstreamDefinition {
         let breaker: CircuitBreakerDefinition?? = fields.optional("circuit_breaker") {
             CircuitBreakerDefinition.read($0)
         }
-        guard let passive, let active, let outliers, let breaker else { return false }
+        let retries: RetryDefinition?? = fields.optional("retries") { RetryDefinition.read($0) }
+        guard let passive, let active, let outliers, let breaker, let retries else { return false }
+        self.retries = retries
         self.passiveHealth = passive
         self.activeHealth = active
         self.outliers = outliers
@@ -107,7 +109,7 @@ extension TargetDefinition {
 
 extension UpstreamConnections {
     static func read(_ decoder: NodeDecoder) -> UpstreamConnections? {
-        let known: [String] = ["max", "idle_max", "idle_timeout", "max_requests", "max_age"]
+        let known: [String] = ["max", "idle_max", "idle_timeout", "max_requests", "max_age", "queue", "queue_timeout"]
         guard let fields: NodeFields = decoder.fields(known) else { return nil }
         let defaults: UpstreamConnections = UpstreamConnections()
         let max: Int? = fields.integer("max", default: defaults.max, in: 1...65535)
@@ -116,9 +118,15 @@ extension UpstreamConnections {
             "idle_timeout", default: defaults.idleTimeout, in: .seconds(1) ... .seconds(3600))
         let requests: Int? = fields.integer("max_requests", default: defaults.requestsMax, in: 0...1_000_000_000)
         let age: Duration? = fields.duration("max_age", default: defaults.ageMax, in: .zero ... .seconds(86_400))
-        guard let max, let idleMax, let idleTimeout, let requests, let age else { return nil }
+        let queue: Int? = fields.integer("queue", default: defaults.queueMax, in: 0...65535)
+        let queueTimeout: Duration? = fields.duration(
+            "queue_timeout", default: defaults.queueTimeout, in: .milliseconds(1) ... .seconds(60))
+        guard let max, let idleMax, let idleTimeout, let requests, let age, let queue, let queueTimeout else {
+            return nil
+        }
         return UpstreamConnections(
-            max: max, idleMax: idleMax, idleTimeout: idleTimeout, requestsMax: requests, ageMax: age)
+            max: max, idleMax: idleMax, idleTimeout: idleTimeout, requestsMax: requests, ageMax: age,
+            queueMax: queue, queueTimeout: queueTimeout)
     }
 }
 

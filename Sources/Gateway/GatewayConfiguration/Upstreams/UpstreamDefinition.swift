@@ -22,6 +22,8 @@ package struct UpstreamDefinition: Sendable, Equatable {
     package var outliers: OutlierEjection?
     /// When nothing is sent any more because most fails. Default: never.
     package var circuitBreaker: CircuitBreakerDefinition?
+    /// When a request is sent again. Default: as without rules, which is less; see the reference.
+    package var retries: RetryDefinition?
     /// Connections kept to each target. Default: see `UpstreamConnections`.
     package var connections: UpstreamConnections
     /// How `https` targets are checked. Default: system trust, verified.
@@ -32,6 +34,7 @@ package struct UpstreamDefinition: Sendable, Equatable {
         hashBy: HashSource = .address, slowStart: Duration = .zero, panicThreshold: Int = 0,
         preserveHost: Bool = false, passiveHealth: PassiveHealth = PassiveHealth(), activeHealth: ActiveHealth? = nil,
         outliers: OutlierEjection? = nil, circuitBreaker: CircuitBreakerDefinition? = nil,
+        retries: RetryDefinition? = nil,
         connections: UpstreamConnections = UpstreamConnections(), tls: UpstreamTLS = UpstreamTLS()
     ) {
         self.targets = targets
@@ -45,6 +48,7 @@ package struct UpstreamDefinition: Sendable, Equatable {
         self.activeHealth = activeHealth
         self.outliers = outliers
         self.circuitBreaker = circuitBreaker
+        self.retries = retries
         self.connections = connections
         self.tls = tls
     }
@@ -78,6 +82,10 @@ package struct UpstreamConnections: Sendable, Equatable {
     package var idleMax: Int
     /// How long one is kept without a request, 1 s to 1 h. Default 60 s.
     package var idleTimeout: Duration
+    /// Requests of one loop that wait for a connection of a target when `max` are open, 0 to 65535. Default 0: they are refused.
+    package var queueMax: Int
+    /// How long one waits, 1 ms to 1 min. Default 1 s.
+    package var queueTimeout: Duration
     /// Requests one connection carries before it is closed, 1 to 1,000,000,000; 0: no end. Default 0.
     package var requestsMax: Int
     /// How old one may become, 1 s to 1 d; 0: no end. Default 0.
@@ -85,8 +93,10 @@ package struct UpstreamConnections: Sendable, Equatable {
 
     package init(
         max: Int = 1024, idleMax: Int = 128, idleTimeout: Duration = .seconds(60), requestsMax: Int = 0,
-        ageMax: Duration = .zero
+        ageMax: Duration = .zero, queueMax: Int = 0, queueTimeout: Duration = .seconds(1)
     ) {
+        self.queueMax = queueMax
+        self.queueTimeout = queueTimeout
         self.max = max
         self.idleMax = idleMax
         self.idleTimeout = idleTimeout

@@ -7,6 +7,12 @@ package final class UpstreamState: Sendable {
     /// For a breaker whose scope is the upstream.
     let breaker: Mutex<CircuitBreaker> = Mutex(CircuitBreaker())
     let openings: Atomic<UInt64> = Atomic(0)
+    /// Requests, retries excluded; counted where retries are allowed.
+    let requests: Atomic<UInt64> = Atomic(0)
+    let retries: Atomic<UInt64> = Atomic(0)
+    /// Retries that the budget did not allow.
+    let retriesRefused: Atomic<UInt64> = Atomic(0)
+    let budget: Mutex<RetryBudget> = Mutex(RetryBudget())
     let generation: Atomic<UInt64> = Atomic(0)
 
     init(key: String) {

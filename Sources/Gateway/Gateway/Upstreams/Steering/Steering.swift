@@ -112,6 +112,10 @@ final class Steering {
         if epoch == self.viewEpoch, now < self.viewUntil { return }
         self.viewEpoch = epoch
         self.viewUntil = now &+ Steering.viewLife
+        if self.plan.retries != nil {
+            let requests: UInt64 = self.state.requests.load(ordering: .relaxed)
+            self.state.budget.withLock { $0.note(now: now, requests: requests) }
+        }
         var conditions: [BalanceView.Member] = []
         conditions.reserveCapacity(self.members.count)
         for member in self.members {
@@ -129,6 +133,20 @@ final class Steering {
         self.view = view
         self.robin.reset()
         if self.plan.balance == .powerOfTwo { self.wheel = WeightWheel(view.weights) }
+    }
+
+    /// Takes one retry out of the upstream's budget; false when nothing is left.
+    func takeRetry(_ rules: RetryRules, now: UInt64) -> Bool {
+        let requests: UInt64 = self.state.requests.load(ordering: .relaxed)
+        let isAllowed: Bool = self.state.budget.withLock {
+            $0.take(now: now, requests: requests, share: rules.budgetShare, min: rules.budgetMin)
+        }
+        if isAllowed {
+            self.state.retries.wrappingAdd(1, ordering: .relaxed)
+        } else {
+            self.state.retriesRefused.wrappingAdd(1, ordering: .relaxed)
+        }
+        return isAllowed
     }
 
     // MARK: Breakers

@@ -15,12 +15,14 @@ final class UpstreamPlan: Sendable {
     let countsLoad: Bool
     /// Results are summed up for comparisons.
     let sumsResults: Bool
+    let retries: RetryRules?
 
     /// Nil when taking turns is all: then a request goes the shorter way.
     static func make(_ definition: UpstreamDefinition) -> UpstreamPlan? {
         let isPlain: Bool =
             definition.balance == .roundRobin && definition.slowStart == .zero && definition.panicThreshold == 0
             && definition.activeHealth == nil && definition.outliers == nil && definition.circuitBreaker == nil
+            && definition.retries == nil && definition.connections.queueMax == 0
             && definition.passiveHealth.statuses.isEmpty && definition.targets.allSatisfy { $0.zone == nil }
         return isPlain ? nil : UpstreamPlan(definition)
     }
@@ -40,6 +42,7 @@ final class UpstreamPlan: Sendable {
         self.failureStatuses = definition.passiveHealth.statuses
         self.countsLoad = definition.balance == .leastRequests || definition.balance == .powerOfTwo
         self.sumsResults = definition.outliers != nil
+        self.retries = definition.retries.map { RetryRules($0) }
     }
 }
 

@@ -129,6 +129,13 @@ final class UpstreamWatch: @unchecked Sendable {
             help: "Requests on their way to a target, where balancing counts them."
         ) { self.samples { Double($0.inFlight.load(ordering: .relaxed)) } }
         registry.samples(
+            "passerelle_gateway_target_requests_waiting", kind: .gauge, help: "Requests that wait for a connection."
+        ) { self.samples { Double($0.waiting.load(ordering: .relaxed)) } }
+        registry.samples(
+            "passerelle_gateway_target_queue_refusals_total", kind: .counter,
+            help: "Requests refused because too many waited for a connection, or for too long."
+        ) { self.samples { Double($0.queueRefused.load(ordering: .relaxed)) } }
+        registry.samples(
             "passerelle_gateway_health_checks_total", kind: .counter, help: "Health checks by result."
         ) { self.checkSamples() }
         registry.samples(
@@ -138,6 +145,10 @@ final class UpstreamWatch: @unchecked Sendable {
         registry.samples(
             "passerelle_gateway_circuit_openings_total", kind: .counter, help: "How often a breaker opened."
         ) { self.openingSamples() }
+        registry.samples(
+            "passerelle_gateway_retries_total", kind: .counter,
+            help: "Requests sent again by rule, and those the budget did not allow."
+        ) { self.retrySamples() }
     }
 
     private static func monotonicNow() -> UInt64 { MonotonicTime.now }
@@ -207,6 +218,19 @@ final class UpstreamWatch: @unchecked Sendable {
                 samples.append(
                     MetricSample(labels: MetricLabels(UpstreamWatch.labels(upstream, target)), value: value(state)))
             }
+        }
+        return samples
+    }
+
+    private func retrySamples() -> [MetricSample] {
+        var samples: [MetricSample] = []
+        for upstream in self.upstreams where upstream.plan?.retries != nil {
+            let parts: [Substring] = upstream.key.split(separator: "/", maxSplits: 1)
+            let names: [(String, String)] = [("tenant", String(parts.first ?? "")), ("api", String(parts.last ?? ""))]
+            let made: UInt64 = upstream.state.retries.load(ordering: .relaxed)
+            let refused: UInt64 = upstream.state.retriesRefused.load(ordering: .relaxed)
+            samples.append(MetricSample(labels: MetricLabels(names + [("result", "made")]), value: Double(made)))
+            samples.append(MetricSample(labels: MetricLabels(names + [("result", "refused")]), value: Double(refused)))
         }
         return samples
     }
