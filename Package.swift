@@ -74,7 +74,8 @@ let targets: [Target] = [
     room("Data", "Store", ["Bytes", "JSON", "Time", "Telemetry", "CSQLite", "CPostgres", "CLinux"]),
     room("Data", "EventLog", ["Bytes", "JSON", "Time", "Identifiers", "Store", "Telemetry", "CSQLite"]),
 
-    room("Data", "KeyRing", ["Crypto", "Files"]),
+    room("Data", "KeyRing", ["Bytes", "Crypto", "Files"]),
+    room("Data", "Backup", ["Bytes", "Crypto", "EventLog", "Files", "JSON", "KeyRing", "Store", "Time"]),
 
     // Gateway: the data plane; Kernel and Runtime only.
     room(
@@ -103,6 +104,7 @@ let targets: [Target] = [
     service("Deployments", ["Documents", "OpenAPI", "GatewayConfiguration", "Gateway", "Crypto", "HTTP", "TLS"]),
     service("Observability", ["Crypto", "HTTP"]),
     service("Audit", ["Crypto", "HTTP"]),
+    service("Backups", ["Backup", "EventLoops", "HTTP"]),
     service("Geolocation", ["Crypto", "HTTP"]),
 
     // The command line and the composition root.
@@ -111,10 +113,11 @@ let targets: [Target] = [
         dependencies: [
             "Bytes", "Time", "Identifiers", "JSON", "Documents", "JSONSchema", "OpenAPI", "Crypto", "Tokens",
             "EventLoops", "Telemetry",
-            "TLS", "HTTP", "Files", "Processes", "Store", "EventLog", "KeyRing", "GatewayConfiguration", "Gateway",
+            "TLS", "HTTP", "Files", "Processes", "Store", "EventLog", "KeyRing", "Backup", "GatewayConfiguration",
+            "Gateway",
             "Contracts",
             "REST", "Catalog",
-            "Identity", "Portal", "Deployments", "Observability", "Audit", "Geolocation", "CLinux",
+            "Identity", "Portal", "Deployments", "Observability", "Audit", "Backups", "Geolocation", "CLinux",
         ], path: "Sources/passerelle", swiftSettings: common),
 
     // Benchmarks: `make bench`.
@@ -168,6 +171,7 @@ let targets: [Target] = [
     tests("Runtime", "Processes", []),
     tests("Data", "Store", ["JSON", "Time"]),
     tests("Data", "KeyRing", ["Files"]),
+    tests("Data", "Backup", ["Store", "KeyRing", "Files", "Time"]),
     tests("Data", "EventLog", ["Store", "Bytes", "JSON", "Time", "Identifiers"]),
     .testTarget(
         name: "LogSimulationTests", dependencies: ["EventLog", "Store", "Time", "TestKit"],

@@ -17,3 +17,20 @@ static inline int csqlite_bind_text(sqlite3_stmt *statement, int slot, const voi
 static inline int csqlite_bind_bytes(sqlite3_stmt *statement, int slot, const void *bytes, sqlite3_uint64 count) {
     return sqlite3_bind_blob64(statement, slot, bytes ? bytes : "", count, SQLITE_TRANSIENT);
 }
+
+// The main database file through the connection's own descriptor: closing another descriptor of the file would drop the locks that
+// the whole process holds on it (POSIX). Both return an SQLite result code.
+static inline int csqlite_main_length(sqlite3 *database, sqlite3_int64 *length) {
+    sqlite3_file *file = 0;
+    int result = sqlite3_file_control(database, "main", SQLITE_FCNTL_FILE_POINTER, &file);
+    if (result != SQLITE_OK) return result;
+    if (!file || !file->pMethods) return SQLITE_MISUSE;
+    return file->pMethods->xFileSize(file, length);
+}
+static inline int csqlite_main_read(sqlite3 *database, void *bytes, int count, sqlite3_int64 offset) {
+    sqlite3_file *file = 0;
+    int result = sqlite3_file_control(database, "main", SQLITE_FCNTL_FILE_POINTER, &file);
+    if (result != SQLITE_OK) return result;
+    if (!file || !file->pMethods) return SQLITE_MISUSE;
+    return file->pMethods->xRead(file, bytes, count, offset);
+}

@@ -6,7 +6,10 @@ enum PasswordInput {
     /// Longest password, bytes.
     static let bytesMax: Int = 1_024
 
-    static func read(file: String?, prompt: String) throws(CommandError) -> String {
+    /// - Parameter variable: the environment variable that may hold it.
+    static func read(
+        file: String?, variable: String = "PASSERELLE_PASSWORD", prompt: String
+    ) throws(CommandError) -> String {
         if let file: String, file != "-" {
             do {
                 return Self.firstLine(try Files.read(file, bytesMax: Self.bytesMax))
@@ -14,7 +17,7 @@ enum PasswordInput {
                 throw .failed("The password file cannot be read: \(error)")
             }
         }
-        if file == nil, let password: String = Login.environment("PASSERELLE_PASSWORD") { return password }
+        if file == nil, let password: String = Login.environment(variable) { return password }
         return file == nil && isatty(0) == 1 ? try Self.ask(prompt) : Self.firstLine(Self.standardInput())
     }
 

@@ -1,4 +1,5 @@
 import Audit
+import Backups
 import Catalog
 import Contracts
 import Deployments
@@ -63,7 +64,7 @@ final class Platform: Sendable {
     static let migrations: [ServiceMigrations] = [
         LogMigrations.service, RESTHandler.migrations, GatewayChanges.migrations, CatalogService.migrations,
         PortalService.migrations, IdentityService.migrations, DeploymentsService.migrations, AuditService.migrations,
-        GeolocationService.migrations, ObservabilityService.migrations,
+        GeolocationService.migrations, ObservabilityService.migrations, BackupsService.migrations,
     ]
 
     private init(
@@ -92,6 +93,8 @@ final class Platform: Sendable {
             CatalogService(services: services, deployments: DeploymentQueries(), portal: portal),
             PortalService(services: services, catalog: catalog), self.identity, self.deployments,
             audit, self.geolocation,
+            BackupsService(
+                services: services, data: settings.data, place: Self.backupPlace(settings), version: Version.text),
         ]
         readiness.add("audit") { audit.failure.map { Unreadiness(reason: $0.reason, since: $0.since) } }
         for service in self.all { readiness.expect(service: type(of: service).name) }
@@ -102,6 +105,11 @@ final class Platform: Sendable {
             routes: routes,
             authenticator: GatewayAuthenticator(services: services, others: self.identity.authenticator),
             services: services, version: Version.text)
+    }
+
+    private static func backupPlace(_ settings: Settings) -> BackupsService.Place? {
+        guard let folder: String = settings.backupFolder, let file: String = settings.backupKeyFile else { return nil }
+        return BackupsService.Place(folder: folder, keyFile: file)
     }
 
     /// Starts the services, then listens. - Returns: the control plane's address.

@@ -34,6 +34,10 @@ struct Settings: Sendable {
     var controlPlaneURL: String?
     /// The file with the token of a gateway apart.
     var gatewayTokenFile: String?
+    /// Where `POST /v1/backups` puts backups; none unless configured.
+    var backupFolder: String?
+    /// The file with their passphrase or key.
+    var backupKeyFile: String?
     var logLevel: LogLevel = .info
 
     func runs(_ service: String) -> Bool { self.services.contains(service) }
@@ -60,6 +64,8 @@ struct Settings: Sendable {
         .init("gateway-group", "GROUP", "the gateways that run the same snapshot (default)"),
         .init("control-plane", "URL", "the control plane of a gateway apart"),
         .init("gateway-token-file", "FILE", "the token of a gateway apart"),
+        .init("backup-folder", "FOLDER", "where backups of the running platform go (nowhere)"),
+        .init("backup-key-file", "FILE", "the file with their passphrase or key"),
         .init("log-level", "LEVEL", "debug, info, warning or error (info)"),
     ]
 
@@ -115,6 +121,8 @@ struct Settings: Sendable {
         case "gateway-id": self.gatewayID = value
         case "gateway-group": self.gatewayGroup = value
         case "control-plane": self.controlPlaneURL = value
+        case "backup-folder": self.backupFolder = value
+        case "backup-key-file": self.backupKeyFile = value
         case "gateway-token-file": self.gatewayTokenFile = value
         default:
             guard let level: LogLevel = LogLevel(name: value) else {
@@ -153,6 +161,9 @@ struct Settings: Sendable {
                 throw .usage(
                     "A gateway apart needs --gateway-token-file FILE: the control plane keeps one in its data folder.")
             }
+        }
+        guard (self.backupFolder == nil) == (self.backupKeyFile == nil) else {
+            throw .usage("backup.folder and backup.key_file belong together: give both or none.")
         }
         for address in [self.gatewayAddress, self.controlPlaneAddress, self.geolocationAddress] {
             guard SocketAddress(address) != nil else {

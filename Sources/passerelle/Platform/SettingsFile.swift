@@ -18,7 +18,10 @@ enum SettingsFile {
     }
 
     private static func read(_ decoder: NodeDecoder, _ start: Settings) -> Settings? {
-        guard let fields: NodeFields = decoder.fields(["data", "port_base", "services", "listen", "gateway", "log"])
+        guard
+            let fields: NodeFields = decoder.fields([
+                "data", "port_base", "services", "listen", "gateway", "backup", "log",
+            ])
         else {
             return nil
         }
@@ -36,6 +39,10 @@ enum SettingsFile {
             if let text: String = listen["geolocation"]?.string(length: 1...256) { settings.geolocationAddress = text }
         }
         if let gateway: NodeDecoder = fields["gateway"] { Self.readGateway(gateway, &settings) }
+        if let backup: NodeFields = fields["backup"]?.fields(["folder", "key_file"]) {
+            if let folder: String = backup["folder"]?.string(length: 1...4_096) { settings.backupFolder = folder }
+            if let file: String = backup["key_file"]?.string(length: 1...4_096) { settings.backupKeyFile = file }
+        }
         if let log: NodeFields = fields["log"]?.fields(["level"]) {
             let level: LogLevel? = log.choice(
                 "level", default: settings.logLevel,

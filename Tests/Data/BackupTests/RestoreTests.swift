@@ -1,0 +1,119 @@
+import Files
+import KeyRing
+import Store
+import TestKit
+import Testing
+
+@testable import Backup
+
+struct RestoreTests {
+    /// What is done to a pack, and what the finding then says.
+    enum Damage: String, CaseIterable, Sendable {
+        case aBitTurned, cutShort, gone, piecesExchanged
+    }
+
+    @Test(arguments: Damage.allCases)
+    func theFirstBadPieceIsNamedAndNothingIsRestored(damage: Damage) async throws {
+        let fixture: BackupFixture = try BackupFixture()
+        try await fixture.write(4_000)
+        let made: BackupDescription = try fixture.backUp()
+        let path: String = try #require(try fixture.packs.first)
+        var bytes: [UInt8] = try Files.read(path, bytesMax: 1 << 26)
+        let sealed: Int = BackupFormat.pieceBytes + Sealing.overhead
+        var place: Int = 8
+        switch damage {
+        case .aBitTurned:
+            place += sealed
+            bytes[place + 1_000] ^= 1
+        case .cutShort:
+            place += sealed
+            bytes.removeSubrange((place + 100)...)
+        case .gone: bytes = []
+        case .piecesExchanged:
+            let first: [UInt8] = Array(bytes[8..<(8 + sealed)])
+            bytes.replaceSubrange(8..<(8 + sealed), with: bytes[(8 + sealed)..<(8 + 2 * sealed)])
+            bytes.replaceSubrange((8 + sealed)..<(8 + 2 * sealed), with: first)
+        }
+        try Files.remove(path)
+        if damage != .gone { try Files.replace(path, with: bytes) }
+        let expected: String = "the piece at byte \(place), which holds bytes \(place == 8 ? 0 : 65_536) to"
+        #expect {
+            try BackupVerification.run(try fixture.open(), id: made.id)
+        } throws: { error in
+            "\(error)".contains(expected) && "\(error)".contains(path)
+        }
+        #expect(throws: BackupError.self) { try fixture.restore() }
+        #expect(try Folders.names(in: fixture.folder.path) == ["backups", "data"])
+    }
+
+    @Test func aDamagedDescriptionIsNamed() async throws {
+        let fixture: BackupFixture = try BackupFixture()
+        let made: BackupDescription = try fixture.backUp()
+        let path: String = "\(fixture.repository)/backups/\(made.id).backup"
+        var bytes: [UInt8] = try Files.read(path, bytesMax: 1 << 20)
+        bytes[bytes.count / 2] ^= 4
+        try Files.replace(path, with: bytes)
+        #expect {
+            try BackupVerification.run(try fixture.open(), id: made.id)
+        } throws: { "\($0)".contains(path) }
+        // As another backup it does not open either.
+        try Files.replace("\(fixture.repository)/backups/other.backup", with: bytes)
+        #expect(throws: BackupError.self) { try BackupVerification.run(try fixture.open(), id: "other") }
+    }
+
+    @Test func lostPiecesAreWrittenAgainByTheNextBackup() async throws {
+        let fixture: BackupFixture = try BackupFixture()
+        try await fixture.write(2_000)
+        try fixture.backUp(second: 1)
+        try Files.remove(try #require(try fixture.packs.first))
+        let next: BackupDescription = try fixture.backUp(second: 2)
+        #expect(next.bytesAdded > 0)
+        try fixture.restore(next.id)
+        #expect(try await BackupFixture.notes(in: fixture.restored) == 2_000)
+    }
+
+    @Test func aFolderThatHoldsSomethingIsRefused() async throws {
+        let fixture: BackupFixture = try BackupFixture()
+        try fixture.backUp()
+        try Files.makeFolder(fixture.restored)
+        try Files.replace("\(fixture.restored)/mine", with: [1])
+        #expect {
+            try fixture.restore()
+        } throws: { error in
+            guard case BackupError.targetNotEmpty(fixture.restored) = error else { return false }
+            return true
+        }
+        #expect(try Folders.names(in: fixture.restored) == ["mine"])
+        try Files.remove("\(fixture.restored)/mine")
+        // Empty will do; and what a killed restore left goes.
+        try Files.makeFolder("\(fixture.restored).restoring/telemetry")
+        try fixture.restore()
+        #expect(try await BackupFixture.notes(in: fixture.restored) == 0)
+        #expect(!Files.exists("\(fixture.restored).restoring"))
+    }
+
+    @Test func theFolderSaysWhichMasterKeyItNeeds() async throws {
+        let fixture: BackupFixture = try BackupFixture()
+        let keys: KeyRing = try KeyRing.open(folder: fixture.data)
+        let sealed: [UInt8] = try keys.seal([1, 2, 3], name: "x")
+        let key: [UInt8] = try KeyRing.read("\(fixture.data)/master.key")
+        let fingerprint: String = try #require(try KeyRing.fingerprint(inFolder: fixture.data))
+        try fixture.backUp(masterKey: fingerprint)
+        try fixture.restore()
+        #expect(try KeyRing.fingerprint(inFolder: fixture.restored) == fingerprint)
+        #expect(throws: KeyRingError.missing(path: "\(fixture.restored)/master.key", needed: fingerprint)) {
+            try KeyRing.open(folder: fixture.restored)
+        }
+        let other: [UInt8] = [UInt8](repeating: 7, count: 32)
+        try Files.replace("\(fixture.restored)/master.key", with: other)
+        #expect(throws: KeyRingError.self) { try KeyRing.open(folder: fixture.restored) }
+        try Files.replace("\(fixture.restored)/master.key", with: key)
+        #expect(try KeyRing.open(folder: fixture.restored).open(sealed, name: "x") == [1, 2, 3])
+        #expect(!Files.exists("\(fixture.restored)/master.key.needed"))
+        try Folders.remove(fixture.restored)
+        #expect(throws: BackupError.self) { try fixture.restore(masterKey: other) }
+        #expect(!Files.exists(fixture.restored))
+        try fixture.restore(masterKey: key)
+        #expect(try KeyRing.open(folder: fixture.restored).open(sealed, name: "x") == [1, 2, 3])
+    }
+}
