@@ -166,7 +166,7 @@ class StartTests(unittest.TestCase):
         self.assertEqual(overview.returncode, 0)
         self.assertEqual(run().returncode, USAGE, "no command at all is not understood")
         lines = overview.stdout.split("\n\n")
-        commands = [line[2:26].strip() for part in lines for line in part.splitlines() if line.startswith("  ")]
+        commands = [line[2:].split("  ")[0].strip() for part in lines for line in part.splitlines() if line.startswith("  ")]
         self.assertGreater(len(commands), 25)
         for command in commands:
             with self.subTest(command):

@@ -50,14 +50,14 @@ enum CommandLineTool {
         let verbs: [Command] = Commands.all.filter { $0.words.first == noun }
         if verbs.isEmpty { return "There is no command '\(noun)'. 'passerelle help' lists the commands." }
         var lines: [String] = ["'passerelle \(noun)' takes:"]
-        for command in verbs { lines.append("  \(Table.padded(command.name, to: 24)) \(command.summary)") }
+        for command in verbs { lines.append("  \(Table.padded(command.name, to: 26)) \(command.summary)") }
         return lines.joined(separator: "\n")
     }
 
     private static var overview: String {
         var text: String =
             "Passerelle: publishes APIs, carries their traffic, proves who did what.\n\nUsage: passerelle COMMAND [OPTIONS]\n\n"
-        for command in Commands.all { text += "  \(Table.padded(command.name, to: 24)) \(command.summary)\n" }
+        for command in Commands.all { text += "  \(Table.padded(command.name, to: 26)) \(command.summary)\n" }
         text += "\n'passerelle COMMAND --help' shows the options and an example."
         return text
     }
