@@ -48,6 +48,7 @@ let targets: [Target] = [
     system("CPostgres", pkgConfig: "libpq", apt: "libpq-dev"),
     system("CYAML", pkgConfig: "yaml-0.1", apt: "libyaml-dev"),
     system("CArgon2", pkgConfig: "libargon2", apt: "libargon2-dev"),
+    system("CNGHTTP2", pkgConfig: "libnghttp2", apt: "libnghttp2-dev"),
     system("CPCRE2", pkgConfig: "libpcre2-8", apt: "libpcre2-dev"),
 
     // Kernel: values and algorithms, no I/O.
@@ -85,7 +86,7 @@ let targets: [Target] = [
         "Gateway", "Gateway",
         [
             "GatewayConfiguration", "Bytes", "JSON", "Documents", "Patterns", "Crypto", "Time", "Identifiers",
-            "EventLoops", "TLS", "HTTP", "Files", "Telemetry", "CLinux",
+            "EventLoops", "TLS", "HTTP", "Files", "Telemetry", "CLinux", "CNGHTTP2",
         ], settings: hot),
 
     // Services: one folder each, all of one shape.
@@ -179,7 +180,10 @@ let targets: [Target] = [
     tests("Gateway", "GatewayConfiguration", ["JSON", "Documents", "Time"]),
     tests(
         "Gateway", "Gateway",
-        ["GatewayConfiguration", "EventLoops", "HTTP", "TLS", "Files", "JSON", "Bytes", "Crypto", "Telemetry"]),
+        [
+            "GatewayConfiguration", "EventLoops", "HTTP", "TLS", "Files", "JSON", "Bytes", "Crypto", "Telemetry",
+            "CNGHTTP2",
+        ]),
     tests("Services", "Contracts", ["Store"]),
     tests("Services", "REST", serviceNeeds + ["ServiceTestKit", "HTTP"]),
     serviceTests("Catalog", ["OpenAPI", "Documents", "GatewayConfiguration", "Crypto"]),

@@ -33,6 +33,8 @@ package final class EventLoop: @unchecked Sendable {
     private var clock: LoopClock = LoopClock()
     private var wheel: TimerWheel
     private var isRunning: Bool = true
+    /// Who wants to be called before the turn ends.
+    private var turnEnders: [Unmanaged<ReadinessHandler>] = []
 
     private init(name: String, epoll: Int32, wake: Int32) {
         self.name = name
@@ -140,6 +142,13 @@ package final class EventLoop: @unchecked Sendable {
         if !closing { _ = clinux_epoll_remove(self.epoll, fd) }
     }
 
+    /// Calls `turnEnded()` once, when all that is ready in this turn was served: what many events gave can then be done at once.
+    /// The handler lives at least until the turn's end by its registration. On the loop.
+    package func callAtTurnEnd(_ handler: ReadinessHandler) { self.turnEnders.append(.passUnretained(handler)) }
+
+    /// Keeps an object that has no registration alive until the end of this turn: it may still be running. On the loop.
+    package func releaseAtTurnEnd(_ handler: ReadinessHandler) { self.registrations.retire(handler) }
+
     /// Arms the timer, or moves it. On the loop.
     package func schedule(_ timer: Timer, at deadline: UInt64) { self.wheel.schedule(timer, at: deadline) }
 
@@ -196,6 +205,9 @@ package final class EventLoop: @unchecked Sendable {
             self.deliver(events, count: Int(count))
             if self.hasJobs.load(ordering: .acquiring) { self.runJobs() }
             while let timer: Timer = self.wheel.nextDue(now: self.clock.now) { timer.fired() }
+            while let handler: Unmanaged<ReadinessHandler> = self.turnEnders.popLast() {
+                handler._withUnsafeGuaranteedRef { $0.turnEnded() }
+            }
             while let handler: Unmanaged<ReadinessHandler> = self.registrations.takeDeparted() { handler.release() }
         }
         self.releaseEverything()

@@ -48,4 +48,7 @@ open class ReadinessHandler {
     /// Called between two turns of the loop whenever the descriptor is ready. May deregister itself or any other handler:
     /// the loop keeps an object alive until the end of the turn in which it was deregistered.
     open func ready(_ events: Readiness) {}
+
+    /// Called once at the end of a turn in which `EventLoop.callAtTurnEnd` was asked for it.
+    open func turnEnded() {}
 }

@@ -66,6 +66,9 @@ struct Registrations: ~Copyable {
         return self.entries[index].handler
     }
 
+    /// Holds a handler without a registration until the turn's end.
+    mutating func retire(_ handler: ReadinessHandler) { self.departed.append(.passRetained(handler)) }
+
     /// The next one to release; the caller does it, since a deinit may deregister others, which join the list.
     mutating func takeDeparted() -> Unmanaged<ReadinessHandler>? { self.departed.popLast() }
 

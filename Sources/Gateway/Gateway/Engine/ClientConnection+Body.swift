@@ -135,7 +135,7 @@ extension ClientConnection {
     /// Adds a part of the response: it goes out with what is in the scratch.
     func emit(_ bytes: UnsafeRawPointer, _ count: Int) {
         let loop: GatewayLoop = self.loop
-        let copyMax: Int = self.tls == nil ? ClientConnection.copyMax : ClientConnection.copyMaxEncrypted
+        let copyMax: Int = self.channel.isPlain ? ClientConnection.copyMax : ClientConnection.copyMaxEncrypted
         if loop.out.count + count <= copyMax {
             loop.out.append(bytes, count)
             return
@@ -169,7 +169,7 @@ extension ClientConnection {
             return
         }
         let count: Int = firstCount + secondCount
-        var sent: Int = Transport.send(self.fd, self.tls, first, firstCount, second, secondCount)
+        var sent: Int = self.channel.send(first, firstCount, second, secondCount)
         if sent == count { return }
         guard sent > 0 || sent == Socket.wouldBlock else {
             self.abort(.clientClosed)
@@ -193,7 +193,7 @@ extension ClientConnection {
     /// Sends what waits; false when the connection is gone or at its end.
     func flushPending() -> Bool {
         guard var block: ByteBlock = self.pending else { return true }
-        let sent: Int = Transport.send(self.fd, self.tls, block.base + block.start, block.count)
+        let sent: Int = self.channel.send(block.base + block.start, block.count)
         guard sent > 0 || sent == Socket.wouldBlock else {
             self.abort(.clientClosed)
             return false

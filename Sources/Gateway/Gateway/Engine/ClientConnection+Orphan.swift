@@ -19,8 +19,7 @@ extension ClientConnection {
         context.queue.reset()
         self.exchange.keepsAlive = false
         self.exchange.reason = .clientClosed
-        loop.events.deregister(fd: self.fd, closing: true)
-        Socket.close(self.fd, abruptly: true)
+        self.channel.close(loop.events, owner: self, abruptly: true)
         loop.clientClosed(self)
         self.isOrphan = true
         // Reading the response may have waited for the client to take more. Not here: this may be called while it is read.
@@ -36,7 +35,8 @@ extension ClientConnection {
         else {
             return
         }
-        let orphan: ClientConnection = ClientConnection(loop: loop, fd: -1, address: self.address, tls: nil)
+        let orphan: ClientConnection = ClientConnection(
+            loop: loop, channel: Channel(fd: -1, tls: nil), address: self.address)
         orphan.isOrphan = true
         let context: PolicyContext = loop.policyContexts.take(loop.settings.limits, snapshot: original.snapshot)
         guard context.begin(like: original), loop.keepOrphan(orphan) else {

@@ -1,7 +1,6 @@
 import EventLoops
 import GatewayConfiguration
 import HTTP
-import TLS
 
 /// One connection of a client: reads requests, hands them on, and carries the answers back, one exchange after the other.
 ///
@@ -27,9 +26,7 @@ final class ClientConnection: TimedHandler {
     }
 
     unowned(unsafe) let loop: GatewayLoop
-    let fd: Int32
-    /// Nil: in the clear.
-    let tls: TLSSession?
+    let channel: Channel
     /// The client's address, as policies compare it.
     let address: IPAddress
     let timer: ConnectionTimer = ConnectionTimer()
@@ -71,10 +68,9 @@ final class ClientConnection: TimedHandler {
     /// The path for the access log, where one is written.
     var recordPath: ByteBlock?
 
-    init(loop: GatewayLoop, fd: Int32, address: IPAddress, tls: TLSSession?) {
+    init(loop: GatewayLoop, channel: Channel, address: IPAddress) {
         self.loop = loop
-        self.fd = fd
-        self.tls = tls
+        self.channel = channel
         self.address = address
         super.init()
         self.timer.handler = self
@@ -91,8 +87,8 @@ final class ClientConnection: TimedHandler {
         }
         if events.peerFinished { self.inputFinished = true }
         // A TLS session may need to read in order to write, and the other way round.
-        if events.isReadable || self.tls != nil { self.inputReady = true }
-        if self.pending != nil, events.isWritable || self.tls != nil, !self.flushPending() { return }
+        if events.isReadable || self.channel.tls != nil { self.inputReady = true }
+        if self.pending != nil, events.isWritable || self.channel.tls != nil, !self.flushPending() { return }
         self.resumeInput()
     }
 
@@ -160,7 +156,7 @@ final class ClientConnection: TimedHandler {
             let buffer: UnsafeMutableRawPointer = self.loop.input
             let kept: Int = self.unstash(into: buffer)
             let room: Int = GatewayLoop.inputBytes - kept
-            let got: Int = Transport.receive(self.fd, self.tls, buffer + kept, room)
+            let got: Int = self.channel.receive(buffer + kept, room)
             if got <= 0 {
                 if kept > 0 { self.keep(UnsafeRawPointer(buffer), kept) }
                 if got == Socket.wouldBlock {
@@ -173,7 +169,7 @@ final class ClientConnection: TimedHandler {
             }
             // Fewer bytes than asked for: the kernel has no more, and says so when that changes. An end of stream that it told
             // already is not told again.
-            if got < room, self.tls == nil { self.inputReady = self.inputFinished }
+            if got < room, self.channel.tls == nil { self.inputReady = self.inputFinished }
             self.use(UnsafeRawPointer(buffer), kept + got)
         }
     }
@@ -247,10 +243,28 @@ final class ClientConnection: TimedHandler {
             self.keep(bytes, count)
             return nil
         case .refused(let refusal):
-            self.exchange = Exchange(loop.events)
-            self.refuse(refusal)
+            if self.begunHTTP2(bytes, count) { return nil }
+            self.refuseHead(refusal)
             return nil
         }
+    }
+
+    /// Answers a head that is none; what follows it cannot be understood.
+    func refuseHead(_ refusal: HTTPRefusal) {
+        self.exchange = Exchange(self.loop.events)
+        self.refuse(refusal)
+    }
+
+    /// Whether the connection begins with the preface of HTTP/2 (RFC 9113, 3.4): then it is handed over with these bytes.
+    private func begunHTTP2(_ bytes: UnsafeRawPointer, _ count: Int) -> Bool {
+        // Only as the first bytes of a connection. A begun exchange has its time.
+        guard self.exchange.started == 0, !self.channel.isStream, HTTP2Preface.begins(bytes, count) else {
+            return false
+        }
+        self.phase = .closed
+        self.loop.events.cancel(self.timer)
+        self.loop.handOver(self, UnsafeRawBufferPointer(start: bytes, count: count))
+        return true
     }
 
     /// The client sends nothing more.
@@ -363,7 +377,8 @@ final class ClientConnection: TimedHandler {
             self.close()
             return
         }
-        if self.inputFinished || (self.exchange.body.isDone && self.stash == nil && !self.inputReady) {
+        let isRead: Bool = self.exchange.body.isDone && self.stash == nil && !self.inputReady
+        if self.inputFinished || isRead || self.channel.isStream {
             self.close()
             return
         }
@@ -372,10 +387,9 @@ final class ClientConnection: TimedHandler {
             self.stash = nil
             self.hasFreshStash = false
         }
-        _ = self.tls?.shutdown()
         self.phase = .linger
         self.exchange.discardLeft = self.loop.settings.lingerBytesMax
-        Socket.finishWriting(self.fd)
+        self.channel.finishWriting()
         self.loop.events.schedule(self.timer, at: self.loop.events.now &+ self.loop.settings.lingerTimeout)
         self.readInput()
     }
@@ -406,9 +420,7 @@ final class ClientConnection: TimedHandler {
             loop.orphanEnded(self)
             return
         }
-        if !abruptly { _ = self.tls?.shutdown() }
-        loop.events.deregister(fd: self.fd, closing: true)
-        Socket.close(self.fd, abruptly: abruptly)
+        self.channel.close(loop.events, owner: self, abruptly: abruptly)
         loop.clientClosed(self)
     }
 }

@@ -100,7 +100,10 @@ package final class GatewayEngine: Sendable {
             let peers: [GatewayLoop] = loops.indices.filter { $0 != index }.map { loops[$0] }
             loop.events.execute { loop.peers = peers }
         }
-        if let registry: MetricRegistry = observation?.metrics { GatewayEngine.publish(loops, in: registry) }
+        if let registry: MetricRegistry = observation?.metrics {
+            GatewayEngine.publish(loops, in: registry)
+            GatewayEngine.publishHTTP2(loops, in: registry)
+        }
         self.prepare(snapshot)
     }
 
@@ -125,6 +128,25 @@ package final class GatewayEngine: Sendable {
             var count: Int = 0
             for loop in loops { count += loop.counters.refused.load(ordering: .relaxed) }
             return [MetricSample(labels: [:], value: Double(count))]
+        }
+    }
+
+    /// Numbers of HTTP/2, read when metrics are scraped.
+    private static func publishHTTP2(_ loops: [GatewayLoop], in registry: MetricRegistry) {
+        registry.gauge("passerelle_gateway_http2_connections", help: "Client connections that speak HTTP/2 now.") {
+            var count: Int = 0
+            for loop in loops { count += loop.counters.http2.connections.load(ordering: .relaxed) }
+            return Double(count)
+        }
+        registry.samples(
+            "passerelle_gateway_http2_limits_total", kind: .counter,
+            help: "HTTP/2 connections and streams ended because a limit was met, by limit."
+        ) {
+            HTTP2Abuse.allCases.map { (abuse: HTTP2Abuse) -> MetricSample in
+                var count: Int = 0
+                for loop in loops { count += loop.counters.http2.count(abuse) }
+                return MetricSample(labels: ["limit": abuse.label], value: Double(count))
+            }
         }
     }
 
@@ -177,7 +199,7 @@ package final class GatewayEngine: Sendable {
         }
         do throws(TLSError) {
             return try TLSContext.server(
-                TLSServerConfiguration(certificates: certificates, applicationProtocols: ["http/1.1"]))
+                TLSServerConfiguration(certificates: certificates, applicationProtocols: ["h2", "http/1.1"]))
         } catch {
             throw .certificate("the HTTPS listener: \(error)")
         }
@@ -286,6 +308,13 @@ package final class GatewayEngine: Sendable {
     package var connectionCount: Int {
         var count: Int = 0
         for loop in self.loops { count += loop.counters.connections.load(ordering: .relaxed) }
+        return count
+    }
+
+    /// How often a limit of HTTP/2 was met.
+    func http2Count(_ abuse: HTTP2Abuse) -> Int {
+        var count: Int = 0
+        for loop in self.loops { count += loop.counters.http2.count(abuse) }
         return count
     }
 

@@ -1,3 +1,4 @@
+import CNGHTTP2
 import EventLoops
 import GatewayConfiguration
 import Glibc
@@ -21,6 +22,8 @@ final class GatewayLoop: @unchecked Sendable {
     static let collectedBytesMax: Int = 256 << 20
     /// Exchanges of one loop that go on without a client; beyond: the next one ends with its client.
     private static let orphansMax: Int = 1024
+    /// Frames of HTTP/2 that leave with one call.
+    static let frameBytes: Int = 64 * 1024
     /// Other attempts for one request at most.
     static let retriesMax: UInt8 = 3
     /// Pools kept that have no connection: targets that came and went.
@@ -55,6 +58,10 @@ final class GatewayLoop: @unchecked Sendable {
     var requestHead: HTTPRequestHead = HTTPRequestHead()
     var responseHead: HTTPResponseHead = HTTPResponseHead()
     var decision: Decision = Decision()
+    /// HTTP/2 frames on their way out, and heads on their way into them.
+    let frames: UnsafeMutableRawPointer = .allocate(byteCount: GatewayLoop.frameBytes, alignment: 64)
+    let http2Table: HTTPFieldTable
+    let http2Fields: UnsafeMutablePointer<nghttp2_nv> = .allocate(capacity: HTTP2FieldList.countMax)
     let blocks: BlockPool = BlockPool()
     let policyContexts: PolicyContextPool = PolicyContextPool()
     var waiting: WaitingExchanges = WaitingExchanges()
@@ -72,6 +79,7 @@ final class GatewayLoop: @unchecked Sendable {
     private var clients: [Unmanaged<ClientConnection>] = []
     /// Exchanges without a client.
     private var orphans: [ObjectIdentifier: ClientConnection] = [:]
+    private var servers: [Unmanaged<HTTP2Server>] = []
     private var listeners: [ListenerHandler] = []
     private var pools: [ObjectIdentifier: TargetPool] = [:]
     private var backlog: [TimedHandler] = []
@@ -95,6 +103,7 @@ final class GatewayLoop: @unchecked Sendable {
         self.lease = SnapshotLease(snapshot)
         self.requestTable = HTTPFieldTable(limits: settings.limits)
         self.responseTable = HTTPFieldTable(limits: settings.limits)
+        self.http2Table = HTTPFieldTable(limits: HTTPLimits(fieldsMax: HTTP2FieldList.countMax))
         self.pathScratch = .allocate(byteCount: PathScreen.scratchNeeded(settings.limits.targetBytesMax), alignment: 16)
         self.random = LoopRandom()
         self.ring = ring
@@ -106,6 +115,8 @@ final class GatewayLoop: @unchecked Sendable {
     deinit {
         self.input.deallocate()
         self.response.deallocate()
+        self.frames.deallocate()
+        self.http2Fields.deallocate()
         self.out.base.deallocate()
         self.trailers.base.deallocate()
         self.pathScratch.deallocate()
@@ -117,7 +128,7 @@ final class GatewayLoop: @unchecked Sendable {
     // MARK: Clients
 
     func accepted(_ fd: Int32, _ remote: SocketAddress, _ context: TLSContext?) {
-        guard self.clients.count < self.settings.connectionsMax else {
+        guard self.counters.connections.load(ordering: .relaxed) < self.settings.connectionsMax else {
             self.counters.refused.wrappingAdd(1, ordering: .relaxed)
             Socket.close(fd, abruptly: true)
             return
@@ -130,7 +141,8 @@ final class GatewayLoop: @unchecked Sendable {
             }
             session = made
         }
-        let client: ClientConnection = ClientConnection(loop: self, fd: fd, address: IPAddress(remote), tls: session)
+        let client: ClientConnection = ClientConnection(
+            loop: self, channel: Channel(fd: fd, tls: session), address: IPAddress(remote))
         do throws(SystemError) {
             try self.events.register(client, fd: fd, interest: [.read, .write, .edgeTriggered])
         } catch {
@@ -138,25 +150,79 @@ final class GatewayLoop: @unchecked Sendable {
             Socket.close(fd)
             return
         }
-        client.slot = self.clients.count
-        self.clients.append(.passUnretained(client))
+        self.enlist(client)
         self.counters.connections.wrappingAdd(1, ordering: .relaxed)
         // A connection that never sends a byte is dropped like one whose head does not come.
         self.events.schedule(client.timer, at: self.events.now &+ self.settings.headTimeout)
     }
 
+    private func enlist(_ client: ClientConnection) {
+        client.slot = self.clients.count
+        self.clients.append(.passUnretained(client))
+    }
+
     func clientClosed(_ client: ClientConnection) {
+        self.strike(client)
+        if !client.channel.isStream { self.counters.connections.wrappingSubtract(1, ordering: .relaxed) }
+        self.endDrainIfDone()
+    }
+
+    private func strike(_ client: ClientConnection) {
         let last: Unmanaged<ClientConnection> = self.clients.removeLast()
         if client.slot < self.clients.count {
             self.clients[client.slot] = last
             last._withUnsafeGuaranteedRef { $0.slot = client.slot }
         }
+    }
+
+    // MARK: HTTP/2
+
+    /// Goes on with a connection that turned out to speak HTTP/2, and with what it sent so far.
+    func handOver(_ client: ClientConnection, _ bytes: UnsafeRawBufferPointer) {
+        let fd: Int32 = client.channel.fd
+        self.strike(client)
+        self.events.deregister(fd: fd)
+        let server: HTTP2Server = HTTP2Server(loop: self, fd: fd, tls: client.channel.tls, address: client.address)
+        server.place = self.servers.count
+        self.servers.append(.passUnretained(server))
+        self.counters.http2.connections.wrappingAdd(1, ordering: .relaxed)
+        do throws(SystemError) {
+            try self.events.register(server, fd: fd, interest: [.read, .write, .edgeTriggered])
+        } catch {
+            self.events.releaseAtTurnEnd(server)
+            server.close()
+            return
+        }
+        guard server.start() else {
+            server.close()
+            return
+        }
+        server.use(bytes)
+        if self.isDraining { server.drain() }
+        // What waits inside a TLS session is announced by nobody.
+        server.ready(Readiness(rawValue: Interest.read.rawValue & 1))
+    }
+
+    func serverClosed(_ server: HTTP2Server) {
+        let last: Unmanaged<HTTP2Server> = self.servers.removeLast()
+        if server.place < self.servers.count {
+            self.servers[server.place] = last
+            last._withUnsafeGuaranteedRef { $0.place = server.place }
+        }
         self.counters.connections.wrappingSubtract(1, ordering: .relaxed)
+        self.counters.http2.connections.wrappingSubtract(1, ordering: .relaxed)
         self.endDrainIfDone()
     }
 
+    /// The engine's side of a stream.
+    func clientOf(_ stream: HTTP2Stream, _ address: IPAddress) -> ClientConnection {
+        let client: ClientConnection = ClientConnection(loop: self, channel: Channel(stream), address: address)
+        self.enlist(client)
+        return client
+    }
+
     private func endDrainIfDone() {
-        if self.isDraining, self.clients.isEmpty, self.orphans.isEmpty { self.drained() }
+        if self.isDraining, self.clients.isEmpty, self.servers.isEmpty, self.orphans.isEmpty { self.drained() }
     }
 
     /// Keeps an exchange whose client is gone, or that never had one; false when there are too many.
@@ -268,6 +334,8 @@ final class GatewayLoop: @unchecked Sendable {
         // Closing takes a client out of the list: walk a copy. References are held by the loop until this turn ends.
         let clients: [Unmanaged<ClientConnection>] = self.clients
         for client in clients { client._withUnsafeGuaranteedRef { $0.drain() } }
+        let servers: [Unmanaged<HTTP2Server>] = self.servers
+        for server in servers { server._withUnsafeGuaranteedRef { $0.drain() } }
         self.endDrainIfDone()
     }
 
@@ -276,6 +344,8 @@ final class GatewayLoop: @unchecked Sendable {
         let clients: [Unmanaged<ClientConnection>] = self.clients
         for client in clients { client._withUnsafeGuaranteedRef { $0.abort(.draining) } }
         for orphan in Array(self.orphans.values) { orphan.abort(.draining) }
+        let servers: [Unmanaged<HTTP2Server>] = self.servers
+        for server in servers { server._withUnsafeGuaranteedRef { $0.close(abruptly: true) } }
         for pool in self.pools.values { pool.closeIdle() }
     }
 
@@ -293,6 +363,7 @@ final class LoopCounters: Sendable {
     let accepted: Atomic<Int> = Atomic(0)
     /// Closed at once because too many were open.
     let refused: Atomic<Int> = Atomic(0)
+    let http2: HTTP2Counters = HTTP2Counters()
 }
 
 /// xoshiro256**: trace ids need to be unlike each other, not unguessable. Seeded from the kernel.

@@ -92,7 +92,7 @@ final class TargetPool {
                 session = made
             }
             let connection: UpstreamConnection = UpstreamConnection(
-                loop: loop, pool: self, fd: fd, isConnected: isConnected, tls: session)
+                loop: loop, pool: self, channel: Channel(fd: fd, tls: session), isConnected: isConnected)
             self.openCount += 1
             do throws(SystemError) {
                 try loop.events.register(connection, fd: fd, interest: [.read, .write, .edgeTriggered])

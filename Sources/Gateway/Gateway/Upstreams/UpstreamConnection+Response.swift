@@ -20,7 +20,7 @@ extension UpstreamConnection {
             let buffer: UnsafeMutableRawPointer = self.loop.response
             let kept: Int = self.unstash(into: buffer)
             let room: Int = GatewayLoop.inputBytes - kept
-            let got: Int = Transport.receive(self.fd, self.tls, buffer + kept, room)
+            let got: Int = self.channel.receive(buffer + kept, room)
             if got <= 0 {
                 if kept > 0 { self.keepRest(UnsafeRawPointer(buffer), kept) }
                 self.inputReady = false
@@ -28,7 +28,7 @@ extension UpstreamConnection {
                 return
             }
             // See the client's side: what the kernel told already is not told again.
-            if got < room, self.tls == nil { self.inputReady = self.inputFinished }
+            if got < room, self.channel.tls == nil { self.inputReady = self.inputFinished }
             if !self.hasAnswered { self.firstByteCame() }
             let isOver: Bool = client._withUnsafeGuaranteedRef { self.use(UnsafeRawPointer(buffer), kept + got, $0) }
             if isOver {

@@ -47,9 +47,7 @@ final class UpstreamConnection: TimedHandler {
 
     unowned(unsafe) let loop: GatewayLoop
     let pool: TargetPool
-    let fd: Int32
-    /// Nil: in the clear.
-    private(set) var tls: TLSSession?
+    let channel: Channel
     let timer: ConnectionTimer = ConnectionTimer()
     var phase: Phase
     var client: Unmanaged<ClientConnection>?
@@ -89,14 +87,13 @@ final class UpstreamConnection: TimedHandler {
     /// Monotonic nanoseconds when it is too old for another request.
     let oldAt: UInt64
 
-    init(loop: GatewayLoop, pool: TargetPool, fd: Int32, isConnected: Bool, tls: TLSSession?) {
+    init(loop: GatewayLoop, pool: TargetPool, channel: Channel, isConnected: Bool) {
         self.loop = loop
         self.pool = pool
-        self.fd = fd
-        self.tls = tls
+        self.channel = channel
         self.requestsLeft = pool.rules.requestsMax
         self.oldAt = pool.rules.ageMax == .max ? .max : loop.events.now &+ pool.rules.ageMax
-        self.phase = !isConnected ? .connecting : tls == nil ? .busy : .handshake
+        self.phase = !isConnected ? .connecting : channel.tls == nil ? .busy : .handshake
         super.init()
         self.timer.handler = self
     }
@@ -152,7 +149,7 @@ final class UpstreamConnection: TimedHandler {
             self.out = nil
         }
         self.isReplayable = false
-        let sent: Int = Transport.send(self.fd, self.tls, bytes, count)
+        let sent: Int = self.channel.send(bytes, count)
         if sent == count {
             self.requestMoved()
             return
@@ -172,7 +169,7 @@ final class UpstreamConnection: TimedHandler {
     /// comes with the failure will show.
     private func flush() {
         guard var block: ByteBlock = self.out, block.count > 0, !self.sendFailed else { return }
-        let sent: Int = Transport.send(self.fd, self.tls, block.base + block.start, block.count)
+        let sent: Int = self.channel.send(block.base + block.start, block.count)
         if sent > 0 {
             block.start &+= sent
             self.out = block
@@ -226,8 +223,8 @@ final class UpstreamConnection: TimedHandler {
         case .busy:
             if events.peerFinished { self.inputFinished = true }
             // A TLS session may need to read in order to write, and the other way round.
-            if events.isReadable || self.tls != nil { self.inputReady = true }
-            if events.isWritable || self.tls != nil, (self.out?.count ?? 0) > 0 {
+            if events.isReadable || self.channel.tls != nil { self.inputReady = true }
+            if events.isWritable || self.channel.tls != nil, (self.out?.count ?? 0) > 0 {
                 self.flush()
                 if self.phase == .busy, self.takesBody { self.askForBody() }
             }
@@ -242,11 +239,11 @@ final class UpstreamConnection: TimedHandler {
 
     private func connectEnded(_ events: Readiness) {
         guard events.isWritable || events.isBroken else { return }
-        if Socket.pendingError(self.fd) != 0 {
+        if Socket.pendingError(self.channel.fd) != 0 {
             self.fail(.connectFailed)
             return
         }
-        if self.tls != nil {
+        if self.channel.tls != nil {
             self.phase = .handshake
             self.goOnWithHandshake()
             return
@@ -261,7 +258,7 @@ final class UpstreamConnection: TimedHandler {
     }
 
     private func goOnWithHandshake() {
-        guard let tls: TLSSession = self.tls else { return }
+        guard let tls: TLSSession = self.channel.tls else { return }
         switch tls.handshake() {
         case .done: self.connected()
         case .wantRead, .wantWrite: break
@@ -271,8 +268,8 @@ final class UpstreamConnection: TimedHandler {
 
     /// Whether what came on an idle connection was TLS's own (a session ticket) and nothing else.
     private var isOnlyHousekeeping: Bool {
-        guard self.tls != nil, !self.inputFinished else { return false }
-        return Transport.receive(self.fd, self.tls, self.loop.response, GatewayLoop.inputBytes) == Socket.wouldBlock
+        guard self.channel.tls != nil, !self.inputFinished else { return false }
+        return self.channel.receive(self.loop.response, GatewayLoop.inputBytes) == Socket.wouldBlock
     }
 
     override func deadlinePassed() {
@@ -332,7 +329,7 @@ final class UpstreamConnection: TimedHandler {
     /// For one that never got onto the loop.
     func closeUnregistered() {
         self.phase = .closed
-        Socket.close(self.fd)
+        Socket.close(self.channel.fd)
         self.pool.openCount -= 1
         self.pool.state.connections.wrappingSubtract(1, ordering: .relaxed)
     }
@@ -346,9 +343,7 @@ final class UpstreamConnection: TimedHandler {
         if let block: ByteBlock = self.stash { loop.blocks.give(block) }
         self.out = nil
         self.stash = nil
-        _ = self.tls?.shutdown()
-        loop.events.deregister(fd: self.fd, closing: true)
-        Socket.close(self.fd)
+        self.channel.close(loop.events, owner: self, abruptly: false)
         self.pool.openCount -= 1
         self.pool.state.connections.wrappingSubtract(1, ordering: .relaxed)
         if let queue: ConnectionQueue = self.pool.queue, !queue.isEmpty {
