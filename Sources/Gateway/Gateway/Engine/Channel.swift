@@ -30,6 +30,15 @@ struct Channel {
 
     var isStream: Bool { self.stream != nil }
 
+    /// A stream whose peer promised to have done nothing with it.
+    var wasRefused: Bool { self.stream?._withUnsafeGuaranteedRef { $0.wasRefused } ?? false }
+
+    /// The TLS session below, also that of a stream's connection; nil: in the clear.
+    var session: TLSSession? {
+        guard let stream: Unmanaged<HTTP2Stream> = self.stream else { return self.tls }
+        return stream._withUnsafeGuaranteedRef { $0.connection.tls }
+    }
+
     @inline(__always)
     func receive(_ buffer: UnsafeMutableRawPointer, _ count: Int) -> Int {
         if self.isPlain { return Socket.receive(self.fd, buffer, count) }

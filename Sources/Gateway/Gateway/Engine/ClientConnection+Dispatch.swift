@@ -286,6 +286,10 @@ extension ClientConnection {
             guard mayRepeat, !self.exchange.isRepeated else { return nil }
             self.exchange.isRepeated = true
             return self.chooseAnother(than: pool) ?? (isStale ? pool : nil)
+        case .refused:
+            guard self.exchange.attemptsLeft > 0 else { return nil }
+            self.exchange.attemptsLeft -= 1
+            return self.exchange.isSteered ? self.chooseAnother(than: pool) ?? pool : pool
         case .timeout, .invalidResponse: return nil
         }
     }

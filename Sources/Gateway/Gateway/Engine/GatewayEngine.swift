@@ -246,7 +246,10 @@ package final class GatewayEngine: Sendable {
             for target in upstream.targets {
                 let address: TargetAddress = self.book.address(target.url.host, target.url.port)
                 if !address.isKnown { hasNewName = true }
-                if target.url.scheme == .https { _ = self.contexts.context(for: upstream.definition.tls) }
+                if target.url.scheme == .https {
+                    _ = self.contexts.context(
+                        for: upstream.definition.tls, http2: upstream.definition.http2)
+                }
             }
         }
         self.lookAfter(snapshot)

@@ -265,7 +265,9 @@ final class GatewayLoop: @unchecked Sendable {
         let key: ObjectIdentifier = ObjectIdentifier(target.state)
         let rules: PoolRules = PoolRules(upstream.definition, loopCount: self.loopCount)
         let settings: UpstreamTLS? = target.url.scheme == .https ? upstream.definition.tls : nil
-        if let pool: TargetPool = self.pools[key], pool.tls?.settings == settings {
+        if let pool: TargetPool = self.pools[key], pool.tls?.settings == settings,
+            pool.wantsHTTP2 == upstream.definition.http2
+        {
             pool.rules = rules
             return pool
         }
@@ -275,7 +277,10 @@ final class GatewayLoop: @unchecked Sendable {
             state: target.state, identity: target.identity,
             address: self.book.address(target.url.host, target.url.port),
             hostLine: Array("Host: \(authority)\r\n".utf8), basePath: Array(target.url.basePath.utf8), rules: rules,
-            tls: settings.map { TargetTLS($0, self.contexts.context(for: $0), target.url) })
+            tls: settings.map {
+                TargetTLS($0, self.contexts.context(for: $0, http2: upstream.definition.http2), target.url)
+            },
+            wantsHTTP2: upstream.definition.http2)
         self.pools.updateValue(pool, forKey: key)?.closeIdle()
         return pool
     }

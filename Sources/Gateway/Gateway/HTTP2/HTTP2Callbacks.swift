@@ -31,6 +31,8 @@ enum HTTP2Callbacks {
         guard let header: UnsafePointer<nghttp2_frame_hd>, let connection = HTTP2Callbacks.connection(context) else {
             return 0
         }
+        // Not told as a whole: the settings say that nobody reads it.
+        if header.pointee.type == UInt8(NGHTTP2_PRIORITY.rawValue) { return connection.note(.priority) }
         // Only a block that goes on in other frames keeps the connection waiting.
         let isWhole: Bool = header.pointee.flags & UInt8(NGHTTP2_FLAG_END_HEADERS.rawValue) != 0
         if header.pointee.type == UInt8(NGHTTP2_HEADERS.rawValue), !isWhole {
@@ -90,7 +92,6 @@ enum HTTP2Callbacks {
         case NGHTTP2_PING.rawValue:
             if header.flags & UInt8(NGHTTP2_FLAG_ACK.rawValue) == 0 { return connection.note(.ping) }
             connection.controlFrame(frame)
-        case NGHTTP2_PRIORITY.rawValue: return connection.note(.priority)
         case NGHTTP2_WINDOW_UPDATE.rawValue: return connection.note(.windowUpdate)
         case NGHTTP2_RST_STREAM.rawValue: return connection.note(.reset)
         default: connection.controlFrame(frame)

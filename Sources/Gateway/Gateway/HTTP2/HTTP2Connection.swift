@@ -65,6 +65,10 @@ class HTTP2Connection: TimedHandler {
 
     func open(_ session: OpaquePointer) { self.session = session }
 
+    static func entry(_ id: nghttp2_settings_id, _ value: UInt32) -> nghttp2_settings_entry {
+        nghttp2_settings_entry(settings_id: Int32(bitPattern: id.rawValue), value: value)
+    }
+
     func add(_ stream: HTTP2Stream) {
         stream.slot = self.streams.count
         self.streams.append(stream)
@@ -173,7 +177,7 @@ class HTTP2Connection: TimedHandler {
     private func fail(_ abuse: HTTP2Abuse) {
         let reason: HTTP2Abuse = self.verdict ?? abuse
         self.verdict = nil
-        self.loop.counters.http2.add(reason)
+        if self.isServer { self.loop.counters.http2.add(reason) }
         if let session: OpaquePointer = self.session {
             let code: nghttp2_error_code =
                 reason == .protocolError || reason == .headerBlock
@@ -238,7 +242,7 @@ class HTTP2Connection: TimedHandler {
             let length: Int = nghttp2_session_mem_send(session, &frame)
             guard length > 0, let frame: UnsafePointer<UInt8> else {
                 if length < 0 {
-                    if let reason: HTTP2Abuse = self.verdict { self.loop.counters.http2.add(reason) }
+                    if let reason: HTTP2Abuse = self.verdict, self.isServer { self.loop.counters.http2.add(reason) }
                     self.close()
                     return
                 }

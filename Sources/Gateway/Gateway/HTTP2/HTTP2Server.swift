@@ -44,12 +44,12 @@ final class HTTP2Server: HTTP2Connection {
         else { return false }
         self.open(session)
         let settings: [nghttp2_settings_entry] = [
-            HTTP2Server.entry(NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, HTTP2Limits.streamsMax),
-            HTTP2Server.entry(NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, UInt32(HTTP2Limits.streamWindowBytes)),
-            HTTP2Server.entry(
+            HTTP2Connection.entry(NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, HTTP2Limits.streamsMax),
+            HTTP2Connection.entry(NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, UInt32(HTTP2Limits.streamWindowBytes)),
+            HTTP2Connection.entry(
                 NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, UInt32(clamping: self.loop.settings.limits.headBytesMax)),
             // Signals of RFC 9218 instead of a tree of dependencies to keep.
-            HTTP2Server.entry(NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1),
+            HTTP2Connection.entry(NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1),
         ]
         _ = nghttp2_submit_settings(session, HTTP2Stream.noFlags, settings, settings.count)
         _ = nghttp2_session_set_local_window_size(
@@ -57,10 +57,6 @@ final class HTTP2Server: HTTP2Connection {
         self.flushLater()
         self.loop.events.schedule(self.timer, at: self.loop.events.now &+ self.loop.settings.headTimeout)
         return true
-    }
-
-    private static func entry(_ id: nghttp2_settings_id, _ value: UInt32) -> nghttp2_settings_entry {
-        nghttp2_settings_entry(settings_id: Int32(bitPattern: id.rawValue), value: value)
     }
 
     // MARK: Streams

@@ -33,7 +33,7 @@ final class HTTP2Stream {
         case raw
     }
 
-    unowned(unsafe) let connection: HTTP2Connection
+    let connection: HTTP2Connection
     unowned(unsafe) let loop: GatewayLoop
     var id: Int32 = 0
     /// Place in the connection's list; -1: in none.
@@ -152,8 +152,14 @@ final class HTTP2Stream {
         let isServer: Bool = self.client != nil
         self.client = nil
         self.upstream = nil
-        if self.slot < 0 { return }
+        self.keepAlive = nil
+        if self.slot < 0 {
+            self.discard()
+            return
+        }
         self.dropInput()
+        // Nothing of it was sent.
+        if self.id == 0 { self.isOver = true }
         if self.isOver {
             self.connection.wake(self)
             return
@@ -186,8 +192,21 @@ final class HTTP2Stream {
         if !self.inputEnded { self.resetCode = NGHTTP2_CANCEL.rawValue }
         self.tellOwner()
         if let client: ClientConnection = self.client { client.close() }
-        if self.upstream == nil { self.discard() }
+        // An upstream's side may have a whole response to read yet: the stream lives as long as that.
+        if self.upstream == nil { self.discard() } else { self.keepAlive = self }
     }
+
+    /// A reference to itself, between the end of its connection and its owner's.
+    private var keepAlive: HTTP2Stream?
+
+    /// The target did not take the stream before it began.
+    func refuseEarly() {
+        self.resetCode = NGHTTP2_REFUSED_STREAM.rawValue
+        self.upstream?.fail(.refused)
+    }
+
+    /// The target promised that it did nothing with the request (RFC 9113, 8.7).
+    var wasRefused: Bool { self.resetCode == NGHTTP2_REFUSED_STREAM.rawValue }
 
     func isStalled(now: UInt64) -> Bool {
         guard !self.isOver, let output: ByteBlock = self.output, output.count > 0 else { return false }

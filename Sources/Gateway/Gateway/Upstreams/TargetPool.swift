@@ -22,12 +22,19 @@ final class TargetPool {
     var queue: ConnectionQueue?
     /// How TLS is spoken with the target; nil: not at all.
     let tls: TargetTLS?
+    /// What the configuration asks for; `speaksHTTP2` turns false when the target does not offer it in the handshake.
+    let wantsHTTP2: Bool
+    var speaksHTTP2: Bool
+    /// Connections of HTTP/2, those that take no more streams among them.
+    private var sessions: [HTTP2Client] = []
 
     init(
         state: TargetState, identity: IdentityNumber, address: TargetAddress, hostLine: [UInt8], basePath: [UInt8],
         rules: PoolRules,
-        tls: TargetTLS?
+        tls: TargetTLS?, wantsHTTP2: Bool = false
     ) {
+        self.wantsHTTP2 = wantsHTTP2
+        self.speaksHTTP2 = wantsHTTP2
         self.state = state
         self.identity = identity
         self.address = address
@@ -59,6 +66,7 @@ final class TargetPool {
         let idle: [Unmanaged<UpstreamConnection>] = self.idle
         self.idle = []
         for connection in idle { connection._withUnsafeGuaranteedRef { $0.close() } }
+        for session in self.sessions { session.retire() }
     }
 
     /// What came of asking for a fresh connection.
@@ -71,6 +79,9 @@ final class TargetPool {
 
     /// Begins a connection to the target, on the loop.
     func connect(_ loop: GatewayLoop) -> Attempt {
+        if self.speaksHTTP2, let session: HTTP2Client = self.sessions.first(where: { $0.takesStream }) {
+            return .started(self.exchange(on: session, loop))
+        }
         let open: Int = self.state.connections.wrappingAdd(1, ordering: .relaxed).newValue
         if open > self.rules.connectionsMax {
             self.state.connections.wrappingSubtract(1, ordering: .relaxed)
@@ -90,6 +101,9 @@ final class TargetPool {
                     return .failed
                 }
                 session = made
+            }
+            if self.speaksHTTP2 {
+                return .started(try self.openSession(loop, fd, isConnected: isConnected, session))
             }
             let connection: UpstreamConnection = UpstreamConnection(
                 loop: loop, pool: self, channel: Channel(fd: fd, tls: session), isConnected: isConnected)
@@ -116,6 +130,38 @@ final class TargetPool {
     func makePlace() {
         guard self.mustMakePlace, let idle: Unmanaged<UpstreamConnection> = self.takeIdle() else { return }
         idle._withUnsafeGuaranteedRef { $0.close() }
+    }
+
+    private func openSession(
+        _ loop: GatewayLoop, _ fd: Int32, isConnected: Bool, _ tls: TLSSession?
+    ) throws(SystemError) -> UpstreamConnection {
+        let session: HTTP2Client = HTTP2Client(loop: loop, pool: self, fd: fd, isConnected: isConnected, tls: tls)
+        do throws(SystemError) {
+            try loop.events.register(session, fd: fd, interest: [.read, .write, .edgeTriggered])
+        } catch {
+            Socket.close(fd)
+            throw error
+        }
+        self.openCount += 1
+        self.sessions.append(session)
+        let connection: UpstreamConnection = self.exchange(on: session, loop)
+        session.start()
+        return connection
+    }
+
+    private func exchange(on session: HTTP2Client, _ loop: GatewayLoop) -> UpstreamConnection {
+        let stream: HTTP2Stream = session.makeStream()
+        let connection: UpstreamConnection = UpstreamConnection(
+            loop: loop, pool: self, channel: Channel(stream), isConnected: session.isOpen)
+        stream.upstream = connection
+        return connection
+    }
+
+    func sessionEnded(_ session: HTTP2Client) {
+        guard let index: Int = self.sessions.firstIndex(where: { $0 === session }) else { return }
+        self.sessions.remove(at: index)
+        self.openCount -= 1
+        self.state.connections.wrappingSubtract(1, ordering: .relaxed)
     }
 
     var idleCount: Int { self.idle.count }

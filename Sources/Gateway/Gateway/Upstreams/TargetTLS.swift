@@ -33,24 +33,27 @@ final class TLSContextBook: Sendable {
     private struct Entry {
         let verify: Bool
         let authorities: String?
+        let http2: Bool
         let context: TLSContext?
     }
 
     private let entries: Mutex<[Entry]> = Mutex([])
 
     /// The context of these settings; made now if it is not there yet. Nil when the authorities are not certificates.
-    func context(for settings: UpstreamTLS) -> TLSContext? {
+    func context(for settings: UpstreamTLS, http2: Bool = false) -> TLSContext? {
         self.entries.withLock { (entries: inout [Entry]) -> TLSContext? in
-            for entry in entries where entry.verify == settings.verify && entry.authorities == settings.authorities {
+            for entry in entries
+            where entry.verify == settings.verify && entry.authorities == settings.authorities && entry.http2 == http2 {
                 return entry.context
             }
-            let context: TLSContext? = TLSContextBook.make(settings)
-            entries.append(Entry(verify: settings.verify, authorities: settings.authorities, context: context))
+            let context: TLSContext? = TLSContextBook.make(settings, http2)
+            entries.append(
+                Entry(verify: settings.verify, authorities: settings.authorities, http2: http2, context: context))
             return context
         }
     }
 
-    private static func make(_ settings: UpstreamTLS) -> TLSContext? {
+    private static func make(_ settings: UpstreamTLS, _ http2: Bool) -> TLSContext? {
         var trust: TLSClientConfiguration.Trust = .system
         if !settings.verify {
             trust = .anyone
@@ -58,6 +61,7 @@ final class TLSContextBook: Sendable {
             guard let authorities: [Certificate] = try? Certificate.chain(pem: text) else { return nil }
             trust = .authorities(authorities)
         }
-        return try? TLSContext.client(TLSClientConfiguration(trust: trust, applicationProtocols: ["http/1.1"]))
+        return try? TLSContext.client(
+            TLSClientConfiguration(trust: trust, applicationProtocols: http2 ? ["h2", "http/1.1"] : ["http/1.1"]))
     }
 }

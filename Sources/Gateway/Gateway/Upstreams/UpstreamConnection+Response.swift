@@ -313,7 +313,8 @@ extension UpstreamConnection {
             client.upstream = nil
             client.targetAnswered(self.pool, status: client.exchange.status)
             let isSent: Bool = client.exchange.isRequestGiven && (self.out?.count ?? 0) == 0 && !self.sendFailed
-            if self.isReusable, isSent, !self.inputFinished, !self.loop.isDraining, !self.isWornOut,
+            if self.isReusable, isSent, !self.channel.isStream, !self.inputFinished, !self.loop.isDraining,
+                !self.isWornOut,
                 self.pool.keep(self)
             {
                 self.becomeIdle()

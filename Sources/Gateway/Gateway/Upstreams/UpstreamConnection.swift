@@ -15,12 +15,14 @@ enum UpstreamFailure {
     case timeout
     /// The response is not valid HTTP.
     case invalidResponse
+    /// The target said that it did nothing with the request: it may be sent again, whatever it asks for.
+    case refused
 
     var reason: RequestReason {
         switch self {
         case .connectFailed: return .upstreamConnectFailed
         case .connectTimeout: return .upstreamConnectTimeout
-        case .reset: return .upstreamReset
+        case .reset, .refused: return .upstreamReset
         case .timeout: return .upstreamTimeout
         case .invalidResponse: return .upstreamInvalidResponse
         }
@@ -238,6 +240,7 @@ final class UpstreamConnection: TimedHandler {
     }
 
     private func connectEnded(_ events: Readiness) {
+        if self.channel.isStream { return }
         guard events.isWritable || events.isBroken else { return }
         if Socket.pendingError(self.channel.fd) != 0 {
             self.fail(.connectFailed)
@@ -249,6 +252,11 @@ final class UpstreamConnection: TimedHandler {
             return
         }
         self.connected()
+    }
+
+    /// The connection below the stream is there.
+    func channelOpened() {
+        if self.phase == .connecting { self.connected() }
     }
 
     private func connected() {
@@ -294,7 +302,8 @@ final class UpstreamConnection: TimedHandler {
             return
         }
         // A kept connection that its target closed says nothing about the target's health.
-        let isStale: Bool = failure == .reset && self.isReused && !self.hasAnswered
+        let failure: UpstreamFailure = failure == .reset && self.channel.wasRefused ? .refused : failure
+        let isStale: Bool = failure == .refused || failure == .reset && self.isReused && !self.hasAnswered
         client._withUnsafeGuaranteedRef { (client: ClientConnection) in
             if !isStale {
                 client.targetFailed(self.pool)
@@ -344,6 +353,8 @@ final class UpstreamConnection: TimedHandler {
         self.out = nil
         self.stash = nil
         self.channel.close(loop.events, owner: self, abruptly: false)
+        // Of streams, their connection is counted.
+        if self.channel.isStream { return }
         self.pool.openCount -= 1
         self.pool.state.connections.wrappingSubtract(1, ordering: .relaxed)
         if let queue: ConnectionQueue = self.pool.queue, !queue.isEmpty {

@@ -17,6 +17,7 @@ extension UpstreamDefinition {
         writer.set("retries", self.retries.map { $0.json() })
         writer.set("connections", self.connections.json())
         writer.set("tls", self.tls.json())
+        if self.http2 { writer.set("http2", .bool(true)) }
         return writer.value
     }
 }

@@ -4,6 +4,7 @@ extension UpstreamDefinition {
     private static let known: [String] = [
         "targets", "strip_prefix", "balance", "hash_by", "slow_start", "panic_threshold", "preserve_host",
         "passive_health", "active_health", "outlier_ejection", "circuit_breaker", "retries", "connections", "tls",
+        "http2",
     ]
     private static let planned: [String] = ["mirror", "canary", "discovery"]
 
@@ -18,11 +19,14 @@ extension UpstreamDefinition {
             UpstreamConnections.read($0)
         }
         let tls: UpstreamTLS? = fields.value("tls", default: UpstreamTLS()) { UpstreamTLS.read($0) }
+        let http2: Bool? = fields.boolean("http2", default: false)
         var upstream: UpstreamDefinition = UpstreamDefinition(targets: targets ?? [])
         // All are read, whatever becomes of one: problems come at once.
         let isBalanceRead: Bool = upstream.readBalance(fields)
         let isHealthRead: Bool = upstream.readHealth(fields)
-        guard let targets, let prefix, let preserveHost, let connections, let tls, isBalanceRead, isHealthRead else {
+        guard let targets, let prefix, let preserveHost, let connections, let tls, let http2, isBalanceRead,
+            isHealthRead
+        else {
             return nil
         }
         self.checkTargets(targets, fields)
@@ -30,6 +34,7 @@ extension UpstreamDefinition {
         upstream.preserveHost = preserveHost
         upstream.connections = connections
         upstream.tls = tls
+        upstream.http2 = http2
         return upstream
     }
 

@@ -28,6 +28,8 @@ package struct UpstreamDefinition: Sendable, Equatable {
     package var connections: UpstreamConnections
     /// How `https` targets are checked. Default: system trust, verified.
     package var tls: UpstreamTLS
+    /// Speak HTTP/2 with the targets: by prior knowledge with `http`, where offered with `https`. Default false.
+    package var http2: Bool
 
     package init(
         targets: [TargetDefinition], stripPrefix: String? = nil, balance: BalanceRule = .roundRobin,
@@ -35,7 +37,7 @@ package struct UpstreamDefinition: Sendable, Equatable {
         preserveHost: Bool = false, passiveHealth: PassiveHealth = PassiveHealth(), activeHealth: ActiveHealth? = nil,
         outliers: OutlierEjection? = nil, circuitBreaker: CircuitBreakerDefinition? = nil,
         retries: RetryDefinition? = nil,
-        connections: UpstreamConnections = UpstreamConnections(), tls: UpstreamTLS = UpstreamTLS()
+        connections: UpstreamConnections = UpstreamConnections(), tls: UpstreamTLS = UpstreamTLS(), http2: Bool = false
     ) {
         self.targets = targets
         self.stripPrefix = stripPrefix
@@ -51,6 +53,7 @@ package struct UpstreamDefinition: Sendable, Equatable {
         self.retries = retries
         self.connections = connections
         self.tls = tls
+        self.http2 = http2
     }
 
     /// Targets of one upstream at most.

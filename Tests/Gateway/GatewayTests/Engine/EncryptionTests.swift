@@ -124,9 +124,12 @@ struct EncryptionTests {
         }
     }
 
-    private static func start(_ upstream: RawUpstream, _ tls: UpstreamTLS) async throws -> GatewayUnderTest {
+    private static func start(
+        _ upstream: RawUpstream, _ tls: UpstreamTLS, http2: Bool = false
+    ) async throws -> GatewayUnderTest {
         try await GatewayUnderTest.start([upstream.port]) { (api: inout APIDefinition) in
             api.upstream.tls = tls
+            api.upstream.http2 = http2
             if let url: TargetURL = try? TargetURL(parsing: "https://127.0.0.1:\(upstream.port)") {
                 api.upstream.targets = [TargetDefinition(url: url)]
             }
@@ -144,6 +147,20 @@ struct EncryptionTests {
             #expect(client.receiveMessage().text == "secret")
         }
         #expect(upstream.connectionCount == 1)
+        await gateway.stop()
+    }
+
+    /// Asked for HTTP/2, a target that does not offer it is spoken to as before: the handshake says which it is.
+    @Test func speaksTheOlderProtocolWithTargetsThatOfferNoOther() async throws {
+        let certified: CertifiedKey = try Self.certified()
+        let upstream: RawUpstream = try Self.secureUpstream(certified)
+        let gateway: GatewayUnderTest = try await Self.start(
+            upstream, UpstreamTLS(authorities: try certified.certificate.pem()), http2: true)
+        let client: RawSocket = try gateway.connect()
+        for _ in 0..<3 {
+            client.send("POST /x HTTP/1.1\r\nHost: a\r\n\r\n")
+            #expect(client.receiveMessage().text == "secret")
+        }
         await gateway.stop()
     }
 

@@ -80,6 +80,10 @@ struct HTTP2Tests {
                 let piece: Int = min(16_384, size - sent, connectionWindow, streamWindow)
                 if piece == 0 {
                     guard let frame: HTTP2Peer.Frame = peer.next() else { return HTTP2Peer.Response() }
+                    // The gateway's settings change the window of open streams (RFC 9113, 6.9.2).
+                    if frame.type == HTTP2Peer.Kind.settings, let window: Int = HTTP2Peer.initialWindow(frame) {
+                        streamWindow += window - 65_535
+                    }
                     if frame.type == HTTP2Peer.Kind.windowUpdate {
                         if frame.stream == 0 { connectionWindow += Int(frame.word(0)) }
                         if frame.stream == 1 { streamWindow += Int(frame.word(0)) }

@@ -94,6 +94,13 @@ final class HTTP2Peer {
         [(":method", method), (":scheme", "http"), (":path", path), (":authority", "a")] + more
     }
 
+    /// What SETTINGS say of a stream's first window.
+    static func initialWindow(_ frame: Frame) -> Int? {
+        for place in stride(from: 0, to: frame.payload.count, by: 6)
+        where frame.payload[place] == 0 && frame.payload[place + 1] == 4 { return Int(frame.word(place + 2)) }
+        return nil
+    }
+
     func headers(_ stream: UInt32, _ fields: [(String, String)], ends: Bool = true) {
         self.send(Kind.headers, flags: ends ? 5 : 4, stream: stream, HTTP2Peer.block(fields))
     }
