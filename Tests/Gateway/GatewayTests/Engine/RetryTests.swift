@@ -115,13 +115,8 @@ struct RetryTests {
     }
 
     @Test func takesATargetBackAfterItsTime() async throws {
-        let port: UInt16
-        do {
-            let closed: RawUpstream = try .echoing()
-            port = closed.port
-            closed.stop()
-        }
-        let gateway: GatewayUnderTest = try await .start([port]) { (api: inout APIDefinition) in
+        let closed: RefusingPort = try RefusingPort()
+        let gateway: GatewayUnderTest = try await .start([closed.port]) { (api: inout APIDefinition) in
             api.upstream.passiveHealth = PassiveHealth(failures: 1, ejectFor: .milliseconds(200))
         }
         #expect(try gateway.exchange("GET / HTTP/1.1\r\nHost: a\r\n\r\n").status == 502)
@@ -130,6 +125,7 @@ struct RetryTests {
             (try? gateway.exchange("GET / HTTP/1.1\r\nHost: a\r\n\r\n").status) == 502
         }
         #expect(isBack, "after its time one request tries the target again")
+        withExtendedLifetime(closed) {}
         await gateway.stop()
     }
 
