@@ -169,7 +169,7 @@ final class ClientConnection: TimedHandler {
             }
             // Fewer bytes than asked for: the kernel has no more, and says so when that changes. An end of stream that it told
             // already is not told again.
-            if got < room, self.channel.tls == nil { self.inputReady = self.inputFinished }
+            if got < room, self.channel.isPlain { self.inputReady = self.inputFinished }
             self.use(UnsafeRawPointer(buffer), kept + got)
         }
     }

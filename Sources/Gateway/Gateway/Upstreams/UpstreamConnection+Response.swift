@@ -28,7 +28,7 @@ extension UpstreamConnection {
                 return
             }
             // See the client's side: what the kernel told already is not told again.
-            if got < room, self.channel.tls == nil { self.inputReady = self.inputFinished }
+            if got < room, self.channel.isPlain { self.inputReady = self.inputFinished }
             if !self.hasAnswered { self.firstByteCame() }
             let isOver: Bool = client._withUnsafeGuaranteedRef { self.use(UnsafeRawPointer(buffer), kept + got, $0) }
             if isOver {
