@@ -74,6 +74,7 @@ extension ClientConnection {
         switch failure {
         case .connectFailed, .connectTimeout: condition = .connectFailure
         case .reset: condition = .reset(isUnsent: block.map { $0.start == 0 } ?? false)
+        case .refused: condition = .reset(isUnsent: true)
         case .timeout: condition = .timeout
         case .invalidResponse: condition = nil
         }
