@@ -64,7 +64,7 @@ package final class ServiceHarness: Sendable {
         let writer: LogWriter = try LogWriter(topics: Topics.all)
         var configuration: StoreConfiguration = StoreConfiguration(
             folder: place.folder.path, url: place.url, clock: clock)
-        configuration.writers = 1
+        configuration.writers = 3
         let store: Store = try Store.open(
             configuration,
             migrations: [LogMigrations.service, RESTHandler.migrations, GatewayChanges.migrations] + migrations,
@@ -172,6 +172,7 @@ package final class ServiceHarness: Sendable {
     package func records(_ topic: String) async throws -> [Record] {
         var records: [Record] = []
         let partitions: Int = Topics.all.first { $0.name == topic }?.partitions ?? 0
+        try await self.waitForNumbers(topic, partitions)
         for partition in 0..<partitions {
             var next: Int64 = 0
             while true {
@@ -183,6 +184,26 @@ package final class ServiceHarness: Sendable {
             }
         }
         return records
+    }
+
+    /// On PostgreSQL events get their numbers soon after their commit: waits until all have, and the log knows.
+    private func waitForNumbers(_ topic: String, _ partitions: Int) async throws {
+        guard self.services.store.kind == .postgresql else { return }
+        try await eventually(within: .seconds(60), "the events are numbered") {
+            let (waiting, ends): (Int64?, [Int64]) = try await self.services.store.read { reader in
+                (
+                    try reader.first("SELECT count(*) FROM log_outbox") { try $0.int(0) },
+                    try reader.rows(
+                        "SELECT next_offset FROM log_partitions WHERE topic = $1 ORDER BY partition", .text(topic)
+                    ) { try $0.int(0) }
+                )
+            }
+            var known: Int64 = 0
+            for partition in 0..<partitions {
+                known += try self.services.log.offsets(topic: topic, partition: partition).upperBound
+            }
+            return waiting == 0 && known >= ends.reduce(0, +)
+        }
     }
 
     /// The values of a topic's records, in the order of `records`.

@@ -40,11 +40,11 @@ package final class TCPProxy: @unchecked Sendable {
     }
 
     package func set(_ mode: Mode) {
-        let broken: [Int32] = self.state.withLock { state in
+        self.state.withLock { state in
+            // Broken before anybody who waits for the mode goes on.
+            if mode == .broken { for socket in state.sockets { shutdown(socket, Int32(SHUT_RDWR)) } }
             state.mode = mode
-            return mode == .broken ? state.sockets : []
         }
-        for socket in broken { shutdown(socket, Int32(SHUT_RDWR)) }
     }
 
     /// Breaks the next connection on which the client sends `text`; the server gets it all the same if `forwards`.

@@ -67,6 +67,14 @@ package struct Row {
         }
     }
 
+    /// Whatever the column holds.
+    func value(_ column: Int) throws(StoreError) -> SQLValue {
+        switch self.source {
+        case .sqlite(let row): return try row.value(column)
+        case .postgresql(let row): return try row.value(column)
+        }
+    }
+
     /// An integer, nil for NULL.
     package func optionalInt(_ column: Int) throws(StoreError) -> Int64? {
         try self.isNull(column) ? nil : try self.int(column)

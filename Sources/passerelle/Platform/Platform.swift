@@ -32,7 +32,8 @@ final class Platform: Sendable {
     let deployments: DeploymentsService
     private let telemetry: Store
     private let readiness: Observability.Readiness
-    private let all: [any PlatformService]
+    /// The services whose routes, consumers and jobs run here.
+    private let chosen: [any PlatformService]
     private let handler: RESTHandler
     private let geolocation: GeolocationService
     private let servers: Mutex<[HTTPServer]> = Mutex([])
@@ -46,9 +47,13 @@ final class Platform: Sendable {
         let clock: SystemClock = SystemClock()
         ProcessMetrics.register(in: metrics, clock: clock)
         let writer: LogWriter = try LogWriter(topics: Topics.all)
-        let store: Store = try Store.open(
-            StoreConfiguration(folder: settings.data, clock: clock, logger: logger, metrics: metrics),
-            migrations: Self.migrations, extensions: [writer])
+        var configuration: StoreConfiguration = StoreConfiguration(
+            folder: settings.data, url: settings.storeURL, clock: clock, logger: logger, metrics: metrics)
+        if settings.storeURL != nil {
+            configuration.writers = settings.storeWriters
+            configuration.readers = settings.storeReaders
+        }
+        let store: Store = try Store.open(configuration, migrations: Self.migrations, extensions: [writer])
         let log: EventLog = try await EventLog.open(store: store, writer: writer, clock: clock, logger: logger)
         log.register(in: metrics)
         let services: ServiceEnvironment = ServiceEnvironment(
@@ -83,12 +88,13 @@ final class Platform: Sendable {
         self.settings = settings
         self.services = services
         self.identity = try await IdentityService.open(
-            services: services, sealer: sealer, issuer: "http://\(settings.controlPlaneAddress)")
+            services: services, sealer: sealer, issuer: settings.issuer ?? "http://\(settings.controlPlaneAddress)")
         self.deployments = DeploymentsService(
             services: services, catalog: catalog, portal: portal, traffic: observability)
         self.geolocation = GeolocationService(services: services)
         let audit: AuditService = try await AuditService.open(services: services, sealer: sealer)
-        self.all = [
+        // Every service, for what they offer one another; those of other processes answer from the database they share.
+        let all: [any PlatformService] = [
             observability,
             CatalogService(services: services, deployments: DeploymentQueries(), portal: portal),
             PortalService(services: services, catalog: catalog), self.identity, self.deployments,
@@ -97,10 +103,15 @@ final class Platform: Sendable {
                 services: services, data: settings.data, place: Self.backupPlace(settings), version: Version.text),
         ]
         readiness.add("audit") { audit.failure.map { Unreadiness(reason: $0.reason, since: $0.since) } }
-        for service in self.all { readiness.expect(service: type(of: service).name) }
+        let chosen: [any PlatformService] = all.filter {
+            // Health and metrics are every process's own.
+            settings.runs(type(of: $0).name) || type(of: $0).name == ObservabilityService.name
+        }
+        self.chosen = chosen
+        for service in chosen { readiness.expect(service: type(of: service).name) }
         if settings.runs(Self.gatewayService) { readiness.expect(service: Self.gatewayService) }
         var routes: [Route] = []
-        for service in self.all { routes += service.routes }
+        for service in chosen { routes += service.routes }
         self.handler = RESTHandler(
             routes: routes,
             authenticator: GatewayAuthenticator(services: services, others: self.identity.authenticator),
@@ -114,7 +125,7 @@ final class Platform: Sendable {
 
     /// Starts the services, then listens. - Returns: the control plane's address.
     func start() async throws -> SocketAddress {
-        for service in self.all {
+        for service in self.chosen {
             try await service.start()
             self.readiness.started(service: type(of: service).name)
         }
@@ -172,7 +183,7 @@ final class Platform: Sendable {
         let servers: [HTTPServer] = self.servers.withLock { $0 }
         for server in servers { await server.drain(deadline: limit) }
         for task in self.tasks.withLock({ $0 }) { task.cancel() }
-        for service in self.all.reversed() { await service.stop() }
+        for service in self.chosen.reversed() { await service.stop() }
         await self.services.log.stop()
         await self.telemetry.close()
         await self.services.store.close()

@@ -14,6 +14,14 @@ struct Settings: Sendable {
 
     /// The data folder. Default `./data`.
     var data: String = "./data"
+    /// Where PostgreSQL is; nil is SQLite in the data folder. May hold a password: never shown.
+    var storeURL: String?
+    /// Connections to PostgreSQL that write. Default 8, 1…64.
+    var storeWriters: Int = 8
+    /// Connections to PostgreSQL that read. Default 4, 1…64.
+    var storeReaders: Int = 4
+    /// What tokens name as their issuer: a URL that all processes on one database share. Default: the control plane's address.
+    var issuer: String?
     /// What of the platform runs here. Default: all of it.
     var services: [String] = Settings.servicesKnown
     /// Where the gateway listens. Default 127.0.0.1:8000.
@@ -57,6 +65,8 @@ struct Settings: Sendable {
     static let options: [Command.Option] = [
         .init("config", "FILE", "settings file (passerelle.yaml where it exists)"),
         .init("data", "FOLDER", "the data folder (./data)"),
+        .init("store-url-file", "FILE", "a file with the address of PostgreSQL (SQLite in the data folder)"),
+        .init("issuer", "URL", "what tokens name as their issuer (the control plane's address)"),
         .init("services", "A,B", "what runs in this process (everything)"),
         .init("port-base", "N", "N gateway, N+1 control plane, N+4 geolocation"),
         .init("workers", "N|auto", "event loops of the gateway (one a processor)"),
@@ -79,6 +89,8 @@ struct Settings: Sendable {
                 try settings.apply(option.name, value, source: variable)
             }
         }
+        // The address itself may hold a password, so it is no argument: arguments show in the list of processes.
+        if let url: String = Login.environment("PASSERELLE_STORE_URL") { settings.storeURL = url }
         for option in Self.options where option.name != "config" {
             if let value: String = arguments[option.name] {
                 try settings.apply(option.name, value, source: "--\(option.name)")
@@ -107,6 +119,8 @@ struct Settings: Sendable {
     private mutating func apply(_ name: String, _ value: String, source: String) throws(CommandError) {
         switch name {
         case "data": self.data = value
+        case "store-url-file": self.storeURL = try Self.storeURL(inFile: value)
+        case "issuer": self.issuer = value
         case "services": self.services = value.split(separator: ",").map(String.init)
         case "port-base":
             guard let base: Int = Int(value), (1_024...65_500).contains(base) else {
@@ -132,6 +146,17 @@ struct Settings: Sendable {
         }
     }
 
+    /// The first line of a file that only its owner should be able to read.
+    static func storeURL(inFile path: String) throws(CommandError) -> String {
+        let bytes: [UInt8]
+        do { bytes = try Files.read(path, bytesMax: 4_096) } catch { throw .usage("\(error)") }
+        let line: String = String(decoding: bytes.prefix { $0 > 32 }, as: UTF8.self)
+        guard line.hasPrefix("postgresql://") || line.hasPrefix("postgres://") else {
+            throw .usage("\(path) does not begin with postgresql://: expected postgresql://USER@HOST:PORT/DATABASE.")
+        }
+        return line
+    }
+
     private static func workers(_ text: String) -> WorkerCount? {
         if text == "auto" { return .auto }
         guard let count: Int = Int(text), (1...WorkerCount.fixedMax).contains(count) else { return nil }
@@ -145,7 +170,14 @@ struct Settings: Sendable {
                 "There is no service '\(service)'; expected some of \(Self.servicesKnown.joined(separator: ", ")).")
         }
         guard !self.services.isEmpty else { throw .usage("--services names nothing to run.") }
-        if !self.isGatewayOnly, self.services.count < Self.servicesKnown.count {
+        if let issuer: String = self.issuer, URLParts(issuer) == nil {
+            throw .usage("The issuer is '\(issuer)'; expected a URL such as https://api.example.com.")
+        }
+        if self.storeURL != nil, !self.isGatewayOnly, self.runs("gateway"), !self.runs("deployments") {
+            throw .usage(
+                "The gateway needs the deployments service in its process, or to run apart: --services gateway.")
+        }
+        if !self.isGatewayOnly, self.storeURL == nil, self.services.count < Self.servicesKnown.count {
             let control: [String] = Self.servicesKnown.filter { $0 != "gateway" && $0 != "geolocation" }
             for service in control where !self.runs(service) {
                 throw .usage(

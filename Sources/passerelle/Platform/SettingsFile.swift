@@ -20,13 +20,15 @@ enum SettingsFile {
     private static func read(_ decoder: NodeDecoder, _ start: Settings) -> Settings? {
         guard
             let fields: NodeFields = decoder.fields([
-                "data", "port_base", "services", "listen", "gateway", "backup", "log",
+                "data", "store", "issuer", "port_base", "services", "listen", "gateway", "backup", "log",
             ])
         else {
             return nil
         }
         var settings: Settings = start
         if let data: String = fields["data"]?.string(length: 1...4_096) { settings.data = data }
+        if let store: NodeDecoder = fields["store"] { Self.readStore(store, &settings) }
+        if let issuer: String = fields["issuer"]?.string(length: 1...2_048) { settings.issuer = issuer }
         if let base: Int = fields["port_base"]?.integer(in: 1_024...65_500) { settings.setPortBase(base) }
         if let services: [String] = fields["services"]?.list(count: 1...64, { Self.service($0) }) {
             settings.services = services
@@ -57,6 +59,27 @@ enum SettingsFile {
         if Settings.servicesKnown.contains(name) { return name }
         decoder.problem("expected one of \(Settings.servicesKnown.joined(separator: ", "))")
         return nil
+    }
+
+    /// `url` or `url_file`, and how many connections.
+    private static func readStore(_ decoder: NodeDecoder, _ settings: inout Settings) {
+        guard let fields: NodeFields = decoder.fields(["url", "url_file", "writers", "readers"]) else { return }
+        if let url: NodeDecoder = fields["url"], let text: String = url.string(length: 1...4_096) {
+            if text.hasPrefix("postgresql://") || text.hasPrefix("postgres://") {
+                settings.storeURL = text
+            } else {
+                url.problem("expected postgresql://USER@HOST:PORT/DATABASE, or no url for SQLite in the data folder")
+            }
+        }
+        if let file: NodeDecoder = fields["url_file"], let path: String = file.string(length: 1...4_096) {
+            do throws(CommandError) {
+                settings.storeURL = try Settings.storeURL(inFile: path)
+            } catch {
+                file.problem("\(error)")
+            }
+        }
+        if let count: Int = fields["writers"]?.integer(in: 1...64) { settings.storeWriters = count }
+        if let count: Int = fields["readers"]?.integer(in: 1...64) { settings.storeReaders = count }
     }
 
     private static func readGateway(_ decoder: NodeDecoder, _ settings: inout Settings) {

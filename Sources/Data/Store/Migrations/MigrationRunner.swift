@@ -116,6 +116,11 @@ struct MigrationRunner {
 
     private func check(_ entry: Applied) throws(StoreError) {
         let known: [Migration] = self.services.first { $0.service == entry.service }?.steps ?? []
+        if entry.service == StoreCopy.marker.service, known.isEmpty {
+            throw .misconfigured(
+                "\(self.database.shown) holds an unfinished copy of an installation: "
+                    + "run 'passerelle store migrate' again, or empty the database")
+        }
         guard entry.number >= 1, entry.number <= known.count else {
             throw .newerDatabase(service: entry.service, number: entry.number, known: known.count)
         }

@@ -103,6 +103,16 @@ struct PostgresRow {
         return PQgetisnull(handle, self.row, Int32(column)) == 1
     }
 
+    func value(_ column: Int) throws(StoreError) -> SQLValue {
+        if try self.isNull(column) { return .null }
+        switch PQftype(self.result.handle, Int32(column)) {
+        case PostgresType.bytes: return .bytes(try self.bytes(column))
+        case PostgresType.float64, PostgresType.float32: return .double(try self.double(column))
+        case let type where Self.isText(type): return .text(try self.text(column))
+        default: return .int(try self.int(column))
+        }
+    }
+
     // MARK: - Checks
 
     private func live() throws(StoreError) -> OpaquePointer {

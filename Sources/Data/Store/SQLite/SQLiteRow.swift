@@ -39,6 +39,16 @@ struct SQLiteRow {
         self.kind(try self.live(), column) == SQLITE_NULL
     }
 
+    func value(_ column: Int) throws(StoreError) -> SQLValue {
+        switch self.kind(try self.live(), column) {
+        case SQLITE_INTEGER: return .int(try self.int(column))
+        case SQLITE_FLOAT: return .double(try self.double(column))
+        case SQLITE_TEXT: return .text(try self.text(column))
+        case SQLITE_BLOB: return .bytes(try self.bytes(column))
+        default: return .null
+        }
+    }
+
     // MARK: - Checks
 
     private func live() throws(StoreError) -> OpaquePointer {

@@ -33,11 +33,8 @@ final class SigningKeys: Sendable {
     /// Loads the keys, or makes the first one.
     static func load(services: ServiceEnvironment, sealer: any SecretSealer, issuer: String) async throws -> SigningKeys
     {
-        let stored: [(id: String, sealed: [UInt8])] = try await services.store.read { reader in
-            try reader.rows("SELECT key_id, sealed FROM signing_keys WHERE retired_at IS NULL ORDER BY created_at") {
-                (row: Row) throws(StoreError) -> (id: String, sealed: [UInt8]) in (try row.text(0), try row.bytes(1))
-            }
-        }
+        var stored: [Stored] = try await services.store.read { try Self.stored(in: $0) }
+        if stored.isEmpty { stored = try await Self.make(services: services, sealer: sealer) }
         var keys: [JWK] = []
         var newest: (id: String, key: PrivateKey)?
         for row in stored {
@@ -46,29 +43,36 @@ final class SigningKeys: Sendable {
             keys.append(JWK(keyID: row.id, algorithm: .rs256, key: try key.publicKey()))
             newest = (row.id, key)
         }
-        if newest == nil {
-            let made: (id: String, key: PrivateKey) = try await Self.make(services: services, sealer: sealer)
-            keys.append(JWK(keyID: made.id, algorithm: .rs256, key: try made.key.publicKey()))
-            newest = made
-        }
         guard let newest else { preconditionFailure("there is a key: it was just made") }
         return SigningKeys(
             issuer: issuer, clock: services.clock,
             state: State(key: newest.key, keyID: newest.id, published: JWKSet(keys: keys)))
     }
 
-    private static func make(
-        services: ServiceEnvironment, sealer: any SecretSealer
-    ) async throws -> (id: String, key: PrivateKey) {
+    private struct Stored: Sendable {
+        let id: String
+        let sealed: [UInt8]
+    }
+
+    private static func stored(in database: some Queryable) throws -> [Stored] {
+        try database.rows("SELECT key_id, sealed FROM signing_keys WHERE retired_at IS NULL ORDER BY created_at") {
+            (row: Row) throws(StoreError) -> Stored in Stored(id: try row.text(0), sealed: try row.bytes(1))
+        }
+    }
+
+    /// Makes the first key. Several processes may start at once: one key stands, and all get that.
+    private static func make(services: ServiceEnvironment, sealer: any SecretSealer) async throws -> [Stored] {
         let key: PrivateKey = try PrivateKey.generate(.rsa)
         let id: String = try key.publicKey().thumbprint()
         let sealed: [UInt8] = try sealer.seal(Array(try key.pem().utf8), name: Self.sealName(id))
-        try await services.store.write { transaction in
+        return try await services.store.write { transaction in
+            let earlier: [Stored] = try Self.stored(in: transaction)
+            guard earlier.isEmpty else { return earlier }
             try transaction.execute(
                 "INSERT INTO signing_keys (key_id, sealed, created_at) VALUES ($1, $2, $3)", .text(id), .bytes(sealed),
                 .int(transaction.now.milliseconds))
+            return [Stored(id: id, sealed: sealed)]
         }
-        return (id, key)
     }
 
     private static func sealName(_ id: String) -> String { "signing-key/\(id)" }
