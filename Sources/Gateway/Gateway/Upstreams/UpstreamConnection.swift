@@ -220,8 +220,10 @@ final class UpstreamConnection: TimedHandler {
         case .connecting: self.connectEnded(events)
         case .handshake: self.goOnWithHandshake()
         case .idle:
-            // Nothing was asked: an end of stream, or bytes that belong to no request. Either way it is of no more use.
-            if events.isReadable, !self.isOnlyHousekeeping { self.closeIdleNow() }
+            // Nothing was asked: an end of stream, or bytes that belong to no request. Either way it is of no more use. An event
+            // may also be older than that: of bytes which were read when the client took the rest of its response.
+            if events.peerFinished { self.inputFinished = true }
+            if events.isReadable, !self.saysNothing { self.closeIdleNow() }
         case .busy:
             if events.peerFinished { self.inputFinished = true }
             // A TLS session may need to read in order to write, and the other way round.
@@ -274,9 +276,9 @@ final class UpstreamConnection: TimedHandler {
         }
     }
 
-    /// Whether what came on an idle connection was TLS's own (a session ticket) and nothing else.
-    private var isOnlyHousekeeping: Bool {
-        guard self.channel.tls != nil, !self.inputFinished else { return false }
+    /// Whether nothing came on an idle connection, or only what is TLS's own (a session ticket).
+    private var saysNothing: Bool {
+        guard !self.inputFinished else { return false }
         return self.channel.receive(self.loop.response, GatewayLoop.inputBytes) == Socket.wouldBlock
     }
 

@@ -1,5 +1,6 @@
 import EventLoops
 import Glibc
+import Synchronization
 
 /// A blocking TCP socket for tests: sends and receives exactly the bytes it is told. Every wait ends after some minutes.
 final class RawSocket: @unchecked Sendable {
@@ -179,14 +180,23 @@ struct RawMessage: Sendable {
     }
 }
 
-/// A port of this machine that refuses connections for as long as this exists: nobody else can be given it meanwhile.
+/// A port of this machine that refuses connections, unless someone listens on it with SO_REUSEPORT: nobody else is given it.
+///
+/// It stays taken for a while after this is gone, too: a gateway that a test leaves to end by itself may still look for its
+/// target, and would find the upstream of another test.
 final class RefusingPort: Sendable {
+    /// How many ports stay taken.
+    private static let retiredMax: Int = 200
+    private static let retired: Mutex<[Int32]> = Mutex([])
+
     let port: UInt16
     private let fd: Int32
 
     init() throws {
         // Bound, and never listened on.
         self.fd = socket(AF_INET, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
+        var isShared: Int32 = 1
+        setsockopt(self.fd, SOL_SOCKET, SO_REUSEPORT, &isShared, socklen_t(MemoryLayout<Int32>.size))
         var address: sockaddr_in = sockaddr_in()
         address.sin_family = sa_family_t(AF_INET)
         address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
@@ -200,5 +210,11 @@ final class RefusingPort: Sendable {
         self.port = try Socket.localAddress(fd).port
     }
 
-    deinit { Glibc.close(self.fd) }
+    deinit {
+        let oldest: Int32? = RefusingPort.retired.withLock { (retired: inout [Int32]) in
+            retired.append(self.fd)
+            return retired.count > RefusingPort.retiredMax ? retired.removeFirst() : nil
+        }
+        if let oldest: Int32 = oldest { Glibc.close(oldest) }
+    }
 }

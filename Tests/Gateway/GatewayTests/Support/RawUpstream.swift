@@ -23,14 +23,16 @@ final class RawUpstream: Sendable {
     }
 
     let port: UInt16
+    private let held: RefusingPort
     private let listener: Int32
     private let journal: Mutex<[RawMessage]> = Mutex([])
     private let accepted: Atomic<Int> = Atomic(0)
     private let isStopped: Atomic<Bool> = Atomic(false)
 
     init(_ script: @escaping @Sendable (Session) -> Void) throws {
-        self.listener = try Socket.listen(.loopback(port: 0), reusePort: false)
-        self.port = try Socket.localAddress(self.listener).port
+        self.held = try RefusingPort()
+        self.port = self.held.port
+        self.listener = try Socket.listen(.loopback(port: self.port), reusePort: true)
         let flags: Int32 = fcntl(self.listener, F_GETFL)
         _ = fcntl(self.listener, F_SETFL, flags & ~O_NONBLOCK)
         let listener: Int32 = self.listener
@@ -76,7 +78,7 @@ final class RawUpstream: Sendable {
     var requests: [RawMessage] { self.journal.withLock { $0 } }
     var connectionCount: Int { self.accepted.load(ordering: .relaxed) }
 
-    /// Ends the listener; the port is free then.
+    /// Ends the listener; the port refuses then.
     func stop() {
         if self.isStopped.exchange(true, ordering: .relaxed) { return }
         // Ends the listening and wakes the accept that waits.

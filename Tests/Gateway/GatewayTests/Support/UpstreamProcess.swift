@@ -3,14 +3,18 @@ import Foundation
 /// A web server in a process of its own, to be killed without warning.
 final class UpstreamProcess: @unchecked Sendable {
     // Used by one test; the process is started in `init` and only signalled later.
-    let port: UInt16
+    let held: RefusingPort
     private let process: Process
 
-    /// Answers every request with its name and the body it got, on kept connections, a thread for each.
+    var port: UInt16 { self.held.port }
+
+    /// Answers every request with its name and the body it got, on kept connections, a thread for each. An answer goes out in
+    /// one piece: one that was begun and not ended could not be asked for again elsewhere.
     private static let program: String = """
         import http.server, sys, time
         class Handler(http.server.BaseHTTPRequestHandler):
             protocol_version = 'HTTP/1.1'
+            wbufsize = -1
             def answer(self):
                 body = self.rfile.read(int(self.headers.get('Content-Length', 0)))
                 time.sleep(0.002)
@@ -20,17 +24,20 @@ final class UpstreamProcess: @unchecked Sendable {
                 self.wfile.write(body)
             do_GET = do_PUT = do_POST = answer
             def log_message(self, *arguments): pass
-        server = http.server.ThreadingHTTPServer(('127.0.0.1', int(sys.argv[1])), Handler)
-        server.daemon_threads = True
+        class Server(http.server.ThreadingHTTPServer):
+            allow_reuse_port = True
+            daemon_threads = True
+        server = Server(('127.0.0.1', int(sys.argv[1])), Handler)
         print(server.server_address[1], flush=True)
         server.serve_forever()
         """
 
-    /// Starts one and waits until it listens. Port 0: any.
-    init(port: UInt16 = 0) throws {
+    /// Starts one and waits until it listens: on a port of its own, or on that of one that was killed.
+    init(replacing former: UpstreamProcess? = nil) throws {
+        self.held = try former?.held ?? RefusingPort()
         let process: Process = Process()
         process.executableURL = URL(filePath: "/usr/bin/env")
-        process.arguments = ["python3", "-c", UpstreamProcess.program, "\(port)"]
+        process.arguments = ["python3", "-c", UpstreamProcess.program, "\(self.held.port)"]
         let output: Pipe = Pipe()
         process.standardOutput = output
         process.standardError = FileHandle.nullDevice
@@ -40,7 +47,6 @@ final class UpstreamProcess: @unchecked Sendable {
         while line.last != 10, let byte: UInt8 = try output.fileHandleForReading.read(upToCount: 1)?.first {
             line.append(byte)
         }
-        self.port = UInt16(String(decoding: line.dropLast(), as: UTF8.self)) ?? 0
     }
 
     deinit { self.kill() }

@@ -54,7 +54,7 @@ struct KilledUpstreamTests {
             servers[round].kill()
             let after: Int = done.value
             #expect(await eventually { done.value >= after + 100 })
-            servers[round] = try UpstreamProcess(port: ports[round])
+            servers[round] = try UpstreamProcess(replacing: servers[round])
         }
         stop.finish()
         #expect(await eventually { left.value == clients })

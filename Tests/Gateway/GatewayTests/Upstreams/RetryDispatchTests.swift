@@ -220,34 +220,58 @@ struct RetryDispatchTests {
         #expect(gateway.engine.blockCount == 0)
     }
 
-    @Test func aFullQueueAndALongWaitRefuse() async throws {
+    /// An upstream that has room for one request and never answers it: the next one waits as `connections` says.
+    private func overQueue(
+        _ connections: UpstreamConnections, _ body: (GatewayUnderTest, RawUpstream, MetricRegistry) async throws -> Void
+    ) async throws {
         let upstream: RawUpstream = try RawUpstream { (session: RawUpstream.Session) in
             while session.request() != nil {}
         }
         let metrics: MetricRegistry = MetricRegistry()
         let gateway: GatewayUnderTest = try await .start([upstream.port], metrics: metrics) {
             (api: inout APIDefinition) in
-            api.upstream.connections = UpstreamConnections(max: 1, queueMax: 1, queueTimeout: .milliseconds(300))
+            api.upstream.connections = connections
         }
         let first: RawSocket = try gateway.connect()
         first.send(Self.get)
         #expect(await eventually { upstream.requests.count == 1 })
-        let second: RawSocket = try gateway.connect()
-        second.send(Self.get)
-        #expect(await eventually { gateway.target(0).waiting.load(ordering: .relaxed) == 1 })
-        let refused: RawMessage = try gateway.exchange(Self.get)
-        #expect(refused.status == 503 && refused.field("retry-after") == "1")
-        #expect(refused.text.contains("upstream-overloaded"))
-        #expect(second.receiveMessage().status == 503)
-        #expect(gateway.target(0).waiting.load(ordering: .relaxed) == 0)
-        let text: String = String(decoding: metrics.prometheusText(), as: UTF8.self)
-        #expect(
-            text.contains(
-                "passerelle_gateway_target_queue_refusals_total{tenant=\"default\",api=\"test\",target=\"http://127.0.0.1:\(upstream.port)\"} 2"
-            ))
+        try await body(gateway, upstream, metrics)
         first.close(abruptly: true)
         await gateway.stop()
         #expect(gateway.engine.blockCount == 0)
+    }
+
+    private func expectRefused(_ answer: RawMessage) {
+        #expect(answer.status == 503 && answer.field("retry-after") == "1")
+        #expect(answer.text.contains("upstream-overloaded"))
+    }
+
+    private func expectRefusals(_ count: Int, _ upstream: RawUpstream, _ metrics: MetricRegistry) {
+        let target: String = "http://127.0.0.1:\(upstream.port)"
+        let line: String =
+            "passerelle_gateway_target_queue_refusals_total{tenant=\"default\",api=\"test\",target=\"\(target)\"} \(count)"
+        #expect(String(decoding: metrics.prometheusText(), as: UTF8.self).contains(line))
+    }
+
+    @Test func aFullQueueRefuses() async throws {
+        try await self.overQueue(UpstreamConnections(max: 1, queueMax: 1, queueTimeout: .seconds(60))) {
+            (gateway: GatewayUnderTest, upstream: RawUpstream, metrics: MetricRegistry) in
+            let second: RawSocket = try gateway.connect()
+            second.send(Self.get)
+            #expect(await eventually { gateway.target(0).waiting.load(ordering: .relaxed) == 1 })
+            self.expectRefused(try gateway.exchange(Self.get))
+            self.expectRefusals(1, upstream, metrics)
+            second.close(abruptly: true)
+        }
+    }
+
+    @Test func aLongWaitIsRefused() async throws {
+        try await self.overQueue(UpstreamConnections(max: 1, queueMax: 1, queueTimeout: .milliseconds(50))) {
+            (gateway: GatewayUnderTest, upstream: RawUpstream, metrics: MetricRegistry) in
+            self.expectRefused(try gateway.exchange(Self.get))
+            #expect(gateway.target(0).waiting.load(ordering: .relaxed) == 0)
+            self.expectRefusals(1, upstream, metrics)
+        }
     }
 
     @Test func aClientThatLeavesDoesNotWait() async throws {
