@@ -77,6 +77,7 @@ let targets: [Target] = [
 
     room("Data", "KeyRing", ["Bytes", "Crypto", "Files"]),
     room("Data", "Backup", ["Bytes", "Crypto", "EventLog", "Files", "JSON", "KeyRing", "Store", "Time"]),
+    room("Data", "Redis", ["EventLoops", "TLS", "HTTP"]),
 
     // Gateway: the data plane; Kernel and Runtime only.
     room(
@@ -114,8 +115,8 @@ let targets: [Target] = [
         dependencies: [
             "Bytes", "Time", "Identifiers", "JSON", "Documents", "JSONSchema", "OpenAPI", "Crypto", "Tokens",
             "EventLoops", "Telemetry",
-            "TLS", "HTTP", "Files", "Processes", "Store", "EventLog", "KeyRing", "Backup", "GatewayConfiguration",
-            "Gateway",
+            "TLS", "HTTP", "Files", "Processes", "Store", "EventLog", "KeyRing", "Backup", "Redis",
+            "GatewayConfiguration", "Gateway",
             "Contracts",
             "REST", "Catalog",
             "Identity", "Portal", "Deployments", "Observability", "Audit", "Backups", "Geolocation", "CLinux",
@@ -173,6 +174,7 @@ let targets: [Target] = [
     tests("Data", "Store", ["JSON", "Time"]),
     tests("Data", "KeyRing", ["Files"]),
     tests("Data", "Backup", ["Store", "KeyRing", "Files", "Time"]),
+    tests("Data", "Redis", ["TLS", "Crypto"]),
     tests("Data", "EventLog", ["Store", "Bytes", "JSON", "Time", "Identifiers"]),
     .testTarget(
         name: "LogSimulationTests", dependencies: ["EventLog", "Store", "Time", "TestKit"],

@@ -30,7 +30,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 from processes import Settings  # noqa: E402
 
-SUITES = ["demo", "guide", "gateways", "starts", "wire", "rest", "events", "backup", "drain", "kill"]
+SUITES = ["demo", "guide", "gateways", "limits", "starts", "wire", "rest", "events", "backup", "drain", "kill"]
 
 
 class Result(unittest.TestResult):

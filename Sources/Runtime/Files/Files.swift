@@ -84,7 +84,7 @@ package enum Files {
         if unlink(path) != 0 && errno != ENOENT { throw FileError(path: path, call: "unlink") }
     }
 
-    private static func writeAll(_ bytes: [UInt8], to descriptor: Int32, path: String) throws(FileError) {
+    static func writeAll(_ bytes: [UInt8], to descriptor: Int32, path: String) throws(FileError) {
         var at: Int = 0
         while at < bytes.count {
             let count: Int = bytes.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress! + at, bytes.count - at) }

@@ -75,6 +75,7 @@ package final class DeploymentsService: PlatformService {
         if gateways.isEmpty { return }
         try await self.services.store.write { transaction in
             for gateway in gateways { try GatewayTable.put(gateway, in: transaction) }
+            try CounterTable.removeEnded(before: transaction.now, in: transaction)
         }
     }
 

@@ -1,4 +1,5 @@
 import Gateway
+import GatewayConfiguration
 import JSON
 import Processes
 import Telemetry
@@ -42,7 +43,14 @@ enum GatewayCommands {
         let gateway: StandaloneGateway
         let addresses: StandaloneGateway.Addresses
         do throws(StandaloneGateway.StartError) {
-            gateway = try StandaloneGateway(path: path, logger: logger, metrics: MetricRegistry())
+            gateway = try StandaloneGateway(path: path, logger: logger, metrics: MetricRegistry()) {
+                (settings: CounterSettings, folder: String) throws(StandaloneGateway.StartError) in
+                do throws(CommandError) {
+                    return try RedisCounters.make(settings, folder: folder)
+                } catch {
+                    throw StandaloneGateway.StartError(problems: ["\(error)"])
+                }
+            }
             addresses = try await gateway.start()
         } catch {
             throw CommandError.failed(error.description)

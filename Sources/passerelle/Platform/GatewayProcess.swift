@@ -67,6 +67,9 @@ final class GatewayProcess: Sendable {
         let process: ProcessSettings = ProcessSettings(
             listen: ListenSettings(http: settings.gatewayAddress, https: settings.https), workers: settings.workers)
         let reporter: TrafficReporter = TrafficReporter(link: link, clock: clock, logger: logger)
+        let counters: CounterKeeper = CounterKeeper(
+            live: live, quotas: link, limits: try RedisCounters.make(settings.counters, folder: "."),
+            away: settings.counters.whenAway, clock: clock, logger: logger, metrics: metrics)
         let engine: GatewayEngine = GatewayEngine(
             process: process, snapshot: await agent.load(),
             observation: GatewayEngine.Observation(live: live, metrics: metrics, sinks: [reporter]))
@@ -84,6 +87,7 @@ final class GatewayProcess: Sendable {
             tasks.append(Task { await agent.run(engine: engine) })
             tasks.append(Task { await agent.keepSaved() })
             tasks.append(Task { await reporter.run() })
+            tasks.append(Task { await counters.run() })
         }
         return gateway
     }

@@ -3,6 +3,7 @@ import EventLoops
 import Files
 import GatewayConfiguration
 import HTTP
+import Redis
 import Telemetry
 
 /// How this process runs: flags over `PASSERELLE_*` over `passerelle.yaml` over these defaults.
@@ -46,6 +47,8 @@ struct Settings: Sendable {
     var backupFolder: String?
     /// The file with their passphrase or key.
     var backupKeyFile: String?
+    /// The shared counters of rate limits. Default: none, such limits are divided among live gateways.
+    var counters: CounterSettings = CounterSettings()
     var logLevel: LogLevel = .info
 
     func runs(_ service: String) -> Bool { self.services.contains(service) }
@@ -76,6 +79,7 @@ struct Settings: Sendable {
         .init("gateway-token-file", "FILE", "the token of a gateway apart"),
         .init("backup-folder", "FOLDER", "where backups of the running platform go (nowhere)"),
         .init("backup-key-file", "FILE", "the file with their passphrase or key"),
+        .init("limits-url", "URL", "Redis for limits that gateways share (none: limits are divided)"),
         .init("log-level", "LEVEL", "debug, info, warning or error (info)"),
     ]
 
@@ -138,6 +142,13 @@ struct Settings: Sendable {
         case "backup-folder": self.backupFolder = value
         case "backup-key-file": self.backupKeyFile = value
         case "gateway-token-file": self.gatewayTokenFile = value
+        case "limits-url":
+            do {
+                _ = try RedisLocation(parsing: value)
+            } catch {
+                throw .usage("\(source): \(error)")
+            }
+            self.counters.redis = value
         default:
             guard let level: LogLevel = LogLevel(name: value) else {
                 throw .usage("\(source) is '\(value)'; expected debug, info, warning or error.")

@@ -20,7 +20,7 @@ enum SettingsFile {
     private static func read(_ decoder: NodeDecoder, _ start: Settings) -> Settings? {
         guard
             let fields: NodeFields = decoder.fields([
-                "data", "store", "issuer", "port_base", "services", "listen", "gateway", "backup", "log",
+                "data", "store", "issuer", "port_base", "services", "listen", "gateway", "limits", "backup", "log",
             ])
         else {
             return nil
@@ -45,6 +45,7 @@ enum SettingsFile {
             if let folder: String = backup["folder"]?.string(length: 1...4_096) { settings.backupFolder = folder }
             if let file: String = backup["key_file"]?.string(length: 1...4_096) { settings.backupKeyFile = file }
         }
+        if let limits: NodeDecoder = fields["limits"] { Self.readLimits(limits, &settings) }
         if let log: NodeFields = fields["log"]?.fields(["level"]) {
             let level: LogLevel? = log.choice(
                 "level", default: settings.logLevel,
@@ -80,6 +81,18 @@ enum SettingsFile {
         }
         if let count: Int = fields["writers"]?.integer(in: 1...64) { settings.storeWriters = count }
         if let count: Int = fields["readers"]?.integer(in: 1...64) { settings.storeReaders = count }
+    }
+
+    private static func readLimits(_ decoder: NodeDecoder, _ settings: inout Settings) {
+        guard let fields: NodeFields = decoder.fields(["url", "password_file", "when_away"]) else { return }
+        settings.counters.redis = fields["url"]?.redisURL() ?? settings.counters.redis
+        if let file: String = fields["password_file"]?.string(length: 1...4_096) {
+            settings.counters.passwordFile = file
+        }
+        let whenAway: CounterSettings.Away? = fields.choice(
+            "when_away", default: settings.counters.whenAway,
+            ["divided": .divided, "open": .open, "closed": .closed])
+        settings.counters.whenAway = whenAway ?? settings.counters.whenAway
     }
 
     private static func readGateway(_ decoder: NodeDecoder, _ settings: inout Settings) {

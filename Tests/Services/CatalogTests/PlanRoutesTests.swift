@@ -12,16 +12,26 @@ struct PlanRoutesTests {
     @Test func createsReplacesAndDeletesAPlan() async throws {
         let fixture: CatalogFixture = try await CatalogFixture()
         let version: Int64 = try await fixture.harness.gatewayVersion()
-        let body: JSONValue = .object(["rate_limit": .object(["limit": 10, "window": "90s"]), "approval": true])
+        let body: JSONValue = .object([
+            "rate_limit": .object(["limit": 10, "window": "90s"]),
+            "quota": .object(["limit": 1_000_000, "window": "month"]), "concurrency": 4, "approval": true,
+        ])
         let made: TestAnswer = try await fixture.send("PUT", "\(Self.plans)/silver", body)
         #expect(made.status == 200)
         #expect(
             made.json
-                == .object(["name": "silver", "rate_limit": .object(["limit": 10, "window": "90s"]), "approval": true]))
+                == .object([
+                    "name": "silver", "rate_limit": .object(["limit": 10, "window": "90s"]),
+                    "quota": .object(["limit": 1_000_000, "window": "month"]), "concurrency": 4, "approval": true,
+                ]))
         #expect(try await fixture.harness.touched(after: version) == ["plan acme silver"])
         let replaced: TestAnswer = try await fixture.send(
             "PUT", "\(Self.plans)/silver", .object(["rate_limit": .null]), fields: [("If-Match", "\"1\"")])
-        #expect(replaced.json == .object(["name": "silver", "rate_limit": .null, "approval": false]))
+        #expect(
+            replaced.json
+                == .object([
+                    "name": "silver", "rate_limit": .null, "quota": .null, "concurrency": .null, "approval": false,
+                ]))
         #expect(replaced.fields["ETag"] == "\"2\"")
         #expect(try await fixture.send("GET", "\(Self.plans)/silver").json == replaced.json)
         #expect(
@@ -56,6 +66,7 @@ struct PlanRoutesTests {
         let bodies: [JSONValue] = [
             .object(["rate_limit": .object(["limit": 0, "window": "1s"])]),
             .object(["rate_limit": .object(["limit": 5])]), .object(["limit": 5]), .object(["approval": "yes"]),
+            .object(["quota": .object(["limit": 5, "window": "1s"])]), .object(["concurrency": 0]),
         ]
         for body in bodies { #expect(try await fixture.send("PUT", "\(Self.plans)/p", body).status == 400, "\(body)") }
         #expect(try await fixture.send("PUT", "\(Self.plans)/P_1", .object([:])).pointers == ["path:plan"])
@@ -76,6 +87,12 @@ struct PlanRoutesTests {
             let plan: Plan = Plan(
                 name: "p", limit: 100_000_000, windowMilliseconds: PlanWindow.milliseconds(window), approval: false,
                 version: 1)
+            #expect(GatewayReader.problems(plan: plan.gatewayEntry(tenant: "acme")) == [], "\(window)")
+        }
+        for window in ["minute", "hour", "day", "week", "month", "year"] {
+            let plan: Plan = Plan(
+                name: "q", limit: nil, windowMilliseconds: nil, quota: 1_000_000_000_000, quotaWindow: window,
+                concurrency: 1_000_000, approval: false, version: 1)
             #expect(GatewayReader.problems(plan: plan.gatewayEntry(tenant: "acme")) == [], "\(window)")
         }
         let unlimited: Plan = Plan(name: "u", limit: nil, windowMilliseconds: nil, approval: false, version: 1)

@@ -13,6 +13,8 @@ actor FakeGateway {
     /// The last snapshot came as a change, not as a whole.
     private(set) var cameAsDelta: Bool = false
     private(set) var lastStatus: Int = 0
+    /// What it was told last of how many gateways are live.
+    private(set) var liveGateways: String?
 
     init(id: String, token: String, harness: ServiceHarness, document: HashedDocument = HashedDocument()) {
         self.id = id
@@ -42,6 +44,7 @@ actor FakeGateway {
             + "&address=127.0.0.1:8000"
         let answer: TestAnswer = try await self.harness.send("GET", target, token: self.token)
         self.lastStatus = answer.status
+        self.liveGateways = answer.fields["Passerelle-Live-Gateways"]
         if answer.status == 204 { return }
         try #require(answer.status == 200, "\(answer.json)")
         self.cameAsDelta = answer.json["base"] != nil
@@ -51,6 +54,13 @@ actor FakeGateway {
             Issue.record("the snapshot does not fit: \(error)")
             self.document = HashedDocument()
         }
+    }
+
+    /// Tells what it counted. - Returns: status and totals.
+    func count(_ changes: [JSONValue]) async throws -> (status: Int, totals: [Int64]) {
+        let answer: TestAnswer = try await self.harness.send(
+            "POST", "/v1/gateways/\(self.id)/counters", token: self.token, .object(["changes": .array(changes)]))
+        return (answer.status, (answer.json["totals"]?.elements ?? []).compactMap { $0.integer })
     }
 
     /// Says that it runs what it holds, but for these entries.

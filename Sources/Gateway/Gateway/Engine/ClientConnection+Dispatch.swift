@@ -137,7 +137,7 @@ extension ClientConnection {
     ) -> Int? {
         let loop: GatewayLoop = self.loop
         let time: DecisionTime = DecisionTime(
-            monotonic: loop.events.now, wallSeconds: loop.events.wallNow / 1_000_000_000)
+            monotonic: loop.events.now, wall: UInt64(clamping: loop.events.wallNow))
         lease.snapshot.decide(view, route: index, hasEncodedSlash: hasEncodedSlash, at: time, into: &loop.decision)
         self.exchange.forwarding = loop.decision.forwarding
         if !loop.decision.isForwarded {

@@ -40,7 +40,7 @@ extension ClientConnection {
     private func runStages(_ context: PolicyContext, _ rest: UnsafeRawBufferPointer) -> Int? {
         guard let pipeline: RoutePipeline = context.pipeline else { return 0 }
         let loop: GatewayLoop = self.loop
-        context.time = DecisionTime(monotonic: loop.events.now, wallSeconds: loop.events.wallNow / 1_000_000_000)
+        context.time = DecisionTime(monotonic: loop.events.now, wall: UInt64(clamping: loop.events.wallNow))
         while context.stage < pipeline.requestStages.count {
             let outcome: StageOutcome = pipeline.requestStages[context.stage].run(
                 context.request, context, &loop.decision)

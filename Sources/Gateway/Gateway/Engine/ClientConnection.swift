@@ -337,6 +337,8 @@ final class ClientConnection: TimedHandler {
             self.endRetries()
         }
         if let lease: Unmanaged<SnapshotLease> = self.exchange.lease {
+            let held: HeldPlaces = self.exchange.forwarding.held
+            if held.count > 0 { lease._withUnsafeGuaranteedRef { $0.snapshot.release(held) } }
             self.exchange.lease = nil
             self.exchange.group = nil
             self.exchange.responseHeaders = nil

@@ -109,9 +109,10 @@ package actor GatewayAgent {
 
     /// - Returns: whether there is something new to acknowledge.
     private func pull(wait: Duration) async throws -> Bool {
-        let answer: LinkAnswer = try await self.link.pull(
+        let pull: LinkPull = try await self.link.pull(
             since: self.document.version, hash: self.document.hash, wait: wait)
-        switch answer {
+        self.live.limitShare = pull.liveGateways
+        switch pull.answer {
         case .unchanged: return false
         case .document(let document): self.compile(document)
         case .bytes(let bytes):

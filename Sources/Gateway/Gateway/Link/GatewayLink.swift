@@ -1,9 +1,10 @@
 package import GatewayConfiguration
 
-/// A gateway's way to its control plane: in the process by direct call, apart over HTTP. One protocol for both.
-package protocol GatewayLink: Sendable {
-    /// The snapshot as soon as it is newer than what the gateway runs, or `unchanged` after `wait`.
-    func pull(since version: Int64, hash: String, wait: Duration) async throws -> LinkAnswer
+/// A gateway's way to its control plane: in the process by direct call, apart over HTTP. One protocol for both. As a store of
+/// counts it keeps quotas.
+package protocol GatewayLink: CounterStore {
+    /// The snapshot as soon as it is newer than what the gateway runs, or `unchanged` after `wait` or when gateways come.
+    func pull(since version: Int64, hash: String, wait: Duration) async throws -> LinkPull
     /// Says what the gateway runs now.
     func acknowledge(_ acknowledgement: LinkAcknowledgement) async throws
     /// Hands over traffic that was carried. A batch that was not taken is sent again under its number.
@@ -11,6 +12,18 @@ package protocol GatewayLink: Sendable {
 }
 
 /// What a pull brings.
+package struct LinkPull: Sendable {
+    package let answer: LinkAnswer
+    /// Gateways of the group that are live, this one included: they divide limits.
+    package let liveGateways: Int
+
+    package init(_ answer: LinkAnswer, liveGateways: Int) {
+        self.answer = answer
+        self.liveGateways = liveGateways
+    }
+}
+
+/// The snapshot, as far as it is news.
 package enum LinkAnswer: Sendable {
     case unchanged
     case document(HashedDocument)

@@ -1,6 +1,7 @@
 import GatewayConfiguration
 package import HTTP
 import JSON
+import Time
 
 /// The link over HTTP, with a gateway token.
 package final class RemoteLink: GatewayLink {
@@ -27,12 +28,31 @@ package final class RemoteLink: GatewayLink {
         self.address = address
     }
 
-    package func pull(since version: Int64, hash: String, wait: Duration) async throws -> LinkAnswer {
+    /// The field of an answer that tells how many gateways divide limits.
+    package static let liveGatewaysField: String = "Passerelle-Live-Gateways"
+
+    package func pull(since version: Int64, hash: String, wait: Duration) async throws -> LinkPull {
         let query: String =
             "since=\(version)&hash=\(hash)&wait=\(wait.components.seconds)&address=\(PercentCoding.encode(self.address))"
         let response: HTTPClientResponse = try await self.send("GET", "snapshot", query: query, body: nil)
-        if response.status == 204 { return .unchanged }
-        return .bytes(try await self.body(of: response, max: Self.snapshotBytesMax))
+        let live: Int = max(1, response.fields[Self.liveGatewaysField].flatMap { Int($0) } ?? 1)
+        if response.status == 204 { return LinkPull(.unchanged, liveGateways: live) }
+        return LinkPull(.bytes(try await self.body(of: response, max: Self.snapshotBytesMax)), liveGateways: live)
+    }
+
+    package func add(_ changes: [CounterChange]) async throws -> [Int64] {
+        var elements: [JSONValue] = []
+        for change in changes {
+            elements.append(
+                .object([
+                    "key": .string(change.key), "window": .int(Int64(change.window)),
+                    "ends": .string(change.ends.rfc3339), "amount": .int(change.amount),
+                ]))
+        }
+        let response: HTTPClientResponse = try await self.send(
+            "POST", "counters", query: nil, body: .object(["changes": .array(elements)]))
+        let answer: JSONValue = try JSONReader.parse(try await self.body(of: response, max: Self.answerBytesMax))
+        return (answer["totals"]?.elements ?? []).map { $0.integer ?? 0 }
     }
 
     package func acknowledge(_ acknowledgement: LinkAcknowledgement) async throws {

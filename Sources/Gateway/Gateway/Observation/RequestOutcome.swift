@@ -31,6 +31,8 @@ package enum RequestReason: UInt8, Sendable, CaseIterable, BitwiseCopyable {
     case subscriptionSuspended = 26
     case rateLimited = 27
     case policyUnavailable = 28
+    case quotaExceeded = 34
+    case tooManyAtOnce = 35
     // Upstream.
     case upstreamUnavailable = 40
     case upstreamConnectFailed = 41
@@ -70,7 +72,7 @@ package enum RequestReason: UInt8, Sendable, CaseIterable, BitwiseCopyable {
         case .optionsAnswered: return 204
         case .addressDenied, .applicationSuspended, .notSubscribed, .subscriptionSuspended: return 403
         case .credentialsMissing, .credentialsUnknown, .credentialsExpired: return 401
-        case .rateLimited: return 429
+        case .rateLimited, .quotaExceeded, .tooManyAtOnce: return 429
         case .upstreamUnavailable, .upstreamOverloaded, .circuitOpen, .draining, .overloaded, .policyUnavailable:
             return 503
         case .upstreamConnectFailed, .upstreamReset, .upstreamInvalidResponse: return 502
@@ -113,6 +115,8 @@ package enum RequestReason: UInt8, Sendable, CaseIterable, BitwiseCopyable {
         case .subscriptionSuspended: return "subscription-suspended"
         case .rateLimited: return "rate-limited"
         case .policyUnavailable: return "policy-unavailable"
+        case .quotaExceeded: return "quota-exceeded"
+        case .tooManyAtOnce: return "too-many-at-once"
         case .upstreamUnavailable: return "upstream-unavailable"
         case .upstreamConnectFailed: return "upstream-connect-failed"
         case .upstreamConnectTimeout: return "upstream-connect-timeout"
@@ -163,6 +167,8 @@ package enum RequestReason: UInt8, Sendable, CaseIterable, BitwiseCopyable {
         case .subscriptionSuspended: return "The subscription is suspended."
         case .rateLimited: return "Too many requests; try again after the time given."
         case .policyUnavailable: return "A service that decides about this request did not answer."
+        case .quotaExceeded: return "The quota is used up; it begins anew after the time given."
+        case .tooManyAtOnce: return "Too many requests at the same time; wait for others to end."
         case .upstreamUnavailable: return "No server of this API is available."
         case .upstreamConnectFailed: return "The server of this API could not be reached."
         case .upstreamConnectTimeout: return "The server of this API did not accept a connection in time."

@@ -2,16 +2,20 @@ import GatewayConfiguration
 import Synchronization
 
 /// A limit of an API, route or plan as requests meet it.
-struct CompiledLimit: BitwiseCopyable, @unchecked Sendable {
-    // Safe to share: `word` points to an atomic that the snapshot holding this limit keeps alive.
+struct CompiledLimit: BitwiseCopyable, Sendable {
     enum Subject: UInt8, BitwiseCopyable {
         case api, application, key, ip, header, plan
     }
 
     var rule: LimitRule
     var subject: Subject
-    /// The one word of `api`; nil for others.
-    var word: UnsafeMutablePointer<LimitWord>?
+    /// Whether counts go to the other gateways: then a second word behind the first holds what they do not know yet.
+    var isShared: Bool
+    var isQuota: Bool
+    /// Whether it counts before callers are known.
+    var isEarly: Bool
+    /// Place in the snapshot's words of the one word of `api`, and of what callers without subscription share; -1: none.
+    var own: Int32
     /// For `application` and `key`: place among the words of a subscription.
     var slot: Int32
     /// Tells this limit's subjects from other limits' in the shared table.
@@ -24,13 +28,24 @@ struct CompiledLimit: BitwiseCopyable, @unchecked Sendable {
     var quota: UInt64
     var windowSeconds: UInt64
 
+    /// What a request is refused with that this limit has no room for.
+    var refusal: RequestReason {
+        switch self.rule.algorithm {
+        case .aligned: return self.isQuota ? .quotaExceeded : .rateLimited
+        case .concurrent: return .tooManyAtOnce
+        case .window, .tokenBucket, .sliding: return .rateLimited
+        }
+    }
+
     /// Limits that can apply to one request at most: the API's, the route's and the plan's.
-    static let perRequestMax: Int = 2 * PolicyDefinition.countMax + 1
+    static let perRequestMax: Int = 2 * PolicyDefinition.countMax + 3
 }
 
 /// Where a subject's count is: a word of its own, or a fingerprint in the shared table.
 struct LimitPlace: BitwiseCopyable {
     var word: UnsafeMutablePointer<LimitWord>?
+    /// Place of the word in the snapshot's words; -1: none.
+    var wordIndex: Int32
     var fingerprint: UInt64
     /// Place of the limit in `Snapshot`'s table.
     var limit: Int32
@@ -38,22 +53,29 @@ struct LimitPlace: BitwiseCopyable {
     // The table is reached through `live` only where it is needed: a reference taken for every request would be a count that
     // all loops write.
 
-    func wouldAdmit(_ rule: LimitRule, _ live: LiveState, now: UInt64) -> Bool {
+    func wouldAdmit(_ rule: LimitRule, _ live: LiveState, at time: DecisionTime) -> Bool {
+        let now: UInt64 = time.reading(for: rule)
         if let word { return rule.wouldAdmit(word.pointee.load(ordering: .relaxed), now: now) }
         return live.subjects.wouldAdmit(self.fingerprint, rule: rule, now: now)
     }
 
-    func take(_ rule: LimitRule, _ live: LiveState, now: UInt64) -> Bool {
-        if let word { return rule.take(word.pointee, now: now) }
-        return live.subjects.take(self.fingerprint, rule: rule, now: now)
+    func take(_ rule: LimitRule, isShared: Bool, _ live: LiveState, at time: DecisionTime) -> Bool {
+        let now: UInt64 = time.reading(for: rule)
+        guard let word else { return live.subjects.take(self.fingerprint, rule: rule, now: now) }
+        guard rule.take(word.pointee, now: now) else { return false }
+        if isShared { rule.adjust((word + 1).pointee, by: 1, now: now) }
+        return true
     }
 
-    func giveBack(_ rule: LimitRule, _ live: LiveState, now: UInt64) {
-        if let word { return rule.giveBack(word.pointee, now: now) }
-        live.subjects.giveBack(self.fingerprint, rule: rule, now: now)
+    func giveBack(_ rule: LimitRule, isShared: Bool, _ live: LiveState, at time: DecisionTime) {
+        let now: UInt64 = time.reading(for: rule)
+        guard let word else { return live.subjects.giveBack(self.fingerprint, rule: rule, now: now) }
+        rule.giveBack(word.pointee, now: now)
+        if isShared { rule.giveBack((word + 1).pointee, now: now) }
     }
 
-    func standing(_ rule: LimitRule, _ live: LiveState, now: UInt64) -> LimitStanding {
+    func standing(_ rule: LimitRule, _ live: LiveState, at time: DecisionTime) -> LimitStanding {
+        let now: UInt64 = time.reading(for: rule)
         if let word { return rule.standing(word.pointee.load(ordering: .relaxed), now: now) }
         return live.subjects.standing(self.fingerprint, rule: rule, now: now)
     }

@@ -56,9 +56,7 @@ final class CredentialTable: Sendable {
 }
 
 /// A subscription in the table.
-struct SubscriptionRules: BitwiseCopyable, @unchecked Sendable {
-    // Safe to share: `planWord` points to an atomic that the snapshot holding this rule keeps alive.
-
+struct SubscriptionRules: BitwiseCopyable, Sendable {
     var application: Int32
     /// -1: an empty slot.
     var api: Int32
@@ -66,10 +64,10 @@ struct SubscriptionRules: BitwiseCopyable, @unchecked Sendable {
     /// Place in `Snapshot.subscriptions`.
     var index: Int32
     var identity: IdentityNumber
-    /// Place of the plan's limit in the table of limits; -1: no limit.
+    /// Places of the plan's limits in the table of limits and of their words, one behind the other.
     var planLimit: Int32
-    /// The plan's word, when there is a limit; here and not among the others to save a step in memory.
-    var planWord: UnsafeMutablePointer<LimitWord>?
+    var planWordStart: Int32
+    var planCount: Int32
     /// Place of the first word of limits by application.
     var wordStart: Int32
     /// Place of the first word of its keys' limits, and words of one key.
@@ -86,7 +84,8 @@ final class SubscriptionTable: Sendable {
         var size: Int = 8
         while size < subscriptions.count * 2 { size *= 2 }
         let empty: SubscriptionRules = SubscriptionRules(
-            application: -1, api: -1, isActive: false, index: -1, identity: .none, planLimit: -1, planWord: nil,
+            application: -1, api: -1, isActive: false, index: -1, identity: .none, planLimit: -1, planWordStart: -1,
+            planCount: 0,
             wordStart: 0,
             keyWordStart: 0, keyWords: 0)
         var slots: [SubscriptionRules] = [SubscriptionRules](repeating: empty, count: size)

@@ -72,6 +72,8 @@ package struct Forwarding: BitwiseCopyable, Sendable {
     package var strippedQueryLength: UInt32 = 0
     /// Leading bytes of the path that are not forwarded. What is left may be empty and is then `/`.
     package var strippedPathLength: UInt32 = 0
+    /// Limits of requests at once that count this one until it ends; see `Snapshot.release`.
+    var held: HeldPlaces = HeldPlaces()
 
     package init() {}
 }
@@ -80,11 +82,48 @@ package struct Forwarding: BitwiseCopyable, Sendable {
 package struct DecisionTime: BitwiseCopyable, Sendable {
     /// Nanoseconds of the monotonic clock.
     package var monotonic: UInt64
-    /// Seconds since 1970, UTC: for the expiry of keys.
-    package var wallSeconds: Int64
+    /// Nanoseconds since 1970, UTC: for windows that all gateways share.
+    package var wall: UInt64
+
+    package init(monotonic: UInt64, wall: UInt64) {
+        self.monotonic = monotonic
+        self.wall = wall
+    }
 
     package init(monotonic: UInt64, wallSeconds: Int64) {
-        self.monotonic = monotonic
-        self.wallSeconds = wallSeconds
+        self.init(monotonic: monotonic, wall: UInt64(wallSeconds) * 1_000_000_000)
+    }
+
+    /// Seconds since 1970, UTC: for the expiry of keys.
+    package var wallSeconds: Int64 { Int64(self.wall / 1_000_000_000) }
+
+    /// The clock a rule counts by.
+    @inline(__always)
+    func reading(for rule: LimitRule) -> UInt64 { rule.algorithm == .aligned ? self.wall : self.monotonic }
+}
+
+/// Where a request counts as under way: places in the snapshot's words, one each for the API, the route and the plan.
+struct HeldPlaces: BitwiseCopyable, Sendable {
+    private var places: (Int32, Int32, Int32) = (-1, -1, -1)
+    private(set) var count: UInt8 = 0
+
+    static let countMax: Int = 3
+
+    mutating func add(_ place: Int32) {
+        switch self.count {
+        case 0: self.places.0 = place
+        case 1: self.places.1 = place
+        case 2: self.places.2 = place
+        default: preconditionFailure("a request has at most three limits of requests at once")
+        }
+        self.count += 1
+    }
+
+    subscript(index: Int) -> Int32 {
+        switch index {
+        case 0: return self.places.0
+        case 1: return self.places.1
+        default: return self.places.2
+        }
     }
 }

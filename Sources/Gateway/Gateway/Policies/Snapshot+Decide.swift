@@ -41,7 +41,7 @@ extension Snapshot {
         }
         if rules.addressLimitCount > 0 {
             self.placeLimits(rules, from: 0, count: Int(rules.addressLimitCount), request, .anonymous, &decision)
-            if !self.passLimits(alreadyTaken: 0, now: time.monotonic, &decision) { return false }
+            if !self.passLimits(alreadyTaken: 0, at: time, &decision) { return false }
         }
         return true
     }
@@ -53,14 +53,11 @@ extension Snapshot {
         _ decision: inout Decision
     ) -> Bool {
         let limitsLeft: Int = Int(rules.limitCount - rules.addressLimitCount)
-        if limitsLeft > 0 || caller.planLimit >= 0 {
+        if limitsLeft > 0 || caller.planCount > 0 {
             let taken: Int = decision.taken.count
             self.placeLimits(rules, from: Int(rules.addressLimitCount), count: limitsLeft, request, caller, &decision)
-            if caller.planLimit >= 0 {
-                decision.taken.add(
-                    LimitPlace(word: caller.planWord, fingerprint: 0, limit: caller.planLimit))
-            }
-            if !self.passLimits(alreadyTaken: taken, now: time.monotonic, &decision) { return false }
+            self.placePlanLimits(caller, &decision)
+            if !self.passLimits(alreadyTaken: taken, at: time, &decision) { return false }
         }
         if !rules.stripPrefix.isEmpty {
             decision.forwarding.strippedPathLength = self.strippedLength(request.path, rules.stripPrefix)
@@ -96,22 +93,21 @@ extension Snapshot {
 }
 
 /// Who calls, as limits need it.
-struct Caller: BitwiseCopyable, @unchecked Sendable {
-    // Safe to share: only `anonymous` is, which points nowhere.
-
+struct Caller: BitwiseCopyable, Sendable {
     var application: Int32
     var applicationIdentity: IdentityNumber
     /// Place among the keys of the application.
     var keyOrdinal: Int32
-    var planWord: UnsafeMutablePointer<LimitWord>?
     /// -1: no subscription.
     var wordStart: Int32
     var keyWordStart: Int32
     var keyWords: Int32
+    /// Places of the plan's limits and of their words, one behind the other.
     var planLimit: Int32
+    var planWordStart: Int32
+    var planCount: Int32
 
     static let anonymous: Caller = Caller(
-        application: -1, applicationIdentity: .none, keyOrdinal: -1, planWord: nil, wordStart: -1, keyWordStart: -1,
-        keyWords: 0,
-        planLimit: -1)
+        application: -1, applicationIdentity: .none, keyOrdinal: -1, wordStart: -1, keyWordStart: -1, keyWords: 0,
+        planLimit: -1, planWordStart: -1, planCount: 0)
 }

@@ -52,11 +52,12 @@ extension Snapshot {
         decision.forwarding.subscription = subscription.index
         decision.forwarding.subscriptionIdentity = subscription.identity
         if decision.reason == .none && !subscription.isActive { decision.reason = .subscriptionSuspended }
-        caller.planWord = subscription.planWord
         caller.wordStart = subscription.wordStart
         caller.keyWordStart = subscription.keyWordStart
         caller.keyWords = subscription.keyWords
         caller.planLimit = subscription.planLimit
+        caller.planWordStart = subscription.planWordStart
+        caller.planCount = subscription.planCount
         return caller
     }
 

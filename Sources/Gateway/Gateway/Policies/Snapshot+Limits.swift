@@ -18,29 +18,36 @@ extension Snapshot {
     private func place(
         _ limit: CompiledLimit, index: Int, _ request: RequestView, _ caller: Caller
     ) -> LimitPlace {
-        var place: LimitPlace = LimitPlace(word: limit.word, fingerprint: 0, limit: Int32(truncatingIfNeeded: index))
+        let number: Int32 = Int32(truncatingIfNeeded: index)
         switch limit.subject {
-        case .api, .plan: break
+        case .api, .plan: return self.place(limit.own, number)
         case .application:
-            if caller.wordStart >= 0 {
-                place.word = self.words[Int(caller.wordStart) + Int(limit.slot)]
-            } else {
-                place.fingerprint = self.fingerprint(limit, request.remote, caller)
-            }
+            if caller.wordStart >= 0 { return self.place(caller.wordStart + limit.slot, number) }
         case .key:
             if caller.wordStart >= 0 {
-                place.word =
-                    self.words[
-                        Int(caller.keyWordStart) + Int(caller.keyOrdinal) * Int(caller.keyWords) + Int(limit.slot)]
-            } else {
-                place.fingerprint = self.fingerprint(limit, request.remote, caller)
+                return self.place(caller.keyWordStart + caller.keyOrdinal * caller.keyWords + limit.slot, number)
             }
-        case .ip:
-            place.fingerprint = self.fingerprint(limit, request.remote, .anonymous)
-        case .header:
-            place.fingerprint = self.fingerprint(limit, header: request.fields)
+        case .ip: return self.place(self.fingerprint(limit, request.remote, .anonymous), number)
+        case .header: return self.place(self.fingerprint(limit, header: request.fields), number)
         }
-        return place
+        // A caller without subscription: of what has a word for each subscription all of them share one.
+        if limit.own >= 0 { return self.place(limit.own, number) }
+        return self.place(self.fingerprint(limit, request.remote, caller), number)
+    }
+
+    private func place(_ word: Int32, _ limit: Int32) -> LimitPlace {
+        LimitPlace(word: self.words[Int(word)], wordIndex: word, fingerprint: 0, limit: limit)
+    }
+
+    private func place(_ fingerprint: UInt64, _ limit: Int32) -> LimitPlace {
+        LimitPlace(word: nil, wordIndex: -1, fingerprint: fingerprint, limit: limit)
+    }
+
+    /// Notes the counts of the caller's plan.
+    func placePlanLimits(_ caller: Caller, _ decision: inout Decision) {
+        for number in 0..<caller.planCount {
+            decision.taken.add(self.place(caller.planWordStart + number, caller.planLimit + number))
+        }
     }
 
     /// An application or key without subscription counts by itself, a caller without application by address.
@@ -68,52 +75,62 @@ extension Snapshot {
     ///
     /// All are asked first, so that a request one limit refuses does not even briefly occupy another. Between asking and
     /// counting other loops may count; then what was counted is given back.
-    func passLimits(alreadyTaken: Int, now: UInt64, _ decision: inout Decision) -> Bool {
-        let divisor: UInt64 = self.share.divisor.pointee.load(ordering: .relaxed)
+    func passLimits(alreadyTaken: Int, at time: DecisionTime, _ decision: inout Decision) -> Bool {
         let count: Int = decision.taken.count
         if count - alreadyTaken > 1 || alreadyTaken > 0 {
             for index in alreadyTaken..<count {
                 let place: LimitPlace = decision.taken.places[index]
-                let rule: LimitRule = self.limits.base[Int(place.limit)].rule.shared(by: divisor)
-                if !place.wouldAdmit(rule, self.live, now: now) {
-                    self.refuse(taken: alreadyTaken, divisor: divisor, now: now, &decision)
+                let rule: LimitRule = self.share.rule(self.limits.base[Int(place.limit)])
+                if !place.wouldAdmit(rule, self.live, at: time) {
+                    self.refuse(index, taken: alreadyTaken, at: time, &decision)
                     return false
                 }
             }
         }
         for index in alreadyTaken..<count {
             let place: LimitPlace = decision.taken.places[index]
-            let rule: LimitRule = self.limits.base[Int(place.limit)].rule.shared(by: divisor)
-            if !place.take(rule, self.live, now: now) {
-                self.refuse(taken: index, divisor: divisor, now: now, &decision)
+            let limit: UnsafeMutablePointer<CompiledLimit> = self.limits.base + Int(place.limit)
+            let rule: LimitRule = self.share.rule(limit.pointee)
+            if !place.take(rule, isShared: limit.pointee.isShared, self.live, at: time) {
+                self.refuse(index, taken: index, at: time, &decision)
                 return false
             }
+            if rule.algorithm == .concurrent { decision.forwarding.held.add(place.wordIndex) }
         }
         return true
     }
 
-    /// Gives back the first `taken` counts and writes the answer's fields.
-    private func refuse(taken: Int, divisor: UInt64, now: UInt64, _ decision: inout Decision) {
+    /// The request ended: it is not under way any more. Once for each forwarded request.
+    func release(_ held: HeldPlaces) {
+        for index in 0..<Int(held.count) {
+            LimitRule.end(self.words[Int(held[index])].pointee)
+        }
+    }
+
+    /// Gives back the first `taken` counts and writes the answer's fields; `refusing` is the place that had no room.
+    private func refuse(
+        _ refusing: Int, taken: Int, at time: DecisionTime, _ decision: inout Decision
+    ) {
         for index in 0..<taken {
             let place: LimitPlace = decision.taken.places[index]
-            place.giveBack(
-                self.limits.base[Int(place.limit)].rule.shared(by: divisor), self.live, now: now)
+            let limit: CompiledLimit = self.limits.base[Int(place.limit)]
+            place.giveBack(self.share.rule(limit), isShared: limit.isShared, self.live, at: time)
         }
-        decision.reason = .rateLimited
-        self.writeLimitFields(divisor: divisor, now: now, &decision)
+        decision.forwarding.held = HeldPlaces()
+        decision.reason = self.limits.base[Int(decision.taken.places[refusing].limit)].refusal
+        self.writeLimitFields(at: time, &decision)
     }
 
     /// `Retry-After` (RFC 9110 section 10.2.3), `RateLimit-Policy` and `RateLimit` (draft-ietf-httpapi-ratelimit-headers-10),
     /// for all limits that apply to the request.
-    private func writeLimitFields(divisor: UInt64, now: UInt64, _ decision: inout Decision) {
+    private func writeLimitFields(at time: DecisionTime, _ decision: inout Decision) {
         var retry: UInt64 = 0
         var policies: [UInt8] = []
         var standings: [UInt8] = []
         for index in 0..<decision.taken.count {
             let place: LimitPlace = decision.taken.places[index]
             let limit: CompiledLimit = self.limits.base[Int(place.limit)]
-            let standing: LimitStanding = place.standing(
-                limit.rule.shared(by: divisor), self.live, now: now)
+            let standing: LimitStanding = place.standing(self.share.rule(limit), self.live, at: time)
             retry = max(retry, standing.retryNanoseconds)
             let name: UnsafeRawBufferPointer = self.text.text(limit.name)
             if index > 0 {
@@ -121,8 +138,13 @@ extension Snapshot {
                 standings.append(contentsOf: ", ".utf8)
             }
             policies.append(contentsOf: name)
-            policies.append(contentsOf: ";q=\(limit.quota);w=\(limit.windowSeconds)".utf8)
             standings.append(contentsOf: name)
+            if limit.rule.algorithm == .concurrent {
+                policies.append(contentsOf: ";q=\(limit.quota);qu=\"concurrent-requests\"".utf8)
+                standings.append(contentsOf: ";r=\(standing.remaining)".utf8)
+                continue
+            }
+            policies.append(contentsOf: ";q=\(limit.quota);w=\(limit.windowSeconds)".utf8)
             standings.append(
                 contentsOf: ";r=\(standing.remaining);t=\(Self.wholeSeconds(standing.resetNanoseconds))".utf8)
         }

@@ -146,9 +146,9 @@ package struct CompiledTarget: Sendable {
 
 /// The policies of a route after the API's and its own are put together: limits add up, any other kind replaces.
 struct EffectivePolicies: Sendable {
-    /// A limit and whether the API or the route brought it.
+    /// A limit of any kind and whether the API or the route brought it.
     struct Limit: Sendable {
-        let policy: RateLimitPolicy
+        let policy: LimitPolicy
         let isOfRoute: Bool
     }
 
@@ -185,9 +185,10 @@ struct EffectivePolicies: Sendable {
             switch policy {
             case .apiKey(let policy): self.key = policy
             case .anonymous: self.allowsAnonymous = true
-            case .rateLimit(let policy):
-                self.limits.append(Limit(policy: policy, isOfRoute: isOfRoute))
-                if isOfRoute { self.hasOwnLimits = true }
+            case .rateLimit(let policy): self.addLimit(.rate(policy), isOfRoute: isOfRoute)
+            case .quota(let policy): self.addLimit(.quota(policy), isOfRoute: isOfRoute)
+            case .concurrency(let policy): self.addLimit(.concurrency(policy), isOfRoute: isOfRoute)
+            case .spikeArrest(let policy): self.addLimit(.spike(policy), isOfRoute: isOfRoute)
             case .addresses(let policy): self.addresses = policy
             case .requestSize(let policy): self.bodyBytesMax = policy.bytesMax
             case .timeouts(let policy): self.timeouts = policy
@@ -197,6 +198,11 @@ struct EffectivePolicies: Sendable {
                 self.staged.append(policy)
             }
         }
+    }
+
+    private mutating func addLimit(_ policy: LimitPolicy, isOfRoute: Bool) {
+        self.limits.append(Limit(policy: policy, isOfRoute: isOfRoute))
+        if isOfRoute { self.hasOwnLimits = true }
     }
 
     var access: RouteRules.Access {

@@ -9,6 +9,8 @@ package import Synchronization
 package final class LiveState: Sendable {
     private struct Kept {
         var limits: [String: LimitBox] = [:]
+        /// Those of `limits` that are shared.
+        var counters: [String: LimitBox] = [:]
         var targets: [String: TargetState] = [:]
         var upstreams: [String: UpstreamState] = [:]
         var generation: UInt64 = 0
@@ -49,11 +51,24 @@ package final class LiveState: Sendable {
         set { self.share.divisor.pointee.store(UInt64(max(1, newValue)), ordering: .relaxed) }
     }
 
+    /// By what shared rate limits are divided: 1 as long as counts are exchanged; nil: as the others, since they are not; 0:
+    /// nothing is admitted.
+    package var sharedLimitsDivisor: Int? {
+        get {
+            let divisor: UInt64 = (self.share.divisor + 1).pointee.load(ordering: .relaxed)
+            return divisor == .max ? nil : Int(truncatingIfNeeded: divisor)
+        }
+        set {
+            let divisor: UInt64 = newValue.map { UInt64(max(0, $0)) } ?? .max
+            (self.share.divisor + 1).pointee.store(divisor, ordering: .relaxed)
+        }
+    }
+
     /// Addresses and header values whose counts were pushed out before they had expired.
     package var subjectEvictions: UInt64 { self.subjects.evictions }
 
     deinit {
-        self.share.divisor.deinitialize(count: 1)
+        self.share.divisor.deinitialize(count: 2)
         self.share.divisor.deallocate()
     }
 
@@ -63,17 +78,22 @@ package final class LiveState: Sendable {
     }
 
     /// The word of a limit's subject, the same one for the same key as long as snapshots ask for it.
-    func limit(_ key: String) -> LimitBox {
+    func limit(_ key: String, rule: LimitRule, sharing: CounterSharing?) -> LimitBox {
         self.kept.withLock { kept in
             if let box: LimitBox = kept.limits[key] {
                 box.generation = kept.generation
                 return box
             }
-            let box: LimitBox = LimitBox(generation: kept.generation)
+            let counter: SharedCounter? = sharing.map { SharedCounter(key: key, sharing: $0, rule: rule) }
+            let box: LimitBox = LimitBox(generation: kept.generation, counter: counter)
             kept.limits[key] = box
+            if counter != nil { kept.counters[key] = box }
             return box
         }
     }
+
+    /// The words whose counts are exchanged with other gateways.
+    var counters: [LimitBox] { self.kept.withLock { Array($0.counters.values) } }
 
     /// The state of an upstream target, the same one for the same key.
     func target(_ key: String) -> TargetState {
@@ -105,7 +125,10 @@ package final class LiveState: Sendable {
             let generation: UInt64 = kept.generation
             var stale: [String] = []
             for (key, box) in kept.limits where box.generation != generation { stale.append(key) }
-            for key in stale { kept.limits[key] = nil }
+            for key in stale {
+                kept.limits[key] = nil
+                kept.counters[key] = nil
+            }
             stale.removeAll()
             for (key, state) in kept.targets where state.generation.load(ordering: .relaxed) != generation {
                 stale.append(key)
@@ -125,29 +148,53 @@ package final class LiveState: Sendable {
 
 /// How many gateways share every limit. The memory belongs to `LiveState`, which every snapshot holds.
 struct LimitShare: @unchecked Sendable {
-    // Safe to share: the number is atomic.
+    // Safe to share: the numbers are atomic.
+
+    /// Gateways that divide limits; behind it by what shared limits are divided, `.max`: by the same.
     let divisor: UnsafeMutablePointer<Atomic<UInt64>>
 
     init() {
-        self.divisor = UnsafeMutablePointer<Atomic<UInt64>>.allocate(capacity: 1)
+        self.divisor = UnsafeMutablePointer<Atomic<UInt64>>.allocate(capacity: 2)
         self.divisor.initialize(to: Atomic(1))
+        (self.divisor + 1).initialize(to: Atomic(.max))
+    }
+
+    /// The rule of a limit as this gateway keeps it now.
+    @inline(__always)
+    func rule(_ limit: CompiledLimit) -> LimitRule {
+        var divisor: UInt64 = self.divisor.pointee.load(ordering: .relaxed)
+        if !limit.isShared { return limit.rule.isDivided ? limit.rule.shared(by: divisor) : limit.rule }
+        if limit.isQuota { return limit.rule }
+        let shared: UInt64 = (self.divisor + 1).pointee.load(ordering: .relaxed)
+        if shared != .max { divisor = shared }
+        if divisor == 1 { return limit.rule }
+        var rule: LimitRule = limit.rule
+        rule.limit = divisor == 0 ? 0 : max(1, rule.limit / divisor)
+        return rule
     }
 }
 
-/// Owns the word of one limit and subject, at an address that does not change.
+/// Owns the word of one limit and subject, at an address that does not change; of what is shared also the word behind it, with
+/// what the other gateways do not know yet.
 final class LimitBox: @unchecked Sendable {
-    // Safe to share: the word is atomic, `generation` is only touched under the lock of `LiveState`.
+    // Safe to share: the words are atomic, `generation` is only touched under the lock of `LiveState`.
     let word: UnsafeMutablePointer<LimitWord>
+    /// Nil: counted by this gateway alone.
+    let counter: SharedCounter?
     fileprivate var generation: UInt64
 
-    fileprivate init(generation: UInt64) {
-        self.word = UnsafeMutablePointer<LimitWord>.allocate(capacity: 1)
-        self.word.initialize(to: LimitWord(0))
+    private var wordCount: Int { self.counter == nil ? 1 : 2 }
+
+    fileprivate init(generation: UInt64, counter: SharedCounter?) {
+        let count: Int = counter == nil ? 1 : 2
+        self.word = UnsafeMutablePointer<LimitWord>.allocate(capacity: count)
+        for index in 0..<count { (self.word + index).initialize(to: LimitWord(0)) }
+        self.counter = counter
         self.generation = generation
     }
 
     deinit {
-        self.word.deinitialize(count: 1)
+        self.word.deinitialize(count: self.wordCount)
         self.word.deallocate()
     }
 }

@@ -6,7 +6,7 @@ extension SnapshotCompiler {
     func addApplications(_ definitions: [ApplicationDefinition], plans: [PlanDefinition]) {
         var plansByKey: [EntryKey: PlanDefinition] = [:]
         for plan in plans { plansByKey[plan.key] = plan }
-        var planLimits: [EntryKey: Int32] = [:]
+        var planLimits: [EntryKey: PlanLimits] = [:]
         var digests: Set<TenantDigest> = []
         for definition in definitions {
             guard self.parts.applicationDefinitions[definition.key] == nil else {
@@ -36,11 +36,11 @@ extension SnapshotCompiler {
                             "the subscription to \(subscription.api) names the plan \(id), which does not exist")
                     }
                 }
-                let planLimit: Int32 = plan.map { self.planLimit($0, known: &planLimits) } ?? -1
+                let planned: PlanLimits? = plan.map { self.planLimits($0, known: &planLimits) }
                 for api in apis {
                     self.addSubscription(
-                        subscription, of: definition, place: place, api: api, isActive: isActive, planLimit: planLimit,
-                        plan: plan, keys: keys)
+                        subscription, of: definition, place: place, api: api, isActive: isActive, planned: planned,
+                        keys: keys)
                 }
             }
             if !problems.isEmpty { self.quarantineApplication(definition.key, problems) }
@@ -75,41 +75,60 @@ extension SnapshotCompiler {
         return remainder > 0 ? quotient + 1 : quotient
     }
 
-    private func planLimit(_ plan: PlanDefinition, known: inout [EntryKey: Int32]) -> Int32 {
-        if let place: Int32 = known[plan.key] { return place }
-        guard let limit: PlanRateLimit = plan.rateLimit else { return -1 }
-        let rule: LimitRule = LimitRule(limit: limit.limit, window: limit.window, algorithm: limit.algorithm)
-        let place: Int32 = Int32(self.parts.limits.count)
-        self.parts.limits.append(
-            CompiledLimit(
-                rule: rule, subject: .plan, word: nil, slot: 0, seed: 0, header: TextRange(),
-                name: self.text("\"plan\""),
-                quota: rule.limit, windowSeconds: (rule.windowMilliseconds + 999) / 1000))
-        known[plan.key] = place
-        return place
+    private func planLimits(_ plan: PlanDefinition, known: inout [EntryKey: PlanLimits]) -> PlanLimits {
+        if let limits: PlanLimits = known[plan.key] { return limits }
+        var limits: PlanLimits = PlanLimits(start: Int32(self.parts.limits.count))
+        if let limit: PlanRateLimit = plan.rateLimit {
+            let rule: LimitRule = LimitRule(
+                limit: limit.limit, window: limit.window, algorithm: limit.algorithm, scope: limit.scope)
+            var kind: String = "\(limit.algorithm.rawValue) \(DefinitionText.milliseconds(limit.window))"
+            if limit.scope == .shared { kind += " shared" }
+            limits.words.append(
+                SubscribedLimits.Word(name: kind, rule: rule, sharing: limit.scope == .shared ? .limit : nil))
+        }
+        if let quota: PlanQuota = plan.quota {
+            limits.words.append(
+                SubscribedLimits.Word(
+                    name: "quota \(quota.window.rawValue)", rule: LimitRule(limit: quota.limit, window: quota.window),
+                    sharing: .quota))
+        }
+        if let concurrency: Int64 = plan.concurrency {
+            limits.words.append(
+                SubscribedLimits.Word(
+                    name: "concurrency", rule: LimitRule(concurrent: concurrency, scope: .divided), sharing: nil))
+        }
+        for word in limits.words {
+            self.parts.limits.append(
+                CompiledLimit(
+                    rule: word.rule, subject: .plan, isShared: word.sharing != nil, isQuota: word.sharing == .quota,
+                    isEarly: false, own: -1, slot: 0, seed: 0, header: TextRange(),
+                    name: self.text(word.sharing == .quota ? "\"plan-quota\"" : "\"plan\""), quota: word.rule.limit,
+                    windowSeconds: (word.rule.windowMilliseconds + 999) / 1000))
+        }
+        known[plan.key] = limits
+        return limits
     }
 
     private func addSubscription(
         _ subscription: SubscriptionDefinition, of application: ApplicationDefinition, place: Int32, api: Int,
-        isActive: Bool, planLimit: Int32, plan: PlanDefinition?, keys: [KeyDefinition]
+        isActive: Bool, planned: PlanLimits?, keys: [KeyDefinition]
     ) {
         let id: String = subscription.id ?? "\(application.id)/\(subscription.api)"
         let identity: IdentityNumber = self.live.identities.number(
             Identity(kind: .subscription, tenant: application.tenant, api: subscription.api, detail: id))
         let subject: String = "\(application.key.text)/\(subscription.api)"
-        var planWord: UnsafeMutablePointer<LimitWord>?
-        if planLimit >= 0, let limit: PlanRateLimit = plan?.rateLimit {
-            let kind: String = "\(limit.algorithm.rawValue) \(DefinitionText.milliseconds(limit.window))"
-            planWord = self.word("plan|\(subject)|\(kind)")
-        }
+        let planWordStart: Int = self.parts.words.count
+        for word in planned?.words ?? [] { _ = self.ownWord("\(subject)|plan|\(word.name)", word.rule, word.sharing) }
         let wordStart: Int = self.parts.words.count
         let needed: SubscribedLimits = self.subscribed[api]
-        for limit in needed.byApplication { self.parts.words.append(self.word("application|\(limit)|\(subject)")) }
+        for word in needed.byApplication {
+            _ = self.ownWord("\(word.name)|\(subject)", word.rule, word.sharing)
+        }
         let keyWordStart: Int = self.parts.words.count
         if !needed.byKey.isEmpty {
             for key in keys {
-                for limit in needed.byKey {
-                    self.parts.words.append(self.word("key|\(limit)|\(subject)|\(key.digest.hex)"))
+                for word in needed.byKey {
+                    _ = self.ownWord("\(word.name)|\(subject)|\(key.digest.hex)", word.rule, word.sharing)
                 }
             }
         }
@@ -117,11 +136,18 @@ extension SnapshotCompiler {
             SubscriptionRules(
                 application: place, api: Int32(api), isActive: isActive,
                 index: Int32(self.parts.subscriptionNames.count),
-                identity: identity, planLimit: planLimit, planWord: planWord, wordStart: Int32(wordStart),
+                identity: identity, planLimit: planned?.start ?? -1, planWordStart: Int32(planWordStart),
+                planCount: Int32(planned?.words.count ?? 0), wordStart: Int32(wordStart),
                 keyWordStart: Int32(keyWordStart), keyWords: Int32(needed.byKey.count)))
         self.parts.subscriptionNames.append(
             SubscriptionName(id: id, application: application.key, api: subscription.api, plan: subscription.plan))
     }
+}
+
+/// A plan's limits, one behind the other in the table, and what they ask of each subscription.
+private struct PlanLimits {
+    let start: Int32
+    var words: [SubscribedLimits.Word] = []
 }
 
 private struct TenantDigest: Hashable {

@@ -1,18 +1,24 @@
 import GatewayConfiguration
 
-/// A run of limits in the snapshot's table: those by address first.
+/// A run of limits in the snapshot's table: those that count before callers are known first.
 struct LimitRun {
     var start: Int32
     var addressCount: Int32
     var count: Int32
 }
 
-/// What an API's limits by application and by key ask of every subscription to it: the names of the words.
+/// What an API's limits by application and by key ask of every subscription to it.
 struct SubscribedLimits {
+    struct Word {
+        let name: String
+        let rule: LimitRule
+        let sharing: CounterSharing?
+    }
+
     /// At the slot of each limit by application.
-    var byApplication: [String] = []
+    var byApplication: [Word] = []
     /// At the slot of each limit by key.
-    var byKey: [String] = []
+    var byKey: [Word] = []
 }
 
 /// Compiles the limits of one API's routes. A route without limits of its own shares the API's run.
@@ -56,40 +62,45 @@ struct APILimitCompiler {
     private static func append(_ limits: [CompiledLimit], compiler: SnapshotCompiler) -> LimitRun {
         let start: Int = compiler.parts.limits.count
         var addressCount: Int = 0
-        for limit in limits where limit.subject == .ip {
+        for limit in limits where limit.isEarly {
             compiler.parts.limits.append(limit)
             addressCount += 1
         }
-        for limit in limits where limit.subject != .ip { compiler.parts.limits.append(limit) }
+        for limit in limits where !limit.isEarly { compiler.parts.limits.append(limit) }
         return LimitRun(start: Int32(start), addressCount: Int32(addressCount), count: Int32(limits.count))
     }
 
     private mutating func compile(
-        _ policy: RateLimitPolicy, place: String, name: String, ordinals: inout [String: Int],
+        _ policy: LimitPolicy, place: String, name: String, ordinals: inout [String: Int],
         compiler: SnapshotCompiler
     ) -> CompiledLimit {
         // Stable while the place, the subject, the way of counting and the order among its like stay: a new number of requests
         // keeps what was counted.
-        let kind: String =
-            "\(policy.by.rawValue) \(policy.header ?? "") \(policy.algorithm.rawValue) \(DefinitionText.milliseconds(policy.window))"
+        let kind: String = policy.kind
         let ordinal: Int = ordinals[kind, default: 0]
         ordinals[kind] = ordinal + 1
         let key: String = "\(self.api.key.text)|\(place)|\(kind)|\(ordinal)"
-        let rule: LimitRule = LimitRule(limit: policy.limit, window: policy.window, algorithm: policy.algorithm)
+        let rule: LimitRule = policy.rule
         var limit: CompiledLimit = CompiledLimit(
-            rule: rule, subject: .api, word: nil, slot: -1, seed: compiler.seed(key), header: TextRange(),
-            name: compiler.text("\"\(policy.name ?? name)\""), quota: rule.limit,
+            rule: rule, subject: .api, isShared: policy.sharing != nil, isQuota: policy.isQuota,
+            isEarly: policy.isEarly, own: -1, slot: -1, seed: compiler.seed(key), header: TextRange(),
+            name: compiler.text("\"\(policy.name ?? name)\""), quota: UInt64(policy.stated),
             windowSeconds: (rule.windowMilliseconds + 999) / 1000)
+        // What counts in a table of all addresses and headers can neither be shared nor held until a request's end.
+        let needsWord: Bool = rule.algorithm == .aligned || rule.algorithm == .concurrent
+        let word: SubscribedLimits.Word = SubscribedLimits.Word(name: key, rule: rule, sharing: policy.sharing)
         switch policy.by {
-        case .api: limit.word = compiler.word(key)
+        case .api: limit.own = compiler.ownWord(key, rule, policy.sharing)
         case .application:
             limit.subject = .application
             limit.slot = Int32(self.subscribed.byApplication.count)
-            self.subscribed.byApplication.append(key)
+            self.subscribed.byApplication.append(word)
+            if needsWord { limit.own = compiler.ownWord("\(key)|others", rule, policy.sharing) }
         case .key:
             limit.subject = .key
             limit.slot = Int32(self.subscribed.byKey.count)
-            self.subscribed.byKey.append(key)
+            self.subscribed.byKey.append(word)
+            if needsWord { limit.own = compiler.ownWord("\(key)|others", rule, policy.sharing) }
         case .ip: limit.subject = .ip
         case .header:
             limit.subject = .header

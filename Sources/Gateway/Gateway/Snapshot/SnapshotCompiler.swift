@@ -198,10 +198,12 @@ final class SnapshotCompiler {
         return number
     }
 
-    func word(_ key: String) -> UnsafeMutablePointer<LimitWord> {
-        let box: LimitBox = self.live.limit(key)
+    /// Adds a word and returns its place.
+    func ownWord(_ key: String, _ rule: LimitRule, _ sharing: CounterSharing?) -> Int32 {
+        let box: LimitBox = self.live.limit(key, rule: rule, sharing: sharing)
         self.parts.boxes.append(box)
-        return box.word
+        self.parts.words.append(box.word)
+        return Int32(self.parts.words.count - 1)
     }
 
     func quarantineApplication(_ key: EntryKey, _ problems: [String]) {

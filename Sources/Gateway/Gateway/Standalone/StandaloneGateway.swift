@@ -1,10 +1,11 @@
 import Documents
 package import EventLoops
 import Files
-import GatewayConfiguration
+package import GatewayConfiguration
 import JSON
 import Synchronization
 package import Telemetry
+import Time
 
 /// A gateway that runs from a file, without a control plane: serves what the file says and follows its changes.
 ///
@@ -13,6 +14,8 @@ package final class StandaloneGateway: Sendable {
     /// Why a gateway does not start: one line for each problem.
     package struct StartError: Error, CustomStringConvertible {
         package let problems: [String]
+
+        package init(problems: [String]) { self.problems = problems }
 
         package var description: String { self.problems.joined(separator: "\n") }
     }
@@ -44,6 +47,8 @@ package final class StandaloneGateway: Sendable {
     private let state: Mutex<State>
     /// Reads, compiles and looks after the file: slow work has a thread of its own.
     private let worker: EventLoop
+    private let counters: CounterKeeper
+    private let counting: Mutex<Task<Void, Never>?> = Mutex(nil)
 
     // MARK: Reading
 
@@ -58,9 +63,13 @@ package final class StandaloneGateway: Sendable {
     }
 
     /// Reads the file and prepares to serve it; nothing listens yet. Blocks.
-    package init(path: String, logger: Logger, metrics: MetricRegistry, engine: EngineSettings = EngineSettings())
-        throws(StartError)
-    {
+    ///
+    /// - Parameter sharedCounters: makes the shared counters of rate limits that the settings name; paths in them are relative
+    ///   to the folder given.
+    package init(
+        path: String, logger: Logger, metrics: MetricRegistry, engine: EngineSettings = EngineSettings(),
+        sharedCounters: (CounterSettings, _ folder: String) throws(StartError) -> (any CounterStore)? = { _, _ in nil }
+    ) throws(StartError) {
         self.path = path
         self.logger = logger
         self.metrics = metrics
@@ -70,8 +79,24 @@ package final class StandaloneGateway: Sendable {
         self.engine = GatewayEngine(
             process: file.settings, snapshot: snapshot, engine: engine, folder: StandaloneGateway.folder(of: path),
             observation: GatewayEngine.Observation(live: self.live, metrics: metrics))
+        let folder: String = StandaloneGateway.folder(of: path)
+        self.counters = CounterKeeper(
+            live: self.live, quotas: try StandaloneGateway.quotas(file.settings.counters, folder),
+            limits: try sharedCounters(file.settings.counters, folder), away: file.settings.counters.whenAway,
+            clock: SystemClock(), logger: logger, metrics: metrics)
         self.state = Mutex(State(settings: file.settings, snapshot: snapshot))
         self.worker = EventLoop.start(name: "gateway-file")
+    }
+
+    private static func quotas(
+        _ settings: CounterSettings, _ folder: String
+    ) throws(StartError) -> (any CounterStore)? {
+        guard let name: String = settings.folder else { return nil }
+        do throws(FileError) {
+            return try FileCounterStore(folder: name.hasPrefix("/") ? name : "\(folder)/\(name)")
+        } catch {
+            throw StartError(problems: ["counters.folder: \(error)"])
+        }
     }
 
     private static func read(_ path: String) throws(StartError) -> GatewayFile {
@@ -121,6 +146,8 @@ package final class StandaloneGateway: Sendable {
         var addresses: Addresses = Addresses(http: bound.http, https: bound.https)
         addresses.admin = try self.startAdmin()
         self.state.withLock { $0.isReady = true }
+        let counters: CounterKeeper = self.counters
+        self.counting.withLock { $0 = Task { await counters.run() } }
         self.worker.execute { self.look(last: FileSignature(self.path), taken: FileSignature(self.path)) }
         return addresses
     }
@@ -156,6 +183,9 @@ package final class StandaloneGateway: Sendable {
         self.worker.stop()
         self.worker.join()
         await self.engine.drain(deadline: deadline)
+        let counting: Task<Void, Never>? = self.counting.withLock { $0 }
+        counting?.cancel()
+        await counting?.value
         let admin: AdminServer? = self.admin.withLock { (admin: inout AdminServer?) -> AdminServer? in admin.take() }
         await admin?.stop()
     }
@@ -209,7 +239,8 @@ package final class StandaloneGateway: Sendable {
         let snapshot: Snapshot = try StandaloneGateway.compile(file, self.path, previous: previous, live: self.live)
         let running: ProcessSettings = self.state.withLock { $0.settings }
         if running != file.settings {
-            self.logger.warning("listen, workers and telemetry change with a restart", ["file": .string(self.path)])
+            self.logger.warning(
+                "listen, workers, telemetry and counters change with a restart", ["file": .string(self.path)])
         }
         return snapshot
     }

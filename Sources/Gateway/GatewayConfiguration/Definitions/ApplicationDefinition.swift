@@ -85,11 +85,20 @@ package struct PlanDefinition: Sendable, Equatable {
     package var tenant: String
     /// Requests a window of each subscription. Default: unlimited.
     package var rateLimit: PlanRateLimit?
+    /// Requests of each subscription in a span of the calendar. Default: unlimited.
+    package var quota: PlanQuota?
+    /// Requests of each subscription at once, 1 to 1,000,000. Default: unlimited.
+    package var concurrency: Int64?
 
-    package init(id: String, tenant: String = EntryRules.defaultTenant, rateLimit: PlanRateLimit? = nil) {
+    package init(
+        id: String, tenant: String = EntryRules.defaultTenant, rateLimit: PlanRateLimit? = nil,
+        quota: PlanQuota? = nil, concurrency: Int64? = nil
+    ) {
         self.id = id
         self.tenant = tenant
         self.rateLimit = rateLimit
+        self.quota = quota
+        self.concurrency = concurrency
     }
 
     package var key: EntryKey { EntryKey(tenant: self.tenant, id: self.id) }
@@ -101,10 +110,15 @@ package struct PlanRateLimit: Sendable, Equatable {
     package var window: Duration
     /// Default `window`.
     package var algorithm: RateLimitPolicy.Algorithm
+    /// Default `divided`; `shared` only with `window`.
+    package var scope: LimitScope
 
-    package init(limit: Int64, window: Duration, algorithm: RateLimitPolicy.Algorithm = .window) {
+    package init(
+        limit: Int64, window: Duration, algorithm: RateLimitPolicy.Algorithm = .window, scope: LimitScope = .divided
+    ) {
         self.limit = limit
         self.window = window
         self.algorithm = algorithm
+        self.scope = scope
     }
 }

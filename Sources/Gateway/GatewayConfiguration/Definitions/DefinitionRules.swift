@@ -66,7 +66,7 @@ package enum DefinitionRules {
         var messages: [String] = []
         var seen: Set<String> = []
         for policy in policies {
-            if case .rateLimit = policy { continue }
+            if policy.addsUp { continue }
             if !seen.insert(policy.kind).inserted {
                 messages.append("expected the policy \(policy.kind) only once in a list")
             }
@@ -87,9 +87,8 @@ package enum DefinitionRules {
         }
         if hasKey { return nil }
         for policy in api + route {
-            guard case .rateLimit(let limit) = policy else { continue }
-            if limit.by == .application || limit.by == .key {
-                return "expected an api_key policy, because a rate_limit counts by \(limit.by.rawValue)"
+            if let subject: RateLimitPolicy.Subject = policy.subject, subject == .application || subject == .key {
+                return "expected an api_key policy, because a \(policy.kind) counts by \(subject.rawValue)"
             }
         }
         return nil

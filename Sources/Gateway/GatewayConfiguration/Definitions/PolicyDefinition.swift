@@ -6,6 +6,12 @@ package enum PolicyDefinition: Sendable, Equatable {
     case anonymous
     /// `rate_limit`: so many requests in a window.
     case rateLimit(RateLimitPolicy)
+    /// `quota`: so many requests in a span of the calendar.
+    case quota(QuotaPolicy)
+    /// `concurrency`: so many requests at once.
+    case concurrency(ConcurrencyPolicy)
+    /// `spike_arrest`: requests evenly spread.
+    case spikeArrest(SpikeArrestPolicy)
     /// `ip`: which addresses may call.
     case addresses(AddressPolicy)
     /// `request_size`: how large a body may be.
@@ -25,12 +31,33 @@ package enum PolicyDefinition: Sendable, Equatable {
         case .apiKey: return "api_key"
         case .anonymous: return "anonymous"
         case .rateLimit: return "rate_limit"
+        case .quota: return "quota"
+        case .concurrency: return "concurrency"
+        case .spikeArrest: return "spike_arrest"
         case .addresses: return "ip"
         case .requestSize: return "request_size"
         case .timeouts: return "timeouts"
         case .headers: return "headers"
         case .mock: return "mock"
         case .idempotency: return "idempotency"
+        }
+    }
+
+    /// Whether several of the kind in one list add up; any other kind stands there once.
+    package var addsUp: Bool {
+        switch self {
+        case .rateLimit, .quota: return true
+        default: return false
+        }
+    }
+
+    /// Whom a policy of the limiting kinds counts; nil for others.
+    package var subject: RateLimitPolicy.Subject? {
+        switch self {
+        case .rateLimit(let policy): return policy.by
+        case .quota(let policy): return policy.by
+        case .concurrency(let policy): return policy.by
+        default: return nil
         }
     }
 
@@ -67,13 +94,16 @@ package struct RateLimitPolicy: Sendable, Equatable {
         case header
     }
 
-    /// How a limit counts; both need one word a subject.
+    /// How a limit counts; each needs one word a subject.
     package enum Algorithm: String, Sendable, Equatable, CaseIterable {
         /// Exactly `limit` requests in a window that begins with the first request after the last window ended.
         case window
         /// A bucket of `limit` tokens, refilled evenly over the window: smooth, but a window that starts with a full bucket can
         /// see up to twice the limit.
         case tokenBucket = "token_bucket"
+        /// The present span and the part of the one before that a window reaching back from now covers, taken as evenly spread:
+        /// no burst at the border of two windows. At most 16,777,215 requests a window.
+        case slidingWindow = "sliding_window"
     }
 
     /// Requests a window, 1 to 100,000,000. Required.
@@ -86,22 +116,26 @@ package struct RateLimitPolicy: Sendable, Equatable {
     package var header: String?
     /// Default `window`.
     package var algorithm: Algorithm
+    /// Default `divided`; `shared` counts in windows aligned with the clock, and needs `by` to be `api`, `application` or `key`.
+    package var scope: LimitScope
     /// The policy's name in `RateLimit-Policy` and `RateLimit`. Default: from its place, `api`, `route` or `plan`.
     package var name: String?
 
     package init(
         limit: Int64, window: Duration, by: Subject = .api, header: String? = nil, algorithm: Algorithm = .window,
-        name: String? = nil
+        scope: LimitScope = .divided, name: String? = nil
     ) {
         self.limit = limit
         self.window = window
         self.by = by
         self.header = header
         self.algorithm = algorithm
+        self.scope = scope
         self.name = name
     }
 
     package static let limitMax: Int64 = 100_000_000
+    package static let slidingLimitMax: Int64 = 16_777_215
     package static let windowMin: Duration = .seconds(1)
     package static let windowMax: Duration = .seconds(31 * 86_400)
 }

@@ -5,15 +5,49 @@ package struct ProcessSettings: Sendable, Equatable {
     package var telemetry: TelemetrySettings
     /// Where this gateway stands: targets of the same zone are preferred. Default: nowhere.
     package var zone: String?
+    package var counters: CounterSettings
 
     package init(
         listen: ListenSettings = ListenSettings(), workers: WorkerCount = .auto,
-        telemetry: TelemetrySettings = TelemetrySettings(), zone: String? = nil
+        telemetry: TelemetrySettings = TelemetrySettings(), zone: String? = nil,
+        counters: CounterSettings = CounterSettings()
     ) {
         self.zone = zone
         self.listen = listen
         self.workers = workers
         self.telemetry = telemetry
+        self.counters = counters
+    }
+}
+
+/// Where counts are kept that outlive the process or are shared with other gateways.
+package struct CounterSettings: Sendable, Equatable {
+    /// What a shared rate limit becomes while its counters are away.
+    package enum Away: String, Sendable, CaseIterable {
+        /// Each gateway admits its part.
+        case divided
+        /// Each gateway admits all of it.
+        case open
+        /// Nothing is admitted.
+        case closed
+    }
+
+    /// A folder for quotas, relative to the configuration file. Default: none, quotas begin at zero with the process.
+    package var folder: String?
+    /// `redis://[user@]host[:port][/database]` or `rediss://…`, for shared rate limits. Default: none, they are divided.
+    package var redis: String?
+    /// A file whose first line is the password for Redis, relative to the configuration file. Default: none.
+    package var passwordFile: String?
+    /// Default `divided`.
+    package var whenAway: Away
+
+    package init(
+        folder: String? = nil, redis: String? = nil, passwordFile: String? = nil, whenAway: Away = .divided
+    ) {
+        self.folder = folder
+        self.redis = redis
+        self.passwordFile = passwordFile
+        self.whenAway = whenAway
     }
 }
 

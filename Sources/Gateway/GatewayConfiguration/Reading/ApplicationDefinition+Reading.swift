@@ -93,26 +93,34 @@ extension SubscriptionDefinition {
 
 extension PlanDefinition {
     static func read(_ decoder: NodeDecoder) -> PlanDefinition? {
-        let planned: [String] = ["quota", "concurrency"]
-        guard let fields: NodeFields = decoder.fields(["id", "tenant", "rate_limit"], planned: planned) else {
+        guard let fields: NodeFields = decoder.fields(["id", "tenant", "rate_limit", "quota", "concurrency"]) else {
             return nil
         }
         let id: String? = fields.required("id")?.id()
         let tenant: String? = fields.tenant()
         let limit: PlanRateLimit?? = fields.optional("rate_limit") { PlanRateLimit.read($0) }
-        guard let id, let tenant, let limit else { return nil }
-        return PlanDefinition(id: id, tenant: tenant, rateLimit: limit)
+        let quota: PlanQuota?? = fields.optional("quota") { PlanQuota.read($0) }
+        let concurrency: Int?? = fields.optional("concurrency") {
+            $0.integer(in: 1...Int(ConcurrencyPolicy.limitMax))
+        }
+        guard let id, let tenant, let limit, let quota, let concurrency else { return nil }
+        return PlanDefinition(
+            id: id, tenant: tenant, rateLimit: limit, quota: quota, concurrency: concurrency.map { Int64($0) })
     }
 }
 
 extension PlanRateLimit {
     static func read(_ decoder: NodeDecoder) -> PlanRateLimit? {
-        let known: [String] = ["limit", "window", "algorithm"]
-        guard let fields: NodeFields = decoder.fields(known, planned: ["shared"]) else { return nil }
+        guard let fields: NodeFields = decoder.fields(["limit", "window", "algorithm", "scope"]) else { return nil }
         let limit: Int? = fields.integer("limit", in: 1...Int(RateLimitPolicy.limitMax))
         let window: Duration? = fields.duration("window", in: RateLimitPolicy.windows)
         let algorithm: RateLimitPolicy.Algorithm? = RateLimitPolicy.algorithm(fields)
-        guard let limit, let window, let algorithm else { return nil }
-        return PlanRateLimit(limit: Int64(limit), window: window, algorithm: algorithm)
+        let scope: LimitScope? = LimitScope.read(fields)
+        RateLimitPolicy.checkSliding(limit, algorithm, fields)
+        if scope == .shared, let algorithm, algorithm != .window {
+            fields["algorithm"]?.problem("expected 'window' with 'scope: shared'")
+        }
+        guard let limit, let window, let algorithm, let scope else { return nil }
+        return PlanRateLimit(limit: Int64(limit), window: window, algorithm: algorithm, scope: scope)
     }
 }

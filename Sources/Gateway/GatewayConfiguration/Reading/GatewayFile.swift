@@ -25,7 +25,8 @@ package struct GatewayFile: Sendable, Equatable {
     /// Reads a parsed file.
     package static func decode(_ root: Node) throws(InvalidDocument) -> GatewayFile {
         try GatewayDocument.inOrder(root) { decoder in
-            let known: [String] = ["version", "listen", "workers", "telemetry", "zone"] + GatewayDocument.fieldNames
+            let known: [String] =
+                ["version", "listen", "workers", "telemetry", "zone", "counters"] + GatewayDocument.fieldNames
             guard let fields: NodeFields = decoder.fields(known) else { return nil }
             GatewayDocument.checkVersion(fields)
             let settings: ProcessSettings = ProcessSettings.read(fields)

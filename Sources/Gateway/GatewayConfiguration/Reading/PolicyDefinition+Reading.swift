@@ -4,15 +4,14 @@ import JSON
 
 extension PolicyDefinition {
     private static let kinds: [String] = [
-        "api_key", "anonymous", "rate_limit", "ip", "request_size", "timeouts", "headers",
-        "mock", "idempotency",
+        "api_key", "anonymous", "rate_limit", "quota", "concurrency", "spike_arrest", "ip", "request_size", "timeouts",
+        "headers", "mock", "idempotency",
     ]
     /// Policies of later versions. They are refused: a policy that is written and does not run is worse than none.
     static let planned: [String] = [
-        "acl", "basic", "cache", "client_certificate", "compression", "concurrency", "connection_limit", "cors",
+        "acl", "basic", "cache", "client_certificate", "compression", "connection_limit", "cors",
         "external_authorization", "hmac", "introspection", "jwt", "oauth2_introspection",
-        "quota",
-        "security_headers", "spike_arrest", "transform", "transformation", "validation",
+        "security_headers", "transform", "transformation", "validation",
     ]
 
     /// The list `policies` of an API or a route.
@@ -42,6 +41,9 @@ extension PolicyDefinition {
         switch name {
         case "api_key": return APIKeyPolicy.read(body).map { .apiKey($0) }
         case "rate_limit": return RateLimitPolicy.read(body).map { .rateLimit($0) }
+        case "quota": return QuotaPolicy.read(body).map { .quota($0) }
+        case "concurrency": return ConcurrencyPolicy.read(body).map { .concurrency($0) }
+        case "spike_arrest": return SpikeArrestPolicy.read(body).map { .spikeArrest($0) }
         case "ip": return AddressPolicy.read(body).map { .addresses($0) }
         case "request_size": return RequestSizePolicy.read(body).map { .requestSize($0) }
         case "timeouts": return TimeoutPolicy.read(body).map { .timeouts($0) }
@@ -93,22 +95,43 @@ extension RateLimitPolicy {
     static let windows: ClosedRange<Duration> = RateLimitPolicy.windowMin...RateLimitPolicy.windowMax
 
     static func read(_ decoder: NodeDecoder) -> RateLimitPolicy? {
-        let known: [String] = ["limit", "window", "by", "header", "algorithm", "name"]
-        guard let fields: NodeFields = decoder.fields(known, planned: ["claim", "shared", "cost"]) else { return nil }
+        let known: [String] = ["limit", "window", "by", "header", "algorithm", "scope", "name"]
+        guard let fields: NodeFields = decoder.fields(known, planned: ["claim", "cost"]) else { return nil }
         let limit: Int? = fields.integer("limit", in: 1...Int(RateLimitPolicy.limitMax))
         let window: Duration? = fields.duration("window", in: self.windows)
         let by: Subject? = fields.value("by", default: .api) { self.subject($0) }
         let header: String?? = fields.optional("header") { $0.fieldName() }
         let algorithm: Algorithm? = self.algorithm(fields)
         let name: String?? = fields.optional("name") { $0.id() }
+        let scope: LimitScope? = LimitScope.read(fields)
+        self.checkScope(scope, by, algorithm, fields)
+        self.checkSliding(limit, algorithm, fields)
         if by == .header && fields["header"] == nil {
             fields.problem("expected 'header', the field whose values are counted")
             return nil
         }
         if let by, by != .header { fields["header"]?.problem("expected 'header' only with 'by: header'") }
-        guard let limit, let window, let by, let header, let algorithm, let name else { return nil }
+        guard let limit, let window, let by, let header, let algorithm, let scope, let name else { return nil }
         return RateLimitPolicy(
-            limit: Int64(limit), window: window, by: by, header: header, algorithm: algorithm, name: name)
+            limit: Int64(limit), window: window, by: by, header: header, algorithm: algorithm, scope: scope, name: name)
+    }
+
+    /// What is counted together has a counter that all gateways name alike and whose windows begin at the same time.
+    private static func checkScope(
+        _ scope: LimitScope?, _ by: Subject?, _ algorithm: Algorithm?, _ fields: NodeFields
+    ) {
+        guard scope == .shared else { return }
+        if by == .ip || by == .header {
+            fields["scope"]?.problem("expected 'shared' only with 'by: api', 'by: application' or 'by: key'")
+        }
+        if let algorithm, algorithm != .window {
+            fields["algorithm"]?.problem("expected 'window' with 'scope: shared'")
+        }
+    }
+
+    static func checkSliding(_ limit: Int?, _ algorithm: Algorithm?, _ fields: NodeFields) {
+        guard algorithm == .slidingWindow, let limit, limit > Int(RateLimitPolicy.slidingLimitMax) else { return }
+        fields["limit"]?.problem("expected at most \(RateLimitPolicy.slidingLimitMax) with 'algorithm: sliding_window'")
     }
 
     private static func subject(_ decoder: NodeDecoder) -> Subject? {
@@ -122,14 +145,16 @@ extension RateLimitPolicy {
     }
 
     static func algorithm(_ fields: NodeFields) -> Algorithm? {
-        fields.value("algorithm", default: .window) { decoder in
-            if decoder.node.text == "sliding_window" {
-                decoder.problem(
-                    "'sliding_window' is not supported yet in this version, expected window or token_bucket")
-                return nil
-            }
-            return decoder.choice(["window": .window, "token_bucket": .tokenBucket])
-        }
+        fields.choice(
+            "algorithm", default: .window,
+            ["window": .window, "sliding_window": .slidingWindow, "token_bucket": .tokenBucket])
+    }
+}
+
+extension LimitScope {
+    static func read(_ fields: NodeFields) -> LimitScope? {
+        fields.choice(
+            "scope", default: .divided, ["divided": .divided, "gateway": .gateway, "shared": .shared])
     }
 }
 

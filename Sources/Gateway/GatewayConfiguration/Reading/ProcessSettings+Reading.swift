@@ -1,4 +1,4 @@
-import Documents
+package import Documents
 
 extension ProcessSettings {
     static func read(_ fields: NodeFields) -> ProcessSettings {
@@ -8,9 +8,27 @@ extension ProcessSettings {
             TelemetrySettings.read($0)
         }
         let zone: String?? = fields.optional("zone") { $0.id() }
+        let counters: CounterSettings? = fields.value("counters", default: CounterSettings()) {
+            CounterSettings.read($0)
+        }
         return ProcessSettings(
             listen: listen ?? ListenSettings(), workers: workers ?? .auto, telemetry: telemetry ?? TelemetrySettings(),
-            zone: zone ?? nil)
+            zone: zone ?? nil, counters: counters ?? CounterSettings())
+    }
+}
+
+extension CounterSettings {
+    static func read(_ decoder: NodeDecoder) -> CounterSettings? {
+        guard let fields: NodeFields = decoder.fields(["folder", "redis", "password_file", "when_away"]) else {
+            return nil
+        }
+        let folder: String?? = fields.optional("folder") { $0.string(length: 1...4096) }
+        let redis: String?? = fields.optional("redis") { $0.redisURL() }
+        let passwordFile: String?? = fields.optional("password_file") { $0.string(length: 1...4096) }
+        let whenAway: Away? = fields.choice(
+            "when_away", default: .divided, ["divided": .divided, "open": .open, "closed": .closed])
+        guard let folder, let redis, let passwordFile, let whenAway else { return nil }
+        return CounterSettings(folder: folder, redis: redis, passwordFile: passwordFile, whenAway: whenAway)
     }
 }
 
@@ -97,6 +115,16 @@ extension TelemetrySettings.AccessLog {
 }
 
 extension NodeDecoder {
+    /// Where Redis is. A password belongs into a file: a configuration is shown, checked in and passed around.
+    package func redisURL() -> String? {
+        self.parsed("a URL such as redis://127.0.0.1:6379/0, without a password") { (text: String) -> String? in
+            guard text.hasPrefix("redis://") || text.hasPrefix("rediss://") else { return nil }
+            let authority: Substring = text.drop { $0 != "/" }.dropFirst(2).prefix { $0 != "/" }
+            let user: Substring = authority.contains("@") ? authority.prefix { $0 != "@" } : ""
+            return user.contains(":") ? nil : text
+        }
+    }
+
     /// A literal address with a port.
     func listenAddress() -> String? {
         self.parsed("an address such as 127.0.0.1:8000 or [::1]:8000") { ListenAddress.isValid($0) ? $0 : nil }

@@ -128,6 +128,9 @@ extension PolicyDefinition {
             body.set("query", policy.query.map { .string($0) })
         case .anonymous: break
         case .rateLimit(let policy): Self.write(policy, &body)
+        case .quota(let policy): policy.write(to: &body)
+        case .concurrency(let policy): policy.write(to: &body)
+        case .spikeArrest(let policy): policy.write(to: &body)
         case .addresses(let policy):
             body.set("allow", list: policy.allow.map { .string($0.text) })
             body.set("deny", list: policy.deny.map { .string($0.text) })
@@ -155,6 +158,7 @@ extension PolicyDefinition {
         if policy.by != .api { body.set("by", .string(policy.by.rawValue)) }
         body.set("header", policy.header.map { .string($0) })
         if policy.algorithm != .window { body.set("algorithm", .string(policy.algorithm.rawValue)) }
+        if policy.scope != .divided { body.set("scope", .string(policy.scope.rawValue)) }
         body.set("name", policy.name.map { .string($0) })
     }
 }
@@ -216,8 +220,11 @@ extension PlanDefinition {
             body.set("limit", .int(limit.limit))
             body.set("window", .string(DefinitionWriter.text(limit.window)))
             if limit.algorithm != .window { body.set("algorithm", .string(limit.algorithm.rawValue)) }
+            if limit.scope != .divided { body.set("scope", .string(limit.scope.rawValue)) }
             writer.set("rate_limit", body.value)
         }
+        writer.set("quota", self.quota.map { $0.json() })
+        writer.set("concurrency", self.concurrency.map { .int($0) })
         return writer.value
     }
 }

@@ -104,7 +104,8 @@ package final class SystemResolver: NameResolver, @unchecked Sendable {
         return self.waiting.removeFirst()
     }
 
-    private static func lookUp(_ host: String, _ port: UInt16) -> Resolution {
+    /// Looks a name up on the calling thread, which blocks for as long as it takes.
+    package static func lookUp(_ host: String, _ port: UInt16) -> Resolution {
         var hints: addrinfo = addrinfo()
         hints.ai_family = AF_UNSPEC
         hints.ai_socktype = Int32(SOCK_STREAM.rawValue)

@@ -10,12 +10,26 @@ struct Plan: Sendable {
     /// Most requests in a window; nil is unlimited.
     let limit: Int64?
     let windowMilliseconds: Int64?
+    /// Most requests in a span of the calendar; nil is unlimited.
+    let quota: Int64?
+    /// `minute`, `hour`, `day`, `week`, `month` or `year`, in UTC.
+    let quotaWindow: String?
+    /// Most requests at once; nil is unlimited.
+    let concurrency: Int64?
     /// Whether subscriptions wait until someone approves them.
     let approval: Bool
     let version: Int64
 
     var json: JSONValue {
-        .object(["name": .string(self.name), "rate_limit": self.rateLimit, "approval": .bool(self.approval)])
+        .object([
+            "name": .string(self.name), "rate_limit": self.rateLimit, "quota": self.quotaLimit,
+            "concurrency": self.concurrency.map { .int($0) } ?? .null, "approval": .bool(self.approval),
+        ])
+    }
+
+    private var quotaLimit: JSONValue {
+        guard let quota: Int64 = self.quota, let window: String = self.quotaWindow else { return .null }
+        return .object(["limit": .int(quota), "window": .string(window)])
     }
 
     private var rateLimit: JSONValue {
@@ -27,15 +41,23 @@ struct Plan: Sendable {
     func gatewayEntry(tenant: String) -> JSONValue {
         var entry: JSONObject = ["id": .string(self.name), "tenant": .string(tenant)]
         if self.limit != nil { entry["rate_limit"] = self.rateLimit }
+        if self.quota != nil { entry["quota"] = self.quotaLimit }
+        if let concurrency: Int64 = self.concurrency { entry["concurrency"] = .int(concurrency) }
         return .object(entry)
     }
 
-    static let columns: String = "name, rate_limit, rate_window_ms, approval, version"
+    static let columns: String = "name, rate_limit, rate_window_ms, approval, version, quota, quota_window, concurrency"
 
-    init(name: String, limit: Int64?, windowMilliseconds: Int64?, approval: Bool, version: Int64) {
+    init(
+        name: String, limit: Int64?, windowMilliseconds: Int64?, quota: Int64? = nil, quotaWindow: String? = nil,
+        concurrency: Int64? = nil, approval: Bool, version: Int64
+    ) {
         self.name = name
         self.limit = limit
         self.windowMilliseconds = windowMilliseconds
+        self.quota = quota
+        self.quotaWindow = quotaWindow
+        self.concurrency = concurrency
         self.approval = approval
         self.version = version
     }
@@ -46,6 +68,9 @@ struct Plan: Sendable {
         self.windowMilliseconds = try row.optionalInt(2)
         self.approval = try row.bool(3)
         self.version = try row.int(4)
+        self.quota = try row.optionalInt(5)
+        self.quotaWindow = try row.optionalText(6)
+        self.concurrency = try row.optionalInt(7)
     }
 }
 

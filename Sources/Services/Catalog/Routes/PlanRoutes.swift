@@ -47,6 +47,13 @@ extension CatalogService {
             Schema.object(
                 ["limit": Schema.integer(1...100_000_000), "window": Schema.text(min: 2, max: 12)],
                 required: ["limit", "window"])),
+        "quota": Schema.optional(
+            Schema.object(
+                [
+                    "limit": Schema.integer(1...1_000_000_000_000),
+                    "window": Schema.choice(["minute", "hour", "day", "week", "month", "year"]),
+                ], required: ["limit", "window"])),
+        "concurrency": Schema.optional(Schema.integer(1...1_000_000)),
         "approval": Schema.boolean,
     ])
 
@@ -63,6 +70,9 @@ extension CatalogService {
         try Self.requireSlug(name, pointer: "path:plan")
         let limit: Int64? = context.body["rate_limit"]?["limit"]?.integer
         let window: Int64? = try Self.window(context.body["rate_limit"]?["window"]?.text)
+        let quota: Int64? = context.body["quota"]?["limit"]?.integer
+        let quotaWindow: String? = context.body["quota"]?["window"]?.text
+        let concurrency: Int64? = context.body["concurrency"]?.integer
         let approval: Bool = context.body["approval"]?.boolean ?? false
         let author: Author = context.author
         return try await context.change { transaction in
@@ -74,7 +84,8 @@ extension CatalogService {
                     "The tenant has \(Plan.countMax) plans, the most there can be. Delete one first.")
             }
             let plan: Plan = Plan(
-                name: name, limit: limit, windowMilliseconds: window, approval: approval,
+                name: name, limit: limit, windowMilliseconds: window, quota: quota, quotaWindow: quotaWindow,
+                concurrency: concurrency, approval: approval,
                 version: (old?.version ?? 0) + 1)
             try PlanTable.put(plan, tenant: context.tenant, in: transaction)
             try GatewayChanges.touch(.plan, tenant: context.tenant, id: name, in: transaction)

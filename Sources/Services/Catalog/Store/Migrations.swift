@@ -31,6 +31,13 @@ extension CatalogService {
                         tenant text NOT NULL, api_id text NOT NULL, revision int64 NOT NULL, document_hash text NOT NULL,
                         gateway json NOT NULL, api_version text NOT NULL, created_by text NOT NULL,
                         created_at int64 NOT NULL, PRIMARY KEY (tenant, api_id, revision));
-                    """)
+                    """),
+            Migration(
+                number: 2, name: "quotas of plans",
+                sql: """
+                    ALTER TABLE plans ADD COLUMN quota int64;
+                    ALTER TABLE plans ADD COLUMN quota_window text;
+                    ALTER TABLE plans ADD COLUMN concurrency int64;
+                    """),
         ])
 }

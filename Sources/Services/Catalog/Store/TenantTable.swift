@@ -136,11 +136,15 @@ enum PlanTable {
     static func put(_ plan: Plan, tenant: String, in transaction: Transaction) throws {
         try transaction.execute(
             """
-            INSERT INTO plans (tenant, name, rate_limit, rate_window_ms, approval, version) VALUES ($1, $2, $3, $4, $5, $6)
+            INSERT INTO plans
+                (tenant, name, rate_limit, rate_window_ms, approval, version, quota, quota_window, concurrency)
+            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
             ON CONFLICT (tenant, name) DO UPDATE SET rate_limit = excluded.rate_limit,
-                rate_window_ms = excluded.rate_window_ms, approval = excluded.approval, version = excluded.version
+                rate_window_ms = excluded.rate_window_ms, approval = excluded.approval, version = excluded.version,
+                quota = excluded.quota, quota_window = excluded.quota_window, concurrency = excluded.concurrency
             """, .text(tenant), .text(plan.name), .optional(plan.limit), .optional(plan.windowMilliseconds),
-            .bool(plan.approval), .int(plan.version))
+            .bool(plan.approval), .int(plan.version), .optional(plan.quota), .optional(plan.quotaWindow),
+            .optional(plan.concurrency))
     }
 
     static func delete(_ name: String, tenant: String, in transaction: Transaction) throws {

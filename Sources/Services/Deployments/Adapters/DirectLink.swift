@@ -16,15 +16,25 @@ package final class DirectLink: GatewayLink {
         self.address = address
     }
 
-    package func pull(since version: Int64, hash: String, wait: Duration) async throws -> LinkAnswer {
+    package func pull(since version: Int64, hash: String, wait: Duration) async throws -> LinkPull {
         try await self.service.heard(id: self.id, group: self.group, address: self.address)
         let answer: SnapshotPublisher.Answer = await self.service.publisher.snapshot(
             group: self.group, since: version, hash: hash, wait: wait)
         try await self.service.heard(id: self.id, group: self.group, address: self.address)
+        let live: Int = self.service.liveGateways(ofGroup: self.group)
         switch answer {
-        case .unchanged: return .unchanged
-        case .whole(let document), .delta(_, let document): return .document(document)
+        case .unchanged: return LinkPull(.unchanged, liveGateways: live)
+        case .whole(let document), .delta(_, let document):
+            return LinkPull(.document(document), liveGateways: live)
         }
+    }
+
+    package func add(_ changes: [CounterChange]) async throws -> [Int64] {
+        try await self.service.count(
+            changes.map {
+                CountedAmount(
+                    key: $0.key, window: Int64($0.window), ends: $0.ends, amount: $0.amount)
+            })
     }
 
     package func acknowledge(_ acknowledgement: LinkAcknowledgement) async throws {

@@ -35,6 +35,11 @@ extension DeploymentsService {
                 summary: "Traffic the gateway carried, as sums", access: .gateway, body: .json(Self.records),
                 answers: [Answer(204, "Counted")]
             ) { [self] in try await self.report($0) },
+            Route(
+                "POST", "/v1/gateways/{gateway}/counters", operationID: "countQuotas", tag: Self.name,
+                summary: "Adds to what gateways count together, and tells the totals", access: .gateway,
+                body: .json(Self.counters), answers: [Answer(200, "The totals, in the order of the changes")]
+            ) { [self] in try await self.countQuotas($0) },
         ]
     }
 
@@ -45,6 +50,17 @@ extension DeploymentsService {
                 Schema.object(
                     ["entry": Schema.text(max: 512), "reason": Schema.text(max: 4_096)], required: ["entry", "reason"])),
         ], required: ["version", "hash", "quarantined"])
+
+    private static let counters: JSONValue = Schema.object(
+        [
+            "changes": Schema.array(
+                Schema.object(
+                    [
+                        "key": Schema.text(max: CountedAmount.keyLengthMax), "window": Schema.integer(0...Int64.max),
+                        "ends": Schema.text(max: 40),
+                        "amount": Schema.integer(-CountedAmount.amountMax...CountedAmount.amountMax),
+                    ], required: ["key", "window", "ends", "amount"]))
+        ], required: ["changes"])
 
     private static let count: JSONValue = Schema.integer(0...Int64.max)
     private static let records: JSONValue = Schema.object(
@@ -73,11 +89,30 @@ extension DeploymentsService {
             group: context.caller.id, since: Int64(context.integer("since") ?? 0), hash: context.query["hash"] ?? "",
             wait: .seconds(context.integer("wait") ?? 0))
         try await self.heard(id: id, group: context.caller.id, address: context.query["address"] ?? "")
-        switch answer {
-        case .unchanged: return .noContent
-        case .whole(let document): return .json(document.json())
-        case .delta(let delta, _): return .json(delta.json())
+        var response: HTTPResponse =
+            switch answer {
+            case .unchanged: .noContent
+            case .whole(let document): .json(document.json())
+            case .delta(let delta, _): .json(delta.json())
+            }
+        response.fields.append("Passerelle-Live-Gateways", "\(self.liveGateways(ofGroup: context.caller.id))")
+        return response
+    }
+
+    private func countQuotas(_ context: RequestContext) async throws -> HTTPResponse {
+        try await self.heard(id: try Self.gatewayID(context), group: context.caller.id, address: "")
+        var changes: [CountedAmount] = []
+        for (index, element) in (context.body["changes"]?.elements ?? []).enumerated() {
+            guard let ends: Timestamp = element["ends"]?.text.flatMap({ Timestamp(rfc3339: $0) }) else {
+                throw APIProblem.invalid("/changes/\(index)/ends", "expected a time such as 2030-01-31T12:00:00Z")
+            }
+            changes.append(
+                CountedAmount(
+                    key: element["key"]?.text ?? "", window: element["window"]?.integer ?? 0, ends: ends,
+                    amount: element["amount"]?.integer ?? 0))
         }
+        let totals: [Int64] = try await self.count(changes)
+        return .json(.object(["totals": .array(totals.map { .int($0) })]))
     }
 
     private static func gatewayID(_ context: RequestContext) throws -> String {
@@ -124,6 +159,20 @@ extension DeploymentsService {
 
     // MARK: What both ways of the link share
 
+    /// Gateways of the group that are live: they divide limits.
+    func liveGateways(ofGroup group: String) -> Int {
+        max(1, self.directory.liveCount(inGroup: group, now: self.services.clock.now().milliseconds))
+    }
+
+    /// Adds to counts that gateways keep together. - Returns: the totals, in order.
+    func count(_ changes: [CountedAmount]) async throws -> [Int64] {
+        try await self.services.store.write { transaction in
+            var totals: [Int64] = []
+            for change in changes { totals.append(try CounterTable.add(change, in: transaction)) }
+            return totals
+        }
+    }
+
     /// Notes that a gateway was heard; a new one is stored, so that it is known as away after a restart.
     ///
     /// - Throws: a conflict when a live gateway of another group has the id.
@@ -131,7 +180,10 @@ extension DeploymentsService {
         let now: Int64 = self.services.clock.now().milliseconds
         switch self.directory.heard(id: id, group: group, address: address, now: now) {
         case .known: return
-        case .fresh(let gateway): try await self.services.store.write { try GatewayTable.put(gateway, in: $0) }
+        case .fresh(let gateway):
+            try await self.services.store.write { try GatewayTable.put(gateway, in: $0) }
+            // Those who wait learn that they divide limits with one more.
+            await self.publisher.wakeAll()
         case .taken(let other):
             throw APIProblem.conflict("A gateway '\(id)' of the group '\(other)' is live. Give this one another id.")
         }

@@ -37,5 +37,13 @@ extension DeploymentsService {
                     DROP INDEX deployments_running;
                     CREATE INDEX deployments_running ON deployments (tenant, api_id) WHERE state = 'running';
                     """),
+            Migration(
+                number: 3, name: "counters of quotas",
+                sql: """
+                    CREATE TABLE gateway_counters (
+                        tenant text NOT NULL, counter text NOT NULL, counted_window int64 NOT NULL, total int64 NOT NULL,
+                        ends_at int64 NOT NULL, PRIMARY KEY (tenant, counter));
+                    CREATE INDEX gateway_counters_end ON gateway_counters (ends_at);
+                    """),
         ])
 }

@@ -23,11 +23,11 @@ private final class ScriptedLink: GatewayLink {
 
     var acknowledged: [Int64] { self.state.withLock { $0.acknowledged } }
 
-    func pull(since version: Int64, hash: String, wait: Duration) async throws -> LinkAnswer {
+    func pull(since version: Int64, hash: String, wait: Duration) async throws -> LinkPull {
         let next: [UInt8]? = self.state.withLock { $0.answers.isEmpty ? nil : $0.answers.removeFirst() }
-        if let next: [UInt8] { return .bytes(next) }
+        if let next: [UInt8] { return LinkPull(.bytes(next), liveGateways: 2) }
         try await Task.sleep(for: .milliseconds(5))
-        return .unchanged
+        return LinkPull(.unchanged, liveGateways: 2)
     }
 
     func acknowledge(_ acknowledgement: LinkAcknowledgement) async throws {
@@ -35,6 +35,8 @@ private final class ScriptedLink: GatewayLink {
     }
 
     func report(_ batch: TrafficBatch) async throws {}
+
+    func add(_ changes: [CounterChange]) async throws -> [Int64] { changes.map { $0.amount } }
 }
 
 struct GatewayAgentTests {
