@@ -8,8 +8,9 @@ import Time
 /// Measures the store on the disk of a folder: durable single-row transactions with some callers at once, their latencies,
 /// what one costs in CPU, and reads of one row.
 ///
-/// `store-benchmark [--folder PATH] [--seconds N] [--callers N]`; the folder (default: a new one under the current folder)
-/// is removed at the end.
+/// `store-benchmark [--folder PATH] [--seconds N] [--callers N] [--url-file FILE]`; the folder (default: a new one under the
+/// current folder) is removed at the end. With the address of an empty PostgreSQL database the same is measured there; CPU is
+/// then this process's alone.
 @main
 struct StoreBenchmark {
     private static let schema: ServiceMigrations = ServiceMigrations(
@@ -43,7 +44,8 @@ struct StoreBenchmark {
         mkdir(folder, 0o700)
         defer { Self.remove(folder) }
         Self.syncBaseline(folder)
-        try await Self.measure(folder, seconds: seconds, callers: callers)
+        let url: String? = arguments["--url-file"].flatMap(Self.firstLine)
+        try await Self.measure(folder, url, seconds: seconds, callers: callers)
     }
 
     /// What the disk gives without any of us: a page written over an existing file and synced.
@@ -64,8 +66,17 @@ struct StoreBenchmark {
         print("sync of one 4 KiB page      ", Self.summary(times))
     }
 
-    private static func measure(_ folder: String, seconds: Int, callers: Int) async throws {
-        let store: Store = try Self.openStore(folder)
+    private static func firstLine(of path: String) -> String? {
+        let file: Int32 = open(path, O_RDONLY | O_CLOEXEC)
+        guard file >= 0 else { return nil }
+        defer { close(file) }
+        var bytes: [UInt8] = [UInt8](repeating: 0, count: 4096)
+        let count: Int = Glibc.read(file, &bytes, bytes.count)
+        return String(decoding: bytes[..<max(0, count)].prefix { $0 > 32 }, as: UTF8.self)
+    }
+
+    private static func measure(_ folder: String, _ url: String?, seconds: Int, callers: Int) async throws {
+        let store: Store = try Self.openStore(folder, url)
         let numbers: Numbers = Numbers()
         for count in [1, callers] {
             try await Self.load("insert, \(count) callers", callers: count, seconds: seconds) {
@@ -85,11 +96,11 @@ struct StoreBenchmark {
             try await Self.read(store, numbers.some())
         }
         await store.close()
-        try await Self.openAgain(folder)
+        if url == nil { try await Self.openAgain(folder) }
     }
 
-    private static func openStore(_ folder: String) throws -> Store {
-        try Store.open(StoreConfiguration(folder: folder + "/data"), migrations: [Self.schema])
+    private static func openStore(_ folder: String, _ url: String? = nil) throws -> Store {
+        try Store.open(StoreConfiguration(folder: folder + "/data", url: url), migrations: [Self.schema])
     }
 
     /// Opening what was written, and the memory of the process, which still holds the figures of the runs.

@@ -10,6 +10,7 @@
     wire       malformed HTTP at the gateway and at the control plane
     rest       tokens, fields and documents that are refused, and what the refusal says
     events     the log's command line: produce, tail, groups, replay, dead letters
+    postgresql the platform on PostgreSQL: two processes on one database, an outage, moving there
     backup     backup and restore under load, killed half-way, damaged, and the audit log after it
     drain      SIGTERM: what is under way ends well; a full disk: refused, and work resumes
     kill       SIGKILL at random moments under concurrent changes, --rounds times, compared with what was acknowledged
@@ -30,7 +31,8 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 from processes import Settings  # noqa: E402
 
-SUITES = ["demo", "guide", "gateways", "limits", "starts", "wire", "rest", "events", "backup", "drain", "kill"]
+SUITES = [
+    "demo", "guide", "gateways", "limits", "starts", "wire", "rest", "events", "postgresql", "backup", "drain", "kill"]
 
 
 class Result(unittest.TestResult):

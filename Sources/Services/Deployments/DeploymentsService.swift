@@ -49,7 +49,10 @@ package final class DeploymentsService: PlatformService {
             tasks.append(Task { await publisher.run() })
             tasks.append(
                 Task {
-                    while (try? await clock.sleep(for: DeploymentTracker.tick)) != nil { await tracker.judge() }
+                    while (try? await clock.sleep(for: DeploymentTracker.tick)) != nil {
+                        if self.services.store.kind == .postgresql { await self.shareGateways() }
+                        await tracker.judge()
+                    }
                 })
             tasks.append(
                 Task {
@@ -60,6 +63,22 @@ package final class DeploymentsService: PlatformService {
 
     /// How often what is known of the gateways is stored where nothing asks for it sooner.
     static let storeGatewaysEvery: Duration = .seconds(60)
+
+    /// Tells the other processes on this database which gateways were heard here, and learns which they heard: a deployment
+    /// waits for the gateways of all processes, and any of them may see it end.
+    func shareGateways() async {
+        do {
+            let news: [GatewayStatus] = self.directory.unshared()
+            if !news.isEmpty {
+                try await self.services.store.write { transaction in
+                    for gateway in news { try GatewayTable.put(gateway, in: transaction) }
+                }
+            }
+            self.directory.merge(try await self.services.store.read { try GatewayTable.all(in: $0) })
+        } catch {
+            // The store's health tells; the next tick tries again.
+        }
+    }
 
     private func keepGateways() async {
         do {

@@ -76,4 +76,27 @@ struct GatewayDirectoryTests {
         directory.note(refusal: nil, group: "default", entry: "e", revision: 3)
         #expect(directory.refusal(group: "default", entry: "e", revision: 2) == nil)
     }
+
+    /// Two processes on one database: what one hears the other knows, and older news never replaces newer.
+    @Test func processesTellEachOther() {
+        let (first, second): (GatewayDirectory, GatewayDirectory) = (GatewayDirectory(), GatewayDirectory())
+        _ = first.heard(id: "gw-1", group: "default", address: "127.0.0.1:1", now: 1_000)
+        _ = first.acknowledged(id: "gw-1", version: 3, hash: "h3", quarantined: [], now: 1_500)
+        let told: [GatewayStatus] = first.unshared()
+        #expect(told.map(\.id) == ["gw-1"])
+        #expect(second.merge(told))
+        #expect(second.gateways().first?.version == 3)
+        #expect(second.unshared().isEmpty)
+        first.merge(told)
+        #expect(first.unshared().isEmpty)
+        // Heard again: a moment is told now and then, another version at once.
+        _ = first.heard(id: "gw-1", group: "default", address: "", now: 2_000)
+        #expect(first.unshared().isEmpty)
+        _ = first.acknowledged(id: "gw-1", version: 4, hash: "h4", quarantined: [], now: 2_500)
+        #expect(first.unshared().map(\.version) == [4])
+        first.merge(told)
+        #expect(first.gateways().first?.version == 4)
+        _ = second.heard(id: "gw-1", group: "default", address: "", now: 6_000)
+        #expect(second.unshared().count == 1)
+    }
 }

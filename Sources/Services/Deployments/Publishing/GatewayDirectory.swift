@@ -1,8 +1,16 @@
 import Synchronization
 
 /// What is known of all gateways, in memory: who called in, when, and what it runs. Any thread; each call is one short lock.
+///
+/// Processes that share a database tell each other through the table `gateways`: `unshared` is what the others do not know yet,
+/// `merge` takes over what they wrote.
 final class GatewayDirectory: Sendable {
+    /// A live gateway's moment is shared this often, in milliseconds: well within the time after which it counts as away.
+    static let sharedEvery: Int64 = 4_000
+
     private let known: Mutex<[String: GatewayStatus]> = Mutex([:])
+    /// What the table holds, as far as this process knows.
+    private let shared: Mutex<[String: GatewayStatus]> = Mutex([:])
     /// Entries that no snapshot can hold, with the revision and the reason: by group and entry.
     private let refused: Mutex<[String: (revision: Int64, reason: String)]> = Mutex([:])
 
@@ -30,6 +38,34 @@ final class GatewayDirectory: Sendable {
                 if gateway.isLive(now: last) { gateway.lastSeen = now }
                 known[gateway.id] = gateway
             }
+        }
+    }
+
+    /// What this process has heard and the table does not say.
+    func unshared() -> [GatewayStatus] {
+        let shared: [String: GatewayStatus] = self.shared.withLock { $0 }
+        return self.gateways().filter { gateway in
+            guard let stored: GatewayStatus = shared[gateway.id] else { return true }
+            return gateway.version != stored.version || gateway.hash != stored.hash
+                || gateway.quarantined != stored.quarantined || gateway.address != stored.address
+                || gateway.lastSeen - stored.lastSeen >= Self.sharedEvery
+        }
+    }
+
+    /// Takes over what other processes have heard since. - Returns: whether anything is news.
+    @discardableResult
+    func merge(_ rows: [GatewayStatus]) -> Bool {
+        var stored: [String: GatewayStatus] = [:]
+        for row in rows { stored[row.id] = row }
+        let table: [String: GatewayStatus] = stored
+        self.shared.withLock { $0 = table }
+        return self.known.withLock { known in
+            var isNews: Bool = false
+            for row in rows where known[row.id].map({ $0.lastSeen < row.lastSeen }) ?? true {
+                known[row.id] = row
+                isNews = true
+            }
+            return isNews
         }
     }
 

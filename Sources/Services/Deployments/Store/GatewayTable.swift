@@ -21,6 +21,7 @@ enum GatewayTable {
         }
     }
 
+    /// Stores what is known of a gateway, unless another process has heard it since.
     static func put(_ gateway: GatewayStatus, in transaction: Transaction) throws {
         try transaction.execute(
             """
@@ -30,6 +31,7 @@ enum GatewayTable {
             ON CONFLICT (gateway_id) DO UPDATE SET gateway_group = excluded.gateway_group, address = excluded.address,
                 version = excluded.version, hash = excluded.hash, quarantined = excluded.quarantined,
                 last_seen_at = excluded.last_seen_at
+            WHERE gateways.last_seen_at <= excluded.last_seen_at
             """, .text(gateway.id), .text(gateway.group), .text(gateway.address), .int(gateway.version),
             .text(gateway.hash), .text(JSONValue.array(gateway.quarantined.map { $0.json }).jsonText),
             .int(gateway.lastSeen), .int(gateway.firstSeen))
