@@ -20,6 +20,7 @@ package final class IdentityService: PlatformService {
     let tokens: TokenAuthenticator
     let passwords: PasswordChecker
     let refusals: RefusalRecorder
+    let throttle: SignInThrottle
     private let tasks: Mutex<[Task<Void, Never>]> = Mutex([])
 
     private init(services: ServiceEnvironment, keys: SigningKeys, passwords: PasswordChecker) {
@@ -28,6 +29,7 @@ package final class IdentityService: PlatformService {
         self.passwords = passwords
         self.tokens = TokenAuthenticator(keys: keys, services: services)
         self.refusals = RefusalRecorder(services: services)
+        self.throttle = SignInThrottle(clock: services.clock)
     }
 
     /// Loads the signing keys, or makes them. - Parameter issuer: the control plane's URL: what tokens name as their issuer.
@@ -46,7 +48,10 @@ package final class IdentityService: PlatformService {
 
     package var authenticator: any Authenticator { self.tokens }
 
-    package var routes: [Route] { self.sessionRoutes + self.meRoutes + self.userRoutes + self.roleRoutes }
+    package var routes: [Route] {
+        self.sessionRoutes + self.meRoutes + self.userRoutes + self.roleRoutes + self.tokenRoutes
+            + self.serviceAccountRoutes + self.groupRoutes
+    }
 
     package func start() async throws {
         try await self.tokens.loadRevocations()
@@ -62,7 +67,10 @@ package final class IdentityService: PlatformService {
     private func keepHouse() async {
         await self.refusals.flush()
         do {
-            try await self.services.store.write { try SessionTable.deleteExpired(in: $0) }
+            try await self.services.store.write { transaction in
+                try SessionTable.deleteExpired(in: transaction)
+                try AccessTokenTable.deleteExpired(in: transaction)
+            }
             try await self.tokens.loadRevocations()
         } catch {
             self.services.logger.log(

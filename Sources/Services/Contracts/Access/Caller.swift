@@ -5,10 +5,19 @@ package struct Grant: Sendable, Hashable {
     package let role: Role
     /// The tenant the role holds in; nil is every tenant and only roles that reach all tenants have it.
     package let tenant: String?
+    /// The group by which it is held; nil when it was given to the caller.
+    package let group: String?
 
-    package init(role: Role, tenant: String?) {
+    package init(role: Role, tenant: String?, group: String? = nil) {
         self.role = role
         self.tenant = role.reachesAllTenants ? nil : tenant
+        self.group = group
+    }
+
+    /// How a decision names it.
+    package var description: String {
+        let scope: String = self.tenant.map { "tenant \($0)" } ?? "all tenants"
+        return "role \(self.role.rawValue) in \(scope)\(self.group.map { " by group \($0)" } ?? "")"
     }
 }
 
@@ -29,13 +38,18 @@ package struct Caller: Sendable {
     package let sessionID: String?
     /// Address the request came from, as text without port.
     package let ip: String
+    /// The token that was presented in place of a sign-in, and what it is limited to.
+    package let token: TokenLimits?
 
-    package init(kind: Kind, id: String, grants: [Grant], sessionID: String? = nil, ip: String) {
+    package init(
+        kind: Kind, id: String, grants: [Grant], sessionID: String? = nil, ip: String, token: TokenLimits? = nil
+    ) {
         self.kind = kind
         self.id = id
         self.grants = grants
         self.sessionID = sessionID
         self.ip = ip
+        self.token = token
     }
 
     /// The platform acting on its own behalf (consumers, jobs, the demo's set-up).
@@ -69,17 +83,48 @@ package struct Caller: Sendable {
 
     /// Decides, and says by which rule. This is the one place where access is decided.
     ///
-    /// - Parameter tenant: the tenant of what is touched; nil for platform-wide things, which only grants over all tenants reach.
-    package func decide(_ permission: Permission, tenant: String?) -> AccessDecision {
+    /// - Parameters:
+    ///   - tenant: the tenant of what is touched; nil for platform-wide things, which only grants over all tenants reach.
+    ///   - environment: the environment of what is touched, where it has one.
+    package func decide(_ permission: Permission, tenant: String?, environment: String? = nil) -> AccessDecision {
+        if let token: TokenLimits = self.token, !token.allow(permission) {
+            return AccessDecision(isAllowed: false, rule: "the token \(token.id) is not for \(permission)")
+        }
+        var refusal: String?
         for grant in self.grants where grant.tenant == nil || grant.tenant == tenant {
             for pattern in grant.role.permissions where pattern.covers(permission) {
-                let scope: String = grant.tenant.map { "tenant \($0)" } ?? "all tenants"
-                return AccessDecision(
-                    isAllowed: true, rule: "role \(grant.role.rawValue) in \(scope) allows \(pattern)")
+                guard let condition: String = grant.role.conditions.refusal(environment: environment) else {
+                    return AccessDecision(isAllowed: true, rule: "\(grant.description) allows \(pattern)")
+                }
+                refusal = refusal ?? "\(grant.description) allows \(pattern) \(condition)"
             }
         }
-        return AccessDecision(isAllowed: false, rule: "no role of the caller allows \(permission) (default deny)")
+        return AccessDecision(
+            isAllowed: false, rule: refusal ?? "no role of the caller allows \(permission) (default deny)")
     }
+
+    /// Whether some grant allows it in some environment: what can be said before the environment is known.
+    package func mayBeAllowed(_ permission: Permission, tenant: String?) -> Bool {
+        if let token: TokenLimits = self.token, !token.allow(permission) { return false }
+        for grant in self.grants where grant.tenant == nil || grant.tenant == tenant {
+            if grant.role.permissions.contains(where: { $0.covers(permission) }) { return true }
+        }
+        return false
+    }
+}
+
+/// What a personal token or one of a service account is limited to.
+package struct TokenLimits: Sendable {
+    package let id: String
+    /// Patterns; what none covers is refused, whatever the roles of its owner allow.
+    package let scopes: [Permission]
+
+    package init(id: String, scopes: [Permission]) {
+        self.id = id
+        self.scopes = scopes
+    }
+
+    func allow(_ permission: Permission) -> Bool { self.scopes.contains { $0.covers(permission) } }
 }
 
 /// The answer to "may this caller do that", with the rule that decided.

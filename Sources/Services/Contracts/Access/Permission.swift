@@ -19,6 +19,20 @@ package struct Permission: Sendable, Hashable, CustomStringConvertible {
         self.init(String(words[0]), String(words[1]), String(words[2]))
     }
 
+    /// Reads a pattern: three words of lower-case letters and hyphens, or `*` in place of one. Nil for anything else.
+    package init?(pattern text: String) {
+        guard let permission: Permission = Permission(parsing: text) else { return nil }
+        for word in [permission.service, permission.resource, permission.action] where word != "*" {
+            let isWord: Bool = word.utf8.allSatisfy { ($0 >= 97 && $0 <= 122) || $0 == UInt8(ascii: "-") }
+            guard isWord else { return nil }
+        }
+        self = permission
+    }
+
+    /// What a pattern looks like, for messages.
+    package static let patternExpected: String =
+        "expected service:resource:action of lower-case words, each of which may be *, for example catalog:api:read"
+
     package var description: String { "\(self.service):\(self.resource):\(self.action)" }
 
     /// Whether this pattern covers `wanted`.

@@ -1,49 +1,82 @@
-/// The roles of the platform. `platform-admin` and `cpi-admin` reach all tenants; the others hold in the tenant of their grant.
-package enum Role: String, Sendable, CaseIterable {
-    /// Tenants, identity providers, secrets, quotas, environments; everything else too.
-    case platformAdmin = "platform-admin"
-    /// Approves promotions and manages APIs in all tenants.
-    case cpiAdmin = "cpi-admin"
-    /// Approves promotions and manages APIs in one tenant.
-    case cpiTenant = "cpi-tenant"
-    /// Imports, deploys, watches, rolls back.
-    case devops
-    /// Finds APIs, creates applications, subscribes, calls.
-    case developer
-    /// Runs operations and workflows; sees traffic and deployments.
-    case operatorRole = "operator"
-    /// Reads and verifies the audit log.
-    case auditor
-    /// Reads what is not sensitive.
-    case viewer
-
+/// What someone may do: permissions under a name, and where they hold. Default deny: what no permission covers is refused.
+///
+/// The platform's own roles are the constants here. `platform-admin` and `cpi-admin` reach all tenants; the others, and custom roles
+/// always, hold in the tenant of their grant.
+package struct Role: Sendable, Hashable {
+    /// What grants name it by.
+    package let rawValue: String
+    /// What the role allows.
+    package let permissions: [Permission]
+    package let conditions: RoleConditions
     /// Whether a grant of this role names no tenant and reaches all of them.
-    package var reachesAllTenants: Bool { self == .platformAdmin || self == .cpiAdmin }
+    package let reachesAllTenants: Bool
+    /// Whether it is one of the platform's own, which nobody can change.
+    package let isBuiltIn: Bool
 
-    /// What the role allows. Default deny: what no pattern covers is refused.
-    package var permissions: [Permission] {
-        switch self {
-        case .platformAdmin: [Permission("*", "*", "*")]
-        case .cpiAdmin:
-            Self.tenantManagement + [Permission("audit", "entry", "read"), Permission("identity", "user", "read")]
-        case .cpiTenant: Self.tenantManagement + [Permission("identity", "user", "read")]
-        case .devops:
-            Self.reading + [
-                Permission("catalog", "api", "*"), Permission("catalog", "plan", "*"), Permission("portal", "*", "*"),
-                Permission("deployments", "deployment", "*"),
-            ]
-        case .developer:
-            [
-                Permission("catalog", "tenant", "read"), Permission("catalog", "environment", "read"),
-                Permission("catalog", "api", "read"), Permission("catalog", "plan", "read"),
-                Permission("portal", "*", "*"),
-                Permission("deployments", "deployment", "read"), Permission("observability", "traffic", "read"),
-            ]
-        case .operatorRole: Self.reading + [Permission("observability", "*", "*")]
-        case .auditor: Self.reading + [Permission("audit", "*", "*")]
-        case .viewer: Self.reading
-        }
+    /// A custom role.
+    package init(custom name: String, permissions: [Permission], conditions: RoleConditions) {
+        self.rawValue = name
+        self.permissions = permissions
+        self.conditions = conditions
+        self.reachesAllTenants = false
+        self.isBuiltIn = false
     }
+
+    private init(_ name: String, _ permissions: [Permission], reachesAllTenants: Bool = false) {
+        self.rawValue = name
+        self.permissions = permissions
+        self.conditions = RoleConditions()
+        self.reachesAllTenants = reachesAllTenants
+        self.isBuiltIn = true
+    }
+
+    /// One of the platform's own, by its name.
+    package init?(rawValue: String) {
+        guard let role: Role = Self.allCases.first(where: { $0.rawValue == rawValue }) else { return nil }
+        self = role
+    }
+
+    /// The platform's own roles.
+    package static let allCases: [Role] = [
+        platformAdmin, cpiAdmin, cpiTenant, devops, developer, operatorRole, auditor, viewer,
+    ]
+
+    /// Tenants, identity providers, secrets, quotas, environments; everything else too.
+    package static let platformAdmin: Role = Role(
+        "platform-admin", [Permission("*", "*", "*")], reachesAllTenants: true)
+
+    /// Approves promotions and manages APIs in all tenants.
+    package static let cpiAdmin: Role = Role(
+        "cpi-admin", tenantManagement + [Permission("audit", "entry", "read")], reachesAllTenants: true)
+
+    /// Approves promotions and manages APIs in one tenant.
+    package static let cpiTenant: Role = Role("cpi-tenant", tenantManagement)
+
+    /// Imports, deploys, watches, rolls back.
+    package static let devops: Role = Role(
+        "devops",
+        reading + [
+            Permission("catalog", "api", "*"), Permission("catalog", "plan", "*"), Permission("portal", "*", "*"),
+            Permission("deployments", "deployment", "*"),
+        ])
+
+    /// Finds APIs, creates applications, subscribes, calls.
+    package static let developer: Role = Role(
+        "developer",
+        [
+            Permission("catalog", "tenant", "read"), Permission("catalog", "environment", "read"),
+            Permission("catalog", "api", "read"), Permission("catalog", "plan", "read"), Permission("portal", "*", "*"),
+            Permission("deployments", "deployment", "read"), Permission("observability", "traffic", "read"),
+        ])
+
+    /// Runs operations and workflows; sees traffic and deployments.
+    package static let operatorRole: Role = Role("operator", reading + [Permission("observability", "*", "*")])
+
+    /// Reads and verifies the audit log.
+    package static let auditor: Role = Role("auditor", reading + [Permission("audit", "*", "*")])
+
+    /// Reads what is not sensitive.
+    package static let viewer: Role = Role("viewer", reading)
 
     private static let reading: [Permission] = [
         Permission("catalog", "*", "read"), Permission("portal", "*", "read"), Permission("deployments", "*", "read"),
@@ -53,7 +86,27 @@ package enum Role: String, Sendable, CaseIterable {
     private static let tenantManagement: [Permission] =
         reading + [
             Permission("catalog", "api", "*"), Permission("catalog", "plan", "*"),
-            Permission("catalog", "variable", "*"),
-            Permission("portal", "*", "*"), Permission("deployments", "*", "*"), Permission("promotions", "*", "*"),
+            Permission("catalog", "variable", "*"), Permission("portal", "*", "*"), Permission("deployments", "*", "*"),
+            Permission("promotions", "*", "*"), Permission("identity", "user", "read"),
+            Permission("identity", "grant", "write"), Permission("identity", "group", "*"),
+            Permission("identity", "service-account", "*"), Permission("identity", "role", "*"),
         ]
+}
+
+/// Where a custom role holds. What a request is about must be known and be among those listed; an empty list limits nothing.
+package struct RoleConditions: Sendable, Hashable {
+    /// Environments; a request that is about none is not covered.
+    package let environments: [String]
+
+    package init(environments: [String] = []) { self.environments = environments }
+
+    package var isEmpty: Bool { self.environments.isEmpty }
+
+    /// Why the role does not hold there, as the rest of a sentence; nil when it does.
+    package func refusal(environment: String?) -> String? {
+        if self.environments.isEmpty { return nil }
+        let list: String = self.environments.joined(separator: ", ")
+        guard let environment: String else { return "only in the environments \(list), and the request names none" }
+        return self.environments.contains(environment) ? nil : "only in the environments \(list)"
+    }
 }

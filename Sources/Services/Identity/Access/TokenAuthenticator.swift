@@ -8,7 +8,8 @@ import Synchronization
 import Time
 import Tokens
 
-/// Turns access tokens into callers: signature, expiry, session, then the roles as they are now.
+/// Turns tokens into callers: signed ones of a session (signature, expiry, session) and opaque ones of people and service accounts
+/// (by their hash); then come the roles as they are now.
 ///
 /// What was verified is remembered by the token's SHA-256, roles by user; both are bounded and forgotten when something changes.
 /// On a database that other processes change, too, session and roles are looked up again after `sharedAgeMax`.
@@ -20,9 +21,12 @@ final class TokenAuthenticator: Authenticator {
     static let sharedAgeMax: Duration = .seconds(1)
 
     private struct Known: Sendable {
-        let userID: String
-        let sessionID: String
+        let ownerID: String
+        /// The session, or the opaque token: what is revoked.
+        let credentialID: String
         let expiresAt: Timestamp
+        /// What an opaque token is limited to.
+        let limits: TokenLimits?
     }
 
     private struct State: Sendable {
@@ -49,20 +53,24 @@ final class TokenAuthenticator: Authenticator {
     func loadRevocations() async throws {
         let now: Timestamp = self.services.clock.now()
         let changes: Int = self.state.withLock { $0.changes }
-        let revoked: [String] = try await self.services.store.read { try SessionTable.revoked(now: now, in: $0) }
+        let revoked: [String] = try await self.services.store.read { reader in
+            try SessionTable.revoked(now: now, in: reader) + AccessTokenTable.revoked(now: now, in: reader)
+        }
         self.state.withLock { if $0.changes == changes { $0.revoked = Set(revoked) } }
     }
 
-    /// Sessions known as revoked.
+    /// Sessions and tokens known as revoked.
     var revokedCount: Int { self.state.withLock { $0.revoked.count } }
 
     func authenticate(bearer token: String, ip: String) async -> Caller? {
-        guard token.utf8.count <= JWT.bytesMax, let known: Known = self.known(token) else { return nil }
+        guard token.utf8.count <= JWT.bytesMax, let known: Known = await self.known(token) else { return nil }
         guard known.expiresAt > self.services.clock.now() else { return nil }
         if self.services.store.kind == .postgresql { await self.lookUp(known) }
-        let isRevoked: Bool = self.state.withLock { $0.revoked.contains(known.sessionID) }
-        guard !isRevoked, let grants: [Grant] = await self.grants(of: known.userID) else { return nil }
-        return Caller(kind: .user, id: known.userID, grants: grants, sessionID: known.sessionID, ip: ip)
+        let isRevoked: Bool = self.state.withLock { $0.revoked.contains(known.credentialID) }
+        guard !isRevoked, let grants: [Grant] = await self.grants(of: known.ownerID) else { return nil }
+        return Caller(
+            kind: known.ownerID.hasPrefix(ServiceAccount.idPrefix) ? .serviceAccount : .user, id: known.ownerID,
+            grants: grants, sessionID: known.limits == nil ? known.credentialID : nil, ip: ip, token: known.limits)
     }
 
     /// Learns what other processes have changed about a session and its user. While the store cannot be read, what is
@@ -71,30 +79,33 @@ final class TokenAuthenticator: Authenticator {
         let now: UInt64 = self.services.clock.monotonic()
         let age: UInt64 = UInt64(clamping: Self.sharedAgeMax.nanosecondsClamped)
         let (isFresh, changes): (Bool, Int) = self.state.withLock { state in
-            (state.lookedUp[known.sessionID].map { now &- $0 < age } ?? false, state.changes)
+            (state.lookedUp[known.credentialID].map { now &- $0 < age } ?? false, state.changes)
         }
         if isFresh { return }
-        let found: (session: Session?, user: User?)? = try? await self.services.store.read { reader in
-            (try SessionTable.find(known.sessionID, in: reader), try UserTable.find(known.userID, in: reader))
+        let found: (isRevoked: Bool, grants: [Grant]?)? = try? await self.services.store.read { reader in
+            let isRevoked: Bool =
+                known.limits == nil
+                ? try SessionTable.find(known.credentialID, in: reader)?.isRevoked == true
+                : try AccessTokenTable.isRevoked(known.credentialID, in: reader)
+            return (isRevoked, try Self.grants(of: known.ownerID, in: reader))
         }
         guard let found else { return }
         self.state.withLock { state in
             // A change of this process that came between has the last word; the next request looks again.
             guard state.changes == changes else { return }
             if state.lookedUp.count >= Self.rememberedMax { state.lookedUp.removeAll() }
-            state.lookedUp[known.sessionID] = now
-            if found.session?.isRevoked == true { state.revoked.insert(known.sessionID) }
-            state.grants[known.userID] = found.user.flatMap { $0.state == .active ? $0.grants : nil }
+            state.lookedUp[known.credentialID] = now
+            if found.isRevoked { state.revoked.insert(known.credentialID) }
+            state.grants[known.ownerID] = found.grants
         }
     }
 
-    private func known(_ token: String) -> Known? {
+    private func known(_ token: String) async -> Known? {
         let hash: [UInt8] = SHA256.hash(token)
         if let known: Known = self.state.withLock({ $0.tokens[hash] }) { return known }
-        guard let verified: VerifiedToken = try? self.keys.verify(token), let user: String = verified.subject,
-            let session: String = verified.claims["sid"]?.text
-        else { return nil }
-        let known: Known = Known(userID: user, sessionID: session, expiresAt: verified.expiresAt)
+        let found: Known? =
+            token.hasPrefix(AccessToken.prefix) ? await self.opaque(Hex.encode(hash)) : self.signed(token)
+        guard let known: Known = found else { return nil }
         self.state.withLock { state in
             if state.tokens.count >= Self.rememberedMax { state.tokens.removeAll() }
             state.tokens[hash] = known
@@ -102,18 +113,46 @@ final class TokenAuthenticator: Authenticator {
         return known
     }
 
-    /// The user's roles; nil when there is no such active user any more, or the store cannot say.
+    private func signed(_ token: String) -> Known? {
+        guard let verified: VerifiedToken = try? self.keys.verify(token), let user: String = verified.subject,
+            let session: String = verified.claims["sid"]?.text
+        else { return nil }
+        return Known(ownerID: user, credentialID: session, expiresAt: verified.expiresAt, limits: nil)
+    }
+
+    private func opaque(_ hash: String) async -> Known? {
+        let now: Timestamp = self.services.clock.now()
+        let found: AccessToken? = try? await self.services.store.read {
+            try AccessTokenTable.find(sha256: hash, now: now, in: $0)
+        }
+        guard let token: AccessToken = found else { return nil }
+        return Known(
+            ownerID: token.ownerID, credentialID: token.id, expiresAt: token.expiresAt,
+            limits: TokenLimits(id: token.id, scopes: token.scopes))
+    }
+
+    /// What somebody holds; nil when there is no such active user or service account.
+    private static func grants(of id: String, in store: any Queryable) throws -> [Grant]? {
+        if id.hasPrefix(ServiceAccount.idPrefix) {
+            guard let account: ServiceAccount = try ServiceAccountTable.find(id: id, in: store) else { return nil }
+            return account.state == .active ? account.grants : nil
+        }
+        guard let user: User = try UserTable.find(id, in: store) else { return nil }
+        return user.state == .active ? user.effective : nil
+    }
+
+    /// The roles; nil when there is no such active user any more, or the store cannot say.
     private func grants(of userID: String) async -> [Grant]? {
         let (remembered, changes): ([Grant]?, Int) = self.state.withLock { ($0.grants[userID], $0.changes) }
         if let remembered: [Grant] { return remembered }
-        let found: User? = try? await self.services.store.read { try UserTable.find(userID, in: $0) }
-        guard let user: User = found, user.state == .active else { return nil }
+        let found: [Grant]? = try? await self.services.store.read { try Self.grants(of: userID, in: $0) }
+        guard let grants: [Grant] = found else { return nil }
         self.state.withLock { state in
             guard state.changes == changes else { return }
             if state.grants.count >= Self.rememberedMax { state.grants.removeAll() }
-            state.grants[userID] = user.grants
+            state.grants[userID] = grants
         }
-        return user.grants
+        return grants
     }
 
     /// Called after a committed change of the user's roles or state.
@@ -124,10 +163,18 @@ final class TokenAuthenticator: Authenticator {
         }
     }
 
-    /// Called after committed revocations.
-    func revoke(sessions: [String]) {
+    /// Called after a committed change of what many hold: a group's roles, a custom role.
+    func forgetAllGrants() {
         self.state.withLock { state in
-            for id in sessions { state.revoked.insert(id) }
+            state.grants.removeAll()
+            state.changes += 1
+        }
+    }
+
+    /// Called after committed revocations, with the ids of sessions and tokens.
+    func revoke(_ ids: [String]) {
+        self.state.withLock { state in
+            for id in ids { state.revoked.insert(id) }
             state.changes += 1
         }
     }

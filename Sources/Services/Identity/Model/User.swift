@@ -22,15 +22,21 @@ struct User: Sendable {
     let name: String
     let passwordHash: String
     let state: State
+    /// Given to the user.
     let grants: [Grant]
+    /// Held by groups.
+    var inherited: [Grant] = []
     let createdAt: Timestamp
     let version: Int64
+
+    /// All that the user holds.
+    var effective: [Grant] { self.grants + self.inherited }
 
     /// As `caller` may see it: roles only where the caller reads users, and nothing secret. The name never leaves in events.
     func json(for caller: Caller) -> JSONValue {
         .object([
             "id": .string(self.id), "name": .string(self.name), "state": .string(self.state.rawValue),
-            "grants": .array(GrantRules.visible(self.grants, of: self.id, to: caller).map { $0.json }),
+            "grants": .array(GrantRules.visible(self.effective, of: self.id, to: caller).map { $0.json }),
             "created_at": .string(self.createdAt.rfc3339),
         ])
     }
@@ -58,7 +64,8 @@ struct User: Sendable {
     func changed(passwordHash: String? = nil, state: State? = nil, grants: [Grant]? = nil) -> User {
         User(
             id: self.id, name: self.name, passwordHash: passwordHash ?? self.passwordHash, state: state ?? self.state,
-            grants: grants ?? self.grants, createdAt: self.createdAt, version: self.version + 1)
+            grants: grants ?? self.grants, inherited: self.inherited, createdAt: self.createdAt,
+            version: self.version + 1)
     }
 
     /// Why `name` is no user name; nil when it is one.
@@ -82,6 +89,7 @@ extension Grant {
     var json: JSONValue {
         var object: JSONObject = ["role": .string(self.role.rawValue)]
         if let tenant: String = self.tenant { object["tenant"] = .string(tenant) }
+        if let group: String = self.group { object["group"] = .string(group) }
         return .object(object)
     }
 }

@@ -12,6 +12,13 @@ extension IdentityService {
                 access: .authenticated, answers: [Answer(200, "The caller")]
             ) { context in
                 let caller: Caller = context.caller
+                if caller.kind == .serviceAccount {
+                    let account: ServiceAccount? = try await context.read {
+                        try ServiceAccountTable.find(id: caller.id, in: $0)
+                    }
+                    guard let account: ServiceAccount else { throw APIProblem.notFound("account", caller.id) }
+                    return .json(account.json, version: account.version)
+                }
                 let user: User? = try await context.read { try UserTable.find(caller.id, in: $0) }
                 guard let user: User else { throw APIProblem.notFound("user", caller.id) }
                 return .json(user.json(for: caller), version: user.version)

@@ -47,6 +47,35 @@ extension IdentityService {
                 access: .authenticated, answers: [Answer(204, "Ended")]
             ) { [self] in try await self.revokeSession($0) },
             Route(
+                "DELETE", "/v1/sessions", operationID: "revokeSessions", tag: Self.name,
+                summary: "Ends all sessions of the caller at once, this one too", access: .authenticated,
+                answers: [Answer(204, "Ended")]
+            ) { [self] context in
+                try GrantRules.requireSignIn(context.caller)
+                return try await self.revokeEverything(ofUser: context.caller.id, withTokens: false, context)
+            },
+            Route(
+                "GET", "/v1/users/{user}/sessions", operationID: "listUserSessions", tag: Self.name,
+                summary: "The sessions of a user", access: .platform(Permission("identity", "session", "read")),
+                query: QueryParameter.page, answers: [Answer(200, "Sessions by id")]
+            ) { context in
+                let page: Page = try context.page()
+                let found: [Session] = try await context.read { reader in
+                    let user: User = try Self.visibleUser(context, in: reader)
+                    return try SessionTable.of(
+                        user: user.id, after: page.after ?? "", limit: page.limit + 1, in: reader)
+                }
+                return .json(page.envelope(found, key: { $0.id }, json: { $0.json }))
+            },
+            Route(
+                "DELETE", "/v1/users/{user}/sessions", operationID: "revokeUserSessions", tag: Self.name,
+                summary: "Ends all sessions and personal tokens of a user at once",
+                access: .platform(Permission("identity", "session", "write")), answers: [Answer(204, "Ended")]
+            ) { [self] context in
+                let user: User = try await context.read { try Self.visibleUser(context, in: $0) }
+                return try await self.revokeEverything(ofUser: user.id, withTokens: true, context)
+            },
+            Route(
                 "GET", "/.well-known/jwks.json", operationID: "publicKeys", tag: Self.name,
                 summary: "The public keys that verify the platform's tokens", access: .anyone,
                 answers: [Answer(200, "A JWK set", mediaType: "application/jwk-set+json")]
@@ -64,7 +93,8 @@ extension IdentityService {
         let name: String = (context.body["user"]?.text ?? "").lowercased()
         let password: String = context.body["password"]?.text ?? ""
         let user: User? = try await context.read { try UserTable.find(name, in: $0) }
-        let isRight: Bool = try await self.passwords.verify(password, against: user?.passwordHash ?? Password.dummy)
+        let isRight: Bool = try await self.checkPassword(
+            password, against: user?.passwordHash ?? Password.dummy, account: name, address: context.ip)
         guard let user: User, isRight, user.state == .active, user.name == name,
             let session: Session = try await self.openSession(of: user, context)
         else {
@@ -83,6 +113,24 @@ extension IdentityService {
         return response
     }
 
+    /// Whether `password` is right, when there have not been too many wrong ones.
+    ///
+    /// - Throws: a problem with `Retry-After` when there have, or when too many wait.
+    func checkPassword(
+        _ password: String, against hash: String, account: String, address: String
+    ) async throws -> Bool {
+        if let seconds: Int = self.throttle.wait(account: account, address: address) {
+            self.refusals.countAnonymous(ip: address, account: "")
+            var problem: APIProblem = APIProblem(
+                .tooManyRequests, "Too many wrong passwords. Try again later, or ask an administrator for a new one.")
+            problem.fields.append((name: "Retry-After", value: String(seconds)))
+            throw problem
+        }
+        let isRight: Bool = try await self.passwords.verify(password, against: hash)
+        if !isRight { self.throttle.fail(account: account, address: address) }
+        return isRight
+    }
+
     /// Makes a session of a user whose password was right. - Returns: nil when the user was disabled or got another password in the
     /// time that the check took: that change has ended all sessions, and no later one may come from before it.
     private func openSession(of user: User, _ context: RequestContext) async throws -> Session? {
@@ -98,9 +146,9 @@ extension IdentityService {
                 expiresAt: transaction.now.adding(Session.lifetime), isRevoked: false)
             try SessionTable.insert(session, in: transaction)
             let author: Author = Author(
-                caller: Caller(kind: .user, id: user.id, grants: user.grants, sessionID: session.id, ip: ip),
+                caller: Caller(kind: .user, id: user.id, grants: user.effective, sessionID: session.id, ip: ip),
                 trace: trace)
-            let tenants: [String] = User.tenants(of: user.grants)
+            let tenants: [String] = User.tenants(of: user.effective)
             try author.audit(
                 "session.created", tenant: tenants.count == 1 ? tenants[0] : "",
                 resource: AuditEntry.Resource(type: "session", id: session.id),
@@ -129,8 +177,26 @@ extension IdentityService {
             }
             return .noContent
         }
-        self.tokens.revoke(sessions: [id])
+        self.tokens.revoke([id])
         return answer
+    }
+
+    /// Ends what lets a user in.
+    private func revokeEverything(
+        ofUser user: String, withTokens: Bool, _ context: RequestContext
+    ) async throws -> HTTPResponse {
+        let author: Author = context.author
+        let ended: [String] = try await self.services.store.write { transaction in
+            let sessions: [String] = try SessionTable.revokeAll(ofUser: user, in: transaction)
+            try Self.recordRevocation(of: sessions, userID: user, author, in: transaction)
+            let tokens: [String] = withTokens ? try AccessTokenTable.revokeAll(owner: user, in: transaction) : []
+            for token in tokens {
+                try Self.recordTokenRevocation(token, owner: user, tenant: "", author, in: transaction)
+            }
+            return sessions + tokens
+        }
+        self.tokens.revoke(ended)
+        return .noContent
     }
 
     static func recordRevocation(

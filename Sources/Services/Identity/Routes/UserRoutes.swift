@@ -61,7 +61,7 @@ extension IdentityService {
     }
 
     /// The user of the path, if the caller may see that user: self, or someone with a role in a tenant whose users the caller reads.
-    private static func visibleUser(_ context: RequestContext, in store: any Queryable) throws -> User {
+    static func visibleUser(_ context: RequestContext, in store: any Queryable) throws -> User {
         let reference: String = context.parameter("user")
         let caller: Caller = context.caller
         guard let user: User = try UserTable.find(reference, in: store) else {
@@ -74,7 +74,7 @@ extension IdentityService {
     static func isVisible(_ user: User, to caller: Caller) -> Bool {
         let read: Permission = Permission("identity", "user", "read")
         return user.id == caller.id || caller.decide(read, tenant: nil).isAllowed
-            || !GrantRules.visible(user.grants, of: user.id, to: caller).isEmpty
+            || !GrantRules.visible(user.effective, of: user.id, to: caller).isEmpty
     }
 
     /// Refuses a change that leaves nobody who administers the platform: nobody could undo it.
@@ -87,8 +87,7 @@ extension IdentityService {
     }
 
     private static func requireSomeAuthority(_ caller: Caller) throws {
-        let hasAny: Bool = caller.grants.contains { [.platformAdmin, .cpiAdmin, .cpiTenant].contains($0.role) }
-        guard hasAny else {
+        guard GrantRules.givesSome(caller) else {
             throw APIProblem(
                 .forbidden, "You need the role cpi-tenant of a tenant, or platform-admin, to manage users.")
         }
@@ -154,7 +153,7 @@ extension IdentityService {
             return (.json(user.json(for: author.caller), version: user.version), user.id, ended)
         }
         self.tokens.forget(userID: user)
-        self.tokens.revoke(sessions: ended)
+        self.tokens.revoke(ended)
         return answer
     }
 
@@ -186,9 +185,13 @@ extension IdentityService {
         let password: String = context.body["password"]?.text ?? ""
         if let problem: String = User.problem(password: password) { throw APIProblem.invalid("/password", problem) }
         let known: User = try await context.read { try Self.visibleUser(context, in: $0) }
+        try GrantRules.requireSignIn(author.caller)
         if known.id == author.caller.id {
             let old: String = context.body["old_password"]?.text ?? ""
-            guard try await self.passwords.verify(old, against: known.passwordHash) else {
+            guard
+                try await self.checkPassword(
+                    old, against: known.passwordHash, account: known.name, address: context.ip)
+            else {
                 await self.refusals.record(
                     author.caller, what: "setPassword", tenant: "", rule: "wrong old password", trace: context.trace)
                 throw APIProblem.invalid("/old_password", "expected the present password")
@@ -208,7 +211,7 @@ extension IdentityService {
                 in: transaction)
             return ended
         }
-        self.tokens.revoke(sessions: ended)
+        self.tokens.revoke(ended)
         return .noContent
     }
 }

@@ -22,6 +22,31 @@ extension IdentityService {
                     CREATE TABLE signing_keys (
                         key_id text NOT NULL PRIMARY KEY, sealed bytes NOT NULL, created_at int64 NOT NULL,
                         retired_at int64);
-                    """)
+                    """),
+            // Groups and service accounts with an empty tenant are the platform's.
+            Migration(
+                number: 2, name: "tokens, service accounts, groups",
+                sql: """
+                    CREATE TABLE access_tokens (
+                        tenant text NOT NULL, owner_id text NOT NULL, token_id text NOT NULL, name text NOT NULL,
+                        sha256 text NOT NULL, hint text NOT NULL, scopes text NOT NULL, created_at int64 NOT NULL,
+                        expires_at int64 NOT NULL, revoked_at int64, PRIMARY KEY (tenant, owner_id, token_id));
+                    CREATE UNIQUE INDEX access_tokens_hash ON access_tokens (sha256);
+                    CREATE INDEX access_tokens_owner ON access_tokens (owner_id, token_id);
+                    CREATE TABLE service_accounts (
+                        tenant text NOT NULL, account_id text NOT NULL, name text NOT NULL, state text NOT NULL,
+                        roles text NOT NULL, created_by text NOT NULL, created_at int64 NOT NULL, version int64 NOT NULL,
+                        PRIMARY KEY (tenant, account_id));
+                    CREATE UNIQUE INDEX service_accounts_name ON service_accounts (tenant, name);
+                    CREATE UNIQUE INDEX service_accounts_id ON service_accounts (account_id);
+                    CREATE TABLE user_groups (
+                        tenant text NOT NULL, group_id text NOT NULL, name text NOT NULL, roles text NOT NULL,
+                        created_at int64 NOT NULL, version int64 NOT NULL, PRIMARY KEY (tenant, group_id));
+                    CREATE UNIQUE INDEX user_groups_name ON user_groups (tenant, name);
+                    CREATE TABLE group_members (
+                        tenant text NOT NULL, group_id text NOT NULL, user_id text NOT NULL,
+                        PRIMARY KEY (tenant, group_id, user_id));
+                    CREATE INDEX group_members_user ON group_members (user_id);
+                    """),
         ])
 }

@@ -22,7 +22,8 @@ enum UserTable {
                 found += try store.rows(
                     """
                     SELECT \(Self.columns) FROM users WHERE name > $1 AND user_id IN
-                        (SELECT user_id FROM grants WHERE tenant = $2) ORDER BY name LIMIT $3
+                        (SELECT user_id FROM grants WHERE tenant = $2 UNION
+                         SELECT user_id FROM group_members WHERE tenant = $2) ORDER BY name LIMIT $3
                     """, .text(after), .text(tenant), .int(Int64(limit)), decode: Self.decode)
             }
             found.sort { $0.name < $1.name }
@@ -77,16 +78,19 @@ enum UserTable {
     }
 
     private static func withGrants(_ user: User, in store: any Queryable) throws -> User {
-        let grants: [Grant?] = try store.rows(
+        let held: [(role: String, tenant: String)] = try store.rows(
             "SELECT role, tenant FROM grants WHERE user_id = $1 ORDER BY tenant, role", .text(user.id)
-        ) { (row: Row) throws(StoreError) -> Grant? in
-            guard let role: Role = Role(rawValue: try row.text(0)) else { return nil }
-            let tenant: String = try row.text(1)
-            return Grant(role: role, tenant: tenant.isEmpty ? nil : tenant)
+        ) { (row: Row) throws(StoreError) -> (role: String, tenant: String) in (try row.text(0), try row.text(1)) }
+        var grants: [Grant] = []
+        for one in held {
+            // A role that is there no more gives nothing.
+            guard let role: Role = try RoleTable.find(one.role, tenant: one.tenant, in: store) else { continue }
+            grants.append(Grant(role: role, tenant: one.tenant.isEmpty ? nil : one.tenant))
         }
         return User(
-            id: user.id, name: user.name, passwordHash: user.passwordHash, state: user.state,
-            grants: grants.compactMap { $0 }, createdAt: user.createdAt, version: user.version)
+            id: user.id, name: user.name, passwordHash: user.passwordHash, state: user.state, grants: grants,
+            inherited: try GroupTable.grants(ofMember: user.id, in: store), createdAt: user.createdAt,
+            version: user.version)
     }
 
     private static func decode(_ row: Row) throws(StoreError) -> User {
