@@ -47,8 +47,8 @@ bench-policies: ## the gateway's rules alone: matching, deciding, recording, com
 	@swift build -c release --static-swift-stdlib --product PolicyBenchmark
 	@.build/release/PolicyBenchmark
 
-bench-log: ## durable appends and latencies of the log
-	@Scripts/install-dependencies build
+bench-log: ## durable appends and latencies of the log, beside Redis Streams and PostgreSQL
+	@Scripts/install-dependencies bench
 	@Benchmarks/log/run
 
 bench-http: ## the control plane's HTTP server and client alone

@@ -127,7 +127,7 @@ let targets: [Target] = [
         name: "StoreBenchmark", dependencies: ["Store", "Telemetry", "Time", "CLinux"], path: "Benchmarks/Store",
         swiftSettings: common),
     .executableTarget(
-        name: "LogBench", dependencies: ["EventLog", "Store", "JSON", "Time", "CLinux"],
+        name: "LogBench", dependencies: ["EventLog", "Store", "JSON", "Time", "CLinux", "CPostgres"],
         path: "Benchmarks/log/LogBench", swiftSettings: common),
     .executableTarget(
         name: "HTTPBenchmark", dependencies: ["HTTP", "EventLoops", "CLinux"], path: "Benchmarks/http/HTTPBenchmark",

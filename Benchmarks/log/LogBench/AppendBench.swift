@@ -15,7 +15,12 @@ enum AppendBench {
         try await self.measure(options, "audit entries", topic: "audit-log", publish: self.audit)
     }
 
-    private typealias Publish = @Sendable (Transaction, String, Int) throws -> Void
+    /// Raw records, and the time until the last of them has its offset.
+    static func measureRaw(_ options: BenchOptions, _ what: String, topic: String) async throws {
+        try await self.measure(options, what, topic: topic, publish: self.raw)
+    }
+
+    typealias Publish = @Sendable (Transaction, String, Int) throws -> Void
 
     private static func measure(
         _ options: BenchOptions, _ what: String, topic: String, publish: @escaping Publish
@@ -31,6 +36,8 @@ enum AppendBench {
             try await self.append(bench, topic, batch * self.batchEvents, publish)
             latencies.append(clinux_monotonic_nanoseconds() - start)
         }
+        // On PostgreSQL offsets come after the commit: the sequencer must not be left behind.
+        try await bench.untilNumbered(topic, Int64((batches + 20) * self.batchEvents))
         let events: Double = Double(batches * self.batchEvents)
         Table.line(
             "500 × 400 bytes a commit: \(what)", perSecond: events / watch.seconds, latencies: latencies,
@@ -38,7 +45,7 @@ enum AppendBench {
         await bench.remove()
     }
 
-    private static func append(
+    static func append(
         _ bench: BenchLog, _ topic: String, _ first: Int, _ publish: @escaping Publish
     ) async throws {
         try await bench.store.write { transaction in
@@ -50,7 +57,7 @@ enum AppendBench {
     private static let text: String = String(repeating: "x", count: 100)
 
     /// A key of 16 bytes and a value: 400 bytes together.
-    private static let raw: Publish = { transaction, topic, number in
+    static let raw: Publish = { transaction, topic, number in
         var key: [UInt8] = Array("api_000000000000".utf8)
         key[15] = UInt8(ascii: "a") + UInt8(number % 26)
         key[14] = UInt8(ascii: "a") + UInt8(number / 26 % 26)

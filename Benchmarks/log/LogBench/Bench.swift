@@ -26,17 +26,33 @@ struct BenchLog {
 
     init(_ options: BenchOptions, _ name: String) async throws {
         self.path = "\(options.folder)/passerelle-logbench-\(getpid())-\(name)"
+        let url: String? = try options.storeURL.map { try PostgresPeer.freshDatabase(at: $0) }
         self.commits = CommitTimes()
         let writer: LogWriter = try LogWriter(
             topics: [TopicDefinition("events"), TopicDefinition("single", partitions: 1), .auditLog])
         // The clock stands before the log, so that it has read the time when the log wakes its readers.
         self.store = try Store.open(
-            StoreConfiguration(folder: self.path), migrations: [Self.changes, LogMigrations.service],
-            extensions: [self.commits, writer])
+            StoreConfiguration(folder: self.path, url: url),
+            migrations: [Self.changes, LogMigrations.service], extensions: [self.commits, writer])
         self.log = try await EventLog.open(store: self.store, writer: writer)
     }
 
+    /// Waits until so many records of a topic have offsets.
+    func untilNumbered(_ topic: String, _ count: Int64) async throws {
+        guard self.store.kind == .postgresql else { return }
+        let partitions: Int = self.log.topicDefinitions.first { $0.name == topic }?.partitions ?? 0
+        while true {
+            var found: Int64 = 0
+            for partition: Int in 0..<partitions {
+                found += try self.log.offsets(topic: topic, partition: partition).upperBound
+            }
+            if found >= count { return }
+            try await Task.sleep(for: .milliseconds(1))
+        }
+    }
+
     func remove() async {
+        await self.log.stop()
         await self.store.close()
         Self.removeFolder(self.path)
     }

@@ -16,6 +16,15 @@ enum LatencyBench {
         try await self.drain(options)
     }
 
+    /// Both kinds of handler while nothing else happens.
+    static func measureIdle(_ options: BenchOptions) async throws {
+        for isTransactional: Bool in [false, true] {
+            try await self.measure(
+                options, "\(isTransactional ? "transactional" : "external") handler, idle",
+                isTransactional: isTransactional, isLoaded: false)
+        }
+    }
+
     private static func measure(
         _ options: BenchOptions, _ what: String, isTransactional: Bool, isLoaded: Bool
     ) async throws {

@@ -59,7 +59,7 @@ import Testing
     @Test func storesTheLeafAsTheValueOfRecordN() async throws {
         let test: TestLog = try await TestLog()
         for number: Int64 in 0..<3 {
-            let id: String = try await test.store.write { tx in
+            let id: String = try await test.write { tx in
                 try tx.audit(Self.entry(changes: ["number": .int(number)]))
             }
             let page: FetchedRecords = try await test.log.fetch(topic: "audit-log", partition: 0, from: number)

@@ -71,9 +71,10 @@ import Time
 
         init() async throws {
             let writer: LogWriter = try LogWriter(topics: TestLog.topics)
-            let folder: TemporaryFolder = TemporaryFolder()
+            let place: StorePlace = StorePlace(.sqlite)
             let store: Store = try Store.open(
-                StoreConfiguration(folder: folder.file("data")), migrations: [TestLog.notes, LogMigrations.service],
+                StoreConfiguration(folder: place.folder.file("data")),
+                migrations: [TestLog.notes, LogMigrations.service],
                 extensions: [writer])
             var logs: [EventLog] = []
             var timing: GroupTiming = GroupTiming()
@@ -82,7 +83,7 @@ import Time
             for _ in 0..<2 {
                 logs.append(try await EventLog.open(store: store, writer: writer, shared: true, timing: timing))
             }
-            self.test = TestLog(folder: folder, store: store, log: logs[0])
+            self.test = TestLog(place: place, store: store, log: logs[0])
             self.logs = logs
         }
 

@@ -16,7 +16,7 @@ private struct Refusal: Error {}
             topic: "api-created", key: "api_1", tenant: "acme", type: "api.created", actor: "usr_7", subject: "api_1",
             traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
             value: ["api_id": "api_1", "tenant": "acme", "name": "geo", "version": 1, "created_by": "usr_7"])
-        let id: String = try await test.store.write { tx in try tx.publish(event) }
+        let id: String = try await test.write { tx in try tx.publish(event) }
         let partition: Int = Murmur2.partition(Array("api_1".utf8), of: 6)
         let page: FetchedRecords = try await test.log.fetch(topic: "api-created", partition: partition, from: 0)
         let record: Record = try #require(page.records.first)
@@ -53,7 +53,7 @@ private struct Refusal: Error {}
         let test: TestLog = try await TestLog()
         for fails: Bool in [true, false, true] {
             let outcome: Result<Void, any Error> = await Self.result {
-                try await test.store.write { tx in
+                try await test.write { tx in
                     try tx.execute("INSERT INTO notes (tenant, name) VALUES ($1, $2)", "acme", "n")
                     try tx.publish(TestLog.event("single"))
                     try tx.audit(AuditLeafTests.entry())
@@ -77,13 +77,13 @@ private struct Refusal: Error {}
         let test: TestLog = try await TestLog()
         let gate: WriterGate = WriterGate()
         // The writer is held in one closure while forty others queue up, so that they share a commit.
-        async let held: Void = test.store.write { _ in gate.wait() }
+        async let held: Void = test.write { _ in gate.wait() }
         try await gate.untilHeld()
         let succeeded: [Int] = await withTaskGroup(of: Int?.self) { group in
             for number: Int in 0..<40 {
                 group.addTask {
                     gate.arrive()
-                    return try? await test.store.write { tx in
+                    return try? await test.write { tx in
                         try tx.publish(topic: "single", key: [1], value: Array("\(number)a".utf8))
                         try tx.publish(topic: "api-created", key: Array("\(number)".utf8), value: [1])
                         if number % 3 == 0 { throw Refusal() }
@@ -119,31 +119,31 @@ private struct Refusal: Error {}
         await #expect(
             throws: LogError.valueTooLarge(topic: "single", bytes: large.count, limit: LogLimits.valueBytesMax)
         ) {
-            try await test.store.write { tx in try tx.publish(topic: "single", key: nil, value: large) }
+            try await test.write { tx in try tx.publish(topic: "single", key: nil, value: large) }
         }
         let key: [UInt8] = Array(repeating: 0, count: LogLimits.keyBytesMax + 1)
         await #expect(throws: LogError.keyTooLarge(topic: "single", bytes: key.count, limit: LogLimits.keyBytesMax)) {
-            try await test.store.write { tx in try tx.publish(topic: "single", key: key, value: []) }
+            try await test.write { tx in try tx.publish(topic: "single", key: key, value: []) }
         }
         let many: [RecordHeader] = Array(repeating: RecordHeader("a", "b"), count: LogLimits.headersMax + 1)
         await #expect(throws: LogError.tooManyHeaders(topic: "single", count: many.count, limit: LogLimits.headersMax))
         {
-            try await test.store.write { tx in
+            try await test.write { tx in
                 try tx.publish(topic: "single", key: nil, value: [], headers: HeaderBlock(many))
             }
         }
         await #expect(throws: LogError.self) {
-            try await test.store.write { tx in
+            try await test.write { tx in
                 let heavy: RecordHeader = RecordHeader("a", Array(repeating: 0, count: LogLimits.headerBytesMax))
                 try tx.publish(topic: "single", key: nil, value: [], headers: HeaderBlock([heavy]))
             }
         }
         await #expect(throws: LogError.unknownTopic("nowhere")) {
-            try await test.store.write { tx in try tx.publish(TestLog.event("nowhere")) }
+            try await test.write { tx in try tx.publish(TestLog.event("nowhere")) }
         }
         let part: [UInt8] = Array(repeating: 0, count: LogLimits.valueBytesMax)
         await #expect(throws: LogError.self) {
-            try await test.store.write { tx in
+            try await test.write { tx in
                 for _ in 0...32 { try tx.publish(topic: "single", key: nil, value: part) }
             }
         }
@@ -154,7 +154,7 @@ private struct Refusal: Error {}
     @Test func splitsLargeCommitsIntoSeveralBatches() async throws {
         let test: TestLog = try await TestLog()
         let value: [UInt8] = Array(repeating: 7, count: 300_000)
-        try await test.store.write { tx in
+        try await test.write { tx in
             for _ in 0..<10 { try tx.publish(topic: "single", key: [1], value: value) }
         }
         let batches: [RecordBatch] = try await test.log.batches(
@@ -169,13 +169,13 @@ private struct Refusal: Error {}
     @Test func rollsBackAcrossBatchesOfALargeCommit() async throws {
         let test: TestLog = try await TestLog()
         let gate: WriterGate = WriterGate()
-        async let held: Void = test.store.write { _ in gate.wait() }
+        async let held: Void = test.write { _ in gate.wait() }
         try await gate.untilHeld()
         let outcomes: [Bool] = await withTaskGroup(of: Bool.self) { group in
             for isLarge: Bool in [false, true, false] {
                 group.addTask {
                     gate.arrive()
-                    let written: Void? = try? await test.store.write { tx in
+                    let written: Void? = try? await test.write { tx in
                         let count: Int = isLarge ? 8 : 1
                         for _ in 0..<count {
                             try tx.publish(topic: "single", key: [1], value: Array(repeating: 7, count: 300_000))
@@ -201,23 +201,23 @@ private struct Refusal: Error {}
     }
 
     @Test func goesOnNumberingAfterReopening() async throws {
-        let folder: TemporaryFolder = TemporaryFolder()
+        let place: StorePlace = StorePlace()
         for round: Int in 0..<3 {
-            let test: TestLog = try await TestLog(folder: folder)
+            let test: TestLog = try await TestLog(place: place)
             try await test.publish("single", key: "k", all: ["\(round)a", "\(round)b"])
             #expect(try test.log.offsets(topic: "single", partition: 0) == 0..<Int64(2 * round + 2))
             await test.close()
         }
-        let test: TestLog = try await TestLog(folder: folder)
+        let test: TestLog = try await TestLog(place: place)
         #expect(try await test.values("single") == ["0a", "0b", "1a", "1b", "2a", "2b"])
         await test.close()
     }
 
     @Test func refusesAnotherNumberOfPartitions() async throws {
-        let folder: TemporaryFolder = TemporaryFolder()
-        await (try TestLog(folder: folder)).close()
+        let place: StorePlace = StorePlace()
+        await (try TestLog(place: place)).close()
         await #expect(throws: LogError.partitionsChanged(topic: "single", stored: 1, configured: 2)) {
-            _ = try await TestLog(folder: folder, topics: [TopicDefinition("single", partitions: 2)])
+            _ = try await TestLog(place: place, topics: [TopicDefinition("single", partitions: 2)])
         }
     }
 
@@ -237,21 +237,23 @@ private struct Refusal: Error {}
     }
 
     @Test func refusesToPublishWithoutTheLog() async throws {
-        let folder: TemporaryFolder = TemporaryFolder()
-        let store: Store = try Store.open(StoreConfiguration(folder: folder.file("data"), clock: ManualClock()))
+        let place: StorePlace = StorePlace()
+        let store: Store = try Store.open(
+            StoreConfiguration(folder: place.folder.file("data"), url: place.url, clock: ManualClock()))
         await #expect(throws: LogError.notAttached) {
             try await store.write { tx in try tx.publish(TestLog.event()) }
         }
         await store.close()
     }
 
-    @Test func losesNothingOfEarlierCommitsWhenTheDiskIsFull() async throws {
+    @Test(.enabled(if: TestEngine.chosen == .sqlite)) func losesNothingOfEarlierCommitsWhenTheDiskIsFull() async throws
+    {
         let test: TestLog = try await TestLog(bytesMax: 400_000)
         var accepted: Int64 = 0
         let value: [UInt8] = Array(repeating: 1, count: 20_000)
         for number: Int in 0..<100 {
             do {
-                try await test.store.write { tx in
+                try await test.write { tx in
                     try tx.publish(topic: "single", key: [1], value: value)
                     try tx.execute("INSERT INTO notes (tenant, name) VALUES ($1, $2)", "t", .text("\(number)"))
                 }
@@ -262,7 +264,7 @@ private struct Refusal: Error {}
         #expect(try test.log.offsets(topic: "single", partition: 0) == 0..<accepted)
         #expect(try await test.noteNames().count == Int(accepted))
         await test.close()
-        let again: TestLog = try await TestLog(folder: test.folder)
+        let again: TestLog = try await TestLog(place: test.place)
         #expect(try await again.values("single").count == Int(accepted))
         try await again.publish("single", key: "k", "more")
         #expect(try again.log.offsets(topic: "single", partition: 0) == 0..<(accepted + 1))

@@ -53,14 +53,14 @@ import Time
 
     @Test func remembersAfterReopeningWhatIsGone() async throws {
         let clock: ManualClock = ManualClock()
-        let folder: TemporaryFolder = TemporaryFolder()
-        let first: TestLog = try await TestLog(folder: folder, topics: Self.topics, clock: clock)
+        let place: StorePlace = StorePlace()
+        let first: TestLog = try await TestLog(place: place, topics: Self.topics, clock: clock)
         try await first.publish("short", key: "k", all: ["a", "b"])
         clock.advance(by: .seconds(100))
         try await first.log.removeExpired()
         #expect(try first.log.offsets(topic: "short", partition: 0) == 2..<2)
         await first.close()
-        let second: TestLog = try await TestLog(folder: folder, topics: Self.topics, clock: clock)
+        let second: TestLog = try await TestLog(place: place, topics: Self.topics, clock: clock)
         #expect(try second.log.offsets(topic: "short", partition: 0) == 2..<2)
         try await second.publish("short", key: "k", "c")
         #expect(try await second.values("short", from: 2) == ["c"])

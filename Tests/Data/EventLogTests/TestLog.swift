@@ -1,9 +1,10 @@
-import EventLog
 import JSON
 import Store
 import Telemetry
 import TestKit
 import Time
+
+@testable import EventLog
 
 /// A log in a temporary folder with a few topics, and the table `notes (tenant, name)` for changes beside the events.
 struct TestLog {
@@ -23,24 +24,25 @@ struct TestLog {
         .auditLog,
     ]
 
-    let folder: TemporaryFolder
+    let place: StorePlace
     let store: Store
     let log: EventLog
 
-    init(folder: TemporaryFolder, store: Store, log: EventLog) {
-        self.folder = folder
+    init(place: StorePlace, store: Store, log: EventLog) {
+        self.place = place
         self.store = store
         self.log = log
     }
 
     init(
-        folder: TemporaryFolder = TemporaryFolder(), topics: [TopicDefinition] = TestLog.topics,
+        place: StorePlace = StorePlace(), topics: [TopicDefinition] = TestLog.topics,
         clock: any WallClock = ManualClock(), bytesMax: Int? = nil, tailCacheBytes: Int = 1 << 20
     ) async throws {
-        self.folder = folder
+        self.place = place
         let writer: LogWriter = try LogWriter(topics: topics, tailCacheBytes: tailCacheBytes)
         self.store = try Store.open(
-            StoreConfiguration(folder: folder.file("data"), bytesMax: bytesMax, clock: clock),
+            StoreConfiguration(
+                folder: place.folder.file("data"), url: place.url, bytesMax: bytesMax, clock: clock),
             migrations: [Self.notes, LogMigrations.service], extensions: [writer])
         self.log = try await EventLog.open(store: self.store, writer: writer, clock: clock)
     }
@@ -56,6 +58,7 @@ struct TestLog {
         try await self.store.write { tx in
             try tx.publish(topic: topic, key: key.map { Array($0.utf8) }, value: Array(value.utf8))
         }
+        try await self.numbered()
     }
 
     /// Publishes one record for every value, in one transaction.
@@ -65,10 +68,12 @@ struct TestLog {
                 try tx.publish(topic: topic, key: key.map { Array($0.utf8) }, value: Array(value.utf8))
             }
         }
+        try await self.numbered()
     }
 
     /// The values of a partition from `offset` on, as text.
     func values(_ topic: String, partition: Int = 0, from offset: Int64 = 0) async throws -> [String] {
+        try await self.numbered()
         var values: [String] = []
         var next: Int64 = offset
         while true {
@@ -85,7 +90,36 @@ struct TestLog {
         }
     }
 
-    func close() async { await self.store.close() }
+    /// `store.write`, and on PostgreSQL everything has its offsets afterwards.
+    @discardableResult
+    func write<T: Sendable>(_ body: @escaping @Sendable (Transaction) throws -> T) async throws -> T {
+        let result: T = try await self.store.write(body)
+        try await self.numbered()
+        return result
+    }
+
+    /// On PostgreSQL, waits until what was published has offsets.
+    func numbered() async throws {
+        guard self.store.kind == .postgresql else { return }
+        try await eventually("everything is numbered") {
+            let (waiting, rows): (Int64, [PartitionRow]) = try await self.store.read { reader in
+                let waiting: Int64? = try reader.first("SELECT count(*) FROM log_outbox") { try $0.int(0) }
+                return (waiting ?? 0, try LogTables.partitions(in: reader))
+            }
+            return waiting == 0
+                && rows.allSatisfy { row in
+                    guard let slot: PartitionSlot = self.log.topics.knownSlot(row.topic, row.partition) else {
+                        return true
+                    }
+                    return self.log.heads.next(slot) == row.next
+                }
+        }
+    }
+
+    func close() async {
+        await self.log.stop()
+        await self.store.close()
+    }
 }
 
 extension Record {

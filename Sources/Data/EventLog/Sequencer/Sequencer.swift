@@ -63,14 +63,19 @@ final class Sequencer: Sendable {
                 return
             } catch {
                 log.logger.warning("events could not be numbered", ["error": .string("\(error)")])
-                try? await log.clock.sleep(for: Self.troublePause)
+                try? await Task.sleep(for: Self.troublePause)
             }
         }
     }
 
+    /// Until a hint comes. Pacing, not meaning: real time, so that no test has to move a clock for it.
     private func wait(_ log: EventLog, _ pause: Duration) async {
-        let timer: Task<Void, Never> = log.timer(pause, log.shared.sequencerSignal)
-        await log.shared.sequencerSignal.wait()
+        let signal: WakeSignal = log.shared.sequencerSignal
+        let timer: Task<Void, Never> = Task {
+            do { try await Task.sleep(for: pause) } catch { return }
+            signal.wake()
+        }
+        await signal.wait()
         timer.cancel()
     }
 
