@@ -1,14 +1,14 @@
 #!/usr/bin/env python3
 """Crash tests of the store and the log: kill, power cut, failing disk; then compare with what was acknowledged.
 
-    Tests/Crash/run.py [--writer .build/debug/CrashWriter] [--rounds 10] [--cuts 30] [--only kill,power,faults,full]
+    Tests/Crash/run.py [--writer .build/debug/CrashWriter] [--rounds 50] [--cuts 50] [--only kill,power,faults,full]
                        [--seed N] [--folder DIR]
 
     kill     a writer with concurrent callers is killed (SIGKILL) at random moments, again and again on the same folder
     power    a writer runs under SyncWatch; every acknowledgement must come after its sync, and at `--cuts` moments a disk is
              made up on which unsynced writes are missing or torn
     faults   syncs and writes fail for a while: nothing is acknowledged then, work resumes without a restart, and the checks of
-             `power` hold all the same
+             `power` hold all the same; writes that are interrupted or done by half are no fault at all
     full     the kernel lets no file grow (a limit of size, as on a full disk) for a while: the same;
              and a second process on the folder is refused
 
@@ -150,6 +150,18 @@ class Harness:
         victim.kill()
         self.check("faults, after a kill", acknowledged, folder)
         self.check_trace("faults", folder)
+        self.halves()
+
+    def halves(self):
+        folder = os.path.join(self.folder, "halves")
+        acknowledged = Acknowledged()
+        victim = self.traced(folder, acknowledged)
+        victim.wait_until_ready()
+        self.nuisance(victim, acknowledged, folder, "i", "interrupted writes")
+        self.nuisance(victim, acknowledged, folder, "h", "short writes")
+        victim.kill()
+        if self.check("halves, after a kill", acknowledged, folder):
+            print(f"halves: {len(acknowledged.tokens)} acknowledged, none refused, none lost", flush=True)
 
     @staticmethod
     def fail(folder, letter):
@@ -170,6 +182,19 @@ class Harness:
             time.sleep(0.01)
         if victim.acks < before + CALLERS:
             self.problems.append(f"{what}: work did not resume")
+
+    def nuisance(self, victim, acknowledged, folder, letter, what):
+        """Calls that the system does by halves are simply gone on with: nothing is refused, and work goes on meanwhile."""
+        refused, before = acknowledged.refused, victim.acks
+        self.fail(folder, letter)
+        deadline = time.monotonic() + 20
+        while victim.acks < before + CALLERS and time.monotonic() < deadline and victim.process.poll() is None:
+            time.sleep(0.01)
+        os.unlink(folder + ".fail")
+        if victim.acks < before + CALLERS:
+            self.problems.append(f"{what}: work did not go on")
+        if acknowledged.refused != refused:
+            self.problems.append(f"{what}: {acknowledged.refused - refused} writes were refused")
 
     def full(self):
         folder = os.path.join(self.folder, "full")
@@ -197,8 +222,8 @@ class Harness:
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--writer", default=os.path.join(HERE, "../../.build/debug/CrashWriter"))
-    parser.add_argument("--rounds", type=int, default=int(os.environ.get("CRASH_ROUNDS", "10")))
-    parser.add_argument("--cuts", type=int, default=int(os.environ.get("CRASH_CUTS", "30")))
+    parser.add_argument("--rounds", type=int, default=int(os.environ.get("CRASH_ROUNDS", "50")))
+    parser.add_argument("--cuts", type=int, default=int(os.environ.get("CRASH_CUTS", "50")))
     parser.add_argument("--only", default="kill,power,faults,full")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 32))
     parser.add_argument("--folder", help="where the data is written; default: the system's folder for temporary files")

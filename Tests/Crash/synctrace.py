@@ -111,12 +111,20 @@ class Trace:
         anywhere = [rng.randrange(1, len(self.calls) + 1) for _ in range(count - count // 2)]
         return sorted(anywhere + [rng.choice(answers) for _ in range(count // 2)])
 
-    def images(self, cuts):
-        """Yields (cut, Disk) for each moment, in order: what is on the disk for certain, and what may be."""
-        disk, done = Disk(), 0
+    def images(self, cuts, before=None):
+        """Yields (cut, Disk) for each moment, in order: what is on the disk for certain, and what may be.
+
+        before: {path: content} of files that were there when the trace began.
+        """
+        disk, done = Disk(self.paths), 0
+        for number, path in self.paths.items():
+            if path in (before or {}):
+                disk.durable[number] = bytearray(before[path])
+                disk.named.add(number)
+        folders = {os.path.dirname(path) for path in self.paths.values()} | {self.folder}
         for cut in cuts:
             for at in range(done, cut):
-                disk.take(at, self.calls[at], self.paths.get(self.calls[at].file) == self.folder)
+                disk.take(at, self.calls[at], self.paths.get(self.calls[at].file) in folders)
             done = cut
             yield cut, disk
 
@@ -124,15 +132,18 @@ class Trace:
         """Writes what a power cut left into the folder `target`."""
         for number, content in disk.image(rng).items():
             path = self.paths[number]
-            if path != self.folder:
-                with open(os.path.join(target, os.path.relpath(path, self.folder)), "wb") as file:
+            place = os.path.join(target, os.path.relpath(path, self.folder))
+            if path != self.folder and not os.path.isdir(place):
+                os.makedirs(os.path.dirname(place), mode=0o700, exist_ok=True)
+                with open(place, "wb") as file:
                     file.write(content)
 
 
 class Disk:
     """Files as a disk keeps them: what was synced stays; what was written since may be there, not, or in part, in any order."""
 
-    def __init__(self):
+    def __init__(self, paths):
+        self.paths = paths
         self.durable = defaultdict(bytearray)
         self.pending = defaultdict(list)  # file -> [(place in the trace, call)]
         self.begun = {}  # (thread, file) -> place
@@ -149,7 +160,7 @@ class Disk:
         elif call.kind == "E" and call.offset == 0:
             begin = self.begun[call.thread, call.file]
             if is_folder:
-                self._sync_names(begin)
+                self._sync_names(begin, self.paths[call.file])
             else:
                 self._sync(call.file, begin)
 
@@ -174,11 +185,16 @@ class Disk:
                 self._apply(self.durable[number], call)
         self.pending[number] = [(at, call) for at, call in waiting if at >= begin]
 
-    def _sync_names(self, begin):
+    def _sync_names(self, begin, folder):
+        waiting = []
         for at, call in self.names:
-            if at < begin:
-                self.named.add(call.file) if call.kind == "C" else self.named.discard(call.file)
-        self.names = [(at, call) for at, call in self.names if at >= begin]
+            if at >= begin or os.path.dirname(self.paths[call.file]) != folder:
+                waiting.append((at, call))
+            elif call.kind == "C":
+                self.named.add(call.file)
+            else:
+                self.named.discard(call.file)
+        self.names = waiting
 
     def _perhaps(self, content, call, rng):
         luck = rng.random()

@@ -28,7 +28,8 @@ class Settings:
     """What the command line of the tests says; set once by run.py."""
 
     binary = ".build/release/passerelle"
-    rounds = 3
+    rounds = 10
+    cuts = 50
     seed = 0
 
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Integration tests: the real binary, from outside, as users and other processes meet it.
 
-    Tests/Integration/run.py [--binary .build/release/passerelle] [--only guide,demo,...] [--rounds 3] [--seed N]
+    Tests/Integration/run.py [--binary .build/release/passerelle] [--only guide,demo,...] [--rounds 10] [--cuts 50] [--seed N]
 
     demo       what `passerelle demo` promises, every line it says to try, and its second start
     guide      docs/getting-started.md, executed from the page, by commands and by REST
@@ -12,7 +12,9 @@
     events     the log's command line: produce, tail, groups, replay, dead letters
     postgresql the platform on PostgreSQL: two processes on one database, an outage, moving there
     backup     backup and restore under load, killed half-way, damaged, and the audit log after it
+    replay     every route that changes something, and the state rebuilt from the audit log
     drain      SIGTERM: what is under way ends well; a full disk: refused, and work resumes
+    faults     a failing disk under the platform; power cuts under load at --cuts moments
     kill       SIGKILL at random moments under concurrent changes, --rounds times, compared with what was acknowledged
 
 The closing line is 'N passed, N failed'; the exit code is 1 when something failed.
@@ -32,7 +34,8 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from processes import Settings  # noqa: E402
 
 SUITES = [
-    "demo", "guide", "gateways", "limits", "starts", "wire", "rest", "events", "postgresql", "backup", "drain", "kill"]
+    "demo", "guide", "gateways", "limits", "starts", "wire", "rest", "events", "postgresql", "backup", "replay", "drain",
+    "faults", "kill",
 
 
 class Result(unittest.TestResult):
@@ -80,11 +83,13 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--binary", default=".build/release/passerelle")
     parser.add_argument("--only", default=",".join(SUITES))
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--cuts", type=int, default=50)
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 32))
     options = parser.parse_args()
     Settings.binary = os.path.abspath(options.binary)
     Settings.rounds = options.rounds
+    Settings.cuts = options.cuts
     Settings.seed = options.seed
     if not os.access(Settings.binary, os.X_OK):
         sys.exit(f"{options.binary} is not there: make build")

@@ -1,18 +1,30 @@
-/* LD_PRELOAD: the process sees the wall clock moved by SHIFT_SECONDS; monotonic clocks stay as they are. */
+/* LD_PRELOAD: the process sees the wall clock moved; monotonic clocks stay as they are.
+ *
+ *   SHIFT_SECONDS   by so much, from the start
+ *   SHIFT_FILE      a file with the number of seconds, looked at every time: the clock can be set while the process runs */
 #define _GNU_SOURCE
 #include <dlfcn.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <time.h>
+#include <unistd.h>
+
+static long shift_now(void) {
+    static int file = -2;
+    static long fixed;
+    if (file == -2) {
+        const char *path = getenv("SHIFT_FILE"), *text = getenv("SHIFT_SECONDS");
+        fixed = text ? atol(text) : 0;
+        file = path ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+    }
+    char text[32] = {0};
+    return file >= 0 && pread(file, text, sizeof text - 1, 0) > 0 ? atol(text) : fixed;
+}
 
 int clock_gettime(clockid_t clock, struct timespec *now) {
     static int (*next)(clockid_t, struct timespec *);
-    static long shift;
-    if (!next) {
-        const char *text = getenv("SHIFT_SECONDS");
-        shift = text ? atol(text) : 0;
-        next = (int (*)(clockid_t, struct timespec *))dlsym(RTLD_NEXT, "clock_gettime");
-    }
+    if (!next) next = (int (*)(clockid_t, struct timespec *))dlsym(RTLD_NEXT, "clock_gettime");
     int result = next(clock, now);
-    if (result == 0 && (clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE)) now->tv_sec += shift;
+    if (result == 0 && (clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE)) now->tv_sec += shift_now();
     return result;
 }

@@ -97,6 +97,27 @@ class Caller(threading.Thread):
             "application": free[0], "api": random.choice(apis), "plan": "gold"})
 
 
+class Watcher(threading.Thread):
+    """Keeps the last checkpoint of the audit log that anyone saw."""
+
+    def __init__(self, url, token):
+        super().__init__(daemon=True)
+        self.url = url
+        self.token = token
+        self.checkpoint = None
+
+    def run(self):
+        try:
+            with Rest(self.url, self.token, timeout=30) as rest:
+                while True:
+                    answer = rest.request("GET", "/v1/audit/checkpoint")
+                    if answer.status == 200:
+                        self.checkpoint = answer.body
+                    time.sleep(0.02)
+        except Exception:  # the process is gone
+            pass
+
+
 # kind: (audit event, topic, the topic's field with the id)
 TRACES = {
     "api": ("api.created", "api-created", "api_id"),
@@ -130,16 +151,19 @@ class KillTests(unittest.TestCase):
             self.token = rest.token
         self.done = []
         self.pending = [None] * CALLERS
+        self.checkpoint = None
+        self.kept = f"{place}/checkpoint"
 
     def round(self):
+        watcher = Watcher(self.platform.control_plane, self.token)
         callers = [
             Caller(number, self.platform.control_plane, self.token, self.pending[number], [])
             for number in range(CALLERS)]
         for caller in callers:
             caller.done.extend(change for change in self.done if change.name.startswith(f"c{caller.number}-"))
         known = [len(caller.done) for caller in callers]
-        for caller in callers:
-            caller.start()
+        for thread in [*callers, watcher]:
+            thread.start()
         time.sleep(random.uniform(0.05, LIFE_SECONDS))
         self.platform.kill()
         for number, caller in enumerate(callers):
@@ -149,12 +173,15 @@ class KillTests(unittest.TestCase):
                 raise caller.problem
             self.done += caller.done[known[number]:]
             self.pending[number] = caller.pending
+        watcher.join(60)
+        self.checkpoint = watcher.checkpoint or self.checkpoint
         if random.random() < 0.15:
             self.killed_while_starting()
         self.platform.start()
         with Rest(self.platform.control_plane, self.token) as rest:
             self.repeat(rest)
             self.compare(rest)
+            self.offsets(rest)
             self.audit()
 
     def killed_while_starting(self):
@@ -211,6 +238,15 @@ class KillTests(unittest.TestCase):
                 status = gateway.request("GET", f"/{api}/orders").status
                 self.assertEqual(status, 401, f"{api} was deployed; without a key it answers")
 
+    def offsets(self, rest):
+        """No partition has a gap."""
+        for topic in [*(topic for _, topic, _ in TRACES.values()), "deploy-results", "audit-log"]:
+            found = {}
+            for record in rest.events(topic):
+                found.setdefault(record["partition"], []).append(record["offset"])
+            for partition, numbers in found.items():
+                self.assertEqual(sorted(numbers), list(range(len(numbers))), f"{topic}, partition {partition}")
+
     def audited(self, rest):
         found = {}
         for record in rest.events("audit-log"):
@@ -219,6 +255,12 @@ class KillTests(unittest.TestCase):
         return found
 
     def audit(self):
-        done = run("audit", "verify", environment={
+        """Sound, and what it was when the last checkpoint was seen."""
+        arguments = []
+        if self.checkpoint:
+            with open(self.kept, "wb") as file:
+                file.write(self.checkpoint)
+            arguments = ["--checkpoint", self.kept]
+        done = run("audit", "verify", *arguments, environment={
             "PASSERELLE_URL": self.platform.control_plane, "PASSERELLE_TOKEN": self.token, **self.home})
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)

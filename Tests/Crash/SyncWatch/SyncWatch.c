@@ -6,6 +6,7 @@
 //   SYNCWATCH_TRACE    file to append the trace to, outside of the folder
 //   SYNCWATCH_FAIL     (optional) a file; while it exists its first letter says what fails:
 //                      s  fsync and fdatasync give EIO      w  writes give EIO      f  writes give ENOSPC
+//                      i  every other write gives EINTR     h  writes write half of what they are given
 //
 // A trace is a sequence of records, little-endian:
 //   u8 kind, u8 0, u16 file, u32 thread, u64 offset, u32 length, u32 0, then `length` bytes
@@ -146,16 +147,26 @@ int close(int fd) {
     return REAL(close)(fd);
 }
 
-static int write_fails(uint16_t file) {
-    char letter = file ? failing() : 0;
-    if (letter != 'w' && letter != 'f') return 0;
-    errno = letter == 'w' ? EIO : ENOSPC;
-    return 1;
+// How much of a write may be written: 0 with errno set when it fails.
+static size_t allowed(uint16_t file, size_t count) {
+    static unsigned calls;
+    switch (file ? failing() : 0) {
+    case 'w': errno = EIO; return 0;
+    case 'f': errno = ENOSPC; return 0;
+    case 'i':
+        if (__atomic_fetch_add(&calls, 1, __ATOMIC_RELAXED) % 2) return count;
+        errno = EINTR;
+        return 0;
+    case 'h': return (count + 1) / 2;
+    default: return count;
+    }
 }
 
 static ssize_t do_pwrite(int fd, const void *bytes, size_t count, off64_t offset) {
     uint16_t file = watched(fd);
-    if (write_fails(file)) return -1;
+    size_t part = allowed(file, count);
+    if (!part && count) return -1;
+    count = part;
     ssize_t done = REAL(pwrite64)(fd, bytes, count, offset);
     if (file && done > 0) append('W', file, (uint64_t)offset, bytes, (size_t)done);
     return done;
@@ -167,7 +178,9 @@ ssize_t pwrite(int fd, const void *bytes, size_t count, off_t offset) { return d
 ssize_t write(int fd, const void *bytes, size_t count) {
     uint16_t file = watched(fd);
     if (fd == 1) append('A', 0, 0, bytes, count);
-    if (write_fails(file)) return -1;
+    size_t part = allowed(file, count);
+    if (!part && count) return -1;
+    count = part;
     off64_t at = file ? lseek64(fd, 0, SEEK_CUR) : 0;
     ssize_t done = REAL(write)(fd, bytes, count);
     if (file && done > 0) append('W', file, (uint64_t)at, bytes, (size_t)done);

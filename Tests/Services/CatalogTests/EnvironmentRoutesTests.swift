@@ -25,8 +25,8 @@ struct EnvironmentRoutesTests {
                     "name": "live", "target": "edge", "hosts": ["api.example.com", "*.example.org"],
                     "requires_promotion": true,
                 ]))
-        #expect(try await fixture.harness.auditEntries("target.created").count == 1)
-        let entry: JSONValue = try #require(try await fixture.harness.auditEntries("environment.created").first)
+        #expect(try await fixture.harness.auditEntries("target.created").count == 2)
+        let entry: JSONValue = try #require(try await fixture.harness.auditEntries("environment.created").last)
         #expect(entry["changes"] == read.json)
     }
 

@@ -42,7 +42,8 @@ struct PlanRoutesTests {
         #expect(try await fixture.send("DELETE", "\(Self.plans)/silver").status == 404)
         #expect(try await fixture.harness.touched(after: before) == ["plan acme silver"])
         let types: [String] = try await fixture.harness.auditTypes().filter { $0.hasPrefix("plan.") }
-        #expect(types == ["plan.created", "plan.updated", "plan.deleted"])
+        // After those that the tenant began with.
+        #expect(types.suffix(3) == ["plan.created", "plan.updated", "plan.deleted"])
     }
 
     @Test func aPlanInUseStays() async throws {

@@ -99,6 +99,7 @@ extension CatalogService {
             changes["document_sha256"] = .string(draft.documentHash)
             changes["gateway_sha256"] = .string(draft.gatewayHash)
             changes["upstream"] = .string(draft.upstream)
+            changes["api_version"] = .string(draft.apiVersion)
         }
         try author.audit(
             event, tenant: api.tenant, resource: AuditEntry.Resource(type: "api", id: api.id, version: api.version),

@@ -116,7 +116,7 @@ extension CatalogService {
         }
     }
 
-    private static func audit(
+    static func audit(
         _ event: String, _ plan: Plan, _ tenant: String, _ author: Author, in transaction: Transaction
     ) throws {
         try author.audit(

@@ -78,21 +78,30 @@ extension CatalogService {
             }
             let tenant: Tenant = Tenant(name: name, displayName: displayName, version: 1, createdAt: transaction.now)
             try TenantTable.insert(tenant, in: transaction)
-            try Self.insertDefaults(tenant: name, in: transaction)
             try Self.audit("tenant.created", tenant, author, in: transaction)
+            try Self.insertDefaults(tenant: name, author, in: transaction)
             return .created(tenant.json, location: "/v1/tenants/\(name)", version: 1)
         }
     }
 
-    private static func insertDefaults(tenant: String, in transaction: Transaction) throws {
+    /// What every tenant begins with, each with an audit entry of its own: the log tells of all that is there.
+    private static func insertDefaults(tenant: String, _ author: Author, in transaction: Transaction) throws {
         let target: Target = Target(
             name: TenantDefaults.target, kind: "own", gatewayGroup: TenantDefaults.gatewayGroup, version: 1)
         try TargetTable.put(target, tenant: tenant, in: transaction)
+        try author.audit(
+            "target.created", tenant: tenant, resource: .init(type: "target", id: target.name, version: target.version),
+            changes: target.json.object ?? [:], in: transaction)
         for environment in TenantDefaults.environments(tenant: tenant) {
             try EnvironmentTable.put(environment, tenant: tenant, in: transaction)
+            try author.audit(
+                "environment.created", tenant: tenant,
+                resource: .init(type: "environment", id: environment.name, version: environment.version),
+                changes: environment.json.object ?? [:], in: transaction)
         }
         for plan in TenantDefaults.plans {
             try PlanTable.put(plan, tenant: tenant, in: transaction)
+            try Self.audit("plan.created", plan, tenant, author, in: transaction)
             try GatewayChanges.touch(.plan, tenant: tenant, id: plan.name, in: transaction)
         }
     }

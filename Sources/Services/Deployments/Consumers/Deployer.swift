@@ -111,7 +111,9 @@ final class Deployer: Sendable {
             try GatewayChanges.touch(.api, tenant: tenant, id: api, in: transaction)
             try author.audit(
                 "api.undeployed", tenant: tenant, resource: AuditEntry.Resource(type: "api", id: api),
-                changes: ["environment": .string(place.environment), "revision": .int(place.revision)], in: transaction)
+                changes: [
+                    "environment": .string(place.environment), "revision": .int(place.revision), "live": .null,
+                ], in: transaction)
         }
         // After the places are empty: nothing is put back for a deployment that ends now.
         for deployment in try DeploymentTable.running(apiID: api, tenant: tenant, environment: nil, in: transaction)

@@ -89,12 +89,23 @@ extension DeploymentsService {
         ]
     }
 
+    /// The after-image: the deployment, and as `live` what its API has in its environment now (null for nothing).
     static func audit(
         _ event: String, _ deployment: Deployment, _ author: Author, in transaction: Transaction
     ) throws {
+        var changes: JSONObject = deployment.json.object ?? [:]
+        let live: LiveTable.Place? = try LiveTable.find(
+            apiID: deployment.apiID, tenant: deployment.tenant, environment: deployment.environment, in: transaction)
+        changes["live"] =
+            live.map {
+                .object([
+                    "revision": .int($0.revision), "deployment_id": .string($0.deploymentID),
+                    "gateway_group": .string($0.gatewayGroup),
+                ])
+            } ?? .null
         try author.audit(
             event, tenant: deployment.tenant, resource: AuditEntry.Resource(type: "deployment", id: deployment.id),
-            changes: deployment.json.object ?? [:], in: transaction)
+            changes: changes, in: transaction)
     }
 
     static func api(_ context: RequestContext, catalog: any CatalogOffer, in store: any Queryable) throws -> APIRecord {

@@ -207,8 +207,8 @@ extension IdentityService {
             try Self.recordRevocation(of: ended, userID: user.id, author, in: transaction)
             try author.audit(
                 "user.password-changed", tenant: "",
-                resource: AuditEntry.Resource(type: "user", id: user.id, version: user.version), changes: [:],
-                in: transaction)
+                resource: AuditEntry.Resource(type: "user", id: user.id, version: user.version),
+                changes: user.audited(in: ""), in: transaction)
             return ended
         }
         self.tokens.revoke(ended)

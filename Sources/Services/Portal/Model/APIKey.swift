@@ -35,6 +35,14 @@ struct APIKey: Sendable {
         ])
     }
 
+    /// As the audit log has it: with the hash, by which a gateway knows the key again.
+    var audited: JSONValue {
+        .object([
+            "id": .string(self.id), "sha256": .string(self.sha256), "created_at": .string(self.createdAt.rfc3339),
+            "expires_at": self.expiresAt.map { .string($0.rfc3339) } ?? .null,
+        ])
+    }
+
     static let columns: String = "key_id, sha256, hint, created_at, expires_at"
 
     private init(id: String, sha256: String, hint: String, createdAt: Timestamp, expiresAt: Timestamp?) {

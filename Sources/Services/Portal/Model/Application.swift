@@ -80,6 +80,13 @@ struct Subscription: Sendable {
         ]
     }
 
+    /// The after-image for the audit log.
+    var audited: JSONObject {
+        var object: JSONObject = self.event
+        object["created_at"] = .string(self.createdAt.rfc3339)
+        return object
+    }
+
     static let columns: String =
         "tenant, subscription_id, application_id, api_id, plan, state, created_at, version"
 

@@ -120,6 +120,8 @@ extension PortalService {
         return (.created(.object(object), location: location, version: application.version), repeated)
     }
 
+    /// The after-image: the application with the keys that work now, their hashes and never their text. `key_id` is the key that
+    /// the change is about.
     static func audit(
         _ event: String, _ application: Application, key: APIKey?, oldKeysEnd: Timestamp? = nil, _ author: Author,
         in transaction: Transaction
@@ -130,6 +132,9 @@ extension PortalService {
             changes["key_id"] = .string(key.id)
             changes["key_sha256"] = .string(key.sha256)
         }
+        let keys: [APIKey] = try APIKeyTable.usable(
+            application: application.id, tenant: application.tenant, now: transaction.now, in: transaction)
+        changes["keys"] = .array(keys.map { $0.audited })
         try author.audit(
             event, tenant: application.tenant,
             resource: AuditEntry.Resource(type: "application", id: application.id, version: application.version),

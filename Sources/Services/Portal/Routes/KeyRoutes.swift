@@ -81,13 +81,13 @@ extension PortalService {
         return try await context.change { transaction in
             let application: Application = try Self.application(context, in: transaction)
             guard
+                let key: APIKey = try APIKeyTable.find(
+                    keyID, application: application.id, tenant: application.tenant, in: transaction),
                 try APIKeyTable.delete(
                     keyID, application: application.id, tenant: application.tenant, in: transaction)
             else { throw APIProblem.notFound("key", keyID) }
             try Self.publishRotation(of: application, key: keyID, author, in: transaction)
-            try author.audit(
-                "api-key.revoked", tenant: application.tenant, resource: .init(type: "application", id: application.id),
-                changes: ["key_id": .string(keyID)], in: transaction)
+            try Self.audit("api-key.revoked", application, key: key, author, in: transaction)
             return .noContent
         }
     }

@@ -157,7 +157,7 @@ extension PortalService {
         try author.audit(
             event, tenant: subscription.tenant,
             resource: AuditEntry.Resource(type: "subscription", id: subscription.id, version: subscription.version),
-            changes: subscription.event, in: transaction)
+            changes: subscription.audited, in: transaction)
     }
 
     /// Ends a subscription, whoever asks for it.

@@ -81,6 +81,14 @@ enum APIKeyTable {
             """, .text(tenant), .text(id), .int(now.milliseconds), decode: APIKey.init(_:))
     }
 
+    static func find(
+        _ keyID: String, application id: String, tenant: String, in store: any Queryable
+    ) throws -> APIKey? {
+        try store.first(
+            "SELECT \(APIKey.columns) FROM api_keys WHERE tenant = $1 AND application_id = $2 AND key_id = $3",
+            .text(tenant), .text(id), .text(keyID), decode: APIKey.init(_:))
+    }
+
     static func insert(_ key: APIKey, application id: String, tenant: String, in transaction: Transaction) throws {
         try transaction.execute(
             """
