@@ -194,6 +194,7 @@ let targets: [Target] = [
     serviceTests("Deployments", ["Catalog", "Portal", "GatewayConfiguration", "Documents", "OpenAPI"]),
     serviceTests("Observability", ["Crypto"]),
     serviceTests("Audit", ["Crypto"]),
+    serviceTests("Backups", []),
     serviceTests("Geolocation", []),
 ]
 

@@ -35,7 +35,7 @@ from processes import Settings  # noqa: E402
 
 SUITES = [
     "demo", "guide", "gateways", "limits", "starts", "wire", "rest", "events", "postgresql", "backup", "replay", "drain",
-    "faults", "kill",
+    "faults", "kill"]
 
 
 class Result(unittest.TestResult):

@@ -64,11 +64,11 @@ enum UserCommands {
     static let reset: Command = Command(
         "users reset-administrator", operands: ["NAME?"],
         summary: "Give a stopped platform an administrator with a new password",
-        options: [.init("data", "FOLDER", "the data folder (./data)")],
+        options: StoppedPlatform.options,
         example: "passerelle users reset-administrator --data /var/lib/passerelle"
     ) { arguments, console in
         let name: String = arguments.operand(0) ?? "admin"
-        let password: String = try await StoppedPlatform.use(folder: arguments["data"] ?? "./data") { services in
+        let password: String = try await StoppedPlatform.use(arguments) { services in
             try await AdministratorReset.run(name: name, services: services)
         }
         switch console.format {

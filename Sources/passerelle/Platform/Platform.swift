@@ -104,8 +104,9 @@ final class Platform: Sendable {
         ]
         readiness.add("audit") { audit.failure.map { Unreadiness(reason: $0.reason, since: $0.since) } }
         let chosen: [any PlatformService] = all.filter {
-            // Health and metrics are every process's own.
-            settings.runs(type(of: $0).name) || type(of: $0).name == ObservabilityService.name
+            // Health, metrics and what backs up this process's data are every process's own.
+            settings.runs(type(of: $0).name)
+                || [ObservabilityService.name, BackupsService.name].contains(type(of: $0).name)
         }
         self.chosen = chosen
         for service in chosen { readiness.expect(service: type(of: service).name) }

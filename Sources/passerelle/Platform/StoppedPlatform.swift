@@ -6,22 +6,37 @@ import Store
 import Telemetry
 import Time
 
-/// A data folder that no process serves, opened for one piece of work.
+/// The state of a platform that no process serves, opened for one piece of work.
 enum StoppedPlatform {
+    static let options: [Command.Option] = [
+        .init("data", "FOLDER", "the data folder (./data)"),
+        .init("store-url-file", "FILE", "on PostgreSQL: the file with its address (PASSERELLE_STORE_URL)"),
+    ]
+
+    /// The folder or server that the arguments name.
+    static func use<Result: Sendable>(
+        _ arguments: Arguments, _ work: (ServiceEnvironment) async throws -> Result
+    ) async throws -> Result {
+        var url: String? = Login.environment("PASSERELLE_STORE_URL")
+        if let file: String = arguments["store-url-file"] { url = try Settings.storeURL(inFile: file) }
+        return try await Self.use(folder: arguments["data"] ?? "./data", url: url, work)
+    }
+
     /// Opens store and log, works, and closes them whatever happened.
     ///
     /// - Throws: `CommandError.failed` when the folder is none, or in use; what `work` throws.
-    static func use<Result: Sendable>(
-        folder: String, _ work: (ServiceEnvironment) async throws -> Result
+    private static func use<Result: Sendable>(
+        folder: String, url: String?, _ work: (ServiceEnvironment) async throws -> Result
     ) async throws -> Result {
-        guard Files.exists("\(folder)/passerelle.db") else {
+        guard url != nil || Files.exists("\(folder)/passerelle.db") else {
             throw CommandError.failed("\(folder) is no data folder: there is no passerelle.db in it.")
         }
         let writer: LogWriter = try LogWriter(topics: Topics.all)
         let store: Store
         do {
             store = try Store.open(
-                StoreConfiguration(folder: folder, readers: 1), migrations: Platform.migrations, extensions: [writer])
+                StoreConfiguration(folder: folder, url: url, readers: 1), migrations: Platform.migrations,
+                extensions: [writer])
         } catch {
             throw CommandError.failed("\(error)")
         }

@@ -38,6 +38,9 @@ extension BackupsService {
     }
 
     private func create(_ context: RequestContext) async throws -> HTTPResponse {
+        if context.services.store.kind == .postgresql {
+            throw try await PostgresBackups.refusal(context.services.store)
+        }
         guard self.place != nil else {
             throw APIProblem.conflict(
                 "No folder for backups is configured. Set backup.folder and backup.key_file (or --backup-folder and --backup-key-file) and start again; or stop the platform and run 'passerelle backup --data'."
