@@ -9,6 +9,7 @@
     starts     starts that must be refused, each with a reason and its exit code
     wire       malformed HTTP at the gateway and at the control plane
     rest       tokens, fields and documents that are refused, and what the refusal says
+    access     every operation against everybody who may not; what permissions check explains
     events     the log's command line: produce, tail, groups, replay, dead letters
     postgresql the platform on PostgreSQL: two processes on one database, an outage, moving there
     backup     backup and restore under load, killed half-way, damaged, and the audit log after it
@@ -34,8 +35,8 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from processes import Settings  # noqa: E402
 
 SUITES = [
-    "demo", "guide", "gateways", "limits", "starts", "wire", "rest", "events", "postgresql", "backup", "replay", "drain",
-    "faults", "kill"]
+    "demo", "guide", "gateways", "limits", "starts", "wire", "rest", "access", "events", "postgresql", "backup", "replay",
+    "drain", "faults", "kill"]
 
 
 class Result(unittest.TestResult):

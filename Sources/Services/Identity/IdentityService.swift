@@ -50,7 +50,7 @@ package final class IdentityService: PlatformService {
 
     package var routes: [Route] {
         self.sessionRoutes + self.meRoutes + self.userRoutes + self.roleRoutes + self.tokenRoutes
-            + self.serviceAccountRoutes + self.groupRoutes
+            + self.serviceAccountRoutes + self.groupRoutes + self.customRoleRoutes
     }
 
     package func start() async throws {

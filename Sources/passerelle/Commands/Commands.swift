@@ -3,7 +3,7 @@ enum Commands {
     static let all: [Command] =
         ServerCommands.all + [LoginCommand.login] + TenantCommands.all + EnvironmentCommands.all + PlanCommands.all
         + APICommands.all + DeploymentCommands.all + GatewayCommands.all + ApplicationCommands.all + UserCommands.all
-        + AccessCommands.all + EventCommands.all + [ReplayCommand.replay] + AuditCommands.all + BackupCommands.all
-        + StoreCommands.all + RouteCommands.all
+        + AccessCommands.all + RoleCommands.all + EventCommands.all + [ReplayCommand.replay] + AuditCommands.all
+        + BackupCommands.all + StoreCommands.all + RouteCommands.all
         + [VersionCommand.version]
 }

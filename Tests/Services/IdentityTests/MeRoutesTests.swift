@@ -27,7 +27,13 @@ struct MeRoutesTests {
         #expect(try await fixture.send("GET", "/v1/me/permissions?tenant=globex", token: "devops@acme").items.isEmpty)
         #expect(try await fixture.send("GET", "/v1/me/permissions", token: "devops@acme").items.isEmpty)
         let all: TestAnswer = try await fixture.send("GET", "/v1/me/permissions?tenant=globex", token: "admin")
-        #expect(all.items == [.object(["permission": "*:*:*", "role": "platform-admin", "tenant": .null])])
+        #expect(
+            all.items == [
+                .object([
+                    "permission": "*:*:*", "role": "platform-admin", "tenant": .null,
+                    "rule": "role platform-admin in all tenants allows *:*:*",
+                ])
+            ])
     }
 
     @Test func explainsADecisionWithItsRule() async throws {

@@ -124,6 +124,11 @@ package struct TokenLimits: Sendable {
         self.scopes = scopes
     }
 
+    /// Whether some scope is for something of a service: what is asked where an operation shows each caller their own.
+    package func reach(service: String) -> Bool {
+        self.scopes.contains { $0.service == "*" || $0.service == service }
+    }
+
     func allow(_ permission: Permission) -> Bool { self.scopes.contains { $0.covers(permission) } }
 }
 

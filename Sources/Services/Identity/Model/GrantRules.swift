@@ -11,7 +11,7 @@ enum GrantRules {
 
     static let schema: JSONValue = Schema.array(
         Schema.object(
-            ["role": Schema.choice(Role.allCases.map(\.rawValue)), "tenant": Schema.text(min: 1, max: 63)],
+            ["role": Schema.text(min: 1, max: 63), "tenant": Schema.text(min: 1, max: 63)],
             required: ["role"]), max: countMax)
 
     /// Reads the roles of a group or a service account: of `tenant`, or of the platform where that is empty. The names stand in
@@ -49,12 +49,16 @@ enum GrantRules {
     }
 
     /// Reads grants from a body that the schema has checked.
-    static func read(_ value: JSONValue?, pointer: String) throws -> [Grant] {
+    static func read(_ value: JSONValue?, pointer: String, in store: any Queryable) throws -> [Grant] {
         var grants: [Grant] = []
         var errors: [InvalidField] = []
         for (index, element) in (value?.elements ?? []).enumerated() {
-            guard let role: Role = Role(rawValue: element["role"]?.text ?? "") else { continue }
             let tenant: String? = element["tenant"]?.text
+            let name: String = element["role"]?.text ?? ""
+            guard let role: Role = try RoleTable.find(name, tenant: tenant ?? "", in: store) else {
+                errors.append(InvalidField("\(pointer)/\(index)/role", "there is no role '\(name)'"))
+                continue
+            }
             if role.reachesAllTenants != (tenant == nil) {
                 errors.append(
                     InvalidField(

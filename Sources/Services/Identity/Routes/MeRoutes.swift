@@ -25,45 +25,54 @@ extension IdentityService {
             },
             Route(
                 "GET", "/v1/me/permissions", operationID: "myPermissions", tag: Self.name,
-                summary: "What the caller may do in a tenant, and by which role", access: .authenticated,
-                query: [QueryParameter("tenant", .text(lengthMax: 63), "The tenant; platform-wide when absent.")],
-                answers: [Answer(200, "Permissions by role")]
-            ) { context in
-                let tenant: String? = context.query["tenant"]
-                var items: [JSONValue] = []
-                for grant in context.caller.grants where grant.tenant == nil || grant.tenant == tenant {
-                    for permission in grant.role.permissions {
-                        items.append(
-                            .object([
-                                "permission": .string(permission.description), "role": .string(grant.role.rawValue),
-                                "tenant": grant.tenant.map { .string($0) } ?? .null,
-                            ]))
-                    }
-                }
-                return .json(.object(["items": .array(items), "next": .null]))
-            },
+                summary: "What the caller may do in a tenant, by which role; and whether one thing, by which rule",
+                access: .authenticated,
+                query: [
+                    QueryParameter("tenant", .text(lengthMax: 63), "The tenant; platform-wide when absent."),
+                    QueryParameter("permission", .text(lengthMax: 128), "service:resource:action to decide about."),
+                    QueryParameter("environment", .text(lengthMax: 63), "Where, for roles with conditions."),
+                ], answers: [Answer(200, "Permissions by role")]
+            ) { try Self.explain($0) },
         ]
+    }
+
+    private static func explain(_ context: RequestContext) throws -> HTTPResponse {
+        let (caller, tenant): (Caller, String?) = (context.caller, context.query["tenant"])
+        var items: [JSONValue] = []
+        for grant in caller.grants where grant.tenant == nil || grant.tenant == tenant {
+            for permission in grant.role.permissions {
+                var item: JSONObject = [
+                    "permission": .string(permission.description), "role": .string(grant.role.rawValue),
+                    "tenant": grant.tenant.map { .string($0) } ?? .null,
+                    "rule": .string("\(grant.description) allows \(permission)"),
+                ]
+                if let group: String = grant.group { item["group"] = .string(group) }
+                if !grant.role.conditions.isEmpty { item["conditions"] = grant.role.conditions.json }
+                items.append(.object(item))
+            }
+        }
+        var answer: JSONObject = ["items": .array(items), "next": .null]
+        if let token: TokenLimits = caller.token {
+            answer["token_scopes"] = .array(token.scopes.map { JSONValue.string($0.description) })
+        }
+        if let text: String = context.query["permission"] {
+            guard let permission: Permission = Permission(parsing: text) else {
+                throw APIProblem.invalid("query:permission", Permission.patternExpected)
+            }
+            answer["decision"] =
+                caller.decide(
+                    permission, tenant: tenant, environment: context.query["environment"]
+                ).json
+        }
+        return .json(.object(answer))
     }
 
     var roleRoutes: [Route] {
         [
             Route(
-                "GET", "/v1/roles", operationID: "listRoles", tag: Self.name, summary: "The roles and what they allow",
-                access: .authenticated, answers: [Answer(200, "Roles")]
-            ) { _ in
-                var items: [JSONValue] = []
-                for role in Role.allCases {
-                    items.append(
-                        .object([
-                            "name": .string(role.rawValue), "reaches_all_tenants": .bool(role.reachesAllTenants),
-                            "permissions": .array(role.permissions.map { JSONValue.string($0.description) }),
-                        ]))
-                }
-                return .json(.object(["items": .array(items), "next": .null]))
-            },
-            Route(
                 "POST", "/v1/permissions/check", operationID: "checkPermission", tag: Self.name,
-                summary: "Whether a user may do something, and the rule that decides", access: .authenticated,
+                summary: "Whether a user or a service account may do something, and the rule that decides",
+                access: .authenticated,
                 body: .json(
                     Schema.object(
                         [
@@ -71,7 +80,7 @@ extension IdentityService {
                             "tenant": Schema.text(min: 1, max: 63),
                             "permission": Schema.text(min: 5, max: 128), "environment": Schema.text(min: 1, max: 63),
                         ], required: ["user", "permission"])), answers: [Answer(200, "The decision")]
-            ) { try await Self.check($0) },
+            ) { try await Self.check($0) }
         ]
     }
 
@@ -83,21 +92,45 @@ extension IdentityService {
         let reference: String = context.body["user"]?.text ?? ""
         let tenant: String? = context.body["tenant"]?.text
         let caller: Caller = context.caller
-        let found: User? = try await context.read { try UserTable.find(reference, in: $0) }
+        let found: User? = try await context.read { try Self.subject(reference, tenant: tenant, in: $0) }
         guard let found: User, Self.mayAsk(caller, about: found, in: tenant) else {
             throw APIProblem.notFound("user", reference)
         }
-        let subject: Caller = Caller(
-            kind: .user, id: found.id, grants: found.state == .active ? found.grants : [], ip: "")
-        let decision: AccessDecision = subject.decide(permission, tenant: tenant)
-        return .json(
-            .object(["allowed": .bool(decision.isAllowed), "rule": .string(decision.rule), "user": .string(found.name)])
-        )
+        let decision: AccessDecision
+        if found.state == .active {
+            decision = Caller(kind: .user, id: found.id, grants: found.effective, ip: "").decide(
+                permission, tenant: tenant, environment: context.body["environment"]?.text)
+        } else {
+            decision = AccessDecision(isAllowed: false, rule: "\(found.name) is disabled")
+        }
+        var answer: JSONObject = decision.json.object ?? [:]
+        answer["user"] = .string(found.name)
+        return .json(.object(answer))
+    }
+
+    /// Who is asked about: a user, or a service account of the tenant as if it were one.
+    private static func subject(_ reference: String, tenant: String?, in store: any Queryable) throws -> User? {
+        guard reference.hasPrefix(ServiceAccount.idPrefix) else { return try UserTable.find(reference, in: store) }
+        guard let account: ServiceAccount = try ServiceAccountTable.find(reference, tenant: tenant ?? "", in: store)
+        else { return nil }
+        return User(
+            id: account.id, name: account.name, passwordHash: "", state: account.state, grants: account.grants,
+            createdAt: account.createdAt, version: account.version)
     }
 
     private static func mayAsk(_ caller: Caller, about user: User, in tenant: String?) -> Bool {
         if user.id == caller.id { return true }
         return caller.decide(Permission("identity", "user", "read"), tenant: tenant).isAllowed
             && Self.isVisible(user, to: caller)
+    }
+}
+
+extension AccessDecision {
+    var json: JSONValue { .object(["allowed": .bool(self.isAllowed), "rule": .string(self.rule)]) }
+}
+
+extension RoleConditions {
+    var json: JSONValue {
+        .object(["environments": .array(self.environments.map { JSONValue.string($0) })])
     }
 }

@@ -100,7 +100,9 @@ extension IdentityService {
         let password: String = context.body["password"]?.text ?? ""
         if let problem: String = User.problem(name: name) { throw APIProblem.invalid("/name", problem) }
         if let problem: String = User.problem(password: password) { throw APIProblem.invalid("/password", problem) }
-        let grants: [Grant] = try GrantRules.read(context.body["grants"], pointer: "/grants")
+        let grants: [Grant] = try await context.read {
+            try GrantRules.read(context.body["grants"], pointer: "/grants", in: $0)
+        }
         try GrantRules.requireAuthority(of: author.caller, from: [], to: grants)
         guard !grants.isEmpty || Self.isPlatformAdmin(author.caller) else {
             throw APIProblem.invalid("/grants", "expected at least one role")
@@ -160,7 +162,9 @@ extension IdentityService {
     private func setGrants(_ context: RequestContext) async throws -> HTTPResponse {
         let author: Author = context.author
         try Self.requireSomeAuthority(author.caller)
-        let grants: [Grant] = try GrantRules.read(context.body["grants"], pointer: "/grants")
+        let grants: [Grant] = try await context.read {
+            try GrantRules.read(context.body["grants"], pointer: "/grants", in: $0)
+        }
         let (answer, user): (HTTPResponse, String) = try await self.services.store.write { transaction in
             let old: User = try Self.visibleUser(context, in: transaction)
             try context.requireMatch(version: old.version)

@@ -126,10 +126,3 @@ enum RoleNames {
         return roles
     }
 }
-
-/// Roles by name.
-enum RoleTable {
-    static func find(_ name: String, tenant: String, in store: any Queryable) throws -> Role? {
-        Role(rawValue: name)
-    }
-}

@@ -48,5 +48,13 @@ extension IdentityService {
                         PRIMARY KEY (tenant, group_id, user_id));
                     CREATE INDEX group_members_user ON group_members (user_id);
                     """),
+            // Roles with an empty tenant are the platform's, for every tenant to give.
+            Migration(
+                number: 3, name: "custom roles",
+                sql: """
+                    CREATE TABLE custom_roles (
+                        tenant text NOT NULL, name text NOT NULL, permissions text NOT NULL, environments text NOT NULL,
+                        created_at int64 NOT NULL, version int64 NOT NULL, PRIMARY KEY (tenant, name));
+                    """),
         ])
 }

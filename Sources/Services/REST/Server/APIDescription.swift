@@ -86,11 +86,18 @@ enum APIDescription {
 
     private static func describeAccess(_ access: Route.Access, in operation: inout JSONObject) {
         switch access {
-        case .anyone: operation["security"] = .array([])
-        case .authenticated, .gateway: operation["security"] = .array([.object(["bearer": .array([])])])
-        case .tenant(let permission), .platform(let permission), .scoped(let permission):
+        case .anyone: operation["x-access"] = "anyone"
+        case .authenticated: operation["x-access"] = "authenticated"
+        case .gateway: operation["x-access"] = "gateway"
+        case .tenant(let permission): (operation["x-access"], operation["x-permission"]) = ("tenant", permission.json)
+        case .platform(let permission):
+            (operation["x-access"], operation["x-permission"]) = ("platform", permission.json)
+        case .scoped(let permission): (operation["x-access"], operation["x-permission"]) = ("scoped", permission.json)
+        }
+        if case .anyone = access {
+            operation["security"] = .array([])
+        } else {
             operation["security"] = .array([.object(["bearer": .array([])])])
-            operation["x-permission"] = .string(permission.description)
         }
     }
 
@@ -113,4 +120,8 @@ enum APIDescription {
             ]),
         ]),
     ])
+}
+
+extension Permission {
+    fileprivate var json: JSONValue { .string(self.description) }
 }

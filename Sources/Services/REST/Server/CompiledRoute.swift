@@ -5,10 +5,20 @@ import JSONSchema
 /// A route with its schema compiled: reads and checks query and body before the handler runs.
 struct CompiledRoute: Sendable {
     let route: Route
+    /// Where a request says which environment it is about: what conditions of roles are held against.
+    let environment: EnvironmentPlace
     private let schema: JSONSchema?
+
+    enum EnvironmentPlace: Sendable {
+        case none
+        case path
+        case query
+        case body
+    }
 
     init(_ route: Route) {
         self.route = route
+        self.environment = Self.environmentPlace(route)
         guard case .json(let document, _) = route.body else {
             self.schema = nil
             return
@@ -18,6 +28,14 @@ struct CompiledRoute: Sendable {
         } catch {
             preconditionFailure("the body schema of \(route.operationID) does not compile: \(error)")
         }
+    }
+
+    /// `environment` means one thing throughout the interface, so a route that has it is about it.
+    private static func environmentPlace(_ route: Route) -> EnvironmentPlace {
+        if RouteTable.segments(route.path).contains("{environment}") { return .path }
+        if route.query.contains(where: { $0.name == "environment" }) { return .query }
+        if case .json(let schema, _) = route.body, schema["properties"]?["environment"] != nil { return .body }
+        return .none
     }
 
     /// The query parameters by name, each valid by its kind. Unknown, repeated and missing ones are refused, all at once.

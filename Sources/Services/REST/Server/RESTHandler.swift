@@ -90,11 +90,13 @@ package final class RESTHandler: Sendable {
             return Self.document(self.description)
         }
         let (route, parameters): (CompiledRoute, [String: String]) = try self.route(request, index: &routeIndex)
-        let caller: Caller? = try await self.authorise(
-            request, route: route.route, parameters: parameters, trace: trace)
+        let caller: Caller? = try await self.authorise(request, route: route, parameters: parameters, trace: trace)
         let query: [String: String] = try route.query(of: request)
-        let scope: String? = try await self.scope(caller, route: route.route, tenant: query["tenant"], trace: trace)
+        let scope: String? = try await self.scope(caller, route: route, query: query, trace: trace)
         let (body, bytes): (JSONValue, [UInt8]) = try await route.body(of: request)
+        try await self.decideAgain(
+            caller, route: route, tenant: parameters["tenant"] ?? scope,
+            environment: query["environment"] ?? body["environment"]?.text, trace: trace)
         let context: RequestContext = RequestContext(
             request: request, authenticated: caller, parameters: parameters, query: query, body: body, bytes: bytes,
             trace: trace, language: language, services: self.services, scope: scope,
@@ -132,8 +134,9 @@ package final class RESTHandler: Sendable {
     // MARK: Access
 
     private func authorise(
-        _ request: HTTPRequest, route: Route, parameters: [String: String], trace: TraceContext
+        _ request: HTTPRequest, route compiled: CompiledRoute, parameters: [String: String], trace: TraceContext
     ) async throws -> Caller? {
+        let route: Route = compiled.route
         let ip: String = request.remoteAddress.host
         var caller: Caller?
         if let header: String = request.fields["Authorization"] {
@@ -149,7 +152,14 @@ package final class RESTHandler: Sendable {
             self.refusals.countAnonymous(ip: ip, account: "")
             throw Self.unauthenticated("Send a token: Authorization: Bearer …", nil)
         }
-        try await self.decide(caller, route: route, tenant: parameters["tenant"], trace: trace)
+        let environment: KnownEnvironment =
+            switch compiled.environment {
+            case .none: .known(nil)
+            case .path: .known(parameters["environment"])
+            case .query, .body: .later
+            }
+        try await self.decide(
+            caller, route: route, tenant: parameters["tenant"], environment: environment, trace: trace)
         return caller
     }
 
@@ -158,11 +168,28 @@ package final class RESTHandler: Sendable {
         return await self.authenticator.authenticate(bearer: String(header.dropFirst(7)), ip: ip)
     }
 
-    private func decide(_ caller: Caller, route: Route, tenant: String?, trace: TraceContext) async throws {
+    /// What is known of the environment a request is about when a decision is due.
+    private enum KnownEnvironment {
+        case known(String?)
+        /// It stands in what is read later: until then it is enough that some environment would do.
+        case later
+    }
+
+    private func decide(
+        _ caller: Caller, route: Route, tenant: String?, environment: KnownEnvironment, trace: TraceContext
+    ) async throws {
         let permission: Permission
         switch route.access {
         // A scoped route's tenant stands in its query, which is read after this.
-        case .anyone, .authenticated, .scoped: return
+        case .anyone, .scoped: return
+        case .authenticated:
+            // Who calls, and what lets them in, every token may ask; the rest only one that is for that service.
+            guard let token: TokenLimits = caller.token, route.tag != "identity", !token.reach(service: route.tag)
+            else { return }
+            await self.refusals.record(
+                caller, what: route.operationID, tenant: "", rule: "the token \(token.id) is not for \(route.tag)",
+                trace: trace)
+            throw APIProblem(.forbidden, "The token has no scope for \(route.tag). Make one that has.")
         case .gateway:
             if caller.kind == .gateway { return }
             await self.refusals.record(
@@ -178,11 +205,31 @@ package final class RESTHandler: Sendable {
         case .platform(let needed): permission = needed
         }
         let scope: String? = if case .tenant = route.access { tenant } else { nil }
-        try await self.require(permission, of: caller, in: scope, route: route, tenant: tenant, trace: trace)
+        try await self.require(
+            permission, of: caller, in: scope, environment: environment, route: route, tenant: tenant, trace: trace)
+    }
+
+    /// The decision, once the environment is known of a route that names it in its query or its body.
+    private func decideAgain(
+        _ caller: Caller?, route: CompiledRoute, tenant: String?, environment: String?, trace: TraceContext
+    ) async throws {
+        guard let caller: Caller, route.environment == .query || route.environment == .body else { return }
+        let (permission, scope): (Permission, String?)
+        switch route.route.access {
+        case .anyone, .authenticated, .gateway: return
+        case .tenant(let needed), .scoped(let needed): (permission, scope) = (needed, tenant)
+        case .platform(let needed): (permission, scope) = (needed, nil)
+        }
+        try await self.require(
+            permission, of: caller, in: scope, environment: .known(environment), route: route.route, tenant: tenant,
+            trace: trace)
     }
 
     /// Decides a scoped route and returns the tenant it is limited to.
-    private func scope(_ caller: Caller?, route: Route, tenant: String?, trace: TraceContext) async throws -> String? {
+    private func scope(
+        _ caller: Caller?, route compiled: CompiledRoute, query: [String: String], trace: TraceContext
+    ) async throws -> String? {
+        let (route, tenant): (Route, String?) = (compiled.route, query["tenant"])
         guard case .scoped(let permission) = route.access, let caller: Caller else { return nil }
         var scope: String? = tenant
         if let tenant: String, !caller.reaches(tenant: tenant) {
@@ -197,21 +244,31 @@ package final class RESTHandler: Sendable {
             }
             scope = tenants.first
         }
-        try await self.require(permission, of: caller, in: scope, route: route, tenant: scope, trace: trace)
+        let environment: KnownEnvironment = compiled.environment == .none ? .known(nil) : .later
+        try await self.require(
+            permission, of: caller, in: scope, environment: environment, route: route, tenant: scope, trace: trace)
         return scope
     }
 
     private func require(
-        _ permission: Permission, of caller: Caller, in scope: String?, route: Route, tenant: String?,
-        trace: TraceContext
+        _ permission: Permission, of caller: Caller, in scope: String?, environment: KnownEnvironment, route: Route,
+        tenant: String?, trace: TraceContext
     ) async throws {
-        let decision: AccessDecision = caller.decide(permission, tenant: scope)
-        if decision.isAllowed { return }
+        let decision: AccessDecision
+        switch environment {
+        case .known(let environment):
+            decision = caller.decide(permission, tenant: scope, environment: environment)
+            if decision.isAllowed { return }
+        case .later:
+            if caller.mayBeAllowed(permission, tenant: scope) { return }
+            decision = caller.decide(permission, tenant: scope)
+        }
         await self.refusals.record(
             caller, what: route.operationID, tenant: tenant ?? "", rule: decision.rule, trace: trace)
         throw APIProblem(
             .forbidden,
-            "You need the permission \(permission). Ask an administrator of the tenant for a role that has it.")
+            "You need the permission \(permission): \(decision.rule). Ask an administrator of the tenant for a role that has it."
+        )
     }
 
     private static func unauthenticated(_ detail: String, _ error: String?) -> APIProblem {
