@@ -66,6 +66,7 @@ let targets: [Target] = [
     // Runtime: loops, sockets, HTTP, process life.
     room("Runtime", "EventLoops", ["CLinux"], settings: hot),
     room("Runtime", "Files", ["CLinux"]),
+    room("Runtime", "DNS", ["EventLoops", "CLinux"]),
     room("Runtime", "Telemetry", ["Bytes", "JSON", "Time", "CLinux"]),
     room("Runtime", "TLS", ["Crypto", "COpenSSL"], settings: hot),
     room("Runtime", "HTTP", ["Bytes", "Time", "Crypto", "EventLoops", "TLS", "CLinux"], settings: hot),
@@ -87,7 +88,7 @@ let targets: [Target] = [
         "Gateway", "Gateway",
         [
             "GatewayConfiguration", "Bytes", "JSON", "Documents", "Patterns", "Crypto", "Time", "Identifiers",
-            "EventLoops", "TLS", "HTTP", "Files", "Telemetry", "CLinux", "CNGHTTP2",
+            "DNS", "EventLoops", "TLS", "HTTP", "Files", "Telemetry", "CLinux", "CNGHTTP2",
         ], settings: hot),
 
     // Services: one folder each, all of one shape.
@@ -166,6 +167,7 @@ let targets: [Target] = [
     tests("Kernel", "Crypto", ["Bytes"]),
     tests("Kernel", "Tokens", ["Bytes", "JSON", "Crypto", "Time"]),
     tests("Runtime", "EventLoops", []),
+    tests("Runtime", "DNS", ["EventLoops"]),
     tests("Runtime", "Files", []),
     tests("Runtime", "Telemetry", []),
     tests("Runtime", "TLS", ["Crypto"]),
@@ -217,6 +219,7 @@ let fuzzers: [Target] = [
     fuzzer("Tokens", ["Tokens", "Bytes", "JSON", "Crypto", "Time"]),
     fuzzer("RecordBatches", ["EventLog", "Bytes", "Time"]),
     fuzzer("URLs", ["HTTP"]),
+    fuzzer("DNSAnswers", ["DNS", "EventLoops"]),
     fuzzer("HTTPHeads", ["HTTP"]),
     fuzzer("GatewayFiles", ["GatewayConfiguration", "Documents", "JSON"]),
 ]

@@ -1,8 +1,13 @@
 #define _GNU_SOURCE
 #include "CLinux.h"
+#include <arpa/nameser.h>
 #include <errno.h>
+#include <netinet/in.h>
+#include <resolv.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
 #include <sys/random.h>
@@ -139,3 +144,46 @@ int clinux_forbid_core_dumps(void) {
 }
 
 int clinux_is_dumpable(void) { return prctl(PR_GET_DUMPABLE, 0, 0, 0, 0); }
+
+int clinux_dns_query(const uint8_t *servers, int count, int timeout_seconds, int attempts, const char *name,
+                     int type, uint8_t *answer, int capacity) {
+    struct __res_state state;
+    memset(&state, 0, sizeof state);
+    if (res_ninit(&state) != 0) return -1;
+    state.retrans = timeout_seconds;
+    state.retry = attempts;
+    if (count > 0) {
+        if (count > MAXNS) count = MAXNS;
+        for (int index = 0; index < count; index++) {
+            const uint8_t *server = servers + index * 19;
+            struct sockaddr_in *plain = &state.nsaddr_list[index];
+            memset(plain, 0, sizeof *plain);
+            if (server[0] == 4) {
+                plain->sin_family = AF_INET;
+                memcpy(&plain->sin_addr, server + 1, 4);
+                memcpy(&plain->sin_port, server + 17, 2);
+            } else {
+                // An entry of family 0 says: look at the extended list, whose members the resolver frees.
+                struct sockaddr_in6 *extended = state._u._ext.nsaddrs[index];
+                if (extended == NULL) extended = malloc(sizeof *extended);
+                if (extended == NULL) {
+                    res_nclose(&state);
+                    return -1;
+                }
+                memset(extended, 0, sizeof *extended);
+                extended->sin6_family = AF_INET6;
+                memcpy(&extended->sin6_addr, server + 1, 16);
+                memcpy(&extended->sin6_port, server + 17, 2);
+                state._u._ext.nsaddrs[index] = extended;
+            }
+        }
+        state.nscount = count;
+        // What was prepared for the servers of /etc/resolv.conf does not hold for these.
+        state._u._ext.nscount = 0;
+    }
+    uint8_t question[NS_PACKETSZ];
+    int length = res_nmkquery(&state, ns_o_query, name, ns_c_in, type, NULL, 0, NULL, question, sizeof question);
+    int received = length < 0 ? -1 : res_nsend(&state, question, length, answer, capacity);
+    res_nclose(&state);
+    return received;
+}

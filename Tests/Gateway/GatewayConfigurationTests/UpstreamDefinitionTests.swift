@@ -38,7 +38,7 @@ struct UpstreamDefinitionTests {
             apis:
               - id: a
                 routes: [{path: /a}]
-                upstream: {targets: [{url: "http://x:80", zone: east, weight: 3}], \(upstream)}
+                upstream: {targets: [{url: "http://x:80", zone: east, weight: 3, srv: _http._tcp.x.example}], \(upstream)}
             """
         return try GatewayDocument.read(Array(text.utf8))
     }

@@ -35,7 +35,7 @@ package final class GatewayEngine: Sendable {
     private let folder: String
     private let group: EventLoopGroup
     private let loops: [GatewayLoop]
-    private let book: AddressBook = AddressBook()
+    let book: AddressBook
     private let contexts: TLSContextBook = TLSContextBook()
     /// Made when a snapshot first has something to look after.
     private let watch: Mutex<UpstreamWatch?> = Mutex(nil)
@@ -45,8 +45,8 @@ package final class GatewayEngine: Sendable {
     private let accessLog: AccessLog?
     private let hasResolver: Atomic<Bool> = Atomic(false)
 
-    /// How often names of targets are looked up again.
-    private static let lookUpInterval: Duration = .seconds(10)
+    /// How often is looked whether a name is to be looked up again.
+    private static let lookUpInterval: Duration = .milliseconds(250)
     /// Bytes of a certificate or key file at most.
     private static let certificateBytesMax: Int = 1 << 20
 
@@ -70,6 +70,7 @@ package final class GatewayEngine: Sendable {
         observation: Observation? = nil
     ) {
         self.settings = process
+        self.book = AddressBook(process.dns)
         self.metrics = observation?.metrics
         self.folder = folder
         var count: Int?
@@ -244,7 +245,7 @@ package final class GatewayEngine: Sendable {
         var hasNewName: Bool = false
         for upstream in snapshot.upstreams {
             for target in upstream.targets {
-                let address: TargetAddress = self.book.address(target.url.host, target.url.port)
+                let address: TargetAddress = self.book.address(target.place)
                 if !address.isKnown { hasNewName = true }
                 if target.url.scheme == .https {
                     _ = self.contexts.context(
@@ -254,7 +255,7 @@ package final class GatewayEngine: Sendable {
         }
         self.lookAfter(snapshot)
         guard hasNewName else { return }
-        self.book.refresh(onlyUnknown: true)
+        self.book.refresh(onlyUnknown: true, now: MonotonicTime.now)
         if !self.hasResolver.exchange(true, ordering: .relaxed) { self.keepNamesFresh() }
     }
 
@@ -272,19 +273,20 @@ package final class GatewayEngine: Sendable {
 
     /// Looks names up again and again on a thread of its own, which ends with the engine.
     private func keepNamesFresh() {
-        let book: AddressBook = self.book
         let resolver: EventLoop = EventLoop.start(name: "resolver")
-        resolver.execute {
-            GatewayEngine.lookUp(book, on: resolver, while: { [weak self] in self?.isServing ?? false })
-        }
+        resolver.execute { GatewayEngine.lookUp(on: resolver) { [weak self] in self } }
     }
 
     private var isServing: Bool { !self.isStopped.load(ordering: .relaxed) }
 
-    private static func lookUp(_ book: AddressBook, on resolver: EventLoop, while isServing: @escaping () -> Bool) {
-        guard isServing() else { return resolver.stop() }
-        book.refresh(onlyUnknown: false)
-        resolver.schedule(ActionTimer { self.lookUp(book, on: resolver, while: isServing) }, after: self.lookUpInterval)
+    private static func lookUp(on resolver: EventLoop, for engine: @escaping () -> GatewayEngine?) {
+        guard let serving: GatewayEngine = engine(), serving.isServing else { return resolver.stop() }
+        // The loop's own clock stood still while the last names were looked up.
+        let changed: [TargetAddress] = serving.book.refresh(onlyUnknown: false, now: MonotonicTime.now)
+        for address in changed {
+            for loop in serving.loops { loop.events.execute { loop.dropStale(address) } }
+        }
+        resolver.schedule(ActionTimer { self.lookUp(on: resolver, for: engine) }, after: self.lookUpInterval)
     }
 
     /// Stops accepting, lets exchanges end until the deadline, cuts off the rest, and ends the loops.

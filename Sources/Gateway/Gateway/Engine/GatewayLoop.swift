@@ -265,7 +265,8 @@ final class GatewayLoop: @unchecked Sendable {
         let key: ObjectIdentifier = ObjectIdentifier(target.state)
         let rules: PoolRules = PoolRules(upstream.definition, loopCount: self.loopCount)
         let settings: UpstreamTLS? = target.url.scheme == .https ? upstream.definition.tls : nil
-        if let pool: TargetPool = self.pools[key], pool.tls?.settings == settings,
+        let address: TargetAddress = self.book.address(target.place)
+        if let pool: TargetPool = self.pools[key], pool.tls?.settings == settings, pool.address === address,
             pool.wantsHTTP2 == upstream.definition.http2
         {
             pool.rules = rules
@@ -275,7 +276,7 @@ final class GatewayLoop: @unchecked Sendable {
         let authority: String = isDefaultPort ? target.url.host : "\(target.url.host):\(target.url.port)"
         let pool: TargetPool = TargetPool(
             state: target.state, identity: target.identity,
-            address: self.book.address(target.url.host, target.url.port),
+            address: address,
             hostLine: Array("Host: \(authority)\r\n".utf8), basePath: Array(target.url.basePath.utf8), rules: rules,
             tls: settings.map {
                 TargetTLS($0, self.contexts.context(for: $0, http2: upstream.definition.http2), target.url)
@@ -283,6 +284,11 @@ final class GatewayLoop: @unchecked Sendable {
             wantsHTTP2: upstream.definition.http2)
         self.pools.updateValue(pool, forKey: key)?.closeIdle()
         return pool
+    }
+
+    /// Closes connections to addresses that a name has lost.
+    func dropStale(_ address: TargetAddress) {
+        for pool in self.pools.values where pool.address === address { pool.dropStale() }
     }
 
     /// The other loops; set once, before anything is served.

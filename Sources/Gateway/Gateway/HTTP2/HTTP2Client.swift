@@ -14,14 +14,19 @@ final class HTTP2Client: HTTP2Connection {
     }
 
     private let pool: TargetPool
+    /// Who is at the other end.
+    let remote: SocketAddress
     private var state: State
     private var isRetired: Bool = false
     private var requestsLeft: Int
     private let oldAt: UInt64
     private var idleSince: UInt64
 
-    init(loop: GatewayLoop, pool: TargetPool, fd: Int32, isConnected: Bool, tls: TLSSession?) {
+    init(
+        loop: GatewayLoop, pool: TargetPool, fd: Int32, remote: SocketAddress, isConnected: Bool, tls: TLSSession?
+    ) {
         self.pool = pool
+        self.remote = remote
         self.state = !isConnected || tls != nil ? .connecting : .open
         if isConnected, tls != nil { self.state = .handshake }
         self.requestsLeft = pool.rules.requestsMax
@@ -73,6 +78,7 @@ final class HTTP2Client: HTTP2Connection {
         case .connecting:
             guard events.isWritable || events.isBroken else { return }
             if Socket.pendingError(self.fd) != 0 {
+                self.pool.address.failed(self.remote, now: self.loop.events.now)
                 self.failEarly()
                 return
             }

@@ -127,7 +127,8 @@ package final class CompiledUpstream: Sendable {
             let identity: Identity = Identity(kind: .target, tenant: api.tenant, api: api.id, detail: url)
             targets.append(
                 CompiledTarget(
-                    url: target.url, weight: target.weight, state: live.target("\(api.key.text) \(url)"),
+                    url: target.url, service: target.service, weight: target.weight,
+                    state: live.target("\(api.key.text) \(url)"),
                     identity: live.identities.number(identity)))
         }
         self.targets = targets
@@ -137,11 +138,16 @@ package final class CompiledUpstream: Sendable {
 /// One server of an upstream.
 package struct CompiledTarget: Sendable {
     package let url: TargetURL
+    /// The name of SRV records that say where it is; nil: the URL does.
+    let service: String?
     package let weight: Int
     /// Kept across snapshots while the API has a target with this URL.
     package let state: TargetState
     /// For records.
     package let identity: IdentityNumber
+
+    /// What says where it is.
+    var place: TargetDefinitionPlace { TargetDefinitionPlace(self.url, service: self.service) }
 }
 
 /// The policies of a route after the API's and its own are put together: limits add up, any other kind replaces.

@@ -87,12 +87,13 @@ final class TargetPool {
             self.state.connections.wrappingSubtract(1, ordering: .relaxed)
             return .overloaded
         }
-        guard let address: SocketAddress = self.address.next() else {
+        guard let (first, rival): (SocketAddress, SocketAddress?) = self.address.next(now: loop.events.now) else {
             self.state.connections.wrappingSubtract(1, ordering: .relaxed)
             return .failed
         }
         do throws(SystemError) {
-            let (fd, isConnected): (Int32, Bool) = try Socket.connect(address)
+            let attempt: FirstAttempt = try self.attempt(first, rival, loop)
+            let fd: Int32 = attempt.fd
             var session: TLSSession?
             if let tls: TargetTLS = self.tls {
                 guard let made: TLSSession = tls.session(fd) else {
@@ -103,10 +104,11 @@ final class TargetPool {
                 session = made
             }
             if self.speaksHTTP2 {
-                return .started(try self.openSession(loop, fd, isConnected: isConnected, session))
+                return .started(try self.openSession(loop, attempt, session))
             }
             let connection: UpstreamConnection = UpstreamConnection(
-                loop: loop, pool: self, channel: Channel(fd: fd, tls: session), isConnected: isConnected)
+                loop: loop, pool: self, channel: Channel(fd: fd, tls: session), remote: attempt.address,
+                rival: attempt.rival, isConnected: attempt.isConnected)
             self.openCount += 1
             do throws(SystemError) {
                 try loop.events.register(connection, fd: fd, interest: [.read, .write, .edgeTriggered])
@@ -121,6 +123,41 @@ final class TargetPool {
         }
     }
 
+    private struct FirstAttempt {
+        let fd: Int32
+        let isConnected: Bool
+        let address: SocketAddress
+        let rival: SocketAddress?
+    }
+
+    /// Begins to connect; to the rival where the first one fails at once, because nothing leads to its family.
+    private func attempt(
+        _ first: SocketAddress, _ rival: SocketAddress?, _ loop: GatewayLoop
+    ) throws(SystemError) -> FirstAttempt {
+        do throws(SystemError) {
+            let (fd, isConnected): (Int32, Bool) = try Socket.connect(first)
+            return FirstAttempt(fd: fd, isConnected: isConnected, address: first, rival: rival)
+        } catch {
+            self.address.failed(first, now: loop.events.now)
+            guard let rival: SocketAddress = rival else { throw error }
+            let (fd, isConnected): (Int32, Bool) = try Socket.connect(rival)
+            return FirstAttempt(fd: fd, isConnected: isConnected, address: rival, rival: nil)
+        }
+    }
+
+    /// Closes idle connections to addresses the target is not at any more; those of HTTP/2 end with their last stream.
+    func dropStale() {
+        let idle: [Unmanaged<UpstreamConnection>] = self.idle
+        for connection in idle {
+            connection._withUnsafeGuaranteedRef { (connection: UpstreamConnection) in
+                if self.address.contains(connection.remote) { return }
+                self.forget(connection)
+                connection.close()
+            }
+        }
+        for session in self.sessions where !self.address.contains(session.remote) { session.retire() }
+    }
+
     /// Whether a connection that is done had better be closed: this loop has no request for it, and another loop waits.
     var mustMakePlace: Bool {
         self.rules.queueMax > 0 && self.state.waiting.load(ordering: .relaxed) > (self.queue?.count ?? 0)
@@ -133,9 +170,11 @@ final class TargetPool {
     }
 
     private func openSession(
-        _ loop: GatewayLoop, _ fd: Int32, isConnected: Bool, _ tls: TLSSession?
+        _ loop: GatewayLoop, _ attempt: FirstAttempt, _ tls: TLSSession?
     ) throws(SystemError) -> UpstreamConnection {
-        let session: HTTP2Client = HTTP2Client(loop: loop, pool: self, fd: fd, isConnected: isConnected, tls: tls)
+        let fd: Int32 = attempt.fd
+        let session: HTTP2Client = HTTP2Client(
+            loop: loop, pool: self, fd: fd, remote: attempt.address, isConnected: attempt.isConnected, tls: tls)
         do throws(SystemError) {
             try loop.events.register(session, fd: fd, interest: [.read, .write, .edgeTriggered])
         } catch {
@@ -152,7 +191,7 @@ final class TargetPool {
     private func exchange(on session: HTTP2Client, _ loop: GatewayLoop) -> UpstreamConnection {
         let stream: HTTP2Stream = session.makeStream()
         let connection: UpstreamConnection = UpstreamConnection(
-            loop: loop, pool: self, channel: Channel(stream), isConnected: session.isOpen)
+            loop: loop, pool: self, channel: Channel(stream), remote: session.remote, isConnected: session.isOpen)
         stream.upstream = connection
         return connection
     }

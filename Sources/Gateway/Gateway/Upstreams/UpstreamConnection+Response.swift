@@ -326,9 +326,10 @@ extension UpstreamConnection {
         }
     }
 
-    /// Its requests or its time are over, or its place is needed.
+    /// Its requests or its time are over, its place is needed, or the target is not at its address any more.
     var isWornOut: Bool {
         self.requestsLeft == 0 || self.loop.events.now >= self.oldAt
+            || (!self.pool.address.isLiteral && !self.pool.address.contains(self.remote))
             || (self.pool.rules.queueMax > 0 && self.pool.queue?.isEmpty ?? true && self.pool.mustMakePlace)
     }
 

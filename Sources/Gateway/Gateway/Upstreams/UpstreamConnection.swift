@@ -49,7 +49,15 @@ final class UpstreamConnection: TimedHandler {
 
     unowned(unsafe) let loop: GatewayLoop
     let pool: TargetPool
-    let channel: Channel
+    /// Without a descriptor while only a rival is left of two attempts to connect.
+    var channel: Channel
+    /// Who is at the other end.
+    var remote: SocketAddress
+    /// An address of the other family, to be tried beside this one when it is slow.
+    var rivalAddress: SocketAddress?
+    var rival: RivalConnect?
+    /// Monotonic nanoseconds when connecting has to be over.
+    private(set) var connectUntil: UInt64 = 0
     let timer: ConnectionTimer = ConnectionTimer()
     var phase: Phase
     var client: Unmanaged<ClientConnection>?
@@ -89,7 +97,12 @@ final class UpstreamConnection: TimedHandler {
     /// Monotonic nanoseconds when it is too old for another request.
     let oldAt: UInt64
 
-    init(loop: GatewayLoop, pool: TargetPool, channel: Channel, isConnected: Bool) {
+    init(
+        loop: GatewayLoop, pool: TargetPool, channel: Channel, remote: SocketAddress, rival: SocketAddress? = nil,
+        isConnected: Bool
+    ) {
+        self.remote = remote
+        self.rivalAddress = isConnected ? nil : rival
         self.loop = loop
         self.pool = pool
         self.channel = channel
@@ -120,8 +133,10 @@ final class UpstreamConnection: TimedHandler {
         let now: UInt64 = self.loop.events.now
         switch self.phase {
         case .connecting:
+            self.connectUntil = min(now &+ client.exchange.times.connect, client.exchange.limit)
+            let alone: UInt64 = now &+ UpstreamConnection.aloneFor
             self.loop.events.schedule(
-                self.timer, at: min(now &+ client.exchange.times.connect, client.exchange.limit))
+                self.timer, at: self.rivalAddress == nil ? self.connectUntil : min(alone, self.connectUntil))
         case .handshake:
             self.loop.events.schedule(
                 self.timer, at: min(now &+ client.exchange.times.connect, client.exchange.limit))
@@ -245,9 +260,16 @@ final class UpstreamConnection: TimedHandler {
         if self.channel.isStream { return }
         guard events.isWritable || events.isBroken else { return }
         if Socket.pendingError(self.channel.fd) != 0 {
+            if self.rivalGoesOn() { return }
             self.fail(.connectFailed)
             return
         }
+        self.dropRival()
+        self.connectionMade()
+    }
+
+    /// The attempt was fast enough, or its rival.
+    func connectionMade() {
         if self.channel.tls != nil {
             self.phase = .handshake
             self.goOnWithHandshake()
@@ -284,7 +306,15 @@ final class UpstreamConnection: TimedHandler {
 
     override func deadlinePassed() {
         switch self.phase {
-        case .connecting, .handshake: self.fail(.connectTimeout)
+        case .connecting:
+            if self.rivalAddress != nil, self.loop.events.now < self.connectUntil, self.startRival() { return }
+            if self.loop.events.now < self.connectUntil {
+                self.loop.events.schedule(self.timer, at: self.connectUntil)
+                return
+            }
+            self.pool.address.failed(self.remote, now: self.loop.events.now)
+            self.fail(.connectTimeout)
+        case .handshake: self.fail(.connectTimeout)
         case .busy: self.fail(self.sendFailed ? .reset : .timeout)
         case .idle: self.closeIdleNow()
         case .closed: break
@@ -354,7 +384,12 @@ final class UpstreamConnection: TimedHandler {
         if let block: ByteBlock = self.stash { loop.blocks.give(block) }
         self.out = nil
         self.stash = nil
-        self.channel.close(loop.events, owner: self, abruptly: false)
+        self.dropRival()
+        if self.channel.isStream || self.channel.fd >= 0 {
+            self.channel.close(loop.events, owner: self, abruptly: false)
+        } else {
+            loop.events.releaseAtTurnEnd(self)
+        }
         // Of streams, their connection is counted.
         if self.channel.isStream { return }
         self.pool.openCount -= 1

@@ -3,6 +3,8 @@ package struct ProcessSettings: Sendable, Equatable {
     package var listen: ListenSettings
     package var workers: WorkerCount
     package var telemetry: TelemetrySettings
+    /// Who is asked for the addresses of targets. Default: the system.
+    package var dns: DNSSettings
     /// Where this gateway stands: targets of the same zone are preferred. Default: nowhere.
     package var zone: String?
     package var counters: CounterSettings
@@ -10,8 +12,9 @@ package struct ProcessSettings: Sendable, Equatable {
     package init(
         listen: ListenSettings = ListenSettings(), workers: WorkerCount = .auto,
         telemetry: TelemetrySettings = TelemetrySettings(), zone: String? = nil,
-        counters: CounterSettings = CounterSettings()
+        counters: CounterSettings = CounterSettings(), dns: DNSSettings = DNSSettings()
     ) {
+        self.dns = dns
         self.zone = zone
         self.listen = listen
         self.workers = workers
@@ -49,6 +52,33 @@ package struct CounterSettings: Sendable, Equatable {
         self.passwordFile = passwordFile
         self.whenAway = whenAway
     }
+}
+
+/// How names of targets are looked up.
+package struct DNSSettings: Sendable, Equatable {
+    /// Addresses with ports of at most three servers, asked in order. Default: as the system does it, with /etc/hosts.
+    package var servers: [String]
+    /// Whole seconds for one question to one server, 1 to 60. Default 2.
+    package var timeoutSeconds: Int
+    /// Rounds over the servers, 1 to 5. Default 2.
+    package var attempts: Int
+    /// What an answer is kept at least, 1 s to 1 h. Default 1 s.
+    package var keepMin: Duration
+    /// What an answer is kept at most, 1 s to 1 d. Default 5 min.
+    package var keepMax: Duration
+
+    package init(
+        servers: [String] = [], timeoutSeconds: Int = 2, attempts: Int = 2, keepMin: Duration = .seconds(1),
+        keepMax: Duration = .seconds(300)
+    ) {
+        self.servers = servers
+        self.timeoutSeconds = timeoutSeconds
+        self.attempts = attempts
+        self.keepMin = keepMin
+        self.keepMax = keepMax
+    }
+
+    package static let serversMax: Int = 3
 }
 
 /// Addresses a gateway listens on, each `host:port` with a literal address; port 0 lets the system choose.

@@ -26,7 +26,7 @@ package struct GatewayFile: Sendable, Equatable {
     package static func decode(_ root: Node) throws(InvalidDocument) -> GatewayFile {
         try GatewayDocument.inOrder(root) { decoder in
             let known: [String] =
-                ["version", "listen", "workers", "telemetry", "zone", "counters"] + GatewayDocument.fieldNames
+                ["version", "listen", "workers", "telemetry", "zone", "dns", "counters"] + GatewayDocument.fieldNames
             guard let fields: NodeFields = decoder.fields(known) else { return nil }
             GatewayDocument.checkVersion(fields)
             let settings: ProcessSettings = ProcessSettings.read(fields)

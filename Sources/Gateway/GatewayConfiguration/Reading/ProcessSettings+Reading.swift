@@ -11,9 +11,10 @@ extension ProcessSettings {
         let counters: CounterSettings? = fields.value("counters", default: CounterSettings()) {
             CounterSettings.read($0)
         }
+        let dns: DNSSettings? = fields.value("dns", default: DNSSettings()) { DNSSettings.read($0) }
         return ProcessSettings(
             listen: listen ?? ListenSettings(), workers: workers ?? .auto, telemetry: telemetry ?? TelemetrySettings(),
-            zone: zone ?? nil, counters: counters ?? CounterSettings())
+            zone: zone ?? nil, counters: counters ?? CounterSettings(), dns: dns ?? DNSSettings())
     }
 }
 
@@ -29,6 +30,26 @@ extension CounterSettings {
             "when_away", default: .divided, ["divided": .divided, "open": .open, "closed": .closed])
         guard let folder, let redis, let passwordFile, let whenAway else { return nil }
         return CounterSettings(folder: folder, redis: redis, passwordFile: passwordFile, whenAway: whenAway)
+    }
+}
+
+extension DNSSettings {
+    static func read(_ decoder: NodeDecoder) -> DNSSettings? {
+        let known: [String] = ["servers", "timeout", "attempts", "min_ttl", "max_ttl"]
+        guard let fields: NodeFields = decoder.fields(known) else { return nil }
+        let defaults: DNSSettings = DNSSettings()
+        let servers: [String]? = fields.list("servers", count: 0...DNSSettings.serversMax) { $0.listenAddress() }
+        let timeout: Duration? = fields.duration(
+            "timeout", default: .seconds(defaults.timeoutSeconds), in: .seconds(1) ... .seconds(60))
+        let attempts: Int? = fields.integer("attempts", default: defaults.attempts, in: 1...5)
+        let least: Duration? = fields.duration("min_ttl", default: defaults.keepMin, in: .seconds(1) ... .seconds(3600))
+        let most: Duration? = fields.duration(
+            "max_ttl", default: defaults.keepMax, in: .seconds(1) ... .seconds(86_400))
+        guard let servers, let timeout, let attempts, let least, let most else { return nil }
+        if most < least { fields["max_ttl"]?.problem("expected at least 'min_ttl'") }
+        return DNSSettings(
+            servers: servers, timeoutSeconds: Int(timeout.components.seconds), attempts: attempts, keepMin: least,
+            keepMax: most)
     }
 }
 

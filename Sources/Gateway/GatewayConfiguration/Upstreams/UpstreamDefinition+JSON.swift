@@ -28,6 +28,7 @@ extension TargetDefinition {
         writer.set("url", .string(self.url.text))
         writer.set("weight", self.weight, unless: 1)
         writer.set("zone", self.zone.map { .string($0) })
+        writer.set("srv", self.service.map { .string($0) })
         return writer.value
     }
 }

@@ -101,14 +101,20 @@ extension UpstreamDefinition {
 
 extension TargetDefinition {
     static func read(_ decoder: NodeDecoder) -> TargetDefinition? {
-        guard let fields: NodeFields = decoder.fields(["url", "weight", "zone"]) else { return nil }
+        guard let fields: NodeFields = decoder.fields(["url", "weight", "zone", "srv"]) else { return nil }
         let url: TargetURL? = fields.required("url")?.pattern { (text: String) throws(PatternError) -> TargetURL in
             try TargetURL(parsing: text)
         }
         let weight: Int? = fields.integer("weight", default: 1, in: 0...TargetDefinition.weightMax)
         let zone: String?? = fields.optional("zone") { $0.id() }
-        guard let url, let weight, let zone else { return nil }
-        return TargetDefinition(url: url, weight: weight, zone: zone)
+        let service: String?? = fields.optional("srv") { (element: NodeDecoder) -> String? in
+            guard let host: HostPattern = element.host() else { return nil }
+            let isService: Bool = !host.isWildcard && host.name.hasPrefix("_") && host.name.contains("._")
+            if !isService { element.problem("expected the name of SRV records such as '_http._tcp.example.com'") }
+            return isService ? host.name : nil
+        }
+        guard let url, let weight, let zone, let service else { return nil }
+        return TargetDefinition(url: url, weight: weight, zone: zone, service: service)
     }
 }
 

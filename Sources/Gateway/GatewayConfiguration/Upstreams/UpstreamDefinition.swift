@@ -67,8 +67,12 @@ package struct TargetDefinition: Sendable, Equatable {
     package var weight: Int
     /// Where it stands; gateways of the same zone prefer it. Default: nowhere.
     package var zone: String?
+    /// A DNS name whose SRV records say where the target is (RFC 2782); the URL still gives scheme, `Host` and base path.
+    /// Default: the addresses of the URL's host.
+    package var service: String?
 
-    package init(url: TargetURL, weight: Int = 1, zone: String? = nil) {
+    package init(url: TargetURL, weight: Int = 1, zone: String? = nil, service: String? = nil) {
+        self.service = service
         self.url = url
         self.weight = weight
         self.zone = zone

@@ -63,3 +63,9 @@ int clinux_route_signal(int number, int descriptor);
 // No core dumps and no reading of this process's memory by others of the same user: it holds keys. 0, or -1 with errno.
 int clinux_forbid_core_dumps(void);
 int clinux_is_dumpable(void);
+
+// Asks DNS servers about a name (resolver(3)); blocks. `servers` are `count` times 19 bytes: 4 or 6, the address
+// (IPv4: its four bytes first), the port in network order; none: those of /etc/resolv.conf. Turns to TCP for long answers, and to the next server where one does not answer. Bytes of the
+// answer as received, or -1.
+int clinux_dns_query(const uint8_t *servers, int count, int timeout_seconds, int attempts, const char *name,
+                     int type, uint8_t *answer, int capacity);

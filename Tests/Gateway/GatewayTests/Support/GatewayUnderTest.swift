@@ -19,12 +19,14 @@ struct GatewayUnderTest: Sendable {
         _ upstreams: [UInt16], policies: [PolicyDefinition] = [], settings: EngineSettings = .patient,
         workers: Int = 1,
         trace: Double = 0, live: LiveState = LiveState(), zone: String? = nil, metrics: MetricRegistry? = nil,
+        dns: DNSSettings = DNSSettings(),
         change: (inout APIDefinition) -> Void = { _ in }
     ) async throws -> GatewayUnderTest {
         var document: GatewayDocument = try self.document(upstreams, policies: policies)
         change(&document.apis[0])
         return try await self.start(
-            document, settings: settings, workers: workers, trace: trace, live: live, zone: zone, metrics: metrics)
+            document, settings: settings, workers: workers, trace: trace, live: live, zone: zone, metrics: metrics,
+            dns: dns)
     }
 
     private static let patience: PolicyDefinition = .timeouts(
@@ -46,14 +48,15 @@ struct GatewayUnderTest: Sendable {
 
     static func start(
         _ document: GatewayDocument, settings: EngineSettings = .patient, workers: Int = 1, trace: Double = 0,
-        live: LiveState = LiveState(), zone: String? = nil, metrics: MetricRegistry? = nil
+        live: LiveState = LiveState(), zone: String? = nil, metrics: MetricRegistry? = nil,
+        dns: DNSSettings = DNSSettings()
     ) async throws -> GatewayUnderTest {
         let (snapshot, quarantined): (Snapshot, [Quarantine]) = Snapshot.compile(
             document, previous: nil, carrying: live)
         #expect(quarantined.isEmpty)
         let process: ProcessSettings = ProcessSettings(
             listen: ListenSettings(http: "127.0.0.1:0"), workers: .fixed(workers),
-            telemetry: TelemetrySettings(traceSample: trace), zone: zone)
+            telemetry: TelemetrySettings(traceSample: trace), zone: zone, dns: dns)
         let engine: GatewayEngine = GatewayEngine(
             process: process, snapshot: snapshot, engine: settings,
             observation: metrics.map { GatewayEngine.Observation(live: live, metrics: $0) })

@@ -23,16 +23,24 @@ final class RawUpstream: Sendable {
     }
 
     let port: UInt16
-    private let held: RefusingPort
+    private let held: RefusingPort?
     private let listener: Int32
     private let journal: Mutex<[RawMessage]> = Mutex([])
     private let accepted: Atomic<Int> = Atomic(0)
     private let isStopped: Atomic<Bool> = Atomic(false)
 
-    init(_ script: @escaping @Sendable (Session) -> Void) throws {
-        self.held = try RefusingPort()
-        self.port = self.held.port
-        self.listener = try Socket.listen(.loopback(port: self.port), reusePort: true)
+    /// On a port of its own of the loopback interface, or, on another address, on the port that this says (0: any).
+    init(on address: SocketAddress? = nil, _ script: @escaping @Sendable (Session) -> Void) throws {
+        if let address: SocketAddress {
+            self.held = nil
+            self.listener = try Socket.listen(address, reusePort: true)
+            self.port = try Socket.localAddress(self.listener).port
+        } else {
+            let held: RefusingPort = try RefusingPort()
+            self.held = held
+            self.port = held.port
+            self.listener = try Socket.listen(.loopback(port: held.port), reusePort: true)
+        }
         let flags: Int32 = fcntl(self.listener, F_GETFL)
         _ = fcntl(self.listener, F_SETFL, flags & ~O_NONBLOCK)
         let listener: Int32 = self.listener

@@ -48,7 +48,7 @@ final class TargetCheck {
     /// Checks now, and again after each interval.
     func start(on loop: EventLoop, table: HTTPFieldTable) {
         if self.isStopped { return }
-        guard let address: SocketAddress = self.address.next() else {
+        guard let address: SocketAddress = self.address.next(now: loop.now)?.address else {
             self.judge(false, on: loop, table: table)
             return
         }

@@ -85,7 +85,7 @@ final class UpstreamWatch: @unchecked Sendable {
         if let old: TargetCheck = old, old.isSame(definition, settings) { return old }
         return TargetCheck(
             definition, state: target.state, url: target.url,
-            address: self.book.address(target.url.host, target.url.port),
+            address: self.book.address(target.place),
             tls: settings.map { TargetTLS($0, self.contexts.context(for: $0), target.url) },
             counts: old?.counts ?? CheckCounts())
     }
@@ -111,6 +111,14 @@ final class UpstreamWatch: @unchecked Sendable {
 
     /// Shows the state of targets when metrics are scraped.
     func publish(in registry: MetricRegistry) {
+        let book: AddressBook = self.book
+        registry.samples(
+            "passerelle_gateway_dns_lookups_total", kind: .counter, help: "Names of targets looked up."
+        ) { [MetricSample(labels: [:], value: Double(book.lookups.load(ordering: .relaxed)))] }
+        registry.samples(
+            "passerelle_gateway_dns_failures_total", kind: .counter,
+            help: "Look-ups that no server answered; the last good answer stays."
+        ) { [MetricSample(labels: [:], value: Double(book.failures.load(ordering: .relaxed)))] }
         registry.samples(
             "passerelle_gateway_target_up", kind: .gauge,
             help: "Whether a target gets requests: 1, or 0 while checks, failures or comparisons keep it out."
