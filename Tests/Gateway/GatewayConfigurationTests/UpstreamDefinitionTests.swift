@@ -43,6 +43,26 @@ struct UpstreamDefinitionTests {
         return try GatewayDocument.read(Array(text.utf8))
     }
 
+    @Test(arguments: [
+        "versions: [{name: stable, weight: 95}, {name: canary, weight: 5}]",
+        "versions: [{name: stable, weight: 95}, {name: canary, weight: 5}], sticky: {cookie: v}, set_cookie: true",
+        "versions: [{name: stable, weight: 0}, {name: canary, weight: 1}], sticky: ip, force: {header: x-version}",
+    ])
+    func versionsAreReadBack(_ canary: String) throws {
+        let text: String = """
+            version: 1
+            apis:
+              - id: a
+                routes: [{path: /a}]
+                upstream:
+                  targets: [{url: "http://x:80", version: stable}, {url: "http://y:80", version: canary}]
+                  canary: {\(canary)}
+            """
+        let read: GatewayDocument = try GatewayDocument.read(Array(text.utf8))
+        #expect(read.apis[0].upstream.canary?.versions.count == 2)
+        #expect(try GatewayDocument.read(read.json().serialized()) == read)
+    }
+
     @Test(arguments: upstreams) func whatIsWrittenIsReadBack(_ upstream: String) throws {
         let read: GatewayDocument = try Self.document(upstream)
         #expect(read.apis[0].upstream != UpstreamDefinition(targets: read.apis[0].upstream.targets))

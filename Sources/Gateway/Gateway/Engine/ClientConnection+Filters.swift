@@ -103,6 +103,7 @@ extension ClientConnection {
             }
         case .untilClose: break
         }
+        if self.exchange.isSteered { self.composeVersionCookie() }
         self.composeConnection()
         loop.out.append("\r\n")
         chain.isHeadSent = true
@@ -162,6 +163,7 @@ extension ClientConnection {
             loop.out.append(decimal: chain.gathered.count)
             loop.out.append("\r\n")
         }
+        if self.exchange.isSteered { self.composeVersionCookie() }
         self.composeConnection()
         loop.out.append("\r\n")
         chain.isHeadSent = true

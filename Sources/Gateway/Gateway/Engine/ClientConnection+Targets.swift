@@ -11,6 +11,8 @@ final class SteeredExchange {
     var tried: MemberSet = MemberSet()
     /// The target of the try under way; -1: none is.
     var member: Int = -1
+    /// The version of the targets it goes to.
+    var ticket: VersionChoice.Ticket = VersionChoice.Ticket(version: Candidates.any)
     var admission: Admission = Admission()
     /// The circuit was open when the last target was looked for.
     var isCircuitOpen: Bool = false
@@ -48,6 +50,9 @@ extension ClientConnection {
             steered.begin(
                 key: steering.plan.balance == .maglev ? steering.plan.keySource.number(view) : 0,
                 retries: steering.plan.retries)
+            steered.ticket =
+                steering.plan.versions?.choose(view, using: &self.loop.random)
+                ?? VersionChoice.Ticket(version: Candidates.any)
             if steering.plan.retries != nil { steering.state.requests.wrappingAdd(1, ordering: .relaxed) }
             return self.steer(steering, steered)
         }
@@ -68,7 +73,10 @@ extension ClientConnection {
     func steer(_ steering: Steering, _ steered: SteeredExchange) -> TargetPool? {
         let now: UInt64 = self.loop.events.now
         steered.isCircuitOpen = false
-        switch steering.choose(now: now, key: steered.key, tried: steered.tried, admission: &steered.admission) {
+        let choice: Steering.Choice = steering.choose(
+            now: now, key: steered.key, version: steered.ticket.version, tried: steered.tried,
+            admission: &steered.admission)
+        switch choice {
         case .target(let index):
             steered.member = index
             steered.tried.insert(index)
@@ -77,6 +85,22 @@ extension ClientConnection {
         case .open:
             steered.isCircuitOpen = true
             return nil
+        }
+    }
+
+    /// Writes the cookie that keeps a client with its version, where it has none yet.
+    func composeVersionCookie() {
+        guard self.exchange.isSteered, let steered: SteeredExchange = self.steered, steered.ticket.cookie != 0,
+            let group: Unmanaged<UpstreamGroup> = self.exchange.group
+        else { return }
+        let loop: GatewayLoop = self.loop
+        group._withUnsafeGuaranteedRef { (group: UpstreamGroup) in
+            guard let versions: VersionChoice = group.steering?.plan.versions else { return }
+            loop.out.append(versions.cookieStart)
+            loop.out.append(VersionChoice.hexadecimal(steered.ticket.cookie))
+            loop.out.append("; Path=/; HttpOnly; SameSite=Lax")
+            if self.channel.session != nil { loop.out.append("; Secure") }
+            loop.out.append("\r\n")
         }
     }
 

@@ -203,6 +203,7 @@ extension UpstreamConnection {
         if let changes: Unmanaged<CompiledHeaderChanges> = changes {
             changes._withUnsafeGuaranteedRef { loop.out.append($0.lines) }
         }
+        if client.exchange.isSteered { client.composeVersionCookie() }
         if isChunked { loop.out.append("Transfer-Encoding: chunked\r\n") }
         if !client.exchange.keepsAlive {
             loop.out.append("Connection: close\r\n")

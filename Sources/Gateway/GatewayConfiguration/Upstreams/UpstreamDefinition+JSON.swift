@@ -17,6 +17,7 @@ extension UpstreamDefinition {
         writer.set("retries", self.retries.map { $0.json() })
         writer.set("connections", self.connections.json())
         writer.set("tls", self.tls.json())
+        writer.set("canary", self.canary.map { $0.json() })
         if self.http2 { writer.set("http2", .bool(true)) }
         return writer.value
     }
@@ -28,6 +29,7 @@ extension TargetDefinition {
         writer.set("url", .string(self.url.text))
         writer.set("weight", self.weight, unless: 1)
         writer.set("zone", self.zone.map { .string($0) })
+        writer.set("version", self.version.map { .string($0) })
         writer.set("srv", self.service.map { .string($0) })
         return writer.value
     }

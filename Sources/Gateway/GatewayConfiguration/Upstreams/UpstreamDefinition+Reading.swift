@@ -4,9 +4,9 @@ extension UpstreamDefinition {
     private static let known: [String] = [
         "targets", "strip_prefix", "balance", "hash_by", "slow_start", "panic_threshold", "preserve_host",
         "passive_health", "active_health", "outlier_ejection", "circuit_breaker", "retries", "connections", "tls",
-        "http2",
+        "http2", "canary",
     ]
-    private static let planned: [String] = ["mirror", "canary", "discovery"]
+    private static let planned: [String] = ["mirror"]
 
     static func read(_ decoder: NodeDecoder) -> UpstreamDefinition? {
         guard let fields: NodeFields = decoder.fields(self.known, planned: self.planned) else { return nil }
@@ -29,7 +29,7 @@ extension UpstreamDefinition {
         else {
             return nil
         }
-        self.checkTargets(targets, fields)
+        self.checkTargets(targets, upstream.canary, fields)
         upstream.stripPrefix = prefix
         upstream.preserveHost = preserveHost
         upstream.connections = connections
@@ -51,7 +51,9 @@ extension UpstreamDefinition {
         if let balance, balance != .maglev {
             fields["hash_by"]?.problem("expected 'hash_by' only with 'balance: maglev'")
         }
-        guard let balance, let hashBy, let slowStart, let panic else { return false }
+        let canary: CanaryDefinition?? = fields.optional("canary") { CanaryDefinition.read($0) }
+        guard let balance, let hashBy, let slowStart, let panic, let canary else { return false }
+        self.canary = canary
         self.balance = balance
         self.hashBy = hashBy
         self.slowStart = slowStart
@@ -78,7 +80,14 @@ extension UpstreamDefinition {
         return true
     }
 
-    private static func checkTargets(_ targets: [TargetDefinition], _ fields: NodeFields) {
+    private static func checkTargets(
+        _ targets: [TargetDefinition], _ canary: CanaryDefinition?, _ fields: NodeFields
+    ) {
+        if let canary {
+            canary.check(targets, fields)
+        } else if targets.contains(where: { $0.version != nil }) {
+            fields["targets"]?.problem("expected a field 'canary' beside targets with a version")
+        }
         var seen: Set<TargetURL> = []
         for target in targets where !seen.insert(target.url).inserted {
             fields["targets"]?.problem("expected each target only once, found \(target.url.text) again")
@@ -101,7 +110,7 @@ extension UpstreamDefinition {
 
 extension TargetDefinition {
     static func read(_ decoder: NodeDecoder) -> TargetDefinition? {
-        guard let fields: NodeFields = decoder.fields(["url", "weight", "zone", "srv"]) else { return nil }
+        guard let fields: NodeFields = decoder.fields(["url", "weight", "zone", "srv", "version"]) else { return nil }
         let url: TargetURL? = fields.required("url")?.pattern { (text: String) throws(PatternError) -> TargetURL in
             try TargetURL(parsing: text)
         }
@@ -113,8 +122,9 @@ extension TargetDefinition {
             if !isService { element.problem("expected the name of SRV records such as '_http._tcp.example.com'") }
             return isService ? host.name : nil
         }
-        guard let url, let weight, let zone, let service else { return nil }
-        return TargetDefinition(url: url, weight: weight, zone: zone, service: service)
+        let version: String?? = fields.optional("version") { $0.id() }
+        guard let url, let weight, let zone, let service, let version else { return nil }
+        return TargetDefinition(url: url, weight: weight, zone: zone, service: service, version: version)
     }
 }
 

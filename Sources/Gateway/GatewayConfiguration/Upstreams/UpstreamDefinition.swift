@@ -30,6 +30,8 @@ package struct UpstreamDefinition: Sendable, Equatable {
     package var tls: UpstreamTLS
     /// Speak HTTP/2 with the targets: by prior knowledge with `http`, where offered with `https`. Default false.
     package var http2: Bool
+    /// How requests are shared among versions of the targets. Default: there are none.
+    package var canary: CanaryDefinition?
 
     package init(
         targets: [TargetDefinition], stripPrefix: String? = nil, balance: BalanceRule = .roundRobin,
@@ -37,8 +39,10 @@ package struct UpstreamDefinition: Sendable, Equatable {
         preserveHost: Bool = false, passiveHealth: PassiveHealth = PassiveHealth(), activeHealth: ActiveHealth? = nil,
         outliers: OutlierEjection? = nil, circuitBreaker: CircuitBreakerDefinition? = nil,
         retries: RetryDefinition? = nil,
-        connections: UpstreamConnections = UpstreamConnections(), tls: UpstreamTLS = UpstreamTLS(), http2: Bool = false
+        connections: UpstreamConnections = UpstreamConnections(), tls: UpstreamTLS = UpstreamTLS(), http2: Bool = false,
+        canary: CanaryDefinition? = nil
     ) {
+        self.canary = canary
         self.targets = targets
         self.stripPrefix = stripPrefix
         self.balance = balance
@@ -70,8 +74,13 @@ package struct TargetDefinition: Sendable, Equatable {
     /// A DNS name whose SRV records say where the target is (RFC 2782); the URL still gives scheme, `Host` and base path.
     /// Default: the addresses of the URL's host.
     package var service: String?
+    /// Its version, one of the upstream's `canary`. Default: none.
+    package var version: String?
 
-    package init(url: TargetURL, weight: Int = 1, zone: String? = nil, service: String? = nil) {
+    package init(
+        url: TargetURL, weight: Int = 1, zone: String? = nil, service: String? = nil, version: String? = nil
+    ) {
+        self.version = version
         self.service = service
         self.url = url
         self.weight = weight

@@ -54,7 +54,7 @@ final class Steering {
         rules.usesZones = zone != nil && plan.zones.contains { $0 != nil }
         self.rules = rules
         self.zones = members.map { $0.isLocal ? 1 : 0 }
-        self.versions = [UInt8](repeating: 0, count: members.count)
+        self.versions = plan.targetVersions
         self.robin = SmoothRoundRobin(count: members.count)
         self.view = BalanceView([], now: 0, rules: rules)
         self.wheel = WeightWheel([])
@@ -64,12 +64,16 @@ final class Steering {
 
     /// Chooses a target for a try and lets the request into its breaker: the try is told to `close` when it is over.
     ///
-    /// `key` is the request's for consistent hashing; 0: none, then chance decides. `tried` are not asked again.
-    func choose(now: UInt64, key: UInt64, tried: MemberSet, admission: inout Admission) -> Choice {
+    /// `key` is the request's for consistent hashing; 0: none, then chance decides. `tried` are not asked again. Targets of another
+    /// `version` are only chosen when nobody of this one is left.
+    func choose(
+        now: UInt64, key: UInt64, version: UInt8 = Candidates.any, tried: MemberSet, admission: inout Admission
+    ) -> Choice {
         guard self.admitUpstream(now: now, &admission) else { return .open }
         self.refresh(now: now)
         var candidates: Candidates = Candidates(weights: self.view.weights, zones: self.zones, versions: self.versions)
         candidates.tried = tried
+        candidates.version = version
         let key: UInt64 = key != 0 ? key : self.random.next() | 1
         if self.rules.usesZones {
             // The key decides, so that it always leads to the same zone.
@@ -81,6 +85,10 @@ final class Steering {
             guard let index: Int = self.pick(candidates, key: key) else {
                 if candidates.zone != Candidates.any {
                     candidates.zone = Candidates.any
+                    continue
+                }
+                if candidates.version != Candidates.any {
+                    candidates.version = Candidates.any
                     continue
                 }
                 self.withdraw(now: now, &admission)

@@ -16,13 +16,16 @@ final class UpstreamPlan: Sendable {
     /// Results are summed up for comparisons.
     let sumsResults: Bool
     let retries: RetryRules?
+    let versions: VersionChoice?
+    /// Each target's version by its place.
+    let targetVersions: [UInt8]
 
     /// Nil when taking turns is all: then a request goes the shorter way.
     static func make(_ definition: UpstreamDefinition) -> UpstreamPlan? {
         let isPlain: Bool =
             definition.balance == .roundRobin && definition.slowStart == .zero && definition.panicThreshold == 0
             && definition.activeHealth == nil && definition.outliers == nil && definition.circuitBreaker == nil
-            && definition.retries == nil && definition.connections.queueMax == 0
+            && definition.retries == nil && definition.canary == nil && definition.connections.queueMax == 0
             && definition.passiveHealth.statuses.isEmpty && definition.targets.allSatisfy { $0.zone == nil }
         return isPlain ? nil : UpstreamPlan(definition)
     }
@@ -43,6 +46,11 @@ final class UpstreamPlan: Sendable {
         self.countsLoad = definition.balance == .leastRequests || definition.balance == .powerOfTwo
         self.sumsResults = definition.outliers != nil
         self.retries = definition.retries.map { RetryRules($0) }
+        self.versions = definition.canary.map { VersionChoice($0) }
+        let names: [String] = definition.canary?.versions.map(\.name) ?? []
+        self.targetVersions = definition.targets.map { (target: TargetDefinition) -> UInt8 in
+            UInt8(truncatingIfNeeded: names.firstIndex { $0 == target.version } ?? 0)
+        }
     }
 }
 
@@ -67,12 +75,20 @@ struct BalanceKey: Sendable {
             var bytes: (UInt64, UInt64) = (request.remote.high, request.remote.low)
             return withUnsafeBytes(of: &bytes) { StableHash.hash($0) }
         case .path: return StableHash.hash(request.path)
-        case .header: return self.hash(self.header(request))
-        case .cookie: return self.hash(CookieBytes.value(of: self.name, in: request.fields))
+        case .header, .cookie, .query: return self.hash(self.text(request))
+        }
+    }
+
+    /// The value itself, where the source has one: not of an address, not of a path.
+    func text(_ request: RequestView) -> UnsafeRawBufferPointer? {
+        switch self.source {
+        case .address, .path: return nil
+        case .header: return self.header(request)
+        case .cookie: return CookieBytes.value(of: self.name, in: request.fields)
         case .query:
             let pair: QueryBytes.Pair? = self.name.withUnsafeBytes { QueryBytes.pair(named: $0, in: request.query) }
-            guard let pair, let base: UnsafeRawPointer = request.query.baseAddress else { return 0 }
-            return self.hash(UnsafeRawBufferPointer(start: base + pair.valueOffset, count: pair.valueLength))
+            guard let pair, let base: UnsafeRawPointer = request.query.baseAddress else { return nil }
+            return UnsafeRawBufferPointer(start: base + pair.valueOffset, count: pair.valueLength)
         }
     }
 
