@@ -119,8 +119,7 @@ class Trace:
         disk, done = Disk(self.paths), 0
         for number, path in self.paths.items():
             if path in (before or {}):
-                disk.durable[number] = bytearray(before[path])
-                disk.named.add(number)
+                disk.put(number, before[path])
         folders = {os.path.dirname(path) for path in self.paths.values()} | {self.folder}
         for cut in cuts:
             for at in range(done, cut):
@@ -140,21 +139,40 @@ class Trace:
 
 
 class Disk:
-    """Files as a disk keeps them: what was synced stays; what was written since may be there, not, or in part, in any order."""
+    """Files as a disk keeps them: what was synced stays; what was written since may be there, not, or in part, in any order.
+
+    A name leads to a content; a file that is made anew is another content, and a renamed one takes its content along.
+    """
 
     def __init__(self, paths):
         self.paths = paths
-        self.durable = defaultdict(bytearray)
-        self.pending = defaultdict(list)  # file -> [(place in the trace, call)]
+        self.content = {}  # file -> the content that its open descriptors write to
+        self.count = 0
+        self.durable = defaultdict(bytearray)  # by content
+        self.pending = defaultdict(list)  # content -> [(place in the trace, call)]
         self.begun = {}  # (thread, file) -> place
-        self.named = set()  # files whose name is on the disk
-        self.names = []  # [(place, call)]: names made and removed since the folder was synced
+        self.named = {}  # names that are on the disk: file -> content
+        self.names = []  # [(place, call, content)]: names made, moved and removed since the folder was synced
+
+    def put(self, number, content):
+        """A file that was there before."""
+        self.durable[self._content(number)] = bytearray(content)
+        self.named[number] = self._content(number)
+
+    def _content(self, number, is_new=False):
+        if is_new or number not in self.content:
+            self.count += 1
+            self.content[number] = self.count
+        return self.content[number]
 
     def take(self, at, call, is_folder):
         if call.kind in "WT":
-            self.pending[call.file].append((at, call))
-        elif call.kind in "CU":
-            self.names.append((at, call))
+            self.pending[self._content(call.file)].append((at, call))
+        elif call.kind in "CUR":
+            content = self._content(call.file, call.kind == "C")
+            if call.kind == "R":
+                self.content[call.offset] = content
+            self.names.append((at, call, content))
         elif call.kind == "S":
             self.begun[call.thread, call.file] = at
         elif call.kind == "E" and call.offset == 0:
@@ -162,38 +180,45 @@ class Disk:
             if is_folder:
                 self._sync_names(begin, self.paths[call.file])
             else:
-                self._sync(call.file, begin)
+                self._sync(self._content(call.file), begin)
 
     def image(self, rng):
         """file -> content, with luck deciding about all that was not synced."""
-        named = set(self.named)
-        for _, call in self.names:
+        named = dict(self.named)
+        for _, call, content in self.names:
             if rng.random() < 0.5:
-                named.add(call.file) if call.kind == "C" else named.discard(call.file)
+                self._name(named, call, content)
         image = {}
-        for number in named:
-            content = bytearray(self.durable[number])
-            for _, call in self.pending[number]:
-                self._perhaps(content, call, rng)
-            image[number] = content
+        for number, content in named.items():
+            found = bytearray(self.durable[content])
+            for _, call in self.pending[content]:
+                self._perhaps(found, call, rng)
+            image[number] = found
         return image
 
-    def _sync(self, number, begin):
-        waiting = self.pending[number]
+    @staticmethod
+    def _name(named, call, content):
+        if call.kind == "C":
+            named[call.file] = content
+            return
+        named.pop(call.file, None)
+        if call.kind == "R":
+            named[call.offset] = content
+
+    def _sync(self, content, begin):
+        waiting = self.pending[content]
         for at, call in waiting:
             if at < begin:
-                self._apply(self.durable[number], call)
-        self.pending[number] = [(at, call) for at, call in waiting if at >= begin]
+                self._apply(self.durable[content], call)
+        self.pending[content] = [(at, call) for at, call in waiting if at >= begin]
 
     def _sync_names(self, begin, folder):
         waiting = []
-        for at, call in self.names:
+        for at, call, content in self.names:
             if at >= begin or os.path.dirname(self.paths[call.file]) != folder:
-                waiting.append((at, call))
-            elif call.kind == "C":
-                self.named.add(call.file)
+                waiting.append((at, call, content))
             else:
-                self.named.discard(call.file)
+                self._name(self.named, call, content)
         self.names = waiting
 
     def _perhaps(self, content, call, rng):

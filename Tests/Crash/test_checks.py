@@ -94,6 +94,21 @@ class PowerCut(unittest.TestCase):
         found = self.contents(Written().call("S", LOG).call("W", LOG, 0, b"ab", thread=2).call("E", LOG))
         self.assertEqual(found, {b"", b"ab"})
 
+    def test_a_renamed_file_replaces_the_other_as_a_whole(self):
+        written = Written().call("S", LOG).call("W", LOG, 0, b"old").call("S", LOG).call("E", LOG)
+        written.call("O", 3, data=b"/data/new").call("C", 3).call("W", 3, 0, b"new").call("S", 3).call("E", 3)
+        written.call("R", 3, LOG)
+        self.assertEqual(self.contents(written), {b"old", b"new"})
+        self.assertEqual(self.contents(written.call("S", 1).call("E", 1)), {b"new"})
+
+    def test_a_renamed_file_that_was_not_synced_may_be_empty(self):
+        written = Written().call("O", 3, data=b"/data/new").call("C", 3).call("W", 3, 0, b"new").call("R", 3, LOG)
+        self.assertEqual(self.contents(written.call("S", 1).call("E", 1)), {b"", b"new"})
+
+    def test_a_file_made_anew_has_nothing_of_the_one_before(self):
+        written = Written().call("W", LOG, 0, b"old").call("S", LOG).call("E", LOG).call("U", LOG).call("C", LOG)
+        self.assertEqual(self.contents(written.call("S", 1).call("E", 1)), {b""})
+
     def test_a_name_lasts_from_the_sync_of_its_folder(self):
         self.assertEqual(self.contents(Written().call("U", LOG)), {None, b""})
         self.assertEqual(self.contents(Written().call("U", LOG).call("S", 1).call("E", 1)), {None})

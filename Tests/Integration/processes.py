@@ -28,8 +28,10 @@ class Settings:
     """What the command line of the tests says; set once by run.py."""
 
     binary = ".build/release/passerelle"
-    rounds = 10
+    rounds = 50
     cuts = 50
+    # Rounds and cuts end early after so long, and say so; 0: never.
+    seconds = 180
     seed = 0
 
 
@@ -78,6 +80,20 @@ def run(*arguments, environment=None, timeout=60, **options):
     return subprocess.run(
         [Settings.binary, *arguments], capture_output=True, text=True, timeout=timeout, check=False,
         env={**os.environ, "PASSERELLE_HOME": "/nonexistent", **(environment or {})}, **options)
+
+
+class TimeLimit:
+    """For what is done many times: whether the next time still fits."""
+
+    def __init__(self):
+        self.deadline = time.monotonic() + Settings.seconds if Settings.seconds else None
+
+    @property
+    def is_over(self):
+        return self.deadline is not None and time.monotonic() > self.deadline
+
+    def remark(self, done, wanted):
+        return "" if done == wanted else f" (of {wanted}: {Settings.seconds} s were over)"
 
 
 class ClassScope:

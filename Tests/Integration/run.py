@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Integration tests: the real binary, from outside, as users and other processes meet it.
 
-    Tests/Integration/run.py [--binary .build/release/passerelle] [--only guide,demo,...] [--rounds 10] [--cuts 50] [--seed N]
+    Tests/Integration/run.py [--binary .build/release/passerelle] [--only guide,demo,...] [--rounds 50] [--cuts 50] [--seconds 180] [--seed N]
 
     demo       what `passerelle demo` promises, every line it says to try, and its second start
     guide      docs/getting-started.md, executed from the page, by commands and by REST
@@ -15,7 +15,8 @@
     backup     backup and restore under load, killed half-way, damaged, and the audit log after it
     replay     every route that changes something, and the state rebuilt from the audit log
     drain      SIGTERM: what is under way ends well; a full disk: refused, and work resumes
-    faults     a failing disk under the platform; power cuts under load at --cuts moments
+    faults     a failing disk under the platform, its start, backups and restores; a clock that is set
+    power      power cuts at --cuts moments under load, fewer during the first start and during a backup
     kill       SIGKILL at random moments under concurrent changes, --rounds times, compared with what was acknowledged
 
 The closing line is 'N passed, N failed'; the exit code is 1 when something failed.
@@ -36,7 +37,7 @@ from processes import Settings  # noqa: E402
 
 SUITES = [
     "demo", "guide", "gateways", "limits", "starts", "wire", "rest", "access", "events", "postgresql", "backup", "replay",
-    "drain", "faults", "kill"]
+    "drain", "faults", "power", "kill"]
 
 
 class Result(unittest.TestResult):
@@ -84,13 +85,15 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--binary", default=".build/release/passerelle")
     parser.add_argument("--only", default=",".join(SUITES))
-    parser.add_argument("--rounds", type=int, default=10)
-    parser.add_argument("--cuts", type=int, default=50)
+    parser.add_argument("--rounds", type=int, default=Settings.rounds)
+    parser.add_argument("--cuts", type=int, default=Settings.cuts)
+    parser.add_argument("--seconds", type=int, default=Settings.seconds, help="of rounds, and of cuts; 0: until all are done")
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 32))
     options = parser.parse_args()
     Settings.binary = os.path.abspath(options.binary)
     Settings.rounds = options.rounds
     Settings.cuts = options.cuts
+    Settings.seconds = options.seconds
     Settings.seed = options.seed
     if not os.access(Settings.binary, os.X_OK):
         sys.exit(f"{options.binary} is not there: make build")

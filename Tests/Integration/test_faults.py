@@ -1,108 +1,29 @@
-"""A failing disk under the whole platform, and a power cut under load.
+"""A failing disk under the whole platform: EIO, ENOSPC, EINTR, short writes, for a while and at single calls; and a clock that is set.
 
-The platform runs under SyncWatch (Tests/Crash), which makes calls on the data folder fail and records what reaches the disk when.
-`--cuts` moments of that record become folders as a power cut would leave them: unsynced writes missing, torn, in any order; each
-must open, hold everything that was acknowledged before the cut, and have a sound audit log that fits the last checkpoint seen.
+A refusal says why, nothing acknowledged is lost, and work goes on without a restart when the cause is gone.
 """
 
+import glob
 import os
 import random
+import re
 import shutil
-import sqlite3
 import subprocess
-import sys
-import threading
-import time
-import unittest
 
-from processes import Platform, Settings, eventually, folder, run
+from processes import Platform, Settings, eventually, run
 from rest import Rest, document
+from watched import WatchedTests
 
-CRASH = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "Crash")
-sys.path.insert(0, CRASH)
+from synctrace import Trace  # noqa: E402, of Tests/Crash
 
-from synctrace import HEAD, Trace  # noqa: E402
-
-CALLERS = 4
-LOAD_SECONDS = 4
-
-
-class Caller(threading.Thread):
-    """Makes applications and deploys; writes each acknowledgement into the record of the disk, after it came."""
-
-    def __init__(self, case, number):
-        super().__init__(daemon=True)
-        self.case, self.number = case, number
-        self.problem = None
-
-    def run(self):
-        try:
-            with Rest(self.case.platform.control_plane, self.case.token) as rest:
-                count = 0
-                while not self.case.is_over.is_set():
-                    count += 1
-                    answer = rest.request(
-                        "POST", "/v1/tenants/acme/applications", {"name": f"c{self.number}-{count}"})
-                    self.note(answer, 201, "application")
-                    if count % 3 == 0:
-                        answer = rest.request("POST", "/v1/tenants/acme/apis/orders/deployments", {"environment": "dev"})
-                        self.note(answer, 202, "deployment")
-                    if self.number == 0:
-                        note = rest.request("GET", "/v1/audit/checkpoint")
-                        if note.status == 200:
-                            self.case.acknowledge(f"checkpoint {note.body.hex()}")
-        except OSError:
-            pass
-        except AssertionError as problem:
-            self.problem = problem
-
-    def note(self, answer, status, kind):
-        if answer.status != status:
-            raise AssertionError(f"{kind}: {answer}")
-        self.case.acknowledge(f"{kind} {answer.json['id']}")
+# Single calls that fail, a letter each; more in longer runs.
+CALLS = max(6, Settings.cuts // 8)
+# Calls of one change with its deployment, roughly: which of them fails is drawn from these.
+CALLS_OF_A_CHANGE = 24
+STARTS = max(3, Settings.cuts // 16)
 
 
-class FaultTests(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.place = folder(type("Scope", (), {"addCleanup": cls.addClassCleanup}))
-        cls.library = f"{cls.place}/syncwatch.so"
-        compiler = shutil.which("cc") or shutil.which("clang")
-        subprocess.run(
-            [compiler, "-O2", "-Wall", "-Werror", "-shared", "-fPIC", "-o", cls.library,
-             os.path.join(CRASH, "SyncWatch", "SyncWatch.c"), "-ldl"], check=True)
-
-    def begin(self, name):
-        """A platform that was served once and stopped; then again, watched."""
-        data = f"{self.place}/{name}"
-        self.platform = Platform(self, data).start()
-        with self.platform.sign_in("acme") as rest:
-            rest.create("/v1/tenants/acme/apis", {
-                "name": "orders", "document": document(), "upstream": "http://127.0.0.1:9"})
-        self.assertEqual(self.platform.stop(), 0)
-        self.before = {}
-        for root, _, files in os.walk(data):
-            for file in files:
-                with open(os.path.join(root, file), "rb") as content:
-                    self.before[os.path.join(root, file)] = content.read()
-        self.trace, self.fail = f"{data}.trace", f"{data}.fail"
-        self.platform.environment = {
-            "LD_PRELOAD": self.library, "SYNCWATCH_FOLDER": data, "SYNCWATCH_TRACE": self.trace,
-            "SYNCWATCH_FAIL": self.fail}
-        self.platform.start()
-        rest = Rest(self.platform.control_plane)
-        self.addCleanup(rest.close)
-        rest.sign_in("admin", self.platform.password)
-        self.token = rest.token
-        return rest
-
-    def let_fail(self, letter):
-        with open(f"{self.fail}.new", "w", encoding="ascii") as file:
-            file.write(letter)
-        os.rename(f"{self.fail}.new", self.fail)
-
-    # Faults
-
+class FaultTests(WatchedTests):
     def test_a_failing_disk_refuses_says_why_and_heals(self):
         rest = self.begin("faults")
         made, number = [], 0
@@ -129,14 +50,14 @@ class FaultTests(unittest.TestCase):
                 self.assertTrue(failing and all(check["reason"] and check["since"] for check in failing), failing)
                 self.assertEqual(rest.get("/v1/tenants/acme")["name"], "acme", "reading goes on")
                 self.assertEqual(rest.request("GET", "/healthz").status, 200, "it lives")
-                os.unlink(self.fail)
+                self.heal()
                 eventually(lambda: create().status == 201)
                 eventually(lambda: rest.request("GET", "/readyz").status == 200)
         for letter in ("i", "h"):
             self.let_fail(letter)
             for _ in range(20):
                 self.assertEqual(create().status, 201, "a call that is done by half is gone on with")
-            os.unlink(self.fail)
+            self.heal()
         self.assertIsNone(self.platform.process.poll())
         self.platform.kill()
         self.platform.environment = {}
@@ -147,6 +68,139 @@ class FaultTests(unittest.TestCase):
         self.assertEqual(len(there), len(set(there)))
         self.platform.stop()
         self.sound(self.platform.data)
+
+
+    def test_each_write_and_each_sync_may_fail_once(self):
+        """One call fails, whichever it is: the change is refused or not touched by it, and the next one is made."""
+        rng = random.Random(Settings.seed)
+        rest = self.begin("calls")
+        made, deployed, refused, number = [], [], 0, 0
+        for letter in "wfs":
+            for call in rng.sample(range(1, CALLS_OF_A_CHANGE + CALLS), CALLS):
+                number += 1
+                self.let_fail(f"{letter} {call}")
+                for path, body, status, kept in (
+                        ("applications", {"name": f"call-{number}"}, 201, made),
+                        ("apis/orders/deployments", {"environment": "dev"}, 202, deployed)):
+                    answer = self.insist(rest, f"/v1/tenants/acme/{path}", body, status)
+                    refused += answer.tries - 1
+                    kept.append(answer.json["id"])
+                rest.finished(f"/v1/tenants/acme/apis/orders/deployments/{deployed[-1]}")
+                self.heal()
+        self.assertGreater(refused, 0, "no call failed where it was felt")
+        eventually(lambda: rest.request("GET", "/readyz").status == 200)
+        with Rest(self.platform.gateway) as gateway:
+            self.assertEqual(gateway.request("GET", "/shop/orders").status, 401)
+        self.assertIsNone(self.platform.process.poll())
+        self.platform.kill()
+        self.platform.environment = {}
+        self.platform.start()
+        with Rest(self.platform.control_plane, self.token) as again:
+            self.assertEqual(sorted(one["id"] for one in again.all("/v1/tenants/acme/applications")), sorted(made))
+            ended = [event["value"]["deployment_id"] for event in again.events("deploy-results", "acme")]
+        self.assertEqual(sorted(ended), sorted(deployed), "each deployment ended once")
+        self.platform.stop()
+        self.sound(self.platform.data)
+
+    def insist(self, rest, path, body, status):
+        """Until it is made. What is refused says that it is the platform's fault, and when to try again."""
+        tries = 0
+
+        def send():
+            nonlocal tries
+            tries += 1
+            # The same key: made once, also where a refused one was made after all.
+            answer = rest.request("POST", path, body, {"Idempotency-Key": key})
+            if answer.status != status:
+                self.assertEqual(answer.status, 503, answer)
+                self.assertGreater(int(answer.fields["Retry-After"]), 0)
+                return None
+            answer.tries = tries
+            return answer
+
+        key = f"insist-{random.getrandbits(64):x}"
+        return eventually(send)
+
+    def test_a_first_start_may_fail_at_each_call(self):
+        """It ends with a reason, or goes on; the next start is fine."""
+        rng = random.Random(Settings.seed)
+        data = f"{self.place}/start"
+        os.mkdir(data, 0o700)
+        environment = self.watch(data)
+        platform = Platform(self, data, environment=environment).start()
+        platform.stop()
+        calls = Trace(self.trace, data).calls
+        count = {"s": sum(call.kind == "S" for call in calls), "w": sum(call.kind in "WTCR" for call in calls)}
+        ended = 0
+        for letter in "wfs":
+            for call in rng.sample(range(1, count["s" if letter == "s" else "w"]), STARTS):
+                with self.subTest(f"{letter} {call}"):
+                    shutil.rmtree(data)
+                    os.mkdir(data, 0o700)
+                    self.let_fail(f"{letter} {call}")
+                    platform.environment, platform.password = environment, None
+                    platform.start(ready=False)
+                    has_ended = eventually(
+                        lambda: platform.process.poll() is not None and "ended" or self.is_ready(platform) and "ready", 60)
+                    log = platform.log()
+                    if has_ended == "ended":
+                        ended += 1
+                        self.assertEqual(platform.process.returncode, 1, log)
+                        self.assertRegex(log, "(?i)input/output|no space|cannot write|" + re.escape(data))
+                    platform.kill()
+                    self.heal()
+                    platform.environment = {}
+                    shown = re.search(r"One-time password: *(\S+)", log)
+                    self.works_after_first_start(platform, shown and shown[1])
+        self.assertGreater(ended, 0, "no start was refused")
+
+    @staticmethod
+    def is_ready(platform):
+        try:
+            with Rest(platform.control_plane, timeout=5) as rest:
+                return rest.request("GET", "/readyz").status == 200
+        except OSError:
+            return False
+
+    # Backups
+
+    def test_backup_and_restore_on_a_failing_disk(self):
+        """Refused with the reason, nothing half-made is left, and the next one is fine."""
+        place = f"{self.place}/backups"
+        os.makedirs(place, 0o700)
+        data, repository, restored = f"{self.place}/source", f"{place}/repository", f"{place}/restored"
+        Platform(self, data).start().stop()
+        with open(f"{self.place}/key", "w", encoding="ascii") as file:
+            file.write("a passphrase of some length")
+        key = ("--key-file", f"{self.place}/key")
+        backup = ("backup", "--data", data, "--to", repository, *key)
+        restore = ("restore", "--from", repository, "--data", restored, *key)
+        self.assertEqual(run(*backup).returncode, 0)
+        environment = self.watch(place)
+        for letter, reason in (("w", "Input/output error"), ("f", "No space left"), ("s", "Input/output error")):
+            for call in ("", " 1", " 2", " 5"):
+                with self.subTest(letter + call):
+                    self.let_fail(letter + call)
+                    for arguments in ((*backup, "--full"), restore):
+                        done = run(*arguments, environment=environment)
+                        if call == "" or done.returncode:
+                            self.assertEqual(done.returncode, 1, done.stdout + done.stderr)
+                            self.assertIn(reason.lower(), done.stderr.lower())
+                            self.assertFalse(os.path.exists(restored))
+                        shutil.rmtree(restored, ignore_errors=True)
+                    self.heal()
+                    done = run("backup", "verify", "--all", "--from", repository, *key)
+                    self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        for letter in "ih":
+            self.let_fail(letter)
+            for arguments in ((*backup, "--full"), restore):
+                done = run(*arguments, environment=environment)
+                self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+            self.heal()
+            self.sound(restored)
+            shutil.rmtree(restored)
+        self.assertEqual(run(*backup).returncode, 0)
+        self.assertEqual(glob.glob(f"{repository}/*/*.partial"), [])
 
     # The clock
 
@@ -187,86 +241,3 @@ class FaultTests(unittest.TestCase):
         """In place, as the process has the file open."""
         with open(path, "r+" if os.path.exists(path) else "w", encoding="ascii") as file:
             file.write(f"{seconds}".ljust(24))
-
-    # Power cuts
-
-    def acknowledge(self, line):
-        """Into the record of the disk, so that it has its place among the writes: after them, as it is noted after it came."""
-        data = f"ack {line}\n".encode()
-        with open(self.trace, "ab", buffering=0) as file:
-            file.write(HEAD.pack(ord("A"), 0, 0, 0, 0, len(data), 0) + data)
-
-    def test_a_power_cut_loses_nothing_that_was_acknowledged(self):
-        print(f"    seed {Settings.seed}", flush=True)
-        rng = random.Random(Settings.seed)
-        self.begin("power")
-        self.is_over = threading.Event()
-        callers = [Caller(self, number) for number in range(CALLERS)]
-        for caller in callers:
-            caller.start()
-        time.sleep(LOAD_SECONDS)
-        self.is_over.set()
-        for caller in callers:
-            caller.join(60)
-            if caller.problem:
-                raise caller.problem
-        self.platform.kill()
-        trace = Trace(self.trace, self.platform.data)
-        image = f"{self.place}/cut"
-        acknowledged = 0
-        for cut, disk in trace.images(trace.cuts(Settings.cuts, rng), self.before):
-            shutil.rmtree(image, ignore_errors=True)
-            self.write_before(image)
-            trace.write_image(disk, image, rng)
-            lines = [line.split() for _, line in trace.acknowledgements(cut)]
-            try:
-                self.check(image, lines)
-            except AssertionError as problem:
-                raise AssertionError(f"seed {Settings.seed}, cut at call {cut}: {problem}") from problem
-            acknowledged = max(acknowledged, len(lines))
-        print(f"    {Settings.cuts} power cuts, {acknowledged} acknowledgements, none lost", flush=True)
-
-    def write_before(self, image):
-        """What was there before the trace began and is not written in it: keys."""
-        for path, content in self.before.items():
-            place = os.path.join(image, os.path.relpath(path, self.platform.data))
-            os.makedirs(os.path.dirname(place), mode=0o700, exist_ok=True)
-            if not os.path.basename(path).startswith("passerelle.db"):
-                with open(place, "wb") as file:
-                    file.write(content)
-
-    def check(self, image, lines):
-        kept = {kind: {line[2] for line in lines if line[1] == kind} for kind in ("application", "deployment", "checkpoint")}
-        with sqlite3.connect(f"{image}/passerelle.db") as database:
-            self.assertEqual(database.execute("PRAGMA integrity_check").fetchone()[0], "ok")
-            there = {
-                kind: [identity for (identity,) in database.execute(f"SELECT {kind}_id FROM {kind}s")]
-                for kind in ("application", "deployment")}
-            logged = database.execute(
-                "SELECT topic, partition, base_offset, record_count FROM log_batches ORDER BY 1, 2, 3").fetchall()
-            first = {(topic, partition): offset for topic, partition, offset in database.execute(
-                "SELECT topic, partition, first_offset FROM log_partitions")}
-        database.close()
-        for kind, found in there.items():
-            self.assertEqual(kept[kind] - set(found), set(), f"{kind}: acknowledged, and lost")
-            self.assertEqual(len(found), len(set(found)))
-        following = dict(first)
-        for topic, partition, offset, count in logged:
-            self.assertEqual(offset, following[topic, partition], f"{topic} has a gap")
-            following[topic, partition] = offset + count
-        with sqlite3.connect(f"{image}/telemetry/passerelle.db") as database:
-            self.assertEqual(database.execute("PRAGMA integrity_check").fetchone()[0], "ok")
-        database.close()
-        last = [line[2] for line in lines if line[1] == "checkpoint"]
-        self.sound(image, bytes.fromhex(last[-1]) if last else None)
-
-    def sound(self, data, checkpoint=None):
-        arguments = ["audit", "verify", "--data", data]
-        if checkpoint:
-            with open(f"{self.place}/checkpoint", "wb") as file:
-                file.write(checkpoint)
-            arguments += ["--checkpoint", f"{self.place}/checkpoint"]
-        done = run(*arguments)
-        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
-
-

@@ -7,6 +7,8 @@
 //   SYNCWATCH_FAIL     (optional) a file; while it exists its first letter says what fails:
 //                      s  fsync and fdatasync give EIO      w  writes give EIO      f  writes give ENOSPC
 //                      i  every other write gives EINTR     h  writes write half of what they are given
+//                      A number behind s, w or f (`w 7`) makes only that call fail, counted from when the file came (its inode).
+//                      Cutting, naming and renaming a file count as writes.
 //
 // A trace is a sequence of records, little-endian:
 //   u8 kind, u8 0, u16 file, u32 thread, u64 offset, u32 length, u32 0, then `length` bytes
@@ -17,6 +19,7 @@
 //     S  a sync of the file begins (before the call)
 //     E  the sync that this thread began has ended; offset is 0 for success, else errno
 //     U  the file's name was removed (after the call)
+//     R  the file was renamed to the file whose number is offset (after the call)
 //     A  bytes are about to be written to standard output (before the call)
 // Records are appended one at a time, so their order is an order in which the calls can have happened. A write of one thread
 // may be recorded after a sync of another began although the sync covered it: that errs to the strict side.
@@ -30,6 +33,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -104,23 +108,68 @@ static void opened(int fd, const char *path, int created) {
 
 static uint16_t watched(int fd) { return trace >= 0 && fd >= 0 && fd < FDS_MAX ? file_of[fd] : 0; }
 
-static char failing(void) {
-    char letter = 0;
+// Whether this call, a write or a sync of a watched file, fails; gives the letter that says how, or 0.
+static char failing(int is_sync) {
+    static ino_t counted;
+    static long calls;
+    char text[32] = {0};
     if (!fail_path || trace < 0) return 0;
     int fd = (int)syscall(SYS_openat, AT_FDCWD, fail_path, O_RDONLY | O_CLOEXEC, 0);
     if (fd < 0) return 0;
-    if (syscall(SYS_read, fd, &letter, 1) != 1) letter = 0;
+    struct stat status;
+    long got = syscall(SYS_read, fd, text, sizeof text - 1), found = fstat(fd, &status);
     syscall(SYS_close, fd);
-    return letter;
+    if (got < 1 || found != 0 || is_sync != (text[0] == 's')) return 0;
+    long wanted = strtol(text + 1, NULL, 10);
+    if (!wanted) return text[0];
+    pthread_mutex_lock(&lock);
+    if (counted != status.st_ino) calls = 0;
+    counted = status.st_ino;
+    long number = ++calls;
+    pthread_mutex_unlock(&lock);
+    return number == wanted ? text[0] : 0;
+}
+
+// How much of a write may be written: 0 with errno set when it fails.
+static size_t allowed(int is_watched, size_t count) {
+    static unsigned calls;
+    switch (is_watched ? failing(0) : 0) {
+    case 'w': errno = EIO; return 0;
+    case 'f': errno = ENOSPC; return 0;
+    case 'i':
+        if (__atomic_fetch_add(&calls, 1, __ATOMIC_RELAXED) % 2) return count;
+        errno = EINTR;
+        return 0;
+    case 'h': return (count + 1) / 2;
+    default: return count;
+    }
+}
+
+// The same for a call that is done as a whole or not; these are not interrupted.
+static int refused(int is_watched) {
+    char letter = is_watched ? failing(0) : 0;
+    if (letter == 'w') errno = EIO;
+    if (letter == 'f') errno = ENOSPC;
+    return letter == 'w' || letter == 'f';
 }
 
 #define REAL(name) ((__typeof__(&name))dlsym(RTLD_NEXT, #name))
 
+static uint16_t number_of(const char *path) {
+    if (trace < 0) return 0;
+    pthread_mutex_lock(&lock);
+    uint16_t number = number_locked(path);
+    pthread_mutex_unlock(&lock);
+    return number;
+}
+
 static int do_open(const char *path, int flags, mode_t mode) {
-    int created = trace >= 0 && (flags & O_CREAT) && syscall(SYS_faccessat, AT_FDCWD, path, F_OK) != 0;
+    int exists = trace < 0 || !(flags & (O_CREAT | O_TRUNC)) || syscall(SYS_faccessat, AT_FDCWD, path, F_OK) == 0;
+    if (!exists && refused(number_of(path) != 0)) return -1;
     int fd = (int)syscall(SYS_openat, AT_FDCWD, path, flags, mode);
     if (fd < 0) return fd;
-    opened(fd, path, created);
+    opened(fd, path, !exists);
+    if (exists && (flags & O_TRUNC) && fd < FDS_MAX && file_of[fd]) append('T', file_of[fd], 0, NULL, 0);
     return fd;
 }
 
@@ -147,21 +196,6 @@ int close(int fd) {
     return REAL(close)(fd);
 }
 
-// How much of a write may be written: 0 with errno set when it fails.
-static size_t allowed(uint16_t file, size_t count) {
-    static unsigned calls;
-    switch (file ? failing() : 0) {
-    case 'w': errno = EIO; return 0;
-    case 'f': errno = ENOSPC; return 0;
-    case 'i':
-        if (__atomic_fetch_add(&calls, 1, __ATOMIC_RELAXED) % 2) return count;
-        errno = EINTR;
-        return 0;
-    case 'h': return (count + 1) / 2;
-    default: return count;
-    }
-}
-
 static ssize_t do_pwrite(int fd, const void *bytes, size_t count, off64_t offset) {
     uint16_t file = watched(fd);
     size_t part = allowed(file, count);
@@ -181,13 +215,14 @@ ssize_t write(int fd, const void *bytes, size_t count) {
     size_t part = allowed(file, count);
     if (!part && count) return -1;
     count = part;
-    off64_t at = file ? lseek64(fd, 0, SEEK_CUR) : 0;
+    off64_t at = file ? lseek64(fd, 0, fcntl(fd, F_GETFL) & O_APPEND ? SEEK_END : SEEK_CUR) : 0;
     ssize_t done = REAL(write)(fd, bytes, count);
     if (file && done > 0) append('W', file, (uint64_t)at, bytes, (size_t)done);
     return done;
 }
 
 static int do_truncate(int fd, off64_t size) {
+    if (refused(watched(fd))) return -1;
     int result = REAL(ftruncate64)(fd, size);
     if (result == 0 && watched(fd)) append('T', watched(fd), (uint64_t)size, NULL, 0);
     return result;
@@ -201,7 +236,7 @@ static int do_sync(int fd, int (*real)(int)) {
     if (!file) return real(fd);
     append('S', file, 0, NULL, 0);
     int result = -1;
-    if (failing() == 's') errno = EIO;
+    if (failing(1)) errno = EIO;
     else result = real(fd);
     append('E', file, result == 0 ? 0 : (uint64_t)errno, NULL, 0);
     return result;
@@ -217,5 +252,13 @@ int unlink(const char *path) {
     uint16_t file = number_locked(path);
     if (file) append_locked('U', file, 0, NULL, 0);
     pthread_mutex_unlock(&lock);
+    return result;
+}
+
+int rename(const char *from, const char *to) {
+    uint16_t file = number_of(from), place = number_of(to);
+    if (refused(file || place)) return -1;
+    int result = REAL(rename)(from, to);
+    if (result == 0 && file && place) append('R', file, place, NULL, 0);
     return result;
 }
