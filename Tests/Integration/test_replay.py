@@ -76,6 +76,7 @@ class ReplayTests(unittest.TestCase):
         self.users()
         self.programs()
         self.groups()
+        self.roles()
         self.send(201, "POST", "/v1/gateways/tokens", {"gateway_group": "default"})
 
     def apis(self, acme):
@@ -153,6 +154,16 @@ class ReplayTests(unittest.TestCase):
         self.rest.expect(200, "PATCH", "/v1/groups/builders?tenant=acme", {"roles": ["developer", "operator"]})
         self.rest.expect(204, "DELETE", "/v1/groups/builders/members/bob?tenant=acme")
         self.rest.expect(204, "DELETE", "/v1/groups/gone?tenant=acme")
+
+    def roles(self):
+        role = "/v1/roles/{role}"
+        body = {"permissions": ["catalog:*:read"], "conditions": {"environments": ["dev"]}}
+        for name, tenant in (("reader", "?tenant=acme"), ("gone", "?tenant=acme"), ("watcher", "")):
+            self.driven.add(f"PUT {role}")
+            self.rest.expect(201, "PUT", f"/v1/roles/{name}{tenant}", body)
+        self.rest.expect(200, "PUT", "/v1/roles/reader?tenant=acme", {"permissions": ["catalog:*:read", "portal:*:read"]})
+        self.driven.add(f"DELETE {role}")
+        self.rest.expect(204, "DELETE", "/v1/roles/gone?tenant=acme")
 
     def missing_routes(self):
         routes = set()
@@ -289,9 +300,15 @@ class ReplayTests(unittest.TestCase):
             {(name, grant.get("tenant", ""), grant["role"]) for name, one in users.items() for grant in one["grants"]},
             set(rows("SELECT user_id, tenant, role FROM grants")))
         self.assertEqual(
-            {at: (one["name"], one["state"], one["roles"], one["version"]) for at, one in self.held(into, "service-accounts").items()},
+            {at: (one["name"], one["state"], one["roles"], one["version"])
+             for at, one in self.held(into, "service-accounts").items()},
             {(t, i): (n, s, roles.split(), v) for t, i, n, s, roles, v in rows(
                 "SELECT tenant, account_id, name, state, roles, version FROM service_accounts")})
+        self.assertEqual(
+            {at: (one["permissions"], one.get("conditions", {}).get("environments", []), one["version"])
+             for at, one in self.held(into, "roles").items()},
+            {(t, n): (p.split(), e.split(), v) for t, n, p, e, v in rows(
+                "SELECT tenant, name, permissions, environments, version FROM custom_roles")})
         groups = self.held(into, "groups")
         self.assertEqual(
             {at: (one["name"], one["roles"], one["version"]) for at, one in groups.items()},

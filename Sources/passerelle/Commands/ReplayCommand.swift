@@ -92,10 +92,10 @@ struct ReplayFolder {
             try Self.put(.object(tenant), "\(place)/tenants/\(key.id)", "tenant")
         }
         for kind: ReplayedState.Kind in [
-            .target, .environment, .plan, .application, .subscription, .deployment, .group, .serviceAccount,
+            .target, .environment, .plan, .application, .subscription, .deployment, .role, .group, .serviceAccount,
         ] {
             for (key, thing) in state.all(kind) {
-                // Groups and service accounts of no tenant are the platform's.
+                // Roles, groups and service accounts of no tenant are the platform's.
                 let owner: String = key.tenant.isEmpty ? place : "\(place)/tenants/\(key.tenant)"
                 try Self.put(.object(thing), "\(owner)/\(kind.rawValue)s", key.id)
             }

@@ -16,7 +16,7 @@ package struct ReplayedState: Sendable {
     /// Kinds that an entry's resource type names directly.
     package enum Kind: String, CaseIterable, Sendable {
         case tenant, target, environment, plan, api, application, subscription, deployment
-        case group
+        case role, group
         case serviceAccount = "service-account"
         case gatewayToken = "gateway-token"
     }
