@@ -26,6 +26,8 @@ struct UpstreamDefinitionTests {
         "circuit_breaker: {max_requests: 100}",
         "connections: {max_requests: 1000, max_age: 1h}",
         "connections: {queue: 10, queue_timeout: 250ms}",
+        "mirror: {url: \"https://m/base\"}",
+        "mirror: {url: \"http://m\", share: 5, body_max: 1KiB, max_copies: 3, timeout: 1s}",
         "retries: {}",
         "retries: {attempts: 5, on: [timeout], statuses: [429, 5xx], methods: [GET, POST], body_max: 1KiB}",
         "retries: {on: [], statuses: [], budget_share: 0, budget_min: 3, backoff: 1s, backoff_max: 2s}",

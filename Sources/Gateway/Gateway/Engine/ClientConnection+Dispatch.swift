@@ -194,7 +194,10 @@ extension ClientConnection {
             self.exchange.deadline = self.exchange.started &+ self.exchange.times.total
             self.exchange.limit = self.exchange.deadline
         }
-        if self.exchange.isSteered { self.keepCopy(block) }
+        if self.exchange.isSteered {
+            self.keepCopy(block)
+            self.beginMirror(block)
+        }
         self.launch(block, pool, fresh: false)
         return taken
     }

@@ -15,7 +15,7 @@ final class RetryTimer: Timer {
 /// goes to another target, now or after a pause. As soon as an answer is passed on, the copy is let go.
 extension ClientConnection {
     /// Bytes of a head with the largest body that is kept. Below the largest block by more than another target's address adds.
-    private static let copyBytesMax: Int = 168 * 1024
+    static let copyBytesMax: Int = 168 * 1024
 
     var hasRetryRules: Bool { self.exchange.isSteered && self.steered?.retries != nil }
 

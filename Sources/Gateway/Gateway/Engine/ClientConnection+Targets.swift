@@ -28,6 +28,11 @@ final class SteeredExchange {
     var copyMarks: ReplayMarks = ReplayMarks()
     var retryTimer: RetryTimer?
 
+    // Mirroring.
+    /// All that went upstream so far, for the mirror; nil: there is no copy.
+    var mirrorCopy: ByteBlock?
+    var mirrorMarks: ReplayMarks = ReplayMarks()
+
     func begin(key: UInt64, retries: RetryRules?) {
         self.retries = retries
         self.attempt = 0

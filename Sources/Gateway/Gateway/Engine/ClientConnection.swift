@@ -335,6 +335,7 @@ final class ClientConnection: TimedHandler {
         if self.exchange.isSteered {
             self.closeTry(.abandoned)
             self.endRetries()
+            self.dropMirror()
         }
         if let lease: Unmanaged<SnapshotLease> = self.exchange.lease {
             let held: HeldPlaces = self.exchange.forwarding.held

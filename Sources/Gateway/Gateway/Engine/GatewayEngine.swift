@@ -37,6 +37,7 @@ package final class GatewayEngine: Sendable {
     private let loops: [GatewayLoop]
     let book: AddressBook
     private let contexts: TLSContextBook = TLSContextBook()
+    private let mirrors: MirrorSender
     /// Made when a snapshot first has something to look after.
     private let watch: Mutex<UpstreamWatch?> = Mutex(nil)
     private let metrics: MetricRegistry?
@@ -71,6 +72,7 @@ package final class GatewayEngine: Sendable {
     ) {
         self.settings = process
         self.book = AddressBook(process.dns)
+        self.mirrors = MirrorSender(book: self.book, contexts: self.contexts)
         self.metrics = observation?.metrics
         self.folder = folder
         var count: Int?
@@ -93,7 +95,7 @@ package final class GatewayEngine: Sendable {
             loops.append(
                 GatewayLoop(
                     events: events, snapshot: snapshot, settings: engine, book: self.book, contexts: self.contexts,
-                    loopCount: group.loops.count, traceSample: process.telemetry.traceSample,
+                    mirrors: self.mirrors, loopCount: group.loops.count, traceSample: process.telemetry.traceSample,
                     ring: collector?.ring(index), zone: process.zone))
         }
         self.loops = loops
@@ -253,6 +255,11 @@ package final class GatewayEngine: Sendable {
                 }
             }
         }
+        for upstream in snapshot.upstreams {
+            guard let mirror: MirrorPlan = upstream.plan?.mirror else { continue }
+            if !self.book.address(mirror.place).isKnown { hasNewName = true }
+            if mirror.definition.url.scheme == .https { _ = self.contexts.context(for: mirror.tls) }
+        }
         self.lookAfter(snapshot)
         guard hasNewName else { return }
         self.book.refresh(onlyUnknown: true, now: MonotonicTime.now)
@@ -305,6 +312,7 @@ package final class GatewayEngine: Sendable {
             watch.take()
         }
         watch?.stop()
+        self.mirrors.stop()
         self.collector?.stop()
         self.accessLog?.stop()
     }

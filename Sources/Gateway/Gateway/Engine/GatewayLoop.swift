@@ -64,6 +64,7 @@ final class GatewayLoop: @unchecked Sendable {
     let http2Fields: UnsafeMutablePointer<nghttp2_nv> = .allocate(capacity: HTTP2FieldList.countMax)
     let blocks: BlockPool = BlockPool()
     let policyContexts: PolicyContextPool = PolicyContextPool()
+    let mirrors: MirrorSender
     var waiting: WaitingExchanges = WaitingExchanges()
     /// Bytes of bodies that policies have collected, of all exchanges.
     var collectedBytes: Int = 0
@@ -92,13 +93,15 @@ final class GatewayLoop: @unchecked Sendable {
 
     init(
         events: EventLoop, snapshot: Snapshot, settings: EngineSettings, book: AddressBook,
-        contexts: TLSContextBook, loopCount: Int, traceSample: Double, ring: RecordRing?, zone: String? = nil
+        contexts: TLSContextBook, mirrors: MirrorSender, loopCount: Int, traceSample: Double, ring: RecordRing?,
+        zone: String? = nil
     ) {
         self.zone = zone
         self.events = events
         self.settings = LoopSettings(settings)
         self.book = book
         self.contexts = contexts
+        self.mirrors = mirrors
         self.loopCount = loopCount
         self.lease = SnapshotLease(snapshot)
         self.requestTable = HTTPFieldTable(limits: settings.limits)

@@ -120,7 +120,7 @@ package final class CompiledUpstream: Sendable {
         self.key = api.key.text
         self.definition = api.upstream
         self.state = live.upstream(api.key.text)
-        self.plan = UpstreamPlan.make(api.upstream)
+        self.plan = UpstreamPlan.make(api.upstream, self.state)
         var targets: [CompiledTarget] = []
         for target in api.upstream.targets {
             let url: String = target.url.text

@@ -152,9 +152,16 @@ final class UpstreamConnection: TimedHandler {
 
     /// Sends more of the request's body; what the kernel does not take waits in `out`.
     func send(_ bytes: UnsafeRawPointer, _ count: Int) {
-        if self.sendFailed || self.phase == .closed { return }
+        if self.sendFailed || self.phase == .closed {
+            self.client?._withUnsafeGuaranteedRef { if $0.exchange.isSteered { $0.dropMirror() } }
+            return
+        }
         if let client: Unmanaged<ClientConnection> = self.client {
-            client._withUnsafeGuaranteedRef { if $0.exchange.isSteered { $0.copySent(bytes, count) } }
+            client._withUnsafeGuaranteedRef { (client: ClientConnection) in
+                guard client.exchange.isSteered else { return }
+                client.copySent(bytes, count)
+                client.mirrorSent(bytes, count)
+            }
         }
         if var block: ByteBlock = self.out {
             if block.count > 0 || self.phase != .busy {
@@ -225,7 +232,10 @@ final class UpstreamConnection: TimedHandler {
     }
 
     /// The client's body is complete: from now on the response is awaited.
-    func requestFinished() { self.requestMoved() }
+    func requestFinished() {
+        self.client?._withUnsafeGuaranteedRef { if $0.exchange.isSteered { $0.mirrorIfWhole() } }
+        self.requestMoved()
+    }
 
     // MARK: Events
 

@@ -18,6 +18,7 @@ extension UpstreamDefinition {
         writer.set("connections", self.connections.json())
         writer.set("tls", self.tls.json())
         writer.set("canary", self.canary.map { $0.json() })
+        writer.set("mirror", self.mirror.map { $0.json() })
         if self.http2 { writer.set("http2", .bool(true)) }
         return writer.value
     }

@@ -4,12 +4,11 @@ extension UpstreamDefinition {
     private static let known: [String] = [
         "targets", "strip_prefix", "balance", "hash_by", "slow_start", "panic_threshold", "preserve_host",
         "passive_health", "active_health", "outlier_ejection", "circuit_breaker", "retries", "connections", "tls",
-        "http2", "canary",
+        "http2", "canary", "mirror",
     ]
-    private static let planned: [String] = ["mirror"]
 
     static func read(_ decoder: NodeDecoder) -> UpstreamDefinition? {
-        guard let fields: NodeFields = decoder.fields(self.known, planned: self.planned) else { return nil }
+        guard let fields: NodeFields = decoder.fields(self.known) else { return nil }
         let targets: [TargetDefinition]? = fields.required("targets")?.list(count: 1...UpstreamDefinition.targetsMax) {
             TargetDefinition.read($0)
         }
@@ -20,11 +19,12 @@ extension UpstreamDefinition {
         }
         let tls: UpstreamTLS? = fields.value("tls", default: UpstreamTLS()) { UpstreamTLS.read($0) }
         let http2: Bool? = fields.boolean("http2", default: false)
+        let mirror: MirrorDefinition?? = fields.optional("mirror") { MirrorDefinition.read($0) }
         var upstream: UpstreamDefinition = UpstreamDefinition(targets: targets ?? [])
         // All are read, whatever becomes of one: problems come at once.
         let isBalanceRead: Bool = upstream.readBalance(fields)
         let isHealthRead: Bool = upstream.readHealth(fields)
-        guard let targets, let prefix, let preserveHost, let connections, let tls, let http2, isBalanceRead,
+        guard let targets, let prefix, let preserveHost, let connections, let tls, let http2, let mirror, isBalanceRead,
             isHealthRead
         else {
             return nil
@@ -35,6 +35,7 @@ extension UpstreamDefinition {
         upstream.connections = connections
         upstream.tls = tls
         upstream.http2 = http2
+        upstream.mirror = mirror
         return upstream
     }
 

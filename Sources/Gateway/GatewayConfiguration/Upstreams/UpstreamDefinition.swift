@@ -32,6 +32,8 @@ package struct UpstreamDefinition: Sendable, Equatable {
     package var http2: Bool
     /// How requests are shared among versions of the targets. Default: there are none.
     package var canary: CanaryDefinition?
+    /// Where copies of requests go. Default: nowhere.
+    package var mirror: MirrorDefinition?
 
     package init(
         targets: [TargetDefinition], stripPrefix: String? = nil, balance: BalanceRule = .roundRobin,
@@ -40,8 +42,9 @@ package struct UpstreamDefinition: Sendable, Equatable {
         outliers: OutlierEjection? = nil, circuitBreaker: CircuitBreakerDefinition? = nil,
         retries: RetryDefinition? = nil,
         connections: UpstreamConnections = UpstreamConnections(), tls: UpstreamTLS = UpstreamTLS(), http2: Bool = false,
-        canary: CanaryDefinition? = nil
+        canary: CanaryDefinition? = nil, mirror: MirrorDefinition? = nil
     ) {
+        self.mirror = mirror
         self.canary = canary
         self.targets = targets
         self.stripPrefix = stripPrefix

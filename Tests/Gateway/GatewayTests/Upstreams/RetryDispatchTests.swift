@@ -210,7 +210,7 @@ struct RetryDispatchTests {
             clients.append(client)
         }
         #expect(await eventually { gateway.target(0).waiting.load(ordering: .relaxed) == 7 })
-        #expect(upstream.requests.count == 1)
+        #expect(await eventually { upstream.requests.count == 1 })
         gate.finish()
         for client in clients { #expect(client.receiveMessage().status == 200) }
         #expect(await eventually { gateway.target(0).waiting.load(ordering: .relaxed) == 0 })

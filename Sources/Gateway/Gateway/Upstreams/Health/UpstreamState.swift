@@ -13,6 +13,7 @@ package final class UpstreamState: Sendable {
     /// Retries that the budget did not allow.
     let retriesRefused: Atomic<UInt64> = Atomic(0)
     let budget: Mutex<RetryBudget> = Mutex(RetryBudget())
+    let mirror: MirrorCounts = MirrorCounts()
     let generation: Atomic<UInt64> = Atomic(0)
 
     init(key: String) {

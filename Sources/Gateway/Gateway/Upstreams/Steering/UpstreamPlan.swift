@@ -16,21 +16,23 @@ final class UpstreamPlan: Sendable {
     /// Results are summed up for comparisons.
     let sumsResults: Bool
     let retries: RetryRules?
+    let mirror: MirrorPlan?
     let versions: VersionChoice?
     /// Each target's version by its place.
     let targetVersions: [UInt8]
 
     /// Nil when taking turns is all: then a request goes the shorter way.
-    static func make(_ definition: UpstreamDefinition) -> UpstreamPlan? {
+    static func make(_ definition: UpstreamDefinition, _ state: UpstreamState) -> UpstreamPlan? {
         let isPlain: Bool =
             definition.balance == .roundRobin && definition.slowStart == .zero && definition.panicThreshold == 0
             && definition.activeHealth == nil && definition.outliers == nil && definition.circuitBreaker == nil
-            && definition.retries == nil && definition.canary == nil && definition.connections.queueMax == 0
+            && definition.retries == nil && definition.canary == nil && definition.mirror == nil
+            && definition.connections.queueMax == 0
             && definition.passiveHealth.statuses.isEmpty && definition.targets.allSatisfy { $0.zone == nil }
-        return isPlain ? nil : UpstreamPlan(definition)
+        return isPlain ? nil : UpstreamPlan(definition, state)
     }
 
-    private init(_ definition: UpstreamDefinition) {
+    private init(_ definition: UpstreamDefinition, _ state: UpstreamState) {
         self.balance = definition.balance
         self.keySource = BalanceKey(definition.hashBy)
         self.view = BalanceView.Rules(
@@ -46,6 +48,7 @@ final class UpstreamPlan: Sendable {
         self.countsLoad = definition.balance == .leastRequests || definition.balance == .powerOfTwo
         self.sumsResults = definition.outliers != nil
         self.retries = definition.retries.map { RetryRules($0) }
+        self.mirror = definition.mirror.map { MirrorPlan($0, tls: definition.tls, counts: state.mirror) }
         self.versions = definition.canary.map { VersionChoice($0) }
         let names: [String] = definition.canary?.versions.map(\.name) ?? []
         self.targetVersions = definition.targets.map { (target: TargetDefinition) -> UInt8 in

@@ -157,6 +157,11 @@ final class UpstreamWatch: @unchecked Sendable {
             "passerelle_gateway_retries_total", kind: .counter,
             help: "Requests sent again by rule, and those the budget did not allow."
         ) { self.retrySamples() }
+        registry.samples(
+            "passerelle_gateway_mirrored_total", kind: .counter,
+            help:
+                "Copies for mirrors: answered, failed; not made because too many were on their way, or the request unfit."
+        ) { self.mirrorSamples() }
     }
 
     private static func monotonicNow() -> UInt64 { MonotonicTime.now }
@@ -239,6 +244,25 @@ final class UpstreamWatch: @unchecked Sendable {
             let refused: UInt64 = upstream.state.retriesRefused.load(ordering: .relaxed)
             samples.append(MetricSample(labels: MetricLabels(names + [("result", "made")]), value: Double(made)))
             samples.append(MetricSample(labels: MetricLabels(names + [("result", "refused")]), value: Double(refused)))
+        }
+        return samples
+    }
+
+    private func mirrorSamples() -> [MetricSample] {
+        var samples: [MetricSample] = []
+        for upstream in self.upstreams {
+            guard let counts: MirrorCounts = upstream.plan?.mirror?.counts else { continue }
+            let parts: [Substring] = upstream.key.split(separator: "/", maxSplits: 1)
+            let names: [(String, String)] = [("tenant", String(parts.first ?? "")), ("api", String(parts.last ?? ""))]
+            let results: [(String, UInt64)] = [
+                ("answered", counts.answered.load(ordering: .relaxed)),
+                ("failed", counts.failed.load(ordering: .relaxed)),
+                ("refused", counts.refused.load(ordering: .relaxed)),
+                ("unfit", counts.unfit.load(ordering: .relaxed)),
+            ]
+            for (result, count) in results {
+                samples.append(MetricSample(labels: MetricLabels(names + [("result", result)]), value: Double(count)))
+            }
         }
         return samples
     }
