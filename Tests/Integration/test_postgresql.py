@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import subprocess
 import unittest
 
 from postgres import Postgres
@@ -147,3 +148,40 @@ class PostgresTests(unittest.TestCase):
         done = run("store", "migrate", "--to", "postgresql://app:geheim@127.0.0.1/db")
         self.assertEqual(done.returncode, 2, done.stderr)
         self.assertIn("--to-file", done.stderr)
+
+    def test_a_backup_is_refused_with_what_to_use_instead(self):
+        platform = self.platform("backup", self.server.create("backup"), self.issuer).start()
+        with platform.sign_in() as rest:
+            told = rest.expect(409, "POST", "/v1/backups", {}).json
+            self.assertIn("pg_basebackup", told["detail"])
+            self.assertIn("master.key", told["detail"])
+            self.assertEqual(told["postgresql"]["settings"]["archive_mode"], "off")
+            self.assertTrue(any(one.startswith("archive_mode: ") for one in told["postgresql"]["problems"]))
+            self.assertFalse(any(one.startswith("wal_level: ") for one in told["postgresql"]["problems"]))
+            done = run("backup", environment={
+                "PASSERELLE_URL": platform.control_plane, "PASSERELLE_TOKEN": rest.token, "PASSERELLE_HOME": self.place})
+            self.assertEqual((done.returncode, "pg_basebackup" in done.stderr), (1, True), done.stderr)
+            self.assertEqual(rest.get("/v1/backups")["items"], [])
+
+    def test_the_state_of_a_moment_comes_from_the_log(self):
+        url = self.server.create("replay")
+        platform = self.platform("replay", url, self.issuer).start()
+        with platform.sign_in("acme") as rest:
+            self.imported(rest)
+            self.assertEqual(rest.deploy("acme", "orders")["state"], "success")
+            last = rest.events("audit-log")[-1]["offset"]
+            rest.create("/v1/tenants", {"name": "later"})
+        into = f"{self.place}/state"
+        environment = {"PASSERELLE_STORE_URL": url}
+        done = run("events", "replay", "--into", into, "--until", str(last), environment=environment)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(os.listdir(f"{into}/tenants"), ["acme"])
+        place = f"{into}/tenants/acme/apis/orders"
+        for name in ("api.json", "live.json", "revisions/1.json", "revisions/1.document.json", "revisions/1.gateway.json"):
+            self.assertTrue(os.path.exists(f"{place}/{name}"), name)
+        # Served or not, it is the same.
+        self.assertEqual(platform.stop(), 0)
+        again = f"{self.place}/again"
+        self.assertEqual(
+            run("events", "replay", "--into", again, "--until", str(last), environment=environment).returncode, 0)
+        self.assertEqual(subprocess.run(["diff", "-r", into, again], check=False).returncode, 0)

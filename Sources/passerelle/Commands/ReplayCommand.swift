@@ -10,11 +10,17 @@ import Time
 
 /// `events replay`: the state of a moment, rebuilt from the audit log.
 enum ReplayCommand {
+    /// How long a replay may read from a server.
+    private static let readSecondsMax: Int64 = 86_400
+
     static let replay: Command = Command(
         "events replay",
         summary: "Rebuild the state of a moment from the audit log, as a folder of JSON to read and compare",
         options: [
             .init("data", "FOLDER", "the data folder, served or not (./data)"),
+            .init(
+                "store-url-file", "FILE",
+                "instead, for a platform on PostgreSQL: the file with the database's address (PASSERELLE_STORE_URL)"),
             .init(
                 "until", "TIME|N", "a time such as 2026-01-02T03:04:05Z, or the number of an audit entry (the newest)"),
             .init("into", "FOLDER", "the folder to make; must not exist, or be empty"),
@@ -24,29 +30,76 @@ enum ReplayCommand {
     ) { arguments, console in
         let folder: String = try arguments.required("into")
         let end: StateReplay.End = try Self.end(arguments["until"])
-        let newest: DatabasePicture = try Self.picture(arguments["data"] ?? "./data")
-        defer { newest.end() }
         let base: DatabasePicture? = try arguments["base"].map { try Self.picture($0) }
         defer { base?.end() }
-        var replay: StateReplay = StateReplay(until: end)
+        let until: String? = arguments["until"]
+        let work: @Sendable (any Queryable) throws -> Rebuilt = { newest in
+            try Self.rebuild(newest, base, until: until, end, into: folder, console)
+        }
+        let rebuilt: Rebuilt
         do {
-            try replay.run(newest: newest, base: base) { console.progress("\($0) entries read") }
-            console.progress("")
-            let summary: JSONObject = try ReplayFolder(
-                replay: replay, until: arguments["until"], databases: [newest] + (base.map { [$0] } ?? [])
-            ).write(to: folder)
-            console.show(
-                .object(summary), members: ["until", "first_entry", "last_entry", "last_time", "complete", "counts"])
+            if let url: String = try Self.server(arguments) {
+                rebuilt = try await Self.read(url, work)
+            } else {
+                let newest: DatabasePicture = try Self.picture(arguments["data"] ?? "./data")
+                defer { newest.end() }
+                rebuilt = try work(newest)
+            }
         } catch let error as CommandError {
             throw error
         } catch {
             throw CommandError.failed("\(error)")
         }
-        if !replay.isComplete {
+        console.show(
+            .object(rebuilt.summary),
+            members: ["until", "first_entry", "last_entry", "last_time", "complete", "counts"])
+        if !rebuilt.isComplete {
             console.error(
-                "The state may lack what did not change since entry \(replay.entries.lowerBound): older entries are gone. Give --base FOLDER with a restored backup that has them."
+                "The state may lack what did not change since entry \(rebuilt.firstEntry): older entries are gone. Give --base FOLDER with a restored backup that has them."
             )
         }
+    }
+
+    private struct Rebuilt: Sendable {
+        let summary: JSONObject
+        let isComplete: Bool
+        let firstEntry: Int64
+    }
+
+    private static func rebuild(
+        _ newest: any Queryable, _ base: DatabasePicture?, until: String?, _ end: StateReplay.End, into folder: String,
+        _ console: Console
+    ) throws -> Rebuilt {
+        var replay: StateReplay = StateReplay(until: end)
+        try replay.run(newest: newest, base: base) { console.progress("\($0) entries read") }
+        console.progress("")
+        var databases: [any Queryable] = [newest]
+        if let base: DatabasePicture { databases.append(base) }
+        let summary: JSONObject = try ReplayFolder(replay: replay, until: until, databases: databases).write(to: folder)
+        return Rebuilt(summary: summary, isComplete: replay.isComplete, firstEntry: replay.entries.lowerBound)
+    }
+
+    /// The address of the database on PostgreSQL that the arguments or the environment name; `--data` stands for a folder.
+    private static func server(_ arguments: Arguments) throws -> String? {
+        if let file: String = arguments["store-url-file"] { return try Settings.storeURL(inFile: file) }
+        return arguments["data"] == nil ? Login.environment("PASSERELLE_STORE_URL") : nil
+    }
+
+    /// All of it over one snapshot, however long that takes.
+    private static func read(
+        _ url: String, _ work: @escaping @Sendable (any Queryable) throws -> Rebuilt
+    ) async throws -> Rebuilt {
+        var configuration: StoreConfiguration = StoreConfiguration(folder: "", url: url, readers: 1)
+        configuration.readTimeMax = .seconds(Self.readSecondsMax)
+        let store: Store = try Store.open(configuration, migrations: Platform.migrations)
+        let rebuilt: Result<Rebuilt, any Error>
+        do {
+            rebuilt = .success(try await store.read { try work($0) })
+        } catch {
+            rebuilt = .failure(error)
+        }
+        await store.close()
+        return try rebuilt.get()
     }
 
     private static func end(_ text: String?) throws(CommandError) -> StateReplay.End {
@@ -74,7 +127,7 @@ struct ReplayFolder {
     let replay: StateReplay
     let until: String?
     /// Where documents are found by their hash, newest first.
-    let databases: [DatabasePicture]
+    let databases: [any Queryable]
 
     /// - Returns: what `summary.json` holds.
     func write(to target: String) throws -> JSONObject {

@@ -43,7 +43,7 @@ package struct StateReplay {
     /// - Parameter progress: told how many entries were read.
     /// - Throws: `ReplayError.otherLog` when the two are not the same log.
     package mutating func run(
-        newest: some Queryable, base: (any Queryable)?, progress: (Int64) -> Void = { _ in }
+        newest: any Queryable, base: (any Queryable)?, progress: (Int64) -> Void = { _ in }
     ) throws {
         let range: Range<Int64> = try StoredLog.offsets(topic: Topics.auditLog, partition: 0, in: newest)
         var next: Int64 = range.lowerBound
@@ -110,7 +110,7 @@ package struct StateReplay {
 
     /// Two databases of one installation have the same entry where both have one.
     private static func requireSame(
-        _ base: any Queryable, _ older: Range<Int64>, _ newest: some Queryable, _ range: Range<Int64>
+        _ base: any Queryable, _ older: Range<Int64>, _ newest: any Queryable, _ range: Range<Int64>
     ) throws {
         let shared: Range<Int64> = older.clamped(to: range)
         guard let number: Int64 = shared.first else { return }
