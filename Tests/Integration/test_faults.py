@@ -1,4 +1,4 @@
-"""A failing disk under the whole platform: EIO, ENOSPC, EINTR, short writes, for a while and at single calls; and a clock that is set.
+"""A failing disk under the whole platform: EIO, ENOSPC, EROFS, EINTR, short writes, for a while and at single calls; and a clock that is set.
 
 A refusal says why, nothing acknowledged is lost, and work goes on without a restart when the cause is gone.
 """
@@ -36,7 +36,7 @@ class FaultTests(WatchedTests):
                 made.append(answer.json["id"])
             return answer
 
-        for letter in ("s", "w", "f"):
+        for letter in ("s", "w", "f", "r"):
             with self.subTest(letter):
                 self.assertEqual(create().status, 201)
                 self.let_fail(letter)

@@ -20,6 +20,13 @@ enum PostgresBackups {
         ),
     ]
 
+    /// Stands among the settings when the last piece of the server's log could not be archived.
+    static let archiveFails: String = "archive fails"
+    private static let archiveIsFailing: String = """
+        SELECT 1 FROM pg_stat_archiver
+            WHERE last_failed_time > last_archived_time OR (last_archived_time IS NULL AND failed_count > 0)
+        """
+
     /// The problem that answers a request for a backup: what to use, what is set, and what should be.
     static func refusal(_ store: Store) async throws -> APIProblem {
         let settings: [String: String] = try await store.read { reader in
@@ -31,6 +38,10 @@ enum PostgresBackups {
                 """
             ) { (row: Row) throws(StoreError) -> (name: String, value: String) in (try row.text(0), try row.text(1)) }
             for row in rows { found[row.name] = row.value }
+            if try reader.first(Self.archiveIsFailing, decode: { (row: Row) throws(StoreError) -> Bool in true }) != nil
+            {
+                found[Self.archiveFails] = "yes"
+            }
             return found
         }
         return Self.refusal(settings: settings, hasTool: Self.isInPath("pg_basebackup"))
@@ -50,6 +61,10 @@ enum PostgresBackups {
                 shown.append(item.name, .string(value))
             }
             if !item.isFine(value) { problems.append(.string("\(item.name): \(item.advice)")) }
+        }
+        if settings[Self.archiveFails] != nil {
+            problems.append(
+                "archive_command: the last piece of the log could not be archived; the server's log says why")
         }
         if !hasTool {
             problems.append(

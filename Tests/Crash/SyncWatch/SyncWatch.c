@@ -6,8 +6,9 @@
 //   SYNCWATCH_TRACE    file to append the trace to, outside of the folder
 //   SYNCWATCH_FAIL     (optional) a file; while it exists its first letter says what fails:
 //                      s  fsync and fdatasync give EIO      w  writes give EIO      f  writes give ENOSPC
+//                      r  writes give EROFS, as on a disk that the kernel made read-only
 //                      i  every other write gives EINTR     h  writes write half of what they are given
-//                      A number behind s, w or f (`w 7`) makes only that call fail, counted from when the file came (its inode).
+//                      A number behind s, w, f or r (`w 7`) makes only that call fail, counted from when the file came (its inode).
 //                      Cutting, naming and renaming a file count as writes.
 //
 // A trace is a sequence of records, little-endian:
@@ -136,6 +137,7 @@ static size_t allowed(int is_watched, size_t count) {
     switch (is_watched ? failing(0) : 0) {
     case 'w': errno = EIO; return 0;
     case 'f': errno = ENOSPC; return 0;
+    case 'r': errno = EROFS; return 0;
     case 'i':
         if (__atomic_fetch_add(&calls, 1, __ATOMIC_RELAXED) % 2) return count;
         errno = EINTR;
@@ -150,7 +152,8 @@ static int refused(int is_watched) {
     char letter = is_watched ? failing(0) : 0;
     if (letter == 'w') errno = EIO;
     if (letter == 'f') errno = ENOSPC;
-    return letter == 'w' || letter == 'f';
+    if (letter == 'r') errno = EROFS;
+    return letter == 'w' || letter == 'f' || letter == 'r';
 }
 
 #define REAL(name) ((__typeof__(&name))dlsym(RTLD_NEXT, #name))

@@ -65,4 +65,21 @@ struct PostgresBackupsTests {
         #expect(!found.contains { $0.hasPrefix("wal_level: ") })
         await store.close()
     }
+
+    @Test func noticesAnArchiveThatFails() async throws {
+        let server: PostgresServer = PostgresServer(settings: ["archive_mode = on", "archive_command = 'false'"])
+        let folder: TemporaryFolder = TemporaryFolder()
+        let store: Store = try Store.open(
+            StoreConfiguration(folder: folder.path, url: server.url("postgres")), migrations: [])
+        server.run("SELECT pg_switch_wal()")
+        var found: [String] = []
+        for _ in 0..<600 where found.isEmpty {
+            found = Self.problems(try await PostgresBackups.refusal(store)).filter {
+                $0.contains("could not be archived")
+            }
+            if found.isEmpty { try await Task.sleep(for: .milliseconds(50)) }
+        }
+        #expect(found.count == 1)
+        await store.close()
+    }
 }
