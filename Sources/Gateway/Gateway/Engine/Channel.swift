@@ -30,6 +30,13 @@ struct Channel {
 
     var isStream: Bool { self.stream != nil }
 
+    /// The stream carries a call of gRPC.
+    @inline(__always)
+    var isGRPC: Bool {
+        guard let stream: Unmanaged<HTTP2Stream> = self.stream else { return false }
+        return stream._withUnsafeGuaranteedRef { $0.isGRPC }
+    }
+
     /// A stream whose peer promised to have done nothing with it.
     var wasRefused: Bool { self.stream?._withUnsafeGuaranteedRef { $0.wasRefused } ?? false }
 

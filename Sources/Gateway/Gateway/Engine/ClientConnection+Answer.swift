@@ -69,6 +69,10 @@ extension ClientConnection {
     private func composeAnswer(_ reason: RequestReason, lines: [UInt8], allow: [UInt8], keeps: Bool) {
         let loop: GatewayLoop = self.loop
         let status: Int = reason.status
+        if self.channel.isGRPC {
+            self.composeGRPCAnswer(reason, lines: lines, keeps: keeps)
+            return
+        }
         loop.out.clear()
         loop.out.append("HTTP/1.1 ")
         loop.out.append(decimal: status)

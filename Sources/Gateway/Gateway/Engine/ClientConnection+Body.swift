@@ -11,6 +11,11 @@ extension ClientConnection {
             sink(bytes, taken)
             return taken
         }
+        if self.exchange.body.kind == .untilClose {
+            self.exchange.requestBytes &+= UInt64(count)
+            sink(bytes, count)
+            return count
+        }
         let loop: GatewayLoop = self.loop
         let whole: UnsafeRawBufferPointer = UnsafeRawBufferPointer(start: bytes, count: count)
         let table: HTTPFieldTable = loop.requestTable
@@ -57,6 +62,8 @@ extension ClientConnection {
         }
         guard let used: Int = used else { return nil }
         let loop: GatewayLoop = self.loop
+        // The upstream's deadline is that of a tunnel, and `send` has moved it.
+        if self.exchange.isTunnel { return used }
         if self.exchange.body.isDone {
             loop.events.disarm(self.timer)
             upstream._withUnsafeGuaranteedRef { $0.requestFinished() }
@@ -229,7 +236,7 @@ extension ClientConnection {
                 self.becomeIdle()
                 return true
             }
-            if self.exchange.body.isDone { self.loop.events.disarm(self.timer) }
+            if self.exchange.body.isDone || self.exchange.isTunnel { self.loop.events.disarm(self.timer) }
             if let upstream: Unmanaged<UpstreamConnection> = self.upstream {
                 upstream._withUnsafeGuaranteedRef { $0.readResponse() }
             }

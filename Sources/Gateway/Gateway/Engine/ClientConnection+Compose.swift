@@ -23,8 +23,14 @@ extension ClientConnection {
         self.composeFields(bytes, route.requestHeaders, keepsHost: keepsHost)
         if let changes: CompiledHeaderChanges = route.requestHeaders { loop.out.append(changes.lines) }
         if loop.isTracing { self.composeTrace(bytes) }
-        if self.exchange.body.kind == .chunked { loop.out.append("Transfer-Encoding: chunked\r\n") }
+        self.composeFraming()
         loop.out.append("\r\n")
+    }
+
+    /// What this hop says of the body and of the connection.
+    func composeFraming() {
+        if self.exchange.body.kind == .chunked { self.loop.out.append("Transfer-Encoding: chunked\r\n") }
+        if self.exchange.isUpgrade { self.loop.out.append("Connection: Upgrade\r\nUpgrade: websocket\r\n") }
     }
 
     /// The same for a request that stages may have changed, from the head that the context keeps.
@@ -57,8 +63,8 @@ extension ClientConnection {
                 loop.out.append(decimal: context.outgoing.count)
                 loop.out.append("\r\n")
             }
-        } else if self.exchange.body.kind == .chunked {
-            loop.out.append("Transfer-Encoding: chunked\r\n")
+        } else {
+            self.composeFraming()
         }
         loop.out.append("\r\n")
     }

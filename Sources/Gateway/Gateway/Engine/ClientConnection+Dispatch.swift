@@ -69,8 +69,13 @@ extension ClientConnection {
         if path.count == 1, bytes.load(fromByteOffset: path.lowerBound, as: UInt8.self) == 0x2A {
             return .optionsAnswered
         }
-        // Without the switch, a WebSocket client can do nothing with the answer. Others (h2c) go on with HTTP/1.1.
-        if head.contains(.upgrade), self.asksForWebSocket(bytes) { return .upgradeRefused }
+        // A WebSocket client can do nothing with an answer without the switch. Others (h2c) go on with HTTP/1.1.
+        guard head.contains(.upgrade), self.asksForWebSocket(bytes) else { return nil }
+        // RFC 6455, 4.1: a GET without a body.
+        guard self.loop.requestHead.method == .get, self.exchange.body.isDone, self.exchange.minorVersion == 1 else {
+            return .upgradeRefused
+        }
+        self.exchange.isUpgrade = true
         return nil
     }
 
@@ -205,6 +210,12 @@ extension ClientConnection {
     /// Gives the request to a connection of the pool, or to one of another target when none can be made.
     func launch(_ block: ByteBlock, _ pool: TargetPool, fresh: Bool) {
         self.exchange.target = pool.identity
+        if self.channel.isGRPC, !pool.speaksHTTP2 {
+            self.closeTry(.abandoned)
+            self.loop.blocks.give(block)
+            self.answer(.upstreamNotHTTP2)
+            return
+        }
         if !fresh, let idle: Unmanaged<UpstreamConnection> = pool.takeIdle() {
             idle._withUnsafeGuaranteedRef { $0.start(self, block, isReused: true) }
         } else {
@@ -218,7 +229,7 @@ extension ClientConnection {
         var block: ByteBlock = block
         var pool: TargetPool = pool
         while true {
-            switch pool.connect(loop) {
+            switch pool.connect(loop, forUpgrade: self.exchange.isUpgrade) {
             case .started(let connection):
                 connection.start(self, block, isReused: false)
                 return

@@ -104,6 +104,10 @@ final class ClientConnection: TimedHandler {
             if self.pending == nil, !self.wantsInput {
                 // The upstream does not take the body: its own deadline is running.
                 self.loop.events.schedule(self.timer, at: self.loop.events.now &+ self.exchange.times.idle)
+            } else if self.pending == nil, self.exchange.responseBytes != self.exchange.responseBytesSeen {
+                // A stream both ways: the client listens.
+                self.exchange.responseBytesSeen = self.exchange.responseBytes
+                self.loop.events.schedule(self.timer, at: self.loop.events.now &+ self.exchange.times.idle)
             } else if self.pending == nil, !self.exchange.responseStarted {
                 self.dropUpstream()
                 self.answer(.requestTimeout)
@@ -174,8 +178,22 @@ final class ClientConnection: TimedHandler {
         }
     }
 
+    /// The upstream switched protocols: what follows the head is a stream of bytes, until the client ends it.
+    func beginTunnel() {
+        self.exchange.isTunnel = true
+        self.exchange.keepsAlive = false
+        self.exchange.bodyMax = .max
+        self.exchange.limit = .max
+        self.exchange.body = BodyFlow(.untilClose, keepsFraming: false)
+        self.inputReady = true
+    }
+
     /// Goes on with what came while the connection was busy.
     func resumeInput() {
+        if self.exchange.isTunnel, self.stash != nil, self.wantsInput {
+            let count: Int = self.unstash(into: self.loop.input)
+            self.use(UnsafeRawPointer(self.loop.input), count)
+        }
         if self.stash != nil, self.phase == .idle, self.pending == nil {
             let count: Int = self.unstash(into: self.loop.input)
             self.use(UnsafeRawPointer(self.loop.input), count)
@@ -279,6 +297,11 @@ final class ClientConnection: TimedHandler {
         case .exchange:
             self.exchange.keepsAlive = false
             if self.exchange.body.isDone { return }
+            if self.exchange.isTunnel, let upstream: Unmanaged<UpstreamConnection> = self.upstream {
+                self.exchange.body.finish()
+                upstream._withUnsafeGuaranteedRef { $0.finishTunnel() }
+                return
+            }
             // The body ends early: the upstream must not take it for whole.
             self.dropUpstream()
             if self.exchange.responseStarted { self.abort(.clientClosed) } else { self.answer(.badRequest) }

@@ -37,6 +37,12 @@ struct Exchange {
     var responseStarted: Bool = false
     /// The upstream has no more to give; only `pending` keeps the exchange open.
     var responseDone: Bool = false
+    /// The request asks to go on as a WebSocket.
+    var isUpgrade: Bool = false
+    /// The upstream agreed: bytes pass both ways until one side ends.
+    var isTunnel: Bool = false
+    /// Bytes of the response when a deadline of the client last passed.
+    var responseBytesSeen: UInt64 = 0
     /// The request waits for `100 Continue` before it sends its body.
     var expectsContinue: Bool = false
 

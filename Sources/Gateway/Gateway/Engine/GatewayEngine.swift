@@ -250,8 +250,10 @@ package final class GatewayEngine: Sendable {
                 let address: TargetAddress = self.book.address(target.place)
                 if !address.isKnown { hasNewName = true }
                 if target.url.scheme == .https {
-                    _ = self.contexts.context(
-                        for: upstream.definition.tls, http2: upstream.definition.http2)
+                    _ = self.contexts.context(for: upstream.definition.tls)
+                    if upstream.definition.http2 {
+                        _ = self.contexts.context(for: upstream.definition.tls, http2: true)
+                    }
                 }
             }
         }

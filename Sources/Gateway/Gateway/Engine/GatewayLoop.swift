@@ -282,7 +282,9 @@ final class GatewayLoop: @unchecked Sendable {
             address: address,
             hostLine: Array("Host: \(authority)\r\n".utf8), basePath: Array(target.url.basePath.utf8), rules: rules,
             tls: settings.map {
-                TargetTLS($0, self.contexts.context(for: $0, http2: upstream.definition.http2), target.url)
+                TargetTLS(
+                    $0, self.contexts.context(for: $0),
+                    http2: upstream.definition.http2 ? self.contexts.context(for: $0, http2: true) : nil, target.url)
             },
             wantsHTTP2: upstream.definition.http2)
         self.pools.updateValue(pool, forKey: key)?.closeIdle()

@@ -16,6 +16,10 @@ struct HTTP2HeadComposer {
     private(set) var isHead: Bool = false
     private(set) var isConnect: Bool = false
     private(set) var status: Int = 0
+    /// The content type is one of gRPC.
+    private(set) var isGRPC: Bool = false
+    /// Nanoseconds the caller gives (`grpc-timeout`); 0: any.
+    private(set) var callTimeout: UInt64 = 0
 
     var lines: ByteBlock?
     private var cookies: [UInt8] = []
@@ -36,6 +40,8 @@ struct HTTP2HeadComposer {
         self.isHead = false
         self.isConnect = false
         self.status = 0
+        self.isGRPC = false
+        self.callTimeout = 0
         self.firstLineDone = isTrailers
         self.isTrailers = isTrailers
         self.hasLength = false
@@ -82,10 +88,41 @@ struct HTTP2HeadComposer {
             if !self.cookies.isEmpty { self.cookies += [0x3B, 0x20] }
             self.cookies += UnsafeBufferPointer(start: value, count: valueCount)
             return
+        case 12 where WireText.equals(name, "content-type"):
+            self.isGRPC = HTTP2HeadComposer.namesGRPC(value, valueCount)
+        case 12 where WireText.equals(name, "grpc-timeout"):
+            self.callTimeout = HTTP2HeadComposer.timeout(value, valueCount)
         case 14 where WireText.equals(name, "content-length"): self.hasLength = true
         default: break
         }
         self.line(name, nameCount, value, valueCount, blocks)
+    }
+
+    /// `application/grpc`, alone or with `+proto` and its like behind it; not grpc-web, which is plain HTTP.
+    private static func namesGRPC(_ value: UnsafePointer<UInt8>, _ count: Int) -> Bool {
+        guard count >= 16, WireText.equalsIgnoringCase(value, "application/grpc") else { return false }
+        return count == 16 || value[16] == 0x2B || value[16] == 0x3B
+    }
+
+    /// At most eight digits and a unit; 0 when it is neither.
+    private static func timeout(_ value: UnsafePointer<UInt8>, _ count: Int) -> UInt64 {
+        guard count >= 2, count <= 9 else { return 0 }
+        var amount: UInt64 = 0
+        for index in 0..<count - 1 {
+            let digit: UInt8 = value[index] &- 0x30
+            guard digit < 10 else { return 0 }
+            amount = amount * 10 + UInt64(digit)
+        }
+        // Below 10^8 hours, 3.6 * 10^20 nanoseconds: cut to a year before it is multiplied.
+        switch value[count - 1] {
+        case UInt8(ascii: "n"): return max(amount, 1)
+        case UInt8(ascii: "u"): return max(amount * 1_000, 1)
+        case UInt8(ascii: "m"): return max(amount * 1_000_000, 1)
+        case UInt8(ascii: "S"): return max(min(amount, 31_536_000) * 1_000_000_000, 1)
+        case UInt8(ascii: "M"): return max(min(amount, 525_600) * 60_000_000_000, 1)
+        case UInt8(ascii: "H"): return max(min(amount, 8_760) * 3_600_000_000_000, 1)
+        default: return 0
+        }
     }
 
     private mutating func line(
@@ -212,6 +249,15 @@ struct HTTP2HeadComposer {
         var block: ByteBlock = self.lines ?? blocks.take(text.utf8CodeUnitCount)
         blocks.reserve(text.utf8CodeUnitCount, in: &block)
         block.append(text)
+        self.lines = block
+    }
+
+    mutating func append(bytes: [UInt8], _ blocks: BlockPool) {
+        var block: ByteBlock = self.lines ?? blocks.take(bytes.count)
+        bytes.withUnsafeBytes { (raw: UnsafeRawBufferPointer) in
+            guard let start: UnsafeRawPointer = raw.baseAddress else { return }
+            blocks.append(start, raw.count, to: &block)
+        }
         self.lines = block
     }
 

@@ -48,6 +48,8 @@ final class HTTP2Server: HTTP2Connection {
             HTTP2Connection.entry(NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, UInt32(HTTP2Limits.streamWindowBytes)),
             HTTP2Connection.entry(
                 NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, UInt32(clamping: self.loop.settings.limits.headBytesMax)),
+            // WebSocket over a stream (RFC 8441).
+            HTTP2Connection.entry(NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, 1),
             // Signals of RFC 9218 instead of a tree of dependencies to keep.
             HTTP2Connection.entry(NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1),
         ]

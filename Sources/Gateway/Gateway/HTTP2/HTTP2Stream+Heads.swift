@@ -1,4 +1,6 @@
+import Bytes
 import CNGHTTP2
+import Crypto
 import EventLoops
 import HTTP
 
@@ -50,7 +52,14 @@ extension HTTP2Stream {
             return
         }
         self.isHeadRequest = self.composer.isHead
-        if endsStream {
+        self.isGRPC = self.composer.isGRPC
+        self.limitCall(self.composer.callTimeout)
+        if self.composer.opensWebSocket {
+            self.inputFraming = .raw
+            // The client of RFC 8441 sends no key; the target answers to one (RFC 6455, 4.1).
+            let key: [UInt8] = Array("sec-websocket-key: \(Base64.encode(Random.bytes(16)))\r\n".utf8)
+            self.composer.append(bytes: key, self.loop.blocks)
+        } else if endsStream {
             self.inputFraming = .none
         } else if self.composer.hasLength {
             self.inputFraming = .length

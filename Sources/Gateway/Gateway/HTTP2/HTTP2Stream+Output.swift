@@ -127,6 +127,9 @@ extension HTTP2Stream {
             limits: HTTP2Stream.generous, table: self.loop.http2Table, into: &head)
         guard outcome == .complete else { return nil }
         var fields: HTTP2FieldList = HTTP2FieldList(self.loop.http2Fields)
+        if head.status == 101 { return self.sendTunnelHead(bytes, head, session) }
+        // A tunnel that was not granted: nobody reads what the client sends on it.
+        if self.inputFraming == .raw { self.inputFraming = .none }
         // "HTTP/1.1 200"
         fields.add(":status", bytes + 9, 3)
         fields.addFields(bytes, self.loop.http2Table, head.fieldCount)
@@ -137,6 +140,29 @@ extension HTTP2Stream {
             return code == 0 ? head.count : nil
         }
         self.beginBody(head.framing)
+        let code: Int32 = self.withBodySource {
+            nghttp2_submit_response(session, self.id, fields.base, fields.count, $0)
+        }
+        self.connection.flushLater()
+        return code == 0 ? head.count : nil
+    }
+
+    /// The switch to WebSocket, which HTTP/2 calls success (RFC 8441, 5).
+    private func sendTunnelHead(_ bytes: UnsafeRawPointer, _ head: HTTPResponseHead, _ session: OpaquePointer) -> Int? {
+        guard self.inputFraming == .raw else { return nil }
+        var fields: HTTP2FieldList = HTTP2FieldList(self.loop.http2Fields)
+        fields.add(":status", "200")
+        for index in 0..<head.fieldCount {
+            let field: HTTPField = self.loop.http2Table.fields[index]
+            let isAccept: Bool =
+                field.nameCount == 20
+                && WireText.equalsIgnoringCase(bytes + Int(field.nameStart), "sec-websocket-accept")
+            if field.known.isHopByHop || isAccept { continue }
+            fields.add(
+                bytes + Int(field.nameStart), Int(field.nameCount), bytes + Int(field.valueStart),
+                Int(field.valueCount))
+        }
+        self.outputState = .raw
         let code: Int32 = self.withBodySource {
             nghttp2_submit_response(session, self.id, fields.base, fields.count, $0)
         }

@@ -66,6 +66,10 @@ final class HTTP2Stream {
     private var endWasRead: Bool = false
     /// The final head has come: another header block holds trailers.
     var headWasRead: Bool = false
+    /// The request is a call of gRPC.
+    var isGRPC: Bool = false
+    /// Ends a call at the time its caller gave; kept for the next stream.
+    private var callTimer: CallTimer?
     /// The head cannot be taken: answered by us.
     var refusal: HTTPRefusal?
 
@@ -103,6 +107,7 @@ final class HTTP2Stream {
         self.inputEnded = false
         self.endWasRead = false
         self.headWasRead = false
+        self.isGRPC = false
         self.refusal = nil
         self.outputState = .head
         self.outputWasSent = false
@@ -213,8 +218,18 @@ final class HTTP2Stream {
         return now > self.outputMoved &+ HTTP2Limits.stallTimeout
     }
 
+    /// The caller of a call gives it so much time.
+    func limitCall(_ timeout: UInt64) {
+        guard timeout > 0 else { return }
+        let timer: CallTimer = self.callTimer ?? CallTimer()
+        timer.stream = self
+        self.callTimer = timer
+        self.loop.events.schedule(timer, at: self.loop.events.now &+ timeout)
+    }
+
     /// Gives all memory back.
     func discard() {
+        if let timer: CallTimer = self.callTimer { self.loop.events.cancel(timer) }
         self.dropInput()
         self.give(&self.output)
         self.give(&self.outputTrailers)

@@ -42,6 +42,7 @@ package enum RequestReason: UInt8, Sendable, CaseIterable, BitwiseCopyable {
     case upstreamInvalidResponse = 45
     case upstreamOverloaded = 46
     case circuitOpen = 47
+    case upstreamNotHTTP2 = 48
     // Policies with stages.
     case idempotencyKeyInvalid = 70
     case idempotencyInProgress = 71
@@ -75,7 +76,7 @@ package enum RequestReason: UInt8, Sendable, CaseIterable, BitwiseCopyable {
         case .rateLimited, .quotaExceeded, .tooManyAtOnce: return 429
         case .upstreamUnavailable, .upstreamOverloaded, .circuitOpen, .draining, .overloaded, .policyUnavailable:
             return 503
-        case .upstreamConnectFailed, .upstreamReset, .upstreamInvalidResponse: return 502
+        case .upstreamConnectFailed, .upstreamReset, .upstreamInvalidResponse, .upstreamNotHTTP2: return 502
         case .upstreamConnectTimeout, .upstreamTimeout: return 504
         case .clientClosed: return 499
         case .internalError: return 500
@@ -125,6 +126,7 @@ package enum RequestReason: UInt8, Sendable, CaseIterable, BitwiseCopyable {
         case .upstreamInvalidResponse: return "upstream-invalid-response"
         case .upstreamOverloaded: return "upstream-overloaded"
         case .circuitOpen: return "circuit-open"
+        case .upstreamNotHTTP2: return "upstream-not-http2"
         case .clientClosed: return "client-closed"
         case .draining: return "draining"
         case .overloaded: return "overloaded"
@@ -177,6 +179,7 @@ package enum RequestReason: UInt8, Sendable, CaseIterable, BitwiseCopyable {
         case .upstreamInvalidResponse: return "The server of this API answered with something that is not valid HTTP."
         case .upstreamOverloaded: return "The server of this API has no free connection."
         case .circuitOpen: return "The servers of this API failed too often and get no requests for a moment."
+        case .upstreamNotHTTP2: return "The server of this API does not speak HTTP/2, which gRPC needs."
         case .clientClosed: return "The client closed the connection."
         case .draining: return "This gateway is stopping."
         case .overloaded: return "This gateway has too much to do."

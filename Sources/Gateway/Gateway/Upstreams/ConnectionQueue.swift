@@ -93,7 +93,7 @@ final class ConnectionQueue: Timer {
                 client.resumeInput()
                 continue
             }
-            switch self.pool.connect(self.loop) {
+            switch self.pool.connect(self.loop, forUpgrade: client.exchange.isUpgrade) {
             case .overloaded: return
             case .started(let connection):
                 self.leave(request)

@@ -78,8 +78,10 @@ final class TargetPool {
     }
 
     /// Begins a connection to the target, on the loop.
-    func connect(_ loop: GatewayLoop) -> Attempt {
-        if self.speaksHTTP2, let session: HTTP2Client = self.sessions.first(where: { $0.takesStream }) {
+    func connect(_ loop: GatewayLoop, forUpgrade: Bool = false) -> Attempt {
+        // Only HTTP/1.1 can turn into another protocol.
+        let asStream: Bool = self.speaksHTTP2 && !forUpgrade
+        if asStream, let session: HTTP2Client = self.sessions.first(where: { $0.takesStream }) {
             return .started(self.exchange(on: session, loop))
         }
         let open: Int = self.state.connections.wrappingAdd(1, ordering: .relaxed).newValue
@@ -96,14 +98,14 @@ final class TargetPool {
             let fd: Int32 = attempt.fd
             var session: TLSSession?
             if let tls: TargetTLS = self.tls {
-                guard let made: TLSSession = tls.session(fd) else {
+                guard let made: TLSSession = tls.session(fd, offersHTTP2: asStream) else {
                     Socket.close(fd)
                     self.state.connections.wrappingSubtract(1, ordering: .relaxed)
                     return .failed
                 }
                 session = made
             }
-            if self.speaksHTTP2 {
+            if asStream {
                 return .started(try self.openSession(loop, attempt, session))
             }
             let connection: UpstreamConnection = UpstreamConnection(

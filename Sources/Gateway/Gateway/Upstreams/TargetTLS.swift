@@ -8,12 +8,15 @@ final class TargetTLS {
     let settings: UpstreamTLS
     /// Nil when the settings do not make one: then no connection is made.
     private let context: TLSContext?
+    /// The same, offering HTTP/2; nil: not offered.
+    private let http2Context: TLSContext?
     /// The name or address that is asked for and that the certificate must be valid for.
     private let name: String
     /// Whose sessions are resumed.
     private let peer: String
 
-    init(_ settings: UpstreamTLS, _ context: TLSContext?, _ url: TargetURL) {
+    init(_ settings: UpstreamTLS, _ context: TLSContext?, http2: TLSContext? = nil, _ url: TargetURL) {
+        self.http2Context = http2
         self.settings = settings
         self.context = context
         let host: String = url.host.hasPrefix("[") ? String(url.host.dropFirst().dropLast()) : url.host
@@ -21,8 +24,8 @@ final class TargetTLS {
         self.peer = "\(self.name) \(url.host):\(url.port)"
     }
 
-    func session(_ fd: Int32) -> TLSSession? {
-        guard let context: TLSContext = self.context else { return nil }
+    func session(_ fd: Int32, offersHTTP2: Bool = false) -> TLSSession? {
+        guard let context: TLSContext = offersHTTP2 ? self.http2Context : self.context else { return nil }
         return try? TLSSession(client: context, descriptor: fd, host: self.name, peer: self.peer)
     }
 }

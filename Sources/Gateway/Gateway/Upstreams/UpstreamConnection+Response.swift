@@ -89,6 +89,8 @@ extension UpstreamConnection {
         if position < count { self.keepRest(bytes + position, count - position) }
         self.loop.events.schedule(
             self.timer, at: min(self.loop.events.now &+ client.exchange.times.idle, client.exchange.limit))
+        // What the client sent before it knew.
+        if client.exchange.isTunnel { client.resumeInput() }
         return false
     }
 
@@ -120,11 +122,17 @@ extension UpstreamConnection {
             if client.exchange.minorVersion == 1 { self.composeInterim(bytes) }
             return taken
         }
-        // An upgrade was never asked for.
-        guard loop.responseHead.status >= 200 else {
-            self.fail(.invalidResponse)
-            return nil
+        if loop.responseHead.status == 101 {
+            // RFC 9110, 15.2.2: only what was asked for.
+            guard client.exchange.isUpgrade else {
+                self.fail(.invalidResponse)
+                return nil
+            }
+            self.beginTunnel(bytes, client)
+            return taken
         }
+        // The answer is an ordinary one.
+        client.exchange.isUpgrade = false
         if client.exchange.isSteered, client.retriesAnswer(loop.responseHead, bytes) {
             self.dropAnswer(client, rest: count - taken)
             return nil
@@ -162,6 +170,20 @@ extension UpstreamConnection {
         } else {
             self.close()
         }
+    }
+
+    /// The target switched to WebSocket (RFC 6455, 4.2.2): from here on bytes pass as they come, both ways.
+    private func beginTunnel(_ bytes: UnsafeRawPointer, _ client: ClientConnection) {
+        let loop: GatewayLoop = self.loop
+        self.headDone = true
+        self.isReusable = false
+        self.makesChunks = false
+        self.body = BodyFlow(.untilClose, keepsFraming: false)
+        self.composeStatusLine(bytes)
+        self.copyFields(bytes, keepsTrailerField: false, changes: client.exchange.responseHeaders)
+        loop.out.append("Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+        client.responseBegan(status: 101)
+        client.beginTunnel()
     }
 
     /// Decides how the body reaches this client.

@@ -215,9 +215,15 @@ final class UpstreamConnection: TimedHandler {
 
     /// Sets the deadline that fits what is awaited: the target to take more, the client to send more, or the response.
     private func requestMoved() {
-        guard let client: Unmanaged<ClientConnection> = self.client, !self.headDone else { return }
+        guard let client: Unmanaged<ClientConnection> = self.client else { return }
         client._withUnsafeGuaranteedRef { (client: ClientConnection) in
             let now: UInt64 = self.loop.events.now
+            if self.headDone {
+                // A stream both ways: what goes up keeps it alive as well as what comes down.
+                self.loop.events.schedule(
+                    self.timer, at: min(now &+ client.exchange.times.idle, client.exchange.limit))
+                return
+            }
             if (self.out?.count ?? 0) > 0 {
                 self.loop.events.schedule(
                     self.timer, at: min(now &+ client.exchange.times.idle, client.exchange.limit))
@@ -229,6 +235,11 @@ final class UpstreamConnection: TimedHandler {
                 self.loop.events.disarm(self.timer)
             }
         }
+    }
+
+    /// The client's side of a tunnel has ended.
+    func finishTunnel() {
+        if self.phase == .busy, (self.out?.count ?? 0) == 0 { self.channel.finishWriting() }
     }
 
     /// The client's body is complete: from now on the response is awaited.
