@@ -34,7 +34,7 @@ extension ClientConnection {
         let view: RequestView = self.view(bytes, path.bytes)
         if loop.keepsPaths { self.keepPath(path.bytes) }
         let lease: SnapshotLease = loop.lease
-        switch lease.snapshot.match(view) {
+        switch self.match(view, lease.snapshot) {
         case .route(let route):
             let pipeline: Int32 = lease.snapshot.rules[route.value].pipeline
             if pipeline >= 0 {
@@ -47,6 +47,19 @@ extension ClientConnection {
         case .none: self.answer(.noRoute)
         }
         return loop.requestHead.count
+    }
+
+    /// The route of a request. A preflight is answered by the route of the request it asks about, where that has a policy for it.
+    private func match(_ view: RequestView, _ snapshot: Snapshot) -> Match {
+        guard view.method == .options, let method: MethodCode = CORSPreflight.method(of: view) else {
+            return snapshot.match(view)
+        }
+        var meant: RequestView = view
+        meant.method = method
+        if case .route(let route) = snapshot.match(meant), snapshot.routes[route.value].answersPreflights {
+            return .route(route)
+        }
+        return snapshot.match(view)
     }
 
     private func openExchange() {

@@ -66,6 +66,17 @@ extension RoutePipeline {
                     policy, route: "\(context.api.key.text) \(context.route.id)", store: context.live.idempotency))
             stages.responses.append(IdempotencyAnswerStage())
         case .mock(let policy): stages.requests.append(MockStage(policy))
+        case .cors(let policy): stages.requests.append(CORSStage(policy))
+        case .securityHeaders(let policy):
+            stages.requests.append(SecurityHeadersStage(policy))
+            stages.responses.append(SecurityHeadersResponseStage(policy))
+        case .rewrite(let policy): stages.requests.append(RewriteStage(policy))
+        case .redirect(let policy): stages.requests.append(RedirectStage(policy))
+        case .transform(let policy):
+            stages.requests.append(TransformStage(policy.request, readsResponse: !policy.response.body.isEmpty))
+            if policy.response != MessageTransform() {
+                stages.responses.append(TransformResponseStage(policy.response))
+            }
         default: break
         }
     }

@@ -41,6 +41,8 @@ package final class CompiledRoute: Sendable {
     let policies: EffectivePolicies
     /// The stages of policies that need more than a decision; nil: none.
     let pipeline: RoutePipeline?
+    /// Whether a policy answers preflights of CORS.
+    let answersPreflights: Bool
 
     init(_ route: RouteDefinition, of api: APIDefinition, live: LiveState) {
         self.definition = route
@@ -55,6 +57,7 @@ package final class CompiledRoute: Sendable {
         self.timeouts = RouteTimeouts(self.policies.timeouts)
         self.requestHeaders = CompiledHeaderChanges(self.policies.headers.request)
         self.responseHeaders = CompiledHeaderChanges(self.policies.headers.response)
+        self.answersPreflights = self.policies.staged.contains { $0.kind == "cors" }
         self.pipeline = RoutePipeline.make(
             StageContext(api: api, route: route, policies: self.policies, live: live))
     }

@@ -24,6 +24,16 @@ package enum PolicyDefinition: Sendable, Equatable {
     case mock(MockPolicy)
     /// `idempotency`: a request with a key is done once.
     case idempotency(IdempotencyPolicy)
+    /// `cors`: which pages of other origins may read answers.
+    case cors(CORSPolicy)
+    /// `security_headers`: fields that tell browsers to be careful.
+    case securityHeaders(SecurityHeadersPolicy)
+    /// `rewrite`: another path goes upstream.
+    case rewrite(RewritePolicy)
+    /// `redirect`: the client is sent elsewhere.
+    case redirect(RedirectPolicy)
+    /// `transform`: fields, query and JSON bodies changed on the way.
+    case transform(TransformPolicy)
 
     /// The name in a document.
     package var kind: String {
@@ -40,6 +50,11 @@ package enum PolicyDefinition: Sendable, Equatable {
         case .headers: return "headers"
         case .mock: return "mock"
         case .idempotency: return "idempotency"
+        case .cors: return "cors"
+        case .securityHeaders: return "security_headers"
+        case .rewrite: return "rewrite"
+        case .redirect: return "redirect"
+        case .transform: return "transform"
         }
     }
 

@@ -13,7 +13,7 @@ extension APIDefinition {
 
     /// Reads an API; `routePlaces` gets a decoder for each route that was read, for problems found later.
     static func read(_ decoder: NodeDecoder, routePlaces: inout [NodeDecoder]) -> APIDefinition? {
-        guard let fields: NodeFields = decoder.fields(self.known, planned: ["openapi", "cors"]) else { return nil }
+        guard let fields: NodeFields = decoder.fields(self.known, planned: ["openapi"]) else { return nil }
         let id: String? = fields.required("id")?.id()
         let tenant: String? = fields.tenant()
         let product: String?? = fields.optional("product") { $0.id() }
@@ -56,7 +56,7 @@ extension APIDefinition {
 extension RouteDefinition {
     static func read(_ decoder: NodeDecoder) -> RouteDefinition? {
         let known: [String] = ["id", "path", "regex", "methods", "headers", "query", "policies"]
-        let planned: [String] = ["rewrite", "redirect", "upstream"]
+        let planned: [String] = ["upstream"]
         guard let fields: NodeFields = decoder.fields(known, planned: planned) else { return nil }
         let id: String?? = fields.optional("id") { $0.string(length: 1...200) }
         let path: PathPattern? = self.path(fields)

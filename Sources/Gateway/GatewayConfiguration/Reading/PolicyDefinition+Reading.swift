@@ -4,14 +4,14 @@ import JSON
 
 extension PolicyDefinition {
     private static let kinds: [String] = [
-        "api_key", "anonymous", "rate_limit", "quota", "concurrency", "spike_arrest", "ip", "request_size", "timeouts",
-        "headers", "mock", "idempotency",
+        "api_key", "anonymous", "rate_limit", "quota", "concurrency", "spike_arrest", "ip", "request_size",
+        "timeouts", "headers", "mock", "idempotency", "cors", "security_headers", "rewrite", "redirect",
+        "transform",
     ]
     /// Policies of later versions. They are refused: a policy that is written and does not run is worse than none.
     static let planned: [String] = [
-        "acl", "basic", "cache", "client_certificate", "compression", "connection_limit", "cors",
-        "external_authorization", "hmac", "introspection", "jwt", "oauth2_introspection",
-        "security_headers", "transform", "transformation", "validation",
+        "acl", "basic", "cache", "client_certificate", "compression", "connection_limit",
+        "external_authorization", "hmac", "jwt", "oauth2_introspection", "validation",
     ]
 
     /// The list `policies` of an API or a route.
@@ -49,6 +49,11 @@ extension PolicyDefinition {
         case "timeouts": return TimeoutPolicy.read(body).map { .timeouts($0) }
         case "idempotency": return IdempotencyPolicy.read(body).map { .idempotency($0) }
         case "mock": return MockPolicy.read(body).map { .mock($0) }
+        case "cors": return CORSPolicy.read(body).map { .cors($0) }
+        case "security_headers": return SecurityHeadersPolicy.read(body).map { .securityHeaders($0) }
+        case "rewrite": return RewritePolicy.read(body).map { .rewrite($0) }
+        case "redirect": return RedirectPolicy.read(body).map { .redirect($0) }
+        case "transform": return TransformPolicy.read(body).map { .transform($0) }
         default: return HeaderPolicy.read(body).map { .headers($0) }
         }
     }

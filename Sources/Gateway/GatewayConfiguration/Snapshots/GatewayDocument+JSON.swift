@@ -146,6 +146,11 @@ extension PolicyDefinition {
             body.set("response", policy.response.json())
         case .mock(let policy): policy.write(&body)
         case .idempotency(let policy): policy.write(&body)
+        case .cors(let policy): policy.write(&body)
+        case .securityHeaders(let policy): policy.write(&body)
+        case .rewrite(let policy): policy.write(&body)
+        case .redirect(let policy): policy.write(&body)
+        case .transform(let policy): policy.write(&body)
         }
         var writer: DefinitionWriter = DefinitionWriter()
         writer.set(self.kind, body.value)
