@@ -49,6 +49,9 @@ let targets: [Target] = [
     system("CYAML", pkgConfig: "yaml-0.1", apt: "libyaml-dev"),
     system("CArgon2", pkgConfig: "libargon2", apt: "libargon2-dev"),
     system("CNGHTTP2", pkgConfig: "libnghttp2", apt: "libnghttp2-dev"),
+    system("CZlib", pkgConfig: "zlib", apt: "zlib1g-dev"),
+    system("CBrotli", pkgConfig: "libbrotlienc", apt: "libbrotli-dev"),
+    system("CZstd", pkgConfig: "libzstd", apt: "libzstd-dev"),
     system("CPCRE2", pkgConfig: "libpcre2-8", apt: "libpcre2-dev"),
 
     // Kernel: values and algorithms, no I/O.
@@ -88,7 +91,8 @@ let targets: [Target] = [
         "Gateway", "Gateway",
         [
             "GatewayConfiguration", "Bytes", "JSON", "Documents", "Patterns", "Crypto", "Time", "Identifiers",
-            "DNS", "EventLoops", "TLS", "HTTP", "Files", "Telemetry", "CLinux", "CNGHTTP2",
+            "DNS", "EventLoops", "TLS", "HTTP", "Files", "Telemetry", "CLinux", "CNGHTTP2", "CZlib", "CBrotli",
+            "CZstd",
         ], settings: hot),
 
     // Services: one folder each, all of one shape.
@@ -186,7 +190,7 @@ let targets: [Target] = [
         "Gateway", "Gateway",
         [
             "GatewayConfiguration", "EventLoops", "HTTP", "TLS", "Files", "JSON", "Bytes", "Crypto", "Telemetry",
-            "CNGHTTP2",
+            "Time", "CNGHTTP2", "CZlib", "CBrotli", "CZstd",
         ]),
     tests("Services", "Contracts", ["Store"]),
     tests("Services", "REST", serviceNeeds + ["ServiceTestKit", "HTTP"]),

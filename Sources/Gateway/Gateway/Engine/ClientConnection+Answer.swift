@@ -9,10 +9,7 @@ extension ClientConnection {
     ///   - lines: complete header lines besides those every answer has.
     ///   - allow: value of the Allow field, for those answers that have one.
     func answer(_ reason: RequestReason, lines: [UInt8] = [], allow: [UInt8] = []) {
-        if let context: PolicyContext = self.context, let fallback: AnswerFallback = context.fallback,
-            let local: LocalAnswer = fallback.answer(for: reason)
-        {
-            context.fallback = nil
+        if let context: PolicyContext = self.context, let local: LocalAnswer = self.fallbackAnswer(context, reason) {
             self.dropUpstream()
             self.answer(local)
             return

@@ -19,6 +19,7 @@ extension ClientConnection {
         }
         let loop: GatewayLoop = self.loop
         context.chain.reset()
+        context.time = DecisionTime(monotonic: loop.events.now, wallSeconds: loop.events.wallNow / 1_000_000_000)
         let head: ResponseHead = context.chain.head
         head.status = loop.responseHead.status
         let phrase: Range<Int> = loop.responseHead.reason

@@ -45,6 +45,15 @@ extension ClientConnection {
         self.finishAnswer(keeps: keeps)
     }
 
+    /// What a stage answers instead of a problem document, once.
+    func fallbackAnswer(_ context: PolicyContext, _ reason: RequestReason) -> LocalAnswer? {
+        guard let fallback: AnswerFallback = context.fallback else { return nil }
+        let events: EventLoop = self.loop.events
+        context.time = DecisionTime(monotonic: events.now, wallSeconds: events.wallNow / 1_000_000_000)
+        context.fallback = nil
+        return fallback.answer(for: reason)
+    }
+
     private func composeLocal(_ context: PolicyContext, _ body: [[UInt8]]) {
         let loop: GatewayLoop = self.loop
         let head: ResponseHead = context.chain.head

@@ -54,6 +54,10 @@ extension ClientConnection {
                 self.answer(reason == .none ? .internalError : reason, lines: loop.decision.headerLines)
                 return 0
             case .answer(let local):
+                if let prepare: (PolicyContext) -> Void = context.refresh {
+                    context.refresh = nil
+                    self.refresh(prepare)
+                }
                 self.answer(local)
                 return 0
             case .suspend(let work):
@@ -112,8 +116,15 @@ extension ClientConnection {
             self.answer(.requestTimeout)
             return
         }
-        self.stopWaiting(context)
-        self.answer(.policyUnavailable)
+        if let work: PolicyWork = context.work, work.goesOnAfterTimeout, context.ticket != 0 {
+            self.loop.waiting.remove(context.ticket)
+            context.ticket = 0
+            work.cancel()
+            self.goOn(context)
+        } else {
+            self.stopWaiting(context)
+            self.answer(.policyUnavailable)
+        }
         self.resumeInput()
     }
 

@@ -106,6 +106,7 @@ package final class GatewayEngine: Sendable {
         if let registry: MetricRegistry = observation?.metrics {
             GatewayEngine.publish(loops, in: registry)
             GatewayEngine.publishHTTP2(loops, in: registry)
+            if let live: LiveState = observation?.live { live.publishCache(in: registry) }
         }
         self.prepare(snapshot)
     }
@@ -340,6 +341,13 @@ package final class GatewayEngine: Sendable {
     package var blockCount: Int {
         var count: Int = 0
         for loop in self.loops { count += loop.blocks.taken.load(ordering: .relaxed) }
+        return count
+    }
+
+    /// Exchanges that go on without a client.
+    package var orphanCount: Int {
+        var count: Int = 0
+        for loop in self.loops { count += loop.counters.orphans.load(ordering: .relaxed) }
         return count
     }
 

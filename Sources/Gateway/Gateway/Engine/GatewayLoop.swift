@@ -81,6 +81,7 @@ final class GatewayLoop: @unchecked Sendable {
     /// Exchanges without a client.
     private var orphans: [ObjectIdentifier: ClientConnection] = [:]
     private var servers: [Unmanaged<HTTP2Server>] = []
+    private var endedOrphans: [ClientConnection] = []
     private var listeners: [ListenerHandler] = []
     private var pools: [ObjectIdentifier: TargetPool] = [:]
     private var backlog: [TimedHandler] = []
@@ -232,18 +233,20 @@ final class GatewayLoop: @unchecked Sendable {
     func keepOrphan(_ client: ClientConnection) -> Bool {
         if self.orphans.count >= GatewayLoop.orphansMax { return false }
         self.orphans[ObjectIdentifier(client)] = client
+        self.counters.orphans.store(self.orphans.count, ordering: .relaxed)
         return true
     }
 
     func orphanEnded(_ client: ClientConnection) {
         self.orphans[ObjectIdentifier(client)] = nil
+        // Those that called here may still use it: it lives until the next turn, as connections do.
+        self.endedOrphans.append(client)
+        if self.endedOrphans.count == 1 { self.events.execute { self.endedOrphans = [] } }
+        self.counters.orphans.store(self.orphans.count, ordering: .relaxed)
         self.endDrainIfDone()
     }
 
     func startOrphan(_ name: ObjectIdentifier) { self.orphans[name]?.startRefresh() }
-
-    /// Exchanges that go on without a client.
-    var orphanCount: Int { self.orphans.count }
 
     /// Gives a connection that moved much in this turn its next share after the others.
     func resumeLater(_ handler: TimedHandler) {
@@ -377,6 +380,8 @@ final class LoopCounters: Sendable {
     /// Client connections open now.
     let connections: Atomic<Int> = Atomic(0)
     let accepted: Atomic<Int> = Atomic(0)
+    /// Exchanges that go on without a client.
+    let orphans: Atomic<Int> = Atomic(0)
     /// Closed at once because too many were open.
     let refused: Atomic<Int> = Atomic(0)
     let http2: HTTP2Counters = HTTP2Counters()

@@ -47,6 +47,10 @@ final class PolicyContext {
     /// When the client goes away while the upstream works, the exchange goes on to its end, through all response stages.
     var outlivesClient: Bool = false
 
+    /// With an answer of the stage's own: asks the upstream again, for nobody, after the answer. The closure prepares the
+    /// context of that exchange; its response goes through the response stages.
+    var refresh: ((PolicyContext) -> Void)?
+
     /// Things stages leave for later ones and for their own response stage, by the stage's type.
     private var notes: [ObjectIdentifier: AnyObject] = [:]
 
@@ -187,6 +191,7 @@ extension PolicyContext {
         self.work = nil
         self.answerFields.removeAll()
         self.fallback = nil
+        self.refresh = nil
         self.outlivesClient = false
         if !self.notes.isEmpty { self.notes.removeAll(keepingCapacity: true) }
         self.stage = 0

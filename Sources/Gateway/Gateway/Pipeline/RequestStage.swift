@@ -41,6 +41,9 @@ class PolicyWork: @unchecked Sendable {
     /// time-out inside the work and makes this one longer.
     var timeout: UInt64 { 60_000_000_000 }
 
+    /// After the time-out the stage runs again, as if the work were done, instead of the answer 503.
+    var goesOnAfterTimeout: Bool { false }
+
     /// Begins. `done` is called once, on any thread, at once or later; the stage runs again on the loop.
     func start(_ done: @escaping @Sendable () -> Void) { done() }
 

@@ -65,6 +65,10 @@ extension RoutePipeline {
                 IdempotencyStage(
                     policy, route: "\(context.api.key.text) \(context.route.id)", store: context.live.idempotency))
             stages.responses.append(IdempotencyAnswerStage())
+        case .cache(let policy):
+            stages.requests.append(CacheStage(policy, api: context.api, store: context.live.cache))
+            stages.responses.append(CacheStoreStage())
+        case .compression(let policy): stages.responses.append(CompressionStage(policy))
         case .mock(let policy): stages.requests.append(MockStage(policy))
         case .cors(let policy): stages.requests.append(CORSStage(policy))
         case .securityHeaders(let policy):

@@ -30,6 +30,8 @@ package final class LiveState: Sendable {
 
     /// Requests with an idempotency key.
     let idempotency: IdempotencyStore = IdempotencyStore()
+    /// Stored responses.
+    let cache: CacheStore = CacheStore()
     /// Stages that every route gets besides those of its policies; nil: none.
     let stageExtension: StageExtension?
 

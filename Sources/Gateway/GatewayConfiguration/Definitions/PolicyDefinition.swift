@@ -22,6 +22,10 @@ package enum PolicyDefinition: Sendable, Equatable {
     case headers(HeaderPolicy)
     /// `mock`: a fixed answer.
     case mock(MockPolicy)
+    /// `compression`: responses are compressed.
+    case compression(CompressionPolicy)
+    /// `cache`: responses are stored and used again.
+    case cache(CachePolicy)
     /// `idempotency`: a request with a key is done once.
     case idempotency(IdempotencyPolicy)
     /// `cors`: which pages of other origins may read answers.
@@ -49,6 +53,8 @@ package enum PolicyDefinition: Sendable, Equatable {
         case .timeouts: return "timeouts"
         case .headers: return "headers"
         case .mock: return "mock"
+        case .compression: return "compression"
+        case .cache: return "cache"
         case .idempotency: return "idempotency"
         case .cors: return "cors"
         case .securityHeaders: return "security_headers"

@@ -6,12 +6,12 @@ extension PolicyDefinition {
     private static let kinds: [String] = [
         "api_key", "anonymous", "rate_limit", "quota", "concurrency", "spike_arrest", "ip", "request_size",
         "timeouts", "headers", "mock", "idempotency", "cors", "security_headers", "rewrite", "redirect",
-        "transform",
+        "transform", "cache", "compression",
     ]
     /// Policies of later versions. They are refused: a policy that is written and does not run is worse than none.
     static let planned: [String] = [
-        "acl", "basic", "cache", "client_certificate", "compression", "connection_limit",
-        "external_authorization", "hmac", "jwt", "oauth2_introspection", "validation",
+        "acl", "basic", "client_certificate", "connection_limit", "external_authorization", "hmac", "jwt",
+        "oauth2_introspection", "validation",
     ]
 
     /// The list `policies` of an API or a route.
@@ -48,6 +48,8 @@ extension PolicyDefinition {
         case "request_size": return RequestSizePolicy.read(body).map { .requestSize($0) }
         case "timeouts": return TimeoutPolicy.read(body).map { .timeouts($0) }
         case "idempotency": return IdempotencyPolicy.read(body).map { .idempotency($0) }
+        case "cache": return CachePolicy.read(body).map { .cache($0) }
+        case "compression": return CompressionPolicy.read(body).map { .compression($0) }
         case "mock": return MockPolicy.read(body).map { .mock($0) }
         case "cors": return CORSPolicy.read(body).map { .cors($0) }
         case "security_headers": return SecurityHeadersPolicy.read(body).map { .securityHeaders($0) }

@@ -145,6 +145,8 @@ extension PolicyDefinition {
             body.set("request", policy.request.json())
             body.set("response", policy.response.json())
         case .mock(let policy): policy.write(&body)
+        case .compression(let policy): policy.write(&body)
+        case .cache(let policy): policy.write(&body)
         case .idempotency(let policy): policy.write(&body)
         case .cors(let policy): policy.write(&body)
         case .securityHeaders(let policy): policy.write(&body)
