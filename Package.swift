@@ -86,11 +86,11 @@ let targets: [Target] = [
     // Gateway: the data plane; Kernel and Runtime only.
     room(
         "Gateway", "GatewayConfiguration",
-        ["Bytes", "JSON", "Documents", "Patterns", "Crypto", "Time", "Identifiers"]),
+        ["Bytes", "JSON", "Documents", "Patterns", "Crypto", "Tokens", "Time", "Identifiers"]),
     room(
         "Gateway", "Gateway",
         [
-            "GatewayConfiguration", "Bytes", "JSON", "Documents", "Patterns", "Crypto", "Time", "Identifiers",
+            "GatewayConfiguration", "Bytes", "JSON", "Documents", "Patterns", "Crypto", "Tokens", "Time", "Identifiers",
             "DNS", "EventLoops", "TLS", "HTTP", "Files", "Telemetry", "CLinux", "CNGHTTP2", "CZlib", "CBrotli",
             "CZstd",
         ], settings: hot),
@@ -189,8 +189,8 @@ let targets: [Target] = [
     tests(
         "Gateway", "Gateway",
         [
-            "GatewayConfiguration", "EventLoops", "HTTP", "TLS", "Files", "JSON", "Bytes", "Crypto", "Telemetry",
-            "Time", "CNGHTTP2", "CZlib", "CBrotli", "CZstd",
+            "GatewayConfiguration", "EventLoops", "HTTP", "TLS", "Files", "JSON", "Bytes", "Crypto", "Tokens", "Time",
+            "Telemetry", "CNGHTTP2", "CZlib", "CBrotli", "CZstd",
         ]),
     tests("Services", "Contracts", ["Store"]),
     tests("Services", "REST", serviceNeeds + ["ServiceTestKit", "HTTP"]),

@@ -5,14 +5,16 @@ The figure is processor time (user and system, of all threads) that a proxy's ow
 It stays steady on a machine that others use too, where requests per second do not. Each round measures every subject once, in
 turn, so that whatever disturbs the machine disturbs all of them; the table shows medians.
 
-    python3 Benchmarks/gateway/run.py --binary .build/release/passerelle          # plain and governed
+    python3 Benchmarks/gateway/run.py --binary .build/release/passerelle          # plain, governed, tokens
     python3 Benchmarks/gateway/run.py --full                                      # and 100,000 routes, memory
 
 Needs wrk, nginx and haproxy (Debian: wrk nginx-light haproxy). Processor 0 runs the subject, processor 1 the load and the backend;
 with one processor they share it.
 """
 import argparse
+import base64
 import contextlib
+import json
 import os
 import re
 import resource
@@ -238,6 +240,55 @@ apis:
 plans:
   - {{id: gold, tenant: bench, rate_limit: {{limit: 90000000, window: 1s}}}}""", header=f"X-API-Key: {KEY}")
 
+    def token_maker(self):
+        """An RSA key made with openssl: its key set as YAML, and a function that signs claims with it."""
+        key = f"{self.folder}/issuer.pem"
+        subprocess.run(["openssl", "genrsa", "-out", key, "2048"], check=True, capture_output=True)
+        text = subprocess.run(["openssl", "rsa", "-in", key, "-noout", "-modulus"], check=True, capture_output=True)
+        modulus = bytes.fromhex(text.stdout.decode().strip().split("=")[1])
+        encode = lambda data: base64.urlsafe_b64encode(data).rstrip(b"=").decode()  # noqa: E731
+        header = encode(b'{"alg":"RS256","kid":"k","typ":"at+jwt"}')
+
+        def sign(claims):
+            signed = header + "." + encode(json.dumps(claims).encode())
+            signature = subprocess.run(
+                ["openssl", "dgst", "-sha256", "-sign", key], input=signed.encode(), check=True, capture_output=True)
+            return signed + "." + encode(signature.stdout)
+
+        return f"{{keys: [{{kty: RSA, kid: k, n: {encode(modulus)}, e: AQAB}}]}}", sign
+
+    def tokens(self, count):
+        """So many RS256 tokens in rotation, of an application with a plan; an access rule, and headers for the upstream."""
+        keys, sign = self.token_maker()
+        now = int(time.time())
+        texts = [sign({"iss": "https://issuer.test", "aud": "bench", "sub": f"user-{number}", "client_id": "app",
+                       "scope": "read write", "iat": now, "exp": now + 86_400, "jti": f"token-{number}"})
+                 for number in range(count)]
+        lines = ",".join(f'"Bearer {text}"' for text in texts)
+        script = self.write("tokens.lua", f"""
+            local tokens = {{{lines}}}
+            local requests = {{}}
+            local place = 0
+            init = function()
+              for number, token in ipairs(tokens) do
+                requests[number] = wrk.format("GET", "/x", {{["Host"] = "bench", ["Authorization"] = token}})
+              end
+            end
+            request = function()
+              place = place % #requests + 1
+              return requests[place]
+            end""")
+        issuer = f'{{issuer: "https://issuer.test", audiences: [bench], keys: {{jwks: {keys}}}}}'
+        return self.with_gateway(
+            "passerelle JWT", "      - {path: /x}",
+            policies=f"""policies:
+      - jwt: {{issuers: [{issuer}], scopes: [read]}}
+      - acl: {{allow: [{{plans: [gold]}}]}}""",
+            more="""applications:
+  - {id: app, tenant: bench, credentials: [{client_id: app}], subscriptions: [{api: bench, plan: gold}]}
+plans:
+  - {id: gold, tenant: bench, rate_limit: {limit: 90000000, window: 1s}}""", script=script)
+
     def many_routes(self, count):
         routes = "\n".join(
             f"      - {{path: \"/r{number}/items/{{id}}\", methods: [GET]}}" if number % 2 else
@@ -329,7 +380,7 @@ def main():
             subjects.append(bench.with_haproxy())
         if arguments.envoy and os.access(arguments.envoy, os.X_OK):
             subjects.append(bench.with_envoy())
-        subjects += [bench.plain(), bench.governed()]
+        subjects += [bench.plain(), bench.governed(), bench.tokens(1000)]
         if arguments.full:
             subjects += [bench.many_routes(10), bench.many_routes(100_000)]
         bench.rounds(subjects)

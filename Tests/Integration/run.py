@@ -14,6 +14,7 @@
     postgresql the platform on PostgreSQL: two processes on one database, an outage, moving there
     backup     backup and restore under load, killed half-way, damaged, and the audit log after it
     replay     every route that changes something, and the state rebuilt from the audit log
+    tokens     tokens of real authorization servers (from PyPI) at a gateway alone, rotation of keys included
     drain      SIGTERM: what is under way ends well; a full disk: refused, and work resumes
     faults     a failing disk under the platform, its start, backups and restores; a clock that is set
     power      power cuts at --cuts moments under load, fewer during the first start and during a backup
@@ -36,8 +37,27 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from processes import Settings  # noqa: E402
 
 SUITES = [
-    "demo", "guide", "gateways", "limits", "starts", "wire", "rest", "access", "events", "postgresql", "backup", "replay",
-    "drain", "faults", "power", "kill"]
+    "demo",
+    "guide",
+    "gateways",
+    "limits",
+    "starts",
+    "wire",
+    "rest",
+    "access",
+    "events",
+    "postgresql",
+    "backup",
+    "replay",
+    "tokens",
+    "drain",
+    "faults",
+    "power",
+    "kill",
+]
+    "demo", "guide", "gateways", "limits", "starts", "wire", "rest", "events", "postgresql", "backup",
+    "replay", "tokens", "drain", "faults", "kill",
+]
 
 
 class Result(unittest.TestResult):

@@ -85,6 +85,14 @@ package struct ClaimPath: Sendable, Equatable {
         }
     }
 
+    private init(name: String) {
+        self.text = name
+        self.pointer = nil
+    }
+
+    /// The path of a claim with this name, which does not begin with a slash.
+    package static func named(_ name: String) -> ClaimPath { ClaimPath(name: name) }
+
     package func value(in claims: JSONObject) -> JSONValue? {
         guard let pointer: JSONPointer = self.pointer else { return claims[self.text] }
         return pointer.resolve(in: .object(claims))

@@ -32,6 +32,8 @@ static inline GENERAL_NAME *copenssl_general_name(const GENERAL_NAMES *names, in
     return sk_GENERAL_NAME_value(names, index);
 }
 
+static const unsigned long COPENSSL_NAME_RFC2253 = XN_FLAG_RFC2253;
+
 // Reason of an error as text; never data of the operation.
 static inline const char *copenssl_reason(unsigned long error) { return ERR_reason_error_string(error); }
 static inline int copenssl_is_pem_end(unsigned long error) {

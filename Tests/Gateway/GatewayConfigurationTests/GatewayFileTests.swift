@@ -29,6 +29,61 @@ struct GatewayFileTests {
         telemetry: {access_log: off, metrics: on, tracing: {sample: 0.01}}
         """
 
+    /// Every field of authentication, away from its default.
+    @Test func authenticationComesBackFromItsJSON() throws {
+        let hash: String =
+            "$argon2id$v=19$m=65536,t=3,p=1$kGN0vpP1xBBLVJkE5mC0Mw$W9oQ1UO0tIl5yPsgU1Vb4cQZp0j3v8m2nQ3kqkq0o2A"
+        let text: String = """
+            version: 1
+            apis:
+              - id: a
+                routes: [{path: /*}]
+                upstream: {targets: [{url: "http://127.0.0.1:1"}]}
+                policies:
+                  - jwt:
+                      issuers:
+                        - issuer: https://id.example
+                          audiences: [api]
+                          algorithms: [ES384]
+                          types: [at+jwt]
+                          type_required: true
+                          leeway: 5s
+                          claims: {tenant: [acme, 5, true], /a/b: any, c: x}
+                        - {issuer: b, audiences: [], keys: {file: /keys.json}}
+                        - {issuer: c, audiences: [], keys: {url: "https://c/keys"}}
+                        - {issuer: d, audiences: [], keys: {jwks: {keys: [{kty: OKP, crv: Ed25519, x: 11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo}]}}}
+                      header: X-Token
+                      scopes: [read]
+                      client_claims: [cid]
+                      groups_claim: /realm/groups
+                      application: required
+                      forward_token: true
+                      revoked: [x]
+                  - introspection:
+                      {endpoint: "https://id/i", client_id: a, client_secret: b, audiences: [c], issuer: d, scopes: [e], cache: 1s, cache_inactive: 0s, timeout: 1s, client_claims: [f], groups_claim: g, application: required, forward_token: true}
+                  - basic: {cache: 1s}
+                  - hmac: {window: 10s, components: ["@scheme", date], nonce: optional, max_body: 5}
+                  - client_certificate: {application: optional}
+                  - acl: {allow: [{applications: [a], plans: [b], scopes: [c], groups: [d], claims: {e: 5}}], deny: [{groups: [x]}]}
+                  - identity_headers: {X-A: application, X-B: subscription, X-C: plan, X-D: subject, X-E: scopes, X-F: groups, X-G: method, X-H: {claim: /a/b}}
+                  - rate_limit: {limit: 1, window: 1s, by: claim, claim: sub}
+            applications:
+              - id: shop
+                credentials:
+                  - {id: one, client_id: web, expires: "2030-01-31T12:00:00Z"}
+                  - {basic: {username: alice, password_hash: "\(hash)"}}
+                  - {hmac: {key_id: k, secret: MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=}}
+                  - {certificate: {sha256: "\(String(repeating: "ab", count: 32))"}}
+                  - {certificate: {subject: "CN=a"}}
+                  - {certificate: {dns: a.example}}
+                  - {certificate: {uri: "spiffe://a/b"}}
+            """
+        let document: GatewayDocument = try GatewayDocument.read(Array(text.utf8))
+        #expect(document.apis.first?.policies.count == 8)
+        #expect(document.applications.first?.credentials.count == 7)
+        #expect(try GatewayDocument.read(document.json().serialized()) == document)
+    }
+
     @Test func readsTheDocumentedExample() throws {
         let file: GatewayFile = try GatewayFile.read(Array(Self.example.utf8))
         #expect(file.settings.listen.http == "127.0.0.1:8000")

@@ -12,7 +12,8 @@ struct GoldenProblemTests {
         .appending(path: "Golden/configuration")
 
     static let names: [String] = [
-        "unknown-fields", "wrong-types", "ranges", "conflicts", "references", "policies", "not-yet", "paths",
+        "authentication", "unknown-fields", "wrong-types", "ranges", "conflicts", "references", "policies", "not-yet",
+        "paths",
         "no-document",
         "upstreams", "headers", "balancing",
     ]

@@ -17,7 +17,7 @@ extension ClientConnection {
             PolicyContext.Beginning(
                 bytes: bytes, head: loop.requestHead, fields: loop.requestTable.fields, view: view,
                 hasEncodedSlash: hasEncodedSlash, snapshot: snapshot, route: index, pipeline: pipeline,
-                isSecure: self.channel.session != nil))
+                isSecure: self.channel.session != nil, tls: self.channel.session))
         guard isKept else {
             loop.policyContexts.give(context)
             self.answer(.headTooLarge)

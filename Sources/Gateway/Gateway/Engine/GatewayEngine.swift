@@ -107,6 +107,7 @@ package final class GatewayEngine: Sendable {
             GatewayEngine.publish(loops, in: registry)
             GatewayEngine.publishHTTP2(loops, in: registry)
             if let live: LiveState = observation?.live { live.publishCache(in: registry) }
+            snapshot.live.authentication.counters.publish(in: registry)
         }
         self.prepare(snapshot)
     }

@@ -31,6 +31,11 @@ package enum RequestReason: UInt8, Sendable, CaseIterable, BitwiseCopyable {
     case subscriptionSuspended = 26
     case rateLimited = 27
     case policyUnavailable = 28
+    case tokenInvalid = 29
+    case scopeInsufficient = 30
+    case accessDenied = 31
+    case signatureInvalid = 32
+    case signatureReplayed = 33
     case quotaExceeded = 34
     case tooManyAtOnce = 35
     // Upstream.
@@ -71,8 +76,12 @@ package enum RequestReason: UInt8, Sendable, CaseIterable, BitwiseCopyable {
         case .noRoute: return 404
         case .methodNotAllowed: return 405
         case .optionsAnswered: return 204
-        case .addressDenied, .applicationSuspended, .notSubscribed, .subscriptionSuspended: return 403
-        case .credentialsMissing, .credentialsUnknown, .credentialsExpired: return 401
+        case .addressDenied, .applicationSuspended, .notSubscribed, .subscriptionSuspended, .scopeInsufficient,
+            .accessDenied:
+            return 403
+        case .credentialsMissing, .credentialsUnknown, .credentialsExpired, .tokenInvalid, .signatureInvalid,
+            .signatureReplayed:
+            return 401
         case .rateLimited, .quotaExceeded, .tooManyAtOnce: return 429
         case .upstreamUnavailable, .upstreamOverloaded, .circuitOpen, .draining, .overloaded, .policyUnavailable:
             return 503
@@ -116,6 +125,11 @@ package enum RequestReason: UInt8, Sendable, CaseIterable, BitwiseCopyable {
         case .subscriptionSuspended: return "subscription-suspended"
         case .rateLimited: return "rate-limited"
         case .policyUnavailable: return "policy-unavailable"
+        case .tokenInvalid: return "token-invalid"
+        case .scopeInsufficient: return "scope-insufficient"
+        case .accessDenied: return "access-denied"
+        case .signatureInvalid: return "signature-invalid"
+        case .signatureReplayed: return "signature-replayed"
         case .quotaExceeded: return "quota-exceeded"
         case .tooManyAtOnce: return "too-many-at-once"
         case .upstreamUnavailable: return "upstream-unavailable"
@@ -161,13 +175,18 @@ package enum RequestReason: UInt8, Sendable, CaseIterable, BitwiseCopyable {
         case .cached: return "The gateway answered from its cache."
         case .replayed: return "The gateway repeated the answer to an earlier request."
         case .addressDenied: return "Your address may not call this API."
-        case .credentialsMissing: return "This API needs an API key."
-        case .credentialsUnknown: return "The API key is not valid."
-        case .credentialsExpired: return "The API key has expired."
+        case .credentialsMissing: return "This API needs credentials."
+        case .credentialsUnknown: return "The credentials are not valid."
+        case .credentialsExpired: return "The credentials have expired."
         case .applicationSuspended: return "The application is suspended."
         case .notSubscribed: return "The application is not subscribed to this API."
         case .subscriptionSuspended: return "The subscription is suspended."
         case .rateLimited: return "Too many requests; try again after the time given."
+        case .tokenInvalid: return "The token is not valid here."
+        case .scopeInsufficient: return "The token lacks a scope that this API needs."
+        case .accessDenied: return "The caller may not use this API."
+        case .signatureInvalid: return "The signature of the request is not valid."
+        case .signatureReplayed: return "The request was sent before; sign it anew."
         case .policyUnavailable: return "A service that decides about this request did not answer."
         case .quotaExceeded: return "The quota is used up; it begins anew after the time given."
         case .tooManyAtOnce: return "Too many requests at the same time; wait for others to end."

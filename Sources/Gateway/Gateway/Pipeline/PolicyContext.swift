@@ -1,5 +1,6 @@
 import HTTP
 import JSON
+import TLS
 
 /// What the stages of a route know of one exchange. One for each exchange on a route with a pipeline, taken from the loop's
 /// pool; on the loop only.
@@ -23,6 +24,12 @@ final class PolicyContext {
 
     /// Who calls, as limits count; set by authentication.
     var caller: Caller = .anonymous
+    /// What the caller has proved; nil: nothing, or a key. Keeps alive what `caller` points to.
+    var identity: VerifiedIdentity?
+    /// How the caller was identified; nil: not at all.
+    var method: AuthenticationMethod?
+    /// The session of an encrypted connection, for the certificate of the client.
+    private(set) var tls: TLSSession?
     /// Who calls, as a token or a directory names it; nil: nobody, or an application only.
     var subject: String?
     /// Scopes and groups of the caller.
@@ -100,6 +107,11 @@ final class PolicyContext {
 
     func setNote<Note: AnyObject>(_ note: Note) { self.notes[ObjectIdentifier(Note.self)] = note }
 
+    /// The method as it was sent.
+    var methodBytes: [UInt8] {
+        Array(UnsafeRawBufferPointer(start: self.base + self.head.start, count: self.head.methodCount))
+    }
+
     /// The rules of the route.
     var rules: RouteRules { self.snapshot.rules[self.route.value] }
     var compiledRoute: CompiledRoute { self.snapshot.routes[self.route.value] }
@@ -118,6 +130,7 @@ extension PolicyContext {
         let route: RouteIndex
         let pipeline: RoutePipeline
         let isSecure: Bool
+        let tls: TLSSession?
     }
 
     /// Keeps the head; false when it does not fit, which the limits of the reader rule out.
@@ -146,6 +159,7 @@ extension PolicyContext {
         self.route = beginning.route
         self.pipeline = beginning.pipeline
         self.isSecure = beginning.isSecure
+        self.tls = beginning.tls
         return true
     }
 
@@ -156,7 +170,9 @@ extension PolicyContext {
             Beginning(
                 bytes: UnsafeRawPointer(other.base), head: other.head, fields: other.fields, view: other.request,
                 hasEncodedSlash: other.hasEncodedSlash, snapshot: other.snapshot, route: other.route,
-                pipeline: pipeline, isSecure: other.isSecure))
+                pipeline: pipeline, isSecure: other.isSecure, tls: other.tls))
+        self.identity = other.identity
+        self.method = other.method
         self.caller = other.caller
         self.subject = other.subject
         self.edits = other.edits
@@ -182,6 +198,9 @@ extension PolicyContext {
     func reset() {
         self.pipeline = nil
         self.caller = .anonymous
+        self.identity = nil
+        self.method = nil
+        self.tls = nil
         self.subject = nil
         if !self.scopes.isEmpty { self.scopes = [] }
         if !self.groups.isEmpty { self.groups = [] }

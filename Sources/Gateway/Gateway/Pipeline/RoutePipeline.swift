@@ -50,6 +50,7 @@ extension RoutePipeline {
     /// The pipeline that the policies of a route ask for; nil: none.
     static func make(_ context: StageContext) -> RoutePipeline? {
         var stages: StageList = StageList()
+        if let stage: AuthenticationStage = AuthenticationStage(context) { stages.requests.append(stage) }
         for policy in context.policies.staged { self.add(policy, context, to: &stages) }
         if let extra: StageExtension = context.live.stageExtension {
             extra.add(context.api, context.route, &stages)
@@ -65,6 +66,8 @@ extension RoutePipeline {
                 IdempotencyStage(
                     policy, route: "\(context.api.key.text) \(context.route.id)", store: context.live.idempotency))
             stages.responses.append(IdempotencyAnswerStage())
+        case .acl(let policy): stages.requests.append(AccessControlStage(policy))
+        case .identityHeaders(let policy): stages.requests.append(IdentityHeadersStage(policy))
         case .cache(let policy):
             stages.requests.append(CacheStage(policy, api: context.api, store: context.live.cache))
             stages.responses.append(CacheStoreStage())

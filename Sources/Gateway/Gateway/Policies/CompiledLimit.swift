@@ -4,7 +4,7 @@ import Synchronization
 /// A limit of an API, route or plan as requests meet it.
 struct CompiledLimit: BitwiseCopyable, Sendable {
     enum Subject: UInt8, BitwiseCopyable {
-        case api, application, key, ip, header, plan
+        case api, application, key, ip, header, plan, claim
     }
 
     var rule: LimitRule
@@ -22,6 +22,8 @@ struct CompiledLimit: BitwiseCopyable, Sendable {
     var seed: UInt64
     /// Name of the field for `header`.
     var header: TextRange
+    /// Place in `Snapshot.claimPaths` for `claim`.
+    var claim: Int32 = -1
     /// The limit's name as a structured-field string with its quotes.
     var name: TextRange
     /// The configured limit and window, as `RateLimit-Policy` states them.

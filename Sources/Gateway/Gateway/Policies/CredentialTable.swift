@@ -1,13 +1,16 @@
 import GatewayConfiguration
 
-/// An API key in the table.
+/// An API key, or another credential of an application, in the table.
 struct Credential: BitwiseCopyable {
     var digest: KeyDigest
     /// -1: an empty slot.
     var tenant: Int32
     var application: Int32
-    /// Place among the keys of its application.
+    /// Place among the keys and other credentials of its application.
     var ordinal: Int32
+    var kind: CredentialKind
+    /// Place in `Snapshot.credentialDetails`; -1 for keys.
+    var detail: Int32
     /// Seconds since 1970; the key is refused from then on.
     var expires: Int64
 
@@ -27,7 +30,8 @@ final class CredentialTable: Sendable {
         var size: Int = 8
         while size < credentials.count * 2 { size *= 2 }
         let empty: Credential = Credential(
-            digest: KeyDigest(words: (0, 0, 0, 0)), tenant: -1, application: -1, ordinal: -1, expires: 0)
+            digest: KeyDigest(words: (0, 0, 0, 0)), tenant: -1, application: -1, ordinal: -1, kind: .key, detail: -1,
+            expires: 0)
         var slots: [Credential] = [Credential](repeating: empty, count: size)
         for credential in credentials {
             var index: Int = Self.start(credential.digest, credential.tenant) & (size - 1)
@@ -38,13 +42,13 @@ final class CredentialTable: Sendable {
         self.mask = size - 1
     }
 
-    /// The key with this digest among those of a tenant.
-    func find(_ digest: KeyDigest, tenant: Int32) -> Credential? {
+    /// The credential of this kind and digest among those of a tenant.
+    func find(_ digest: KeyDigest, kind: CredentialKind = .key, tenant: Int32) -> Credential? {
         var index: Int = Self.start(digest, tenant) & self.mask
         while true {
             let slot: Credential = self.slots.base[index]
             if slot.tenant < 0 { return nil }
-            if slot.tenant == tenant && slot.digest == digest { return slot }
+            if slot.tenant == tenant && slot.kind == kind && slot.digest == digest { return slot }
             index = (index + 1) & self.mask
         }
     }

@@ -1,4 +1,5 @@
 import GatewayConfiguration
+import Tokens
 
 /// A policy that counts requests, of whichever kind.
 enum LimitPolicy: Sendable {
@@ -43,6 +44,11 @@ enum LimitPolicy: Sendable {
         return nil
     }
 
+    var claim: ClaimPath? {
+        if case .rate(let policy) = self { return policy.claim }
+        return nil
+    }
+
     var name: String? {
         switch self {
         case .rate(let policy): return policy.name
@@ -78,7 +84,8 @@ enum LimitPolicy: Sendable {
         case .rate(let policy):
             let window: Int64 = DefinitionText.milliseconds(policy.window)
             let scope: String = policy.scope == .shared ? " shared" : ""
-            return "\(policy.by.rawValue) \(policy.header ?? "") \(policy.algorithm.rawValue) \(window)\(scope)"
+            return
+                "\(policy.by.rawValue) \(policy.header ?? policy.claim?.text ?? "") \(policy.algorithm.rawValue) \(window)\(scope)"
         case .quota(let policy): return "\(policy.by.rawValue) quota \(policy.window.rawValue)"
         case .concurrency(let policy): return "\(policy.by.rawValue) concurrency"
         case .spike(let policy):

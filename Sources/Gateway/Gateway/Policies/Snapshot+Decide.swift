@@ -106,8 +106,10 @@ struct Caller: BitwiseCopyable, Sendable {
     var planLimit: Int32
     var planWordStart: Int32
     var planCount: Int32
+    /// What the caller has proved; belongs to the context of the exchange.
+    var identity: Unmanaged<VerifiedIdentity>?
 
     static let anonymous: Caller = Caller(
         application: -1, applicationIdentity: .none, keyOrdinal: -1, wordStart: -1, keyWordStart: -1, keyWords: 0,
-        planLimit: -1, planWordStart: -1, planCount: 0)
+        planLimit: -1, planWordStart: -1, planCount: 0, identity: nil)
 }

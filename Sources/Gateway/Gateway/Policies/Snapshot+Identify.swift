@@ -31,11 +31,14 @@ extension Snapshot {
         } else if !application.isActive {
             decision.reason = .applicationSuspended
         }
-        return self.caller(credential, application, rules, &decision)
+        return self.caller(
+            credential, application, rules, needsSubscription: rules.access == .requiredKey, &decision)
     }
 
-    private func caller(
-        _ credential: Credential, _ application: ApplicationRules, _ rules: RouteRules, _ decision: inout Decision
+    /// The caller behind a credential of an application; sets the reason when it has no subscription and needs one.
+    func caller(
+        _ credential: Credential, _ application: ApplicationRules, _ rules: RouteRules, needsSubscription: Bool,
+        _ decision: inout Decision
     ) -> Caller {
         var caller: Caller = .anonymous
         caller.application = credential.application
@@ -46,7 +49,7 @@ extension Snapshot {
                 application: credential.application, api: rules.api)
         else {
             // Where anonymous callers are let in, a key without subscription opens no less than no key.
-            if decision.reason == .none && rules.access == .requiredKey { decision.reason = .notSubscribed }
+            if decision.reason == .none && needsSubscription { decision.reason = .notSubscribed }
             return caller
         }
         decision.forwarding.subscription = subscription.index
@@ -61,7 +64,7 @@ extension Snapshot {
         return caller
     }
 
-    private func credential(
+    func credential(
         _ key: UnsafeRawBufferPointer, tenant: Int32, _ decision: inout Decision
     ) -> Credential? {
         let digest: KeyDigest = withUnsafeTemporaryAllocation(byteCount: 32, alignment: 8) { output in
@@ -71,7 +74,7 @@ extension Snapshot {
         return self.credentials.find(digest, tenant: tenant)
     }
 
-    private func findKey(_ request: RequestView, _ rules: RouteRules, _ found: inout PresentedKey) {
+    func findKey(_ request: RequestView, _ rules: RouteRules, _ found: inout PresentedKey) {
         if !rules.keyHeader.isEmpty {
             let name: UnsafeRawBufferPointer = self.text.text(rules.keyHeader)
             let index: Int = request.fields.index(of: name)
@@ -111,7 +114,7 @@ extension Snapshot {
 }
 
 /// Where a key was found.
-private struct PresentedKey {
+struct PresentedKey {
     var field: Int32 = -1
     var queryOffset: UInt32 = 0
     var queryLength: UInt32 = 0

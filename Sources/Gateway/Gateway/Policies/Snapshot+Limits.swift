@@ -1,5 +1,7 @@
 import GatewayConfiguration
+import JSON
 import Synchronization
+import Tokens
 
 extension Snapshot {
     /// Finds the counts that a request's limits use and notes them in `decision.taken`.
@@ -29,6 +31,7 @@ extension Snapshot {
             }
         case .ip: return self.place(self.fingerprint(limit, request.remote, .anonymous), number)
         case .header: return self.place(self.fingerprint(limit, header: request.fields), number)
+        case .claim: return self.place(self.fingerprint(limit, claimOf: caller), number)
         }
         // A caller without subscription: of what has a word for each subscription all of them share one.
         if limit.own >= 0 { return self.place(limit.own, number) }
@@ -69,6 +72,22 @@ extension Snapshot {
         let value: UnsafeRawBufferPointer = fields.value(at: index)
         guard let base: UnsafeRawPointer = value.baseAddress else { return limit.seed }
         return self.live.hash.hash(base, count: value.count, with: limit.seed)
+    }
+
+    /// Callers without the claim share one count.
+    private func fingerprint(_ limit: CompiledLimit, claimOf caller: Caller) -> UInt64 {
+        guard let identity: Unmanaged<VerifiedIdentity> = caller.identity else { return limit.seed }
+        let path: ClaimPath = self.claimPaths[Int(limit.claim)]
+        return identity._withUnsafeGuaranteedRef { identity in
+            guard let value: JSONValue = identity.claims.flatMap({ path.value(in: $0) }), value != .null else {
+                return limit.seed
+            }
+            var text: String = value.text ?? value.jsonText
+            return text.withUTF8 { bytes in
+                guard let base: UnsafePointer<UInt8> = bytes.baseAddress else { return limit.seed }
+                return self.live.hash.hash(UnsafeRawPointer(base), count: bytes.count, with: limit.seed)
+            }
+        }
     }
 
     /// Counts the request in every place noted from `alreadyTaken` on, or in none at all, those taken before included.

@@ -56,6 +56,11 @@ package struct FieldTable {
         return UnsafeRawBufferPointer(start: self.base.map { $0 + Int(field.valueStart) }, count: Int(field.valueCount))
     }
 
+    package func name(at index: Int) -> UnsafeRawBufferPointer {
+        let field: HTTPField = self.fields[index]
+        return UnsafeRawBufferPointer(start: self.base.map { $0 + Int(field.nameStart) }, count: Int(field.nameCount))
+    }
+
     /// The first field of this name from `start` on, or -1. `name` is lower case.
     func index(of name: UnsafeRawBufferPointer, from start: Int = 0) -> Int {
         guard let base: UnsafeRawPointer = self.base else { return -1 }

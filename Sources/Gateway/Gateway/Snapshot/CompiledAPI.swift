@@ -169,20 +169,16 @@ struct EffectivePolicies: Sendable {
     var headers: HeaderPolicy = HeaderPolicy()
     var limits: [Limit] = []
     var hasOwnLimits: Bool = false
+    /// How callers are identified, all kinds; the route's own in place of the API's.
+    var authentication: [PolicyDefinition] = []
     /// Policies that become stages of the route's pipeline; one of each kind, the route's own in place of the API's.
     var staged: [PolicyDefinition] = []
 
     init(api: [PolicyDefinition], route: [PolicyDefinition]) {
         self.apply(api, isOfRoute: false)
         // Authentication is one kind: a route that names any of it replaces all of the API's.
-        var replacesAuthentication: Bool = false
-        for policy in route {
-            switch policy {
-            case .apiKey, .anonymous: replacesAuthentication = true
-            default: break
-            }
-        }
-        if replacesAuthentication {
+        if route.contains(where: { $0.isAuthentication }) {
+            self.authentication = []
             self.key = nil
             self.allowsAnonymous = false
         }
@@ -191,7 +187,9 @@ struct EffectivePolicies: Sendable {
 
     private mutating func apply(_ policies: [PolicyDefinition], isOfRoute: Bool) {
         for policy in policies {
+            if policy.isAuthentication { self.authentication.append(policy) }
             switch policy {
+            case .jwt, .introspection, .basic, .signature, .clientCertificate: break
             case .apiKey(let policy): self.key = policy
             case .anonymous: self.allowsAnonymous = true
             case .rateLimit(let policy): self.addLimit(.rate(policy), isOfRoute: isOfRoute)

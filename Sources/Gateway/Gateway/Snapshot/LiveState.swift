@@ -32,15 +32,22 @@ package final class LiveState: Sendable {
     let idempotency: IdempotencyStore = IdempotencyStore()
     /// Stored responses.
     let cache: CacheStore = CacheStore()
+    /// Caches, keys of issuers and threads of authentication.
+    let authentication: AuthenticationServices
+
     /// Stages that every route gets besides those of its policies; nil: none.
     let stageExtension: StageExtension?
 
     /// `subjectsMax` is a power of two: how many addresses and header values are counted at once.
     package convenience init(subjectsMax: Int = SubjectTable.subjectsMax) {
-        self.init(subjectsMax: subjectsMax, stageExtension: nil)
+        self.init(subjectsMax: subjectsMax, authentication: AuthenticationSettings(), stageExtension: nil)
     }
 
-    init(subjectsMax: Int = SubjectTable.subjectsMax, stageExtension: StageExtension?) {
+    init(
+        subjectsMax: Int = SubjectTable.subjectsMax, authentication: AuthenticationSettings = AuthenticationSettings(),
+        stageExtension: StageExtension?
+    ) {
+        self.authentication = AuthenticationServices(authentication)
         self.stageExtension = stageExtension
         self.subjects = SubjectTable(capacity: subjectsMax)
         self.identities = IdentityTable()

@@ -1,5 +1,6 @@
 package import GatewayConfiguration
 import HTTP
+import Tokens
 
 /// A document made ready to serve: immutable, shared by all loops. Each loop keeps its own reference and changes it between two
 /// events, so no request sees half of a change.
@@ -31,7 +32,11 @@ package final class Snapshot: Sendable {
     let limits: FlatArray<CompiledLimit>
     /// Words of subscriptions: of limits by application, then of limits by key for each key.
     let words: FlatArray<UnsafeMutablePointer<LimitWord>>
+    /// The claims that limits count by; see `CompiledLimit.claim`.
+    let claimPaths: [ClaimPath]
     let credentials: CredentialTable
+    /// What credentials other than keys consist of; see `Credential.detail`.
+    let credentialDetails: [CredentialDefinition.Kind]
     let subscriptionTable: SubscriptionTable
     let text: FlatArray<UInt8>
     /// Keeps the words alive.
@@ -61,6 +66,8 @@ package final class Snapshot: Sendable {
         self.limits = FlatArray(parts.limits)
         self.words = FlatArray(parts.words)
         self.credentials = CredentialTable(parts.credentials)
+        self.claimPaths = parts.claimPaths
+        self.credentialDetails = parts.credentialDetails
         self.subscriptionTable = SubscriptionTable(parts.subscriptions)
         self.text = FlatArray(parts.text.bytes)
         self.boxes = parts.boxes
@@ -102,6 +109,11 @@ package final class Snapshot: Sendable {
         self.compile(
             document.document, unreadable: document.unreadable, version: document.version, hash: document.hash,
             previous: previous, carrying: live)
+    }
+
+    /// What a credential consists of; nil for keys, of which only the digest is known.
+    func credentialKind(_ credential: Credential) -> CredentialDefinition.Kind? {
+        credential.detail < 0 ? nil : self.credentialDetails[Int(credential.detail)]
     }
 
     /// Finds a request's route; see `Router`.
@@ -161,7 +173,9 @@ struct SnapshotParts {
     var limits: [CompiledLimit] = []
     var words: [UnsafeMutablePointer<LimitWord>] = []
     var boxes: [LimitBox] = []
+    var claimPaths: [ClaimPath] = []
     var credentials: [Credential] = []
+    var credentialDetails: [CredentialDefinition.Kind] = []
     var subscriptions: [SubscriptionRules] = []
     var text: TextBlob = TextBlob()
 }

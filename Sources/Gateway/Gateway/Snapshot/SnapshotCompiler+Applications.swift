@@ -20,7 +20,8 @@ extension SnapshotCompiler {
                 Identity(kind: .application, tenant: definition.tenant, api: "", detail: definition.id))
             self.parts.applicationRules.append(
                 ApplicationRules(identity: identity, isActive: definition.state == .active))
-            let keys: [KeyDefinition] = self.addKeys(definition, place: place, digests: &digests)
+            var keys: [String] = self.addKeys(definition, place: place, digests: &digests)
+            self.addCredentials(definition, place: place, names: &keys, digests: &digests)
             var problems: [String] = []
             for subscription in definition.subscriptions {
                 let product: EntryKey = EntryKey(tenant: definition.tenant, id: subscription.api)
@@ -50,9 +51,9 @@ extension SnapshotCompiler {
     /// Adds the keys of an application; one that another application of the tenant has already is left out.
     private func addKeys(
         _ definition: ApplicationDefinition, place: Int32, digests: inout Set<TenantDigest>
-    ) -> [KeyDefinition] {
+    ) -> [String] {
         let tenant: Int32 = self.tenant(definition.tenant)
-        var kept: [KeyDefinition] = []
+        var kept: [String] = []
         for key in definition.keys {
             guard digests.insert(TenantDigest(tenant: tenant, digest: key.digest)).inserted else {
                 self.quarantineApplication(
@@ -63,11 +64,37 @@ extension SnapshotCompiler {
             let seconds: Int64? = key.expires.map { Self.secondsRoundedUp($0.nanoseconds) }
             self.parts.credentials.append(
                 Credential(
-                    digest: key.digest, tenant: tenant, application: place, ordinal: Int32(kept.count),
-                    expires: seconds ?? Credential.never))
-            kept.append(key)
+                    digest: key.digest, tenant: tenant, application: place, ordinal: Int32(kept.count), kind: .key,
+                    detail: -1, expires: seconds ?? Credential.never))
+            kept.append(key.digest.hex)
         }
         return kept
+    }
+
+    /// The same for its credentials of other kinds; their names go behind those of the keys.
+    private func addCredentials(
+        _ definition: ApplicationDefinition, place: Int32, names: inout [String], digests: inout Set<TenantDigest>
+    ) {
+        let tenant: Int32 = self.tenant(definition.tenant)
+        for credential in definition.credentials {
+            let digest: KeyDigest = credential.digest
+            guard digests.insert(TenantDigest(tenant: tenant, digest: digest)).inserted else {
+                self.quarantineApplication(
+                    definition.key,
+                    [
+                        "the credential \(credential.id ?? "without id") is already one of an application of this tenant"
+                    ])
+                continue
+            }
+            let seconds: Int64? = credential.expires.map { Self.secondsRoundedUp($0.nanoseconds) }
+            self.parts.credentials.append(
+                Credential(
+                    digest: digest, tenant: tenant, application: place, ordinal: Int32(names.count),
+                    kind: credential.credentialKind, detail: Int32(self.parts.credentialDetails.count),
+                    expires: seconds ?? Credential.never))
+            self.parts.credentialDetails.append(credential.kind)
+            names.append(digest.hex)
+        }
     }
 
     private static func secondsRoundedUp(_ nanoseconds: Int64) -> Int64 {
@@ -111,7 +138,7 @@ extension SnapshotCompiler {
 
     private func addSubscription(
         _ subscription: SubscriptionDefinition, of application: ApplicationDefinition, place: Int32, api: Int,
-        isActive: Bool, planned: PlanLimits?, keys: [KeyDefinition]
+        isActive: Bool, planned: PlanLimits?, keys: [String]
     ) {
         let id: String = subscription.id ?? "\(application.id)/\(subscription.api)"
         let identity: IdentityNumber = self.live.identities.number(
@@ -128,7 +155,7 @@ extension SnapshotCompiler {
         if !needed.byKey.isEmpty {
             for key in keys {
                 for word in needed.byKey {
-                    _ = self.ownWord("\(word.name)|\(subject)|\(key.digest.hex)", word.rule, word.sharing)
+                    _ = self.ownWord("\(word.name)|\(subject)|\(key)", word.rule, word.sharing)
                 }
             }
         }

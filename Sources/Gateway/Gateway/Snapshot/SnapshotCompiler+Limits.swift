@@ -1,4 +1,5 @@
 import GatewayConfiguration
+import Tokens
 
 /// A run of limits in the snapshot's table: those that count before callers are known first.
 struct LimitRun {
@@ -105,6 +106,10 @@ struct APILimitCompiler {
         case .header:
             limit.subject = .header
             limit.header = compiler.text(policy.header ?? "")
+        case .claim:
+            limit.subject = .claim
+            limit.claim = Int32(compiler.parts.claimPaths.count)
+            compiler.parts.claimPaths.append(policy.claim ?? .named("sub"))
         }
         return limit
     }

@@ -17,17 +17,20 @@ package struct ApplicationDefinition: Sendable, Equatable {
     package var state: State
     /// Its keys, at most 64. Default: none.
     package var keys: [KeyDefinition]
+    /// Its credentials of other kinds, at most 64. Default: none.
+    package var credentials: [CredentialDefinition]
     /// What it may call. Default: nothing.
     package var subscriptions: [SubscriptionDefinition]
 
     package init(
         id: String, tenant: String = EntryRules.defaultTenant, state: State = .active, keys: [KeyDefinition] = [],
-        subscriptions: [SubscriptionDefinition] = []
+        credentials: [CredentialDefinition] = [], subscriptions: [SubscriptionDefinition] = []
     ) {
         self.id = id
         self.tenant = tenant
         self.state = state
         self.keys = keys
+        self.credentials = credentials
         self.subscriptions = subscriptions
     }
 

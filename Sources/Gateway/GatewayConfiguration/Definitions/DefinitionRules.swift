@@ -76,19 +76,29 @@ package enum DefinitionRules {
 
     /// A limit by application or key counts nobody where nobody is identified.
     private static func subjectProblem(api: [PolicyDefinition], route: [PolicyDefinition]) -> String? {
-        var hasKey: Bool = false
-        var replaces: Bool = false
-        for policy in route {
-            if case .apiKey = policy { hasKey = true }
-            if case .anonymous = policy { replaces = true }
+        let own: [PolicyDefinition] = route.filter { $0.isAuthentication }
+        let effective: [PolicyDefinition] = own.isEmpty ? api.filter { $0.isAuthentication } : own
+        var hasToken: Bool = false
+        var identifies: Bool = false
+        for policy in effective where policy != .anonymous {
+            identifies = true
+            switch policy {
+            case .jwt, .introspection: hasToken = true
+            default: break
+            }
         }
-        if !hasKey && !replaces {
-            for policy in api { if case .apiKey = policy { hasKey = true } }
-        }
-        if hasKey { return nil }
         for policy in api + route {
-            if let subject: RateLimitPolicy.Subject = policy.subject, subject == .application || subject == .key {
+            guard let subject: RateLimitPolicy.Subject = policy.subject else { continue }
+            if !identifies && (subject == .application || subject == .key) {
                 return "expected an api_key policy, because a \(policy.kind) counts by \(subject.rawValue)"
+            }
+            if !hasToken && subject == .claim {
+                return "expected a jwt or introspection policy, because a rate_limit counts by claim"
+            }
+        }
+        for policy in api + route {
+            if case .acl = policy, !identifies {
+                return "expected a policy that identifies callers, such as jwt, because there is an acl"
             }
         }
         return nil

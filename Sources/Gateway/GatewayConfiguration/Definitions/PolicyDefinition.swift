@@ -1,9 +1,25 @@
+package import Tokens
+
 /// One policy of an API or a route. Policies run in the gateway's order, not in the order they are written.
 package enum PolicyDefinition: Sendable, Equatable {
     /// `api_key`: a caller identifies itself with a key.
     case apiKey(APIKeyPolicy)
     /// `anonymous`: a caller without credentials is let in; one with wrong credentials is not.
     case anonymous
+    /// `jwt`: signed tokens.
+    case jwt(JWTPolicy)
+    /// `introspection`: tokens that their issuer is asked about.
+    case introspection(IntrospectionPolicy)
+    /// `basic`: a user name and a password.
+    case basic(BasicPolicy)
+    /// `hmac`: signed requests.
+    case signature(SignaturePolicy)
+    /// `client_certificate`: the certificate of the connection.
+    case clientCertificate(ClientCertificatePolicy)
+    /// `acl`: which identified callers may pass.
+    case acl(ACLPolicy)
+    /// `identity_headers`: tells the upstream who calls.
+    case identityHeaders(IdentityHeadersPolicy)
     /// `rate_limit`: so many requests in a window.
     case rateLimit(RateLimitPolicy)
     /// `quota`: so many requests in a span of the calendar.
@@ -44,6 +60,13 @@ package enum PolicyDefinition: Sendable, Equatable {
         switch self {
         case .apiKey: return "api_key"
         case .anonymous: return "anonymous"
+        case .jwt: return "jwt"
+        case .introspection: return "introspection"
+        case .basic: return "basic"
+        case .signature: return "hmac"
+        case .clientCertificate: return "client_certificate"
+        case .acl: return "acl"
+        case .identityHeaders: return "identity_headers"
         case .rateLimit: return "rate_limit"
         case .quota: return "quota"
         case .concurrency: return "concurrency"
@@ -82,6 +105,14 @@ package enum PolicyDefinition: Sendable, Equatable {
         }
     }
 
+    /// Whether it says how callers are identified. Those of a route replace all of its API's.
+    package var isAuthentication: Bool {
+        switch self {
+        case .apiKey, .anonymous, .jwt, .introspection, .basic, .signature, .clientCertificate: return true
+        default: return false
+        }
+    }
+
     /// Policies of one API or one route at most.
     package static let countMax: Int = 64
 }
@@ -113,6 +144,8 @@ package struct RateLimitPolicy: Sendable, Equatable {
         case ip
         /// Each value of a header field; requests without it share one count.
         case header
+        /// Each value of a claim of a verified token; callers without it share one count.
+        case claim
     }
 
     /// How a limit counts; each needs one word a subject.
@@ -135,6 +168,8 @@ package struct RateLimitPolicy: Sendable, Equatable {
     package var by: Subject
     /// Name of the header field for `by: header`, lower case.
     package var header: String?
+    /// The claim for `by: claim`.
+    package var claim: ClaimPath?
     /// Default `window`.
     package var algorithm: Algorithm
     /// Default `divided`; `shared` counts in windows aligned with the clock, and needs `by` to be `api`, `application` or `key`.
@@ -143,13 +178,14 @@ package struct RateLimitPolicy: Sendable, Equatable {
     package var name: String?
 
     package init(
-        limit: Int64, window: Duration, by: Subject = .api, header: String? = nil, algorithm: Algorithm = .window,
-        scope: LimitScope = .divided, name: String? = nil
+        limit: Int64, window: Duration, by: Subject = .api, header: String? = nil, claim: ClaimPath? = nil,
+        algorithm: Algorithm = .window, scope: LimitScope = .divided, name: String? = nil
     ) {
         self.limit = limit
         self.window = window
         self.by = by
         self.header = header
+        self.claim = claim
         self.algorithm = algorithm
         self.scope = scope
         self.name = name

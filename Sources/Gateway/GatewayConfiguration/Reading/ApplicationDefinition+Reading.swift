@@ -5,6 +5,7 @@ import Time
 /// Where an application's keys and subscriptions stand, for problems found later.
 struct ApplicationPlaces {
     var keys: [NodeDecoder] = []
+    var credentials: [NodeDecoder] = []
     var subscriptions: [NodeDecoder] = []
 }
 
@@ -16,9 +17,8 @@ extension ApplicationDefinition {
 
     /// Reads an application; `places` gets a decoder for each key and subscription that was read.
     static func read(_ decoder: NodeDecoder, places: inout ApplicationPlaces) -> ApplicationDefinition? {
-        guard let fields: NodeFields = decoder.fields(["id", "tenant", "state", "keys", "subscriptions"]) else {
-            return nil
-        }
+        let known: [String] = ["id", "tenant", "state", "keys", "credentials", "subscriptions"]
+        guard let fields: NodeFields = decoder.fields(known) else { return nil }
         let id: String? = fields.required("id")?.id()
         let tenant: String? = fields.tenant()
         let state: State? = State.read(fields)
@@ -28,6 +28,13 @@ extension ApplicationDefinition {
             if key != nil { read.keys.append(element) }
             return key
         }
+        let credentials: [CredentialDefinition]? = fields.list(
+            "credentials", count: 0...CredentialDefinition.countMax
+        ) { element in
+            let credential: CredentialDefinition? = CredentialDefinition.read(element)
+            if credential != nil { read.credentials.append(element) }
+            return credential
+        }
         let subscriptions: [SubscriptionDefinition]? = fields.list(
             "subscriptions", count: 0...ApplicationDefinition.subscriptionsMax
         ) { element in
@@ -36,8 +43,9 @@ extension ApplicationDefinition {
             return subscription
         }
         places = read
-        guard let id, let tenant, let state, let keys, let subscriptions else { return nil }
-        return ApplicationDefinition(id: id, tenant: tenant, state: state, keys: keys, subscriptions: subscriptions)
+        guard let id, let tenant, let state, let keys, let credentials, let subscriptions else { return nil }
+        return ApplicationDefinition(
+            id: id, tenant: tenant, state: state, keys: keys, credentials: credentials, subscriptions: subscriptions)
     }
 }
 

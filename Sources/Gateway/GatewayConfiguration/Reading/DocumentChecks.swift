@@ -76,6 +76,11 @@ final class DocumentChecks {
             if self.keys.insert(TenantKey(tenant: application.tenant, digest: key.digest)).inserted { continue }
             keyPlace.problem("expected a key that no application of the tenant has yet")
         }
+        for (credential, credentialPlace) in zip(application.credentials, places.credentials) {
+            let key: TenantKey = TenantKey(tenant: application.tenant, digest: credential.digest)
+            if self.keys.insert(key).inserted { continue }
+            credentialPlace.problem("expected a credential that no application of the tenant has yet")
+        }
         self.applications.append((application, places))
     }
 

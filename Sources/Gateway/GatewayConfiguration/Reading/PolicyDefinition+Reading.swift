@@ -1,17 +1,18 @@
 import Bytes
 import Documents
 import JSON
+import Tokens
 
 extension PolicyDefinition {
     private static let kinds: [String] = [
         "api_key", "anonymous", "rate_limit", "quota", "concurrency", "spike_arrest", "ip", "request_size",
         "timeouts", "headers", "mock", "idempotency", "cors", "security_headers", "rewrite", "redirect",
-        "transform", "cache", "compression",
+        "transform", "cache", "compression", "jwt", "introspection", "basic", "hmac", "client_certificate", "acl",
+        "identity_headers",
     ]
     /// Policies of later versions. They are refused: a policy that is written and does not run is worse than none.
     static let planned: [String] = [
-        "acl", "basic", "client_certificate", "connection_limit", "external_authorization", "hmac", "jwt",
-        "oauth2_introspection", "validation",
+        "connection_limit", "external_authorization", "oauth2_introspection", "validation",
     ]
 
     /// The list `policies` of an API or a route.
@@ -37,8 +38,28 @@ extension PolicyDefinition {
             return nil
         }
         if name == "anonymous" { return self.anonymous(fields) }
+        // Policies whose fields all have defaults may stand without any.
+        if fields[name] == nil {
+            switch name {
+            case "basic": return .basic(BasicPolicy())
+            case "hmac": return .signature(SignaturePolicy())
+            case "client_certificate": return .clientCertificate(ClientCertificatePolicy())
+            default: break
+            }
+        }
         guard let body: NodeDecoder = fields.required(name) else { return nil }
+        return self.read(name, body)
+    }
+
+    private static func read(_ name: String, _ body: NodeDecoder) -> PolicyDefinition? {
         switch name {
+        case "jwt": return JWTPolicy.read(body).map { .jwt($0) }
+        case "introspection": return IntrospectionPolicy.read(body).map { .introspection($0) }
+        case "basic": return BasicPolicy.read(body).map { .basic($0) }
+        case "hmac": return SignaturePolicy.read(body).map { .signature($0) }
+        case "client_certificate": return ClientCertificatePolicy.read(body).map { .clientCertificate($0) }
+        case "acl": return ACLPolicy.read(body).map { .acl($0) }
+        case "identity_headers": return IdentityHeadersPolicy.read(body).map { .identityHeaders($0) }
         case "api_key": return APIKeyPolicy.read(body).map { .apiKey($0) }
         case "rate_limit": return RateLimitPolicy.read(body).map { .rateLimit($0) }
         case "quota": return QuotaPolicy.read(body).map { .quota($0) }
@@ -102,11 +123,16 @@ extension RateLimitPolicy {
     static let windows: ClosedRange<Duration> = RateLimitPolicy.windowMin...RateLimitPolicy.windowMax
 
     static func read(_ decoder: NodeDecoder) -> RateLimitPolicy? {
-        let known: [String] = ["limit", "window", "by", "header", "algorithm", "scope", "name"]
-        guard let fields: NodeFields = decoder.fields(known, planned: ["claim", "cost"]) else { return nil }
+        let known: [String] = ["limit", "window", "by", "header", "claim", "algorithm", "scope", "name"]
+        guard let fields: NodeFields = decoder.fields(known, planned: ["cost"]) else { return nil }
         let limit: Int? = fields.integer("limit", in: 1...Int(RateLimitPolicy.limitMax))
         let window: Duration? = fields.duration("window", in: self.windows)
-        let by: Subject? = fields.value("by", default: .api) { self.subject($0) }
+        let by: Subject? = fields.value("by", default: .api) { element in
+            element.choice([
+                "api": .api, "application": .application, "key": .key, "ip": .ip, "header": .header, "claim": .claim,
+            ])
+        }
+        let claim: ClaimPath?? = fields.optional("claim") { $0.claimPath() }
         let header: String?? = fields.optional("header") { $0.fieldName() }
         let algorithm: Algorithm? = self.algorithm(fields)
         let name: String?? = fields.optional("name") { $0.id() }
@@ -117,10 +143,19 @@ extension RateLimitPolicy {
             fields.problem("expected 'header', the field whose values are counted")
             return nil
         }
+        if by == .claim && fields["claim"] == nil {
+            fields.problem("expected 'claim', the claim whose values are counted")
+            return nil
+        }
+        if let by, by != .claim { fields["claim"]?.problem("expected 'claim' only with 'by: claim'") }
         if let by, by != .header { fields["header"]?.problem("expected 'header' only with 'by: header'") }
-        guard let limit, let window, let by, let header, let algorithm, let scope, let name else { return nil }
+        guard let limit, let window, let by, let header, let claim, let algorithm, let scope, let name else {
+            return nil
+        }
         return RateLimitPolicy(
-            limit: Int64(limit), window: window, by: by, header: header, algorithm: algorithm, scope: scope, name: name)
+            limit: Int64(limit), window: window, by: by, header: header, claim: claim, algorithm: algorithm,
+            scope: scope,
+            name: name)
     }
 
     /// What is counted together has a counter that all gateways name alike and whose windows begin at the same time.
@@ -128,7 +163,7 @@ extension RateLimitPolicy {
         _ scope: LimitScope?, _ by: Subject?, _ algorithm: Algorithm?, _ fields: NodeFields
     ) {
         guard scope == .shared else { return }
-        if by == .ip || by == .header {
+        if by == .ip || by == .header || by == .claim {
             fields["scope"]?.problem("expected 'shared' only with 'by: api', 'by: application' or 'by: key'")
         }
         if let algorithm, algorithm != .window {
@@ -139,16 +174,6 @@ extension RateLimitPolicy {
     static func checkSliding(_ limit: Int?, _ algorithm: Algorithm?, _ fields: NodeFields) {
         guard algorithm == .slidingWindow, let limit, limit > Int(RateLimitPolicy.slidingLimitMax) else { return }
         fields["limit"]?.problem("expected at most \(RateLimitPolicy.slidingLimitMax) with 'algorithm: sliding_window'")
-    }
-
-    private static func subject(_ decoder: NodeDecoder) -> Subject? {
-        if decoder.node.text == "claim" {
-            decoder.problem("'claim' is not supported yet in this version")
-            return nil
-        }
-        return decoder.choice([
-            "api": .api, "application": .application, "key": .key, "ip": .ip, "header": .header,
-        ])
     }
 
     static func algorithm(_ fields: NodeFields) -> Algorithm? {

@@ -1,5 +1,6 @@
 package import JSON
 import Time
+import Tokens
 
 /// Writes members of an object, leaving out what has its default: so a field that a later version adds does not change the hash
 /// of documents that do not use it, and a snapshot stays small.
@@ -127,6 +128,13 @@ extension PolicyDefinition {
             body.set("header", policy.header.map { .string($0) })
             body.set("query", policy.query.map { .string($0) })
         case .anonymous: break
+        case .jwt(let policy): policy.write(&body)
+        case .introspection(let policy): policy.write(&body)
+        case .basic(let policy): policy.write(&body)
+        case .signature(let policy): policy.write(&body)
+        case .clientCertificate(let policy): policy.write(&body)
+        case .acl(let policy): policy.write(&body)
+        case .identityHeaders(let policy): policy.write(&body)
         case .rateLimit(let policy): Self.write(policy, &body)
         case .quota(let policy): policy.write(to: &body)
         case .concurrency(let policy): policy.write(to: &body)
@@ -164,6 +172,7 @@ extension PolicyDefinition {
         body.set("window", .string(DefinitionWriter.text(policy.window)))
         if policy.by != .api { body.set("by", .string(policy.by.rawValue)) }
         body.set("header", policy.header.map { .string($0) })
+        body.set("claim", policy.claim.map { .string($0.text) })
         if policy.algorithm != .window { body.set("algorithm", .string(policy.algorithm.rawValue)) }
         if policy.scope != .divided { body.set("scope", .string(policy.scope.rawValue)) }
         body.set("name", policy.name.map { .string($0) })
@@ -191,6 +200,7 @@ extension ApplicationDefinition {
         writer.set("tenant", .string(self.tenant))
         if self.state != .active { writer.set("state", .string(self.state.rawValue)) }
         writer.set("keys", list: self.keys.map { $0.json() })
+        writer.set("credentials", list: self.credentials.map { $0.json() })
         writer.set("subscriptions", list: self.subscriptions.map { $0.json() })
         return writer.value
     }

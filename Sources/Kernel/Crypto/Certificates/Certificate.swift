@@ -63,8 +63,24 @@ package final class Certificate: @unchecked Sendable {
         return String(decoding: UnsafeBufferPointer(start: utf8, count: Int(count)), as: UTF8.self)
     }
 
+    /// The subject in the form of RFC 4514, such as `CN=orders,O=Acme`; empty when it has none.
+    package var subject: String {
+        let bio = MemoryBIO()
+        let name: OpaquePointer? = X509_get_subject_name(self.pointer)
+        guard X509_NAME_print_ex(bio.handle, name, 0, COPENSSL_NAME_RFC2253) >= 0 else {
+            ERR_clear_error()
+            return ""
+        }
+        return bio.text
+    }
+
     /// The DNS names it is valid for (subject alternative names), lower case, wildcards as they are.
-    package var dnsNames: [String] {
+    package var dnsNames: [String] { self.alternativeNames(GEN_DNS).map { $0.lowercased() } }
+
+    /// The URIs among its subject alternative names.
+    package var uris: [String] { self.alternativeNames(GEN_URI) }
+
+    private func alternativeNames(_ wanted: Int32) -> [String] {
         guard let raw: UnsafeMutableRawPointer = X509_get_ext_d2i(self.pointer, NID_subject_alt_name, nil, nil) else {
             return []
         }
@@ -74,11 +90,11 @@ package final class Certificate: @unchecked Sendable {
         for index in 0..<copenssl_general_name_count(names) {
             var type: Int32 = 0
             let value: UnsafeMutableRawPointer? = GENERAL_NAME_get0_value(copenssl_general_name(names, index), &type)
-            guard type == GEN_DNS, let value: UnsafeMutableRawPointer else { continue }
+            guard type == wanted, let value: UnsafeMutableRawPointer else { continue }
             let string: UnsafePointer<ASN1_STRING> = UnsafePointer(value.assumingMemoryBound(to: ASN1_STRING.self))
             let bytes = UnsafeBufferPointer(
                 start: ASN1_STRING_get0_data(string), count: Int(ASN1_STRING_length(string)))
-            result.append(String(decoding: bytes, as: UTF8.self).lowercased())
+            result.append(String(decoding: bytes, as: UTF8.self))
         }
         return result
     }

@@ -34,6 +34,9 @@ package enum Password {
         return ConstantTime.equals(try hash.compute(password), hash.output)
     }
 
+    /// Whether `text` is a hash that `verify` takes.
+    package static func isHash(_ text: String) -> Bool { PasswordHash(text: text) != nil }
+
     /// Whether `text` was made with other parameters than today's: then hash anew after the next successful login.
     package static func isOutdated(_ text: String) -> Bool {
         guard let hash = PasswordHash(text: text) else { return true }
