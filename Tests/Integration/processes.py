@@ -39,7 +39,7 @@ class Settings:
 def end_everything():
     for process in _running:
         if process.poll() is None:
-            process.kill()
+            os.killpg(process.pid, signal.SIGKILL)
             process.wait()
 
 
@@ -69,8 +69,8 @@ def _is_free(port):
 
 
 def spawn(command, **options):
-    """Starts a process that ends with the tests at the latest."""
-    process = subprocess.Popen(command, **options)
+    """Starts a process that ends, with those it starts itself, with the tests at the latest."""
+    process = subprocess.Popen(command, start_new_session=True, **options)
     _running.append(process)
     return process
 

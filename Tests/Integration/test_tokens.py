@@ -8,6 +8,7 @@ registry the tests are skipped, and say so.
 import base64
 import json
 import os
+import signal
 import subprocess
 import unittest
 import urllib.error
@@ -90,8 +91,9 @@ def answers(url):
 
 
 def end(process):
+    """Ends a server with the processes it has started itself."""
     if process.poll() is None:
-        process.kill()
+        os.killpg(process.pid, signal.SIGKILL)
     process.wait()
 
 

@@ -238,9 +238,9 @@ final class GatewayLoop: @unchecked Sendable {
     }
 
     func orphanEnded(_ client: ClientConnection) {
-        self.orphans[ObjectIdentifier(client)] = nil
         // Those that called here may still use it: it lives until the next turn, as connections do.
         self.endedOrphans.append(client)
+        self.orphans[ObjectIdentifier(client)] = nil
         if self.endedOrphans.count == 1 { self.events.execute { self.endedOrphans = [] } }
         self.counters.orphans.store(self.orphans.count, ordering: .relaxed)
         self.endDrainIfDone()

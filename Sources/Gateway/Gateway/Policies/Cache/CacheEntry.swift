@@ -90,6 +90,11 @@ final class CacheEntry: Sendable {
     /// Seconds it stays fresh; negative: it is stale for so long.
     func timeLeft(now: UInt64) -> Int64 { self.lifetime - self.age(now: now) }
 
+    /// Whether it is stale for so short a time that it is used while it is renewed (RFC 5861, section 3).
+    func isRenewedBehind(now: UInt64) -> Bool {
+        self.staleWhileRevalidate > 0 && -self.timeLeft(now: now) <= self.staleWhileRevalidate
+    }
+
     /// Whether it may never be used once it is stale (RFC 9111, 5.2.2.2, 5.2.2.8, 5.2.2.10).
     var mustRevalidate: Bool {
         self.control.isMustRevalidate || self.control.isProxyRevalidate || self.control.sharedMaxAge != nil

@@ -72,7 +72,7 @@ final class CacheStage: RequestStage, @unchecked Sendable {
         }
         if self.mayBeStale(entry, note.control, now: now) {
             self.store.hits.wrappingAdd(1, ordering: .relaxed)
-            self.renewInBackground(entry, note, request, context)
+            if entry.isRenewedBehind(now: now) { self.renewInBackground(entry, note, request, context) }
             return .answer(self.hit(entry, request, now: now, status: "hit; ttl=\(entry.timeLeft(now: now))"))
         }
         if note.control.isOnlyIfCached { return decision.refuse(.notCached) }
@@ -100,7 +100,7 @@ final class CacheStage: RequestStage, @unchecked Sendable {
         let staleFor: Int64 = -entry.timeLeft(now: now)
         if let most: Int64 = control.maxAge, entry.age(now: now) > most, control.maxStale == nil { return false }
         if let most: Int64 = control.maxStale, staleFor <= most { return true }
-        return staleFor <= entry.staleWhileRevalidate && entry.staleWhileRevalidate > 0
+        return entry.isRenewedBehind(now: now)
     }
 
     // MARK: Forwarding
