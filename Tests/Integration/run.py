@@ -55,9 +55,6 @@ SUITES = [
     "power",
     "kill",
 ]
-    "demo", "guide", "gateways", "limits", "starts", "wire", "rest", "events", "postgresql", "backup",
-    "replay", "tokens", "drain", "faults", "kill",
-]
 
 
 class Result(unittest.TestResult):

@@ -161,7 +161,7 @@ struct CacheTests {
         #expect(await eventually { upstream.requests.count == 1 })
         let second: RawSocket = try gateway.connect()
         second.send("GET /x HTTP/1.1\r\nHost: a\r\n\r\n")
-        #expect(await eventually { gateway.live.cache.misses.load(ordering: .relaxed) == 2 })
+        #expect(await eventually { gateway.live.cache.misses.load(ordering: .relaxed) >= 2 })
         first.close(abruptly: true)
         goOn.change { $0 = true }
         #expect(second.receiveMessage().text == "abc")

@@ -5,13 +5,16 @@ final class UpstreamProcess: @unchecked Sendable {
     // Used by one test; the process is started in `init` and only signalled later.
     let held: RefusingPort
     private let process: Process
+    /// Ends when the tests do, however that happens, and the process with it.
+    private let lifeline: Pipe = Pipe()
 
     var port: UInt16 { self.held.port }
 
     /// Answers every request with its name and the body it got, on kept connections, a thread for each. An answer goes out in
     /// one piece: one that was begun and not ended could not be asked for again elsewhere.
     private static let program: String = """
-        import http.server, sys, time
+        import http.server, os, sys, threading, time
+        threading.Thread(target=lambda: (sys.stdin.read(), os._exit(0)), daemon=True).start()
         class Handler(http.server.BaseHTTPRequestHandler):
             protocol_version = 'HTTP/1.1'
             wbufsize = -1
@@ -40,6 +43,7 @@ final class UpstreamProcess: @unchecked Sendable {
         process.arguments = ["python3", "-c", UpstreamProcess.program, "\(self.held.port)"]
         let output: Pipe = Pipe()
         process.standardOutput = output
+        process.standardInput = self.lifeline
         process.standardError = FileHandle.nullDevice
         try process.run()
         self.process = process
