@@ -9,6 +9,7 @@
     starts     starts that must be refused, each with a reason and its exit code
     wire       malformed HTTP at the gateway and at the control plane
     rest       tokens, fields and documents that are refused, and what the refusal says
+    issuer     the OpenID Connect issuer against Authlib: code with PKCE, refresh, device, introspection, sign-out, key rotation
     access     every operation against everybody who may not; what permissions check explains
     events     the log's command line: produce, tail, groups, replay, dead letters
     postgresql the platform on PostgreSQL: two processes on one database, an outage, moving there
@@ -45,6 +46,7 @@ SUITES = [
     "wire",
     "rest",
     "access",
+    "issuer",
     "events",
     "postgresql",
     "backup",

@@ -10,7 +10,12 @@ from rest import Rest
 PASSWORD = "correct horse battery"
 
 # Operations that need no permission. One that is not here declares one, or the review of this list was forgotten.
-ANYONE = {"signIn", "publicKeys", "getHealth", "getReadiness", "getMetrics"}
+ANYONE = {
+    "signIn", "publicKeys", "getHealth", "getReadiness", "getMetrics",
+    # The issuer's: they check a client's credentials, a browser's cookie and form, or a token themselves.
+    "issuerMetadata", "authorize", "login", "consent", "token", "introspect", "revoke", "userinfo", "deviceAuthorization",
+    "devicePage", "deviceDecision", "endSession", "endSessionForm",
+}
 AUTHENTICATED = {
     "me", "myPermissions", "checkPermission", "listRoles", "createUser", "listUsers", "getUser", "setGrants", "setPassword",
     "listSessions", "getSession", "revokeSession", "revokeSessions", "createToken", "listTokens", "revokeToken",

@@ -26,6 +26,15 @@ ELSEWHERE = {
     "DELETE /v1/tokens/{token}": "tokens",
     "POST /v1/service-accounts/{account}/tokens": "tokens",
     "DELETE /v1/service-accounts/{account}/tokens/{token}": "tokens",
+    "POST /oauth2/login": "sessions",
+    "POST /oauth2/consent": "users are asked again",
+    "POST /oauth2/token": "tokens",
+    "POST /oauth2/introspect": "asks, and changes nothing",
+    "POST /oauth2/revoke": "tokens",
+    "POST /oauth2/device_authorization": "tokens",
+    "POST /oauth2/device": "tokens",
+    "POST /oauth2/logout": "sessions",
+    "POST /v1/signing-keys": "keys are secret and made anew",
     "POST /v1/permissions/check": "asks, and changes nothing",
     "POST /v1/events/groups/{group}/seek": "positions in the log, not state",
     "DELETE /v1/events/groups/{group}": "positions in the log",
@@ -77,6 +86,7 @@ class ReplayTests(unittest.TestCase):
         self.programs()
         self.groups()
         self.roles()
+        self.clients()
         self.send(201, "POST", "/v1/gateways/tokens", {"gateway_group": "default"})
 
     def apis(self, acme):
@@ -164,6 +174,14 @@ class ReplayTests(unittest.TestCase):
         self.rest.expect(200, "PUT", "/v1/roles/reader?tenant=acme", {"permissions": ["catalog:*:read", "portal:*:read"]})
         self.driven.add(f"DELETE {role}")
         self.rest.expect(204, "DELETE", "/v1/roles/gone?tenant=acme")
+
+    def clients(self):
+        body = {"name": "Shop", "confidential": True, "grant_types": ["authorization_code"], "scopes": ["openid"],
+                "redirect_uris": ["https://shop.example/cb"]}
+        self.driven |= {"POST /v1/oauth-clients", "DELETE /v1/oauth-clients/{client}"}
+        for tenant in ("?tenant=acme", ""):
+            made = [self.rest.expect(201, "POST", f"/v1/oauth-clients{tenant}", body).json["id"] for _ in range(2)]
+            self.rest.expect(204, "DELETE", f"/v1/oauth-clients/{made[0]}{tenant}")
 
     def missing_routes(self):
         routes = set()
@@ -309,6 +327,11 @@ class ReplayTests(unittest.TestCase):
              for at, one in self.held(into, "roles").items()},
             {(t, n): (p.split(), e.split(), v) for t, n, p, e, v in rows(
                 "SELECT tenant, name, permissions, environments, version FROM custom_roles")})
+        self.assertEqual(
+            {at: (one["name"], one["redirect_uris"], one["scopes"], one["version"])
+             for at, one in self.held(into, "oauth-clients").items()},
+            {(t, i): (n, r.split(), s.split(), v) for t, i, n, r, s, v in rows(
+                "SELECT tenant, client_id, name, redirect_uris, scopes, version FROM oauth_clients")})
         groups = self.held(into, "groups")
         self.assertEqual(
             {at: (one["name"], one["roles"], one["version"]) for at, one in groups.items()},

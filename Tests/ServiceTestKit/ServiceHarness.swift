@@ -141,6 +141,22 @@ package final class ServiceHarness: Sendable {
             json: (try? JSONReader.parse(bytes)) ?? .null)
     }
 
+    /// Sends what a browser or an OAuth client sends: without a token, with a form as body.
+    package func submit(
+        _ method: String, _ target: String, form: String? = nil, fields extra: [(String, String)] = []
+    ) async throws -> TestAnswer {
+        var fields: HTTPFields = HTTPFields()
+        if form != nil { fields.append("Content-Type", "application/x-www-form-urlencoded") }
+        for field in extra { fields.append(field.0, field.1) }
+        let response: HTTPResponse = await self.handler.respond(
+            to: HTTPRequest(
+                method: HTTPMethod(method), target: target, fields: fields, body: HTTPBody(Array((form ?? "").utf8))))
+        let bytes: [UInt8] = try await response.body.collect()
+        return TestAnswer(
+            status: response.status, fields: response.fields, bytes: bytes,
+            json: (try? JSONReader.parse(bytes)) ?? .null)
+    }
+
     /// Sends a request whose answer streams, and leaves it running: read `received` of the recorder, end it by `disconnect`.
     package func open(
         _ target: String, token: String? = "admin", fields extra: [(String, String)] = []

@@ -51,6 +51,7 @@ package final class IdentityService: PlatformService {
     package var routes: [Route] {
         self.sessionRoutes + self.meRoutes + self.userRoutes + self.roleRoutes + self.tokenRoutes
             + self.serviceAccountRoutes + self.groupRoutes + self.customRoleRoutes
+            + self.clientRoutes + self.issuerRoutes
     }
 
     package func start() async throws {
@@ -70,11 +71,17 @@ package final class IdentityService: PlatformService {
             try await self.services.store.write { transaction in
                 try SessionTable.deleteExpired(in: transaction)
                 try AccessTokenTable.deleteExpired(in: transaction)
+                try OAuthSecretTable.deleteExpired(in: transaction)
             }
             try await self.tokens.loadRevocations()
+            try await self.keys.reload()
+            if self.keys.isDue {
+                _ = try await self.keys.rotate(Author(caller: .platform("identity"), trace: TraceContext.make()))
+            }
         } catch {
             self.services.logger.log(
-                .warning, "expired sessions could not be removed", ["error": .string("\(error)")])
+                .warning, "what has expired could not be removed, or keys not be renewed",
+                ["error": .string("\(error)")])
         }
     }
 

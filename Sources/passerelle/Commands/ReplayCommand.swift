@@ -146,6 +146,7 @@ struct ReplayFolder {
         }
         for kind: ReplayedState.Kind in [
             .target, .environment, .plan, .application, .subscription, .deployment, .role, .group, .serviceAccount,
+            .oauthClient,
         ] {
             for (key, thing) in state.all(kind) {
                 // Roles, groups and service accounts of no tenant are the platform's.

@@ -18,6 +18,7 @@ package struct ReplayedState: Sendable {
         case tenant, target, environment, plan, api, application, subscription, deployment
         case role, group
         case serviceAccount = "service-account"
+        case oauthClient = "oauth-client"
         case gatewayToken = "gateway-token"
     }
 

@@ -90,6 +90,7 @@ package struct Role: Sendable, Hashable {
             Permission("promotions", "*", "*"), Permission("identity", "user", "read"),
             Permission("identity", "grant", "write"), Permission("identity", "group", "*"),
             Permission("identity", "service-account", "*"), Permission("identity", "role", "*"),
+            Permission("identity", "client", "*"),
         ]
 }
 

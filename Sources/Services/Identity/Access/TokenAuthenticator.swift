@@ -24,6 +24,8 @@ final class TokenAuthenticator: Authenticator {
         let ownerID: String
         /// The session, or the opaque token: what is revoked.
         let credentialID: String
+        /// What came of a user's consent to a client ends with that, too.
+        var grantID: String?
         let expiresAt: Timestamp
         /// What an opaque token is limited to.
         let limits: TokenLimits?
@@ -55,6 +57,7 @@ final class TokenAuthenticator: Authenticator {
         let changes: Int = self.state.withLock { $0.changes }
         let revoked: [String] = try await self.services.store.read { reader in
             try SessionTable.revoked(now: now, in: reader) + AccessTokenTable.revoked(now: now, in: reader)
+                + OAuthGrantTable.revoked(now: now, in: reader)
         }
         self.state.withLock { if $0.changes == changes { $0.revoked = Set(revoked) } }
     }
@@ -66,7 +69,9 @@ final class TokenAuthenticator: Authenticator {
         guard token.utf8.count <= JWT.bytesMax, let known: Known = await self.known(token) else { return nil }
         guard known.expiresAt > self.services.clock.now() else { return nil }
         if self.services.store.kind == .postgresql { await self.lookUp(known) }
-        let isRevoked: Bool = self.state.withLock { $0.revoked.contains(known.credentialID) }
+        let isRevoked: Bool = self.state.withLock { state in
+            state.revoked.contains(known.credentialID) || known.grantID.map { state.revoked.contains($0) } ?? false
+        }
         guard !isRevoked, let grants: [Grant] = await self.grants(of: known.ownerID) else { return nil }
         return Caller(
             kind: known.ownerID.hasPrefix(ServiceAccount.idPrefix) ? .serviceAccount : .user, id: known.ownerID,
@@ -82,12 +87,16 @@ final class TokenAuthenticator: Authenticator {
             (state.lookedUp[known.credentialID].map { now &- $0 < age } ?? false, state.changes)
         }
         if isFresh { return }
-        let found: (isRevoked: Bool, grants: [Grant]?)? = try? await self.services.store.read { reader in
+        let found: (revoked: [String], grants: [Grant]?)? = try? await self.services.store.read { reader in
             let isRevoked: Bool =
                 known.limits == nil
                 ? try SessionTable.find(known.credentialID, in: reader)?.isRevoked == true
                 : try AccessTokenTable.isRevoked(known.credentialID, in: reader)
-            return (isRevoked, try Self.grants(of: known.ownerID, in: reader))
+            var revoked: [String] = isRevoked ? [known.credentialID] : []
+            if let grant: String = known.grantID, try OAuthGrantTable.find(grant, in: reader)?.isRevoked != false {
+                revoked.append(grant)
+            }
+            return (revoked, try Self.grants(of: known.ownerID, in: reader))
         }
         guard let found else { return }
         self.state.withLock { state in
@@ -95,7 +104,7 @@ final class TokenAuthenticator: Authenticator {
             guard state.changes == changes else { return }
             if state.lookedUp.count >= Self.rememberedMax { state.lookedUp.removeAll() }
             state.lookedUp[known.credentialID] = now
-            if found.isRevoked { state.revoked.insert(known.credentialID) }
+            state.revoked.formUnion(found.revoked)
             state.grants[known.ownerID] = found.grants
         }
     }
@@ -114,10 +123,16 @@ final class TokenAuthenticator: Authenticator {
     }
 
     private func signed(_ token: String) -> Known? {
-        guard let verified: VerifiedToken = try? self.keys.verify(token), let user: String = verified.subject,
-            let session: String = verified.claims["sid"]?.text
-        else { return nil }
-        return Known(ownerID: user, credentialID: session, expiresAt: verified.expiresAt, limits: nil)
+        guard let verified: VerifiedToken = try? self.keys.verify(token), let user: String = verified.subject else {
+            return nil
+        }
+        // A client that acts for itself has no session: its tokens end with it.
+        let credential: String? =
+            user.hasPrefix(ServiceAccount.idPrefix) ? verified.claims["client_id"]?.text : verified.claims["sid"]?.text
+        guard let credential: String else { return nil }
+        return Known(
+            ownerID: user, credentialID: credential, grantID: verified.claims["grant"]?.text,
+            expiresAt: verified.expiresAt, limits: nil)
     }
 
     private func opaque(_ hash: String) async -> Known? {

@@ -82,7 +82,7 @@ extension IdentityService {
             ) { [keys] _ in
                 var fields: HTTPFields = HTTPFields()
                 fields.append("Content-Type", "application/jwk-set+json")
-                fields.append("Cache-Control", "public, max-age=300")
+                fields.append("Cache-Control", "public, max-age=\(SigningKeys.cacheSeconds)")
                 return HTTPResponse(status: 200, fields: fields, body: .bytes(try keys.json().serialized()))
             },
         ]
@@ -92,13 +92,7 @@ extension IdentityService {
     private func signIn(_ context: RequestContext) async throws -> HTTPResponse {
         let name: String = (context.body["user"]?.text ?? "").lowercased()
         let password: String = context.body["password"]?.text ?? ""
-        let user: User? = try await context.read { try UserTable.find(name, in: $0) }
-        let isRight: Bool = try await self.checkPassword(
-            password, against: user?.passwordHash ?? Password.dummy, account: name, address: context.ip)
-        guard let user: User, isRight, user.state == .active, user.name == name,
-            let session: Session = try await self.openSession(of: user, context)
-        else {
-            self.refusals.countAnonymous(ip: context.ip, account: user?.id ?? "")
+        guard let session: Session = try await self.session(name: name, password: password, context) else {
             var problem: APIProblem = APIProblem(.unauthenticated, "User name or password is wrong.")
             problem.fields.append((name: "WWW-Authenticate", value: "Bearer realm=\"passerelle\""))
             throw problem
@@ -107,10 +101,24 @@ extension IdentityService {
             "access_token": .string(try self.keys.sign(session)), "token_type": "Bearer",
             "expires_in": .int(Session.lifetime.components.seconds), "session_id": .string(session.id),
         ]
-        answer["user"] = .object(["id": .string(user.id), "name": .string(user.name)])
+        answer["user"] = .object(["id": .string(session.userID), "name": .string(name)])
         var response: HTTPResponse = .created(.object(answer), location: "/v1/sessions/\(session.id)")
         response.fields.append("Cache-Control", "no-store")
         return response
+    }
+
+    /// Opens a session for whom name and password are right; nil otherwise, at the same cost.
+    func session(name: String, password: String, _ context: RequestContext) async throws -> Session? {
+        let user: User? = try await context.read { try UserTable.find(name, in: $0) }
+        let isRight: Bool = try await self.checkPassword(
+            password, against: user?.passwordHash ?? Password.dummy, account: name, address: context.ip)
+        guard let user: User, isRight, user.state == .active, user.name == name,
+            let session: Session = try await self.openSession(of: user, context)
+        else {
+            self.refusals.countAnonymous(ip: context.ip, account: user?.id ?? "")
+            return nil
+        }
+        return session
     }
 
     /// Whether `password` is right, when there have not been too many wrong ones.

@@ -56,5 +56,33 @@ extension IdentityService {
                         tenant text NOT NULL, name text NOT NULL, permissions text NOT NULL, environments text NOT NULL,
                         created_at int64 NOT NULL, version int64 NOT NULL, PRIMARY KEY (tenant, name));
                     """),
+            // Clients with an empty tenant are the platform's. What users let clients do is of the platform, as users are.
+            Migration(
+                number: 4, name: "issuer",
+                sql: """
+                    CREATE TABLE oauth_clients (
+                        tenant text NOT NULL, client_id text NOT NULL, name text NOT NULL, secret_hash text,
+                        redirect_uris text NOT NULL, logout_uris text NOT NULL, grant_types text NOT NULL,
+                        scopes text NOT NULL, trusted bool NOT NULL, account text, created_at int64 NOT NULL,
+                        version int64 NOT NULL, PRIMARY KEY (tenant, client_id));
+                    CREATE UNIQUE INDEX oauth_clients_id ON oauth_clients (client_id);
+                    CREATE TABLE oauth_grants (
+                        grant_id text NOT NULL PRIMARY KEY, client_id text NOT NULL, user_id text NOT NULL,
+                        session_id text NOT NULL, scopes text NOT NULL, nonce text, signed_in_at int64 NOT NULL,
+                        expires_at int64 NOT NULL, revoked_at int64);
+                    CREATE INDEX oauth_grants_client ON oauth_grants (client_id);
+                    CREATE TABLE oauth_secrets (
+                        sha256 text NOT NULL PRIMARY KEY, kind text NOT NULL, grant_id text NOT NULL,
+                        redirect_uri text NOT NULL, challenge text NOT NULL, expires_at int64 NOT NULL, used_at int64);
+                    CREATE TABLE oauth_consents (
+                        user_id text NOT NULL, client_id text NOT NULL, scopes text NOT NULL, created_at int64 NOT NULL,
+                        PRIMARY KEY (user_id, client_id));
+                    CREATE TABLE oauth_devices (
+                        sha256 text NOT NULL PRIMARY KEY, user_code text NOT NULL UNIQUE, client_id text NOT NULL,
+                        scopes text NOT NULL, state text NOT NULL, grant_id text, expires_at int64 NOT NULL,
+                        asked_at int64 NOT NULL);
+                    CREATE TABLE browser_sessions (
+                        sha256 text NOT NULL PRIMARY KEY, session_id text NOT NULL, expires_at int64 NOT NULL);
+                    """),
         ])
 }

@@ -39,13 +39,15 @@ package struct Route: Sendable {
     package let summary: String
     package let access: Access
     package let query: [QueryParameter]
+    /// Whether the handler reads the query itself: where a standard has its own rules for unknown and repeated parameters.
+    package let readsRawQuery: Bool
     package let body: Body
     package let answers: [Answer]
     package let handler: @Sendable (RequestContext) async throws -> HTTPResponse
 
     package init(
         _ method: String, _ path: String, operationID: String, tag: String, summary: String, access: Access,
-        query: [QueryParameter] = [], body: Body = .none, answers: [Answer],
+        query: [QueryParameter] = [], readsRawQuery: Bool = false, body: Body = .none, answers: [Answer],
         handler: @escaping @Sendable (RequestContext) async throws -> HTTPResponse
     ) {
         self.method = method
@@ -55,6 +57,7 @@ package struct Route: Sendable {
         self.summary = summary
         self.access = access
         self.query = query
+        self.readsRawQuery = readsRawQuery
         self.body = body
         self.answers = answers
         self.handler = handler

@@ -40,6 +40,7 @@ struct CompiledRoute: Sendable {
 
     /// The query parameters by name, each valid by its kind. Unknown, repeated and missing ones are refused, all at once.
     func query(of request: HTTPRequest) throws(APIProblem) -> [String: String] {
+        if self.route.readsRawQuery { return [:] }
         var values: [String: String] = [:]
         var errors: [InvalidField] = []
         let parsed: QueryParameters

@@ -1,0 +1,285 @@
+import Contracts
+import Crypto
+import EventLog
+import HTTP
+import Identifiers
+import JSON
+import REST
+import Store
+import Time
+
+extension IdentityService {
+    var authorizationRoutes: [Route] {
+        let page: [Answer] = [Answer(200, "A page", mediaType: "text/html"), Answer(303, "Onwards")]
+        return [
+            Route(
+                "GET", "/oauth2/authorize", operationID: "authorize", tag: Self.name,
+                summary: "Where a client sends users to sign in", access: .anyone, readsRawQuery: true, answers: page
+            ) { [self] in try await self.authorize($0) },
+            Route(
+                "POST", "/oauth2/login", operationID: "login", tag: Self.name, summary: "The form of the sign-in page",
+                access: .anyone, body: Self.formBody, answers: page
+            ) { [self] in try await self.login($0) },
+            Route(
+                "POST", "/oauth2/consent", operationID: "consent", tag: Self.name,
+                summary: "The form of the consent page", access: .anyone, body: Self.formBody, answers: page
+            ) { [self] in try await self.consent($0) },
+        ]
+    }
+
+    // MARK: Authorization
+
+    private func authorize(_ context: RequestContext) async throws -> HTTPResponse {
+        guard let parameters: QueryParameters = try? QueryParameters.parse(context.request.query ?? "") else {
+            return self.problemPage("The address cannot be read.", context)
+        }
+        return try await self.authorize(parameters, context)
+    }
+
+    private func authorize(_ parameters: QueryParameters, _ context: RequestContext) async throws -> HTTPResponse {
+        let id: String = parameters["client_id"] ?? ""
+        let client: OAuthClient? = try await context.read { try OAuthClientTable.find(id, in: $0) }
+        let request: AuthorizationRequest
+        do throws(AuthorizationRequest.Refusal) {
+            request = try AuthorizationRequest(parameters, client: client)
+        } catch {
+            switch error {
+            case .page(let text): return self.problemPage(text, context)
+            case .client(let address, let code, let description):
+                let states: [String] = parameters.all("state")
+                let state: String? =
+                    states.count == 1 && states[0].utf8.count <= AuthorizationRequest.echoBytesMax ? states[0] : nil
+                return self.redirect(address, [("error", code), ("error_description", description)], state: state)
+            }
+        }
+        let browser: BrowserRequest = BrowserRequest(context, issuer: self.keys.issuer)
+        guard let (session, user): (Session, User) = try await self.signedIn(browser, context),
+            !request.prompts.contains("login"), !request.prompts.contains("select_account"),
+            request.maxAge.map({ context.now < session.createdAt.adding(.seconds($0)) }) ?? true
+        else {
+            if request.prompts.contains("none") { return self.refuse(request, "login_required") }
+            return self.loginPage(
+                context, target: Self.target("/oauth2/authorize", parameters, answered: ["login", "select_account"]),
+                client: request.client)
+        }
+        let agreed: [String]? = try await context.read {
+            try ConsentTable.scopes(user: user.id, client: request.client.id, in: $0)
+        }
+        let isAgreed: Bool =
+            request.client.isTrusted || (agreed.map { Set(request.scopes).isSubset(of: $0) } ?? false)
+        guard isAgreed, !request.prompts.contains("consent") || request.client.isTrusted else {
+            if request.prompts.contains("none") { return self.refuse(request, "consent_required") }
+            return self.consentPage(request, parameters, context)
+        }
+        return try await self.issueCode(request, session, context)
+    }
+
+    /// The query to come back with once the user has done what was asked for, without asking for it again.
+    static func target(_ path: String, _ parameters: QueryParameters, answered: Set<String>) -> String {
+        var rest: QueryParameters = QueryParameters()
+        for pair in parameters.pairs {
+            guard pair.name == "prompt" else {
+                rest.append(pair.name, pair.value)
+                continue
+            }
+            let left: [String] = pair.value.split(separator: " ").map(String.init).filter { !answered.contains($0) }
+            if !left.isEmpty { rest.append("prompt", left.joined(separator: " ")) }
+        }
+        return path + "?" + rest.encoded
+    }
+
+    private func issueCode(
+        _ request: AuthorizationRequest, _ session: Session, _ context: RequestContext
+    ) async throws -> HTTPResponse {
+        let code: String = Random.token(prefix: "pac_", bytes: 32)
+        let author: Author = Author(
+            caller: Caller(kind: .user, id: session.userID, grants: [], sessionID: session.id, ip: context.ip),
+            trace: context.trace)
+        try await self.services.store.write { transaction in
+            let grant: OAuthGrant = try Self.grant(
+                of: session, to: request.client, scopes: request.scopes, nonce: request.nonce, author, in: transaction)
+            try OAuthSecretTable.insert(
+                .code, text: code, grant: grant.id, redirectURI: request.redirectURI, challenge: request.challenge,
+                expiresAt: transaction.now.adding(IssuerLifetimes.code), in: transaction)
+        }
+        return self.redirect(request.redirectURI, [("code", code)], state: request.state)
+    }
+
+    private func refuse(_ request: AuthorizationRequest, _ code: String) -> HTTPResponse {
+        self.redirect(request.redirectURI, [("error", code)], state: request.state)
+    }
+
+    private func redirect(_ address: String, _ members: [(String, String)], state: String?) -> HTTPResponse {
+        .redirect(AuthorizationRequest.answer(address, members, state: state, issuer: self.keys.issuer))
+    }
+
+    /// Who is signed in with this browser.
+    func signedIn(_ browser: BrowserRequest, _ context: RequestContext) async throws -> (Session, User)? {
+        guard let cookie: String = browser.session else { return nil }
+        let now: Timestamp = context.now
+        return try await context.read { reader in
+            guard let session: Session = try BrowserSessionTable.session(cookie: cookie, now: now, in: reader),
+                let user: User = try UserTable.find(session.userID, in: reader), user.state == .active
+            else { return nil }
+            return (session, user)
+        }
+    }
+
+    // MARK: Sign-in
+
+    /// - Parameter target: where to go on afterwards: a path of ours with its query.
+    func loginPage(
+        _ context: RequestContext, target: String, client: OAuthClient? = nil, problem: PageText? = nil,
+        status: Int = 200, name: String = ""
+    ) -> HTTPResponse {
+        let browser: BrowserRequest = BrowserRequest(context, issuer: self.keys.issuer)
+        let key: (cookie: String, field: String) = browser.formKey()
+        let language: Language = context.language
+        func text(_ text: PageText) -> String { HTMLPage.escape(text.text(language)) }
+        let body: String = """
+            \(HTMLPage.problem(problem?.text(language)))
+            <form method="post" action="/oauth2/login">\(HTMLPage.hidden("form", key.field))\(HTMLPage.hidden("target", target))
+            <label for="user">\(text(.userName))</label>
+            <input id="user" name="user" value="\(HTMLPage.escape(name))" autocomplete="username" autocapitalize="none" required autofocus>
+            <label for="password">\(text(.password))</label>
+            <input id="password" name="password" type="password" autocomplete="current-password" required>
+            <button type="submit">\(text(.signIn))</button></form>
+            """
+        var page: HTMLPage = HTMLPage(
+            title: PageText.signIn.text(language), body: body, language: language, status: status)
+        page.formTarget = Self.formTarget(target, client)
+        var response: HTTPResponse = page.response
+        response.fields.append("Set-Cookie", browser.formCookie(key.cookie))
+        return response
+    }
+
+    /// Browsers hold a form's policy against where its answer leads, too: for a client, its address.
+    private static func formTarget(_ target: String, _ client: OAuthClient?) -> String? {
+        guard let client: OAuthClient, let query: Substring = target.split(separator: "?", maxSplits: 1).last,
+            let address: String = (try? QueryParameters.parse(String(query)))?["redirect_uri"],
+            client.redirectURIs.contains(address)
+        else { return nil }
+        return OAuthClient.origin(of: address)
+    }
+
+    /// Where a form may lead on to: pages of ours, by their path.
+    private static func safeTarget(_ form: QueryParameters) -> String? {
+        guard let target: String = form["target"] else { return nil }
+        let isOurs: Bool = target.hasPrefix("/oauth2/authorize?") || target.hasPrefix("/oauth2/device?")
+        return isOurs && target.utf8.allSatisfy { $0 > 0x20 && $0 < 0x7F } ? target : nil
+    }
+
+    private func login(_ context: RequestContext) async throws -> HTTPResponse {
+        let browser: BrowserRequest = BrowserRequest(context, issuer: self.keys.issuer)
+        guard let form: QueryParameters = try? QueryParameters.parseForm(context.bytes),
+            let target: String = Self.safeTarget(form)
+        else { return self.problemPage(PageText.stale.text(context.language), context) }
+        let client: OAuthClient? = try await self.client(of: target, context)
+        let name: String = (form["user"] ?? "").lowercased()
+        func again(_ problem: PageText, _ status: Int) -> HTTPResponse {
+            self.loginPage(
+                context, target: target, client: client, problem: problem, status: status,
+                name: String(name.prefix(User.nameLengthMax)))
+        }
+        guard browser.isOurs(form) else { return again(.stale, 403) }
+        guard name.utf8.count <= User.nameLengthMax, (form["password"] ?? "").utf8.count <= Password.bytesMax else {
+            return again(.wrongPassword, 401)
+        }
+        let session: Session?
+        do {
+            session = try await self.session(name: name, password: form["password"] ?? "", context)
+        } catch let problem as APIProblem where problem.type == .tooManyRequests {
+            return again(.tooManyAttempts, 429)
+        } catch let problem as APIProblem where problem.type == .unavailable {
+            return again(.busy, 503)
+        }
+        guard let session: Session else { return again(.wrongPassword, 401) }
+        // A cookie of its own for each sign-in: one that was planted before stands for nothing.
+        let cookie: String = Random.token(prefix: "", bytes: 32)
+        try await self.services.store.write {
+            try BrowserSessionTable.insert(cookie: cookie, session: session, in: $0)
+        }
+        var response: HTTPResponse = .redirect(target)
+        response.fields.append("Set-Cookie", browser.sessionCookie(cookie, lifetime: Session.lifetime))
+        return response
+    }
+
+    private func client(of target: String, _ context: RequestContext) async throws -> OAuthClient? {
+        guard let query: Substring = target.split(separator: "?", maxSplits: 1).last,
+            let id: String = (try? QueryParameters.parse(String(query)))?["client_id"]
+        else { return nil }
+        return try await context.read { try OAuthClientTable.find(id, in: $0) }
+    }
+
+    // MARK: Consent
+
+    private func consentPage(
+        _ request: AuthorizationRequest, _ parameters: QueryParameters, _ context: RequestContext
+    ) -> HTTPResponse {
+        let browser: BrowserRequest = BrowserRequest(context, issuer: self.keys.issuer)
+        let key: (cookie: String, field: String) = browser.formKey()
+        let language: Language = context.language
+        var list: String = ""
+        for scope in request.scopes.isEmpty ? ["openid"] : request.scopes {
+            list += "<li>\(HTMLPage.escape(PageText.scope(scope).text(language)))</li>"
+        }
+        let body: String = """
+            <p>\(HTMLPage.escape(PageText.consent(client: request.client.name).text(language)))</p><ul>\(list)</ul>
+            <form method="post" action="/oauth2/consent">\(HTMLPage.hidden("form", key.field))\
+            \(HTMLPage.hidden("target", Self.target("/oauth2/authorize", parameters, answered: ["consent"])))
+            <button type="submit" name="decision" value="allow">\(HTMLPage.escape(PageText.allow.text(language)))</button>
+            <button type="submit" name="decision" value="deny" class="second">\(HTMLPage.escape(PageText.deny.text(language)))</button></form>
+            """
+        var page: HTMLPage = HTMLPage(
+            title: PageText.consentTitle.text(language), body: body, language: language)
+        page.formTarget = OAuthClient.origin(of: request.redirectURI)
+        var response: HTTPResponse = page.response
+        response.fields.append("Set-Cookie", browser.formCookie(key.cookie))
+        return response
+    }
+
+    private func consent(_ context: RequestContext) async throws -> HTTPResponse {
+        let browser: BrowserRequest = BrowserRequest(context, issuer: self.keys.issuer)
+        guard let form: QueryParameters = try? QueryParameters.parseForm(context.bytes), browser.isOurs(form),
+            let target: String = Self.safeTarget(form), target.hasPrefix("/oauth2/authorize?"),
+            let parameters: QueryParameters = try? QueryParameters.parse(String(target.dropFirst(18))),
+            let (session, user): (Session, User) = try await self.signedIn(browser, context)
+        else { return self.problemPage(PageText.stale.text(context.language), context, status: 403) }
+        let client: OAuthClient? = try await self.client(of: target, context)
+        guard let request: AuthorizationRequest = try? AuthorizationRequest(parameters, client: client) else {
+            return .redirect(target)
+        }
+        guard form["decision"] == "allow" else { return self.refuse(request, "access_denied") }
+        let author: Author = Author(
+            caller: Caller(kind: .user, id: user.id, grants: [], sessionID: session.id, ip: context.ip),
+            trace: context.trace)
+        try await self.services.store.write { transaction in
+            let before: [String] =
+                try ConsentTable.scopes(user: user.id, client: request.client.id, in: transaction) ?? []
+            let scopes: [String] = before + request.scopes.filter { !before.contains($0) }
+            try ConsentTable.put(user: user.id, client: request.client.id, scopes: scopes, in: transaction)
+            try author.audit(
+                "consent.given", tenant: request.client.tenant,
+                resource: AuditEntry.Resource(type: "consent", id: "\(user.id)/\(request.client.id)"),
+                changes: [
+                    "user_id": .string(user.id), "client_id": .string(request.client.id),
+                    "scopes": .array(scopes.map { JSONValue.string($0) }),
+                ], in: transaction)
+        }
+        return .redirect(target)
+    }
+
+    func problemPage(_ text: String, _ context: RequestContext, status: Int = 400) -> HTTPResponse {
+        HTMLPage(
+            title: PageText.problem.text(context.language), body: HTMLPage.problem(text), language: context.language,
+            status: status
+        ).response
+    }
+
+    func notePage(_ title: PageText, _ note: PageText, _ context: RequestContext) -> HTTPResponse {
+        HTMLPage(
+            title: title.text(context.language), body: "<p>\(HTMLPage.escape(note.text(context.language)))</p>",
+            language: context.language
+        ).response
+    }
+}

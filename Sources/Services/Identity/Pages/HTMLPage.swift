@@ -1,0 +1,168 @@
+import Bytes
+import Crypto
+import HTTP
+import REST
+
+/// A page of the issuer: plain HTML, one style, no script, nothing from elsewhere. What people wrote is escaped.
+struct HTMLPage: Sendable {
+    let title: String
+    /// Markup, with everything in it escaped by `escape`.
+    let body: String
+    let language: Language
+    var status: Int = 200
+    /// Where a form's answer may lead besides here, for `form-action`.
+    var formTarget: String?
+
+    static let style: String = """
+        body{font:1rem/1.5 system-ui,sans-serif;margin:0;background:#f4f4f2;color:#1b1b1b}\
+        main{max-width:26rem;margin:10vh auto;padding:2rem;background:#fff;border:1px solid #767676;border-radius:.5rem}\
+        h1{font-size:1.4rem;margin-top:0}label{display:block;margin-top:1rem;font-weight:600}\
+        input{font:inherit;width:100%;box-sizing:border-box;padding:.5rem;border:1px solid #595959;border-radius:.25rem}\
+        button{font:inherit;margin:1.5rem .5rem 0 0;padding:.5rem 1.25rem;border:1px solid #0b4f8a;border-radius:.25rem;\
+        background:#0b4f8a;color:#fff;cursor:pointer}button.second{background:#fff;color:#0b4f8a}\
+        :focus-visible{outline:3px solid #b35900;outline-offset:2px}\
+        .problem{border-left:4px solid #a4262c;padding:.25rem .75rem;background:#fdf3f4}\
+        .code{font-size:1.5rem;letter-spacing:.1em;text-transform:uppercase}
+        """
+    private static let styleHash: String = Base64.encode(SHA256.hash(style))
+
+    var response: HTTPResponse {
+        let html: String = """
+            <!DOCTYPE html>
+            <html lang="\(self.language.rawValue)"><head><meta charset="utf-8">\
+            <meta name="viewport" content="width=device-width, initial-scale=1">\
+            <title>\(Self.escape(self.title)) · Passerelle</title><style>\(Self.style)</style></head>\
+            <body><main><h1>\(Self.escape(self.title))</h1>
+            \(self.body)
+            </main></body></html>
+            """
+        var fields: HTTPFields = HTTPFields()
+        fields.append("Content-Type", "text/html; charset=utf-8")
+        fields.append("Content-Language", self.language.rawValue)
+        fields.append("Cache-Control", "no-store")
+        let target: String = self.formTarget.map { " \($0)" } ?? ""
+        fields.append(
+            "Content-Security-Policy",
+            "default-src 'none'; style-src 'sha256-\(Self.styleHash)'; form-action 'self'\(target); frame-ancestors 'none'; base-uri 'none'"
+        )
+        fields.append("X-Frame-Options", "DENY")
+        fields.append("X-Content-Type-Options", "nosniff")
+        // Not `no-referrer`: forms of such a page come without an origin, which is looked at.
+        fields.append("Referrer-Policy", "same-origin")
+        return HTTPResponse(status: self.status, fields: fields, body: .bytes(Array(html.utf8)))
+    }
+
+    /// Text as it may stand between tags and in quoted attributes.
+    static func escape(_ text: String) -> String {
+        var escaped: String = ""
+        escaped.reserveCapacity(text.utf8.count)
+        for character in text.unicodeScalars {
+            switch character {
+            case "&": escaped += "&amp;"
+            case "<": escaped += "&lt;"
+            case ">": escaped += "&gt;"
+            case "\"": escaped += "&quot;"
+            case "'": escaped += "&#39;"
+            default: escaped.unicodeScalars.append(character)
+            }
+        }
+        return escaped
+    }
+
+    static func hidden(_ name: String, _ value: String) -> String {
+        "<input type=\"hidden\" name=\"\(name)\" value=\"\(self.escape(value))\">"
+    }
+
+    static func problem(_ text: String?) -> String {
+        guard let text: String else { return "" }
+        return "<p class=\"problem\" role=\"alert\">\(self.escape(text))</p>"
+    }
+}
+
+/// What the pages say.
+enum PageText: Sendable {
+    case signIn, userName, password, wrongPassword, tooManyAttempts, busy, consentTitle, consent(client: String)
+    case allow, deny, scope(String), device, deviceCode, next, deviceUnknown, deviceAsk(client: String, code: String)
+    case deviceAllowed, deviceDenied, mayClose, signOut, signOutAsk, signedOut, problem, stale
+
+    func text(_ language: Language) -> String {
+        language == .french ? self.french : self.english
+    }
+
+    private var english: String {
+        switch self {
+        case .signIn: "Sign in"
+        case .userName: "User name"
+        case .password: "Password"
+        case .wrongPassword: "User name or password is wrong."
+        case .tooManyAttempts: "Too many wrong passwords. Try again later, or ask an administrator for a new one."
+        case .busy: "Too many people are signing in right now. Try again in a few seconds."
+        case .consentTitle: "Allow access?"
+        case .consent(let client): "\(client) would like to:"
+        case .allow: "Allow"
+        case .deny: "Do not allow"
+        case .scope(let scope):
+            switch scope {
+            case "openid": "know that it is you"
+            case "profile": "know your user name"
+            case "groups": "know your groups"
+            case "roles": "know your roles"
+            case "platform": "do in Passerelle all that you may do"
+            default: scope
+            }
+        case .device: "Connect a device"
+        case .deviceCode: "Code that the device shows"
+        case .next: "Next"
+        case .deviceUnknown: "No device waits with this code. Codes work for ten minutes."
+        case .deviceAsk(let client, let code):
+            "\(client) asks to be connected with the code \(code). Allow it only if you have started it yourself and it shows this code."
+        case .deviceAllowed: "The device is connected."
+        case .deviceDenied: "The device was not connected."
+        case .mayClose: "You may close this page."
+        case .signOut: "Sign out"
+        case .signOutAsk: "Sign out of Passerelle and all that you signed in to with it?"
+        case .signedOut: "You are signed out."
+        case .problem: "This does not work"
+        case .stale: "The page was too old. Try again."
+        }
+    }
+
+    private var french: String {
+        switch self {
+        case .signIn: "Se connecter"
+        case .userName: "Nom d'utilisateur"
+        case .password: "Mot de passe"
+        case .wrongPassword: "Le nom d'utilisateur ou le mot de passe est faux."
+        case .tooManyAttempts:
+            "Trop de mots de passe faux. Réessayez plus tard, ou demandez-en un nouveau à un administrateur."
+        case .busy: "Trop de personnes se connectent en ce moment. Réessayez dans quelques secondes."
+        case .consentTitle: "Autoriser l'accès ?"
+        case .consent(let client): "\(client) souhaite :"
+        case .allow: "Autoriser"
+        case .deny: "Ne pas autoriser"
+        case .scope(let scope):
+            switch scope {
+            case "openid": "savoir que c'est vous"
+            case "profile": "connaître votre nom d'utilisateur"
+            case "groups": "connaître vos groupes"
+            case "roles": "connaître vos rôles"
+            case "platform": "faire dans Passerelle tout ce que vous pouvez y faire"
+            default: scope
+            }
+        case .device: "Connecter un appareil"
+        case .deviceCode: "Code que l'appareil affiche"
+        case .next: "Continuer"
+        case .deviceUnknown: "Aucun appareil n'attend avec ce code. Un code vaut dix minutes."
+        case .deviceAsk(let client, let code):
+            "\(client) demande à être connecté avec le code \(code). N'autorisez que si vous l'avez lancé vous-même et s'il affiche ce code."
+        case .deviceAllowed: "L'appareil est connecté."
+        case .deviceDenied: "L'appareil n'a pas été connecté."
+        case .mayClose: "Vous pouvez fermer cette page."
+        case .signOut: "Se déconnecter"
+        case .signOutAsk: "Se déconnecter de Passerelle et de tout ce à quoi vous vous êtes connecté avec ?"
+        case .signedOut: "Vous êtes déconnecté."
+        case .problem: "Cela ne fonctionne pas"
+        case .stale: "La page était trop ancienne. Réessayez."
+        }
+    }
+}
