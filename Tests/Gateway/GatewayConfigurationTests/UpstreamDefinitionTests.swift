@@ -28,6 +28,8 @@ struct UpstreamDefinitionTests {
         "connections: {queue: 10, queue_timeout: 250ms}",
         "mirror: {url: \"https://m/base\"}",
         "mirror: {url: \"http://m\", share: 5, body_max: 1KiB, max_copies: 3, timeout: 1s}",
+        "tls: {min_version: \"1.3\", certificate: {cert: a.pem, key: a.key}, server_name: x.example}",
+        "tls: {min_version: 1.3}",
         "retries: {}",
         "retries: {attempts: 5, on: [timeout], statuses: [429, 5xx], methods: [GET, POST], body_max: 1KiB}",
         "retries: {on: [], statuses: [], budget_share: 0, budget_min: 3, backoff: 1s, backoff_max: 2s}",

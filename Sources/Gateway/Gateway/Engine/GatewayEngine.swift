@@ -36,7 +36,7 @@ package final class GatewayEngine: Sendable {
     private let group: EventLoopGroup
     private let loops: [GatewayLoop]
     let book: AddressBook
-    private let contexts: TLSContextBook = TLSContextBook()
+    private let contexts: TLSContextBook
     private let mirrors: MirrorSender
     /// Made when a snapshot first has something to look after.
     private let watch: Mutex<UpstreamWatch?> = Mutex(nil)
@@ -72,6 +72,7 @@ package final class GatewayEngine: Sendable {
     ) {
         self.settings = process
         self.book = AddressBook(process.dns)
+        self.contexts = TLSContextBook(folder: folder)
         self.mirrors = MirrorSender(book: self.book, contexts: self.contexts)
         self.metrics = observation?.metrics
         self.folder = folder
@@ -252,17 +253,15 @@ package final class GatewayEngine: Sendable {
                 let address: TargetAddress = self.book.address(target.place)
                 if !address.isKnown { hasNewName = true }
                 if target.url.scheme == .https {
-                    _ = self.contexts.context(for: upstream.definition.tls)
-                    if upstream.definition.http2 {
-                        _ = self.contexts.context(for: upstream.definition.tls, http2: true)
-                    }
+                    self.contexts.prepare(upstream.definition.tls)
+                    if upstream.definition.http2 { self.contexts.prepare(upstream.definition.tls, http2: true) }
                 }
             }
         }
         for upstream in snapshot.upstreams {
             guard let mirror: MirrorPlan = upstream.plan?.mirror else { continue }
             if !self.book.address(mirror.place).isKnown { hasNewName = true }
-            if mirror.definition.url.scheme == .https { _ = self.contexts.context(for: mirror.tls) }
+            if mirror.definition.url.scheme == .https { self.contexts.prepare(mirror.tls) }
         }
         self.lookAfter(snapshot)
         guard hasNewName else { return }

@@ -272,7 +272,12 @@ final class GatewayLoop: @unchecked Sendable {
         let rules: PoolRules = PoolRules(upstream.definition, loopCount: self.loopCount)
         let settings: UpstreamTLS? = target.url.scheme == .https ? upstream.definition.tls : nil
         let address: TargetAddress = self.book.address(target.place)
-        if let pool: TargetPool = self.pools[key], pool.tls?.settings == settings, pool.address === address,
+        let tls: TargetTLS? = settings.map {
+            TargetTLS(
+                $0, self.contexts.context(for: $0),
+                http2: upstream.definition.http2 ? self.contexts.context(for: $0, http2: true) : nil, target.url)
+        }
+        if let pool: TargetPool = self.pools[key], TargetTLS.isSame(pool.tls, tls), pool.address === address,
             pool.wantsHTTP2 == upstream.definition.http2
         {
             pool.rules = rules
@@ -284,11 +289,7 @@ final class GatewayLoop: @unchecked Sendable {
             state: target.state, identity: target.identity,
             address: address,
             hostLine: Array("Host: \(authority)\r\n".utf8), basePath: Array(target.url.basePath.utf8), rules: rules,
-            tls: settings.map {
-                TargetTLS(
-                    $0, self.contexts.context(for: $0),
-                    http2: upstream.definition.http2 ? self.contexts.context(for: $0, http2: true) : nil, target.url)
-            },
+            tls: tls,
             wantsHTTP2: upstream.definition.http2)
         self.pools.updateValue(pool, forKey: key)?.closeIdle()
         return pool

@@ -118,14 +118,24 @@ package final class StandaloneGateway: Sendable {
     ) throws(StartError) -> Snapshot {
         let (snapshot, quarantined): (Snapshot, [Quarantine]) = Snapshot.compile(
             file.document, previous: previous, carrying: live)
-        if quarantined.isEmpty { return snapshot }
-        var problems: [String] = []
+        var problems: [String] = self.problemsOfTLS(file.document, path)
+        if quarantined.isEmpty, problems.isEmpty { return snapshot }
         for entry in quarantined {
             for problem in entry.problems {
                 problems.append("\(path): \(entry.kind.rawValue) \(entry.key.text): \(problem)")
             }
         }
         throw StartError(problems: problems)
+    }
+
+    /// What is wrong with authorities, and with certificates for targets in their files.
+    private static func problemsOfTLS(_ document: GatewayDocument, _ path: String) -> [String] {
+        var problems: [String] = []
+        for api in document.apis where api.upstream.tls != UpstreamTLS() {
+            let problem: String? = TLSContextBook.problem(api.upstream.tls, folder: self.folder(of: path))
+            if let problem: String { problems.append("\(path): api \(api.key.text): upstream.tls.\(problem)") }
+        }
+        return problems
     }
 
     private static func folder(of path: String) -> String {

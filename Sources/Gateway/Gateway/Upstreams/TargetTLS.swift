@@ -1,6 +1,4 @@
-import Crypto
 import GatewayConfiguration
-import Synchronization
 import TLS
 
 /// How TLS is spoken with one target.
@@ -24,47 +22,15 @@ final class TargetTLS {
         self.peer = "\(self.name) \(url.host):\(url.port)"
     }
 
+    /// Whether connections may go on under what another one stands for; nil: in the clear.
+    static func isSame(_ left: TargetTLS?, _ right: TargetTLS?) -> Bool {
+        guard let left, let right else { return left == nil && right == nil }
+        return left.settings == right.settings && left.context === right.context
+            && left.http2Context === right.http2Context
+    }
+
     func session(_ fd: Int32, offersHTTP2: Bool = false) -> TLSSession? {
         guard let context: TLSContext = offersHTTP2 ? self.http2Context : self.context else { return nil }
         return try? TLSSession(client: context, descriptor: fd, host: self.name, peer: self.peer)
-    }
-}
-
-/// The client contexts of the process, one for each way to trust. Made before a snapshot that needs them goes live, because
-/// reading the system's authorities takes milliseconds that no loop has.
-final class TLSContextBook: Sendable {
-    private struct Entry {
-        let verify: Bool
-        let authorities: String?
-        let http2: Bool
-        let context: TLSContext?
-    }
-
-    private let entries: Mutex<[Entry]> = Mutex([])
-
-    /// The context of these settings; made now if it is not there yet. Nil when the authorities are not certificates.
-    func context(for settings: UpstreamTLS, http2: Bool = false) -> TLSContext? {
-        self.entries.withLock { (entries: inout [Entry]) -> TLSContext? in
-            for entry in entries
-            where entry.verify == settings.verify && entry.authorities == settings.authorities && entry.http2 == http2 {
-                return entry.context
-            }
-            let context: TLSContext? = TLSContextBook.make(settings, http2)
-            entries.append(
-                Entry(verify: settings.verify, authorities: settings.authorities, http2: http2, context: context))
-            return context
-        }
-    }
-
-    private static func make(_ settings: UpstreamTLS, _ http2: Bool) -> TLSContext? {
-        var trust: TLSClientConfiguration.Trust = .system
-        if !settings.verify {
-            trust = .anyone
-        } else if let text: String = settings.authorities {
-            guard let authorities: [Certificate] = try? Certificate.chain(pem: text) else { return nil }
-            trust = .authorities(authorities)
-        }
-        return try? TLSContext.client(
-            TLSClientConfiguration(trust: trust, applicationProtocols: http2 ? ["h2", "http/1.1"] : ["http/1.1"]))
     }
 }

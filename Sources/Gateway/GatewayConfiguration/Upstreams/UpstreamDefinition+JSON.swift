@@ -59,6 +59,9 @@ extension UpstreamTLS {
         if !self.verify { writer.set("verify", .bool(false)) }
         writer.set("authorities", self.authorities.map { .string($0) })
         writer.set("server_name", self.serverName.map { .string($0) })
+        writer.set(
+            "certificate", self.certificate.map { ["cert": .string($0.certificate), "key": .string($0.key)] })
+        if self.minimumVersion != .tls12 { writer.set("min_version", .string(self.minimumVersion.rawValue)) }
         return writer.value
     }
 }

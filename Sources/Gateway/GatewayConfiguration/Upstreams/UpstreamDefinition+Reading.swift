@@ -154,8 +154,8 @@ extension UpstreamConnections {
 
 extension UpstreamTLS {
     static func read(_ decoder: NodeDecoder) -> UpstreamTLS? {
-        let known: [String] = ["verify", "authorities", "server_name"]
-        guard let fields: NodeFields = decoder.fields(known, planned: ["certificate"]) else { return nil }
+        let known: [String] = ["verify", "authorities", "server_name", "certificate", "min_version"]
+        guard let fields: NodeFields = decoder.fields(known) else { return nil }
         let verify: Bool? = fields.boolean("verify", default: true)
         let authorities: String?? = fields.optional("authorities") { $0.string(length: 1...(1 << 20)) }
         let serverName: String?? = fields.optional("server_name") { element in
@@ -163,7 +163,22 @@ extension UpstreamTLS {
             if host.isWildcard { element.problem("expected one host name, without '*'") }
             return host.name
         }
-        guard let verify, let authorities, let serverName else { return nil }
-        return UpstreamTLS(verify: verify, authorities: authorities, serverName: serverName)
+        let certificate: CertificateFiles?? = fields.optional("certificate") { CertificateFiles.read($0) }
+        let version: Version? = fields.value("min_version", default: .tls12) { Version.read($0) }
+        guard let verify, let authorities, let serverName, let certificate, let version else { return nil }
+        return UpstreamTLS(
+            verify: verify, authorities: authorities, serverName: serverName, certificate: certificate,
+            minimumVersion: version)
+    }
+}
+
+extension UpstreamTLS.Version {
+    static func read(_ decoder: NodeDecoder) -> UpstreamTLS.Version? {
+        // Without quotes, YAML reads a number.
+        switch decoder.node.kind {
+        case .double(1.2): return .tls12
+        case .double(1.3): return .tls13
+        default: return decoder.choice(["1.2": .tls12, "1.3": .tls13])
+        }
     }
 }

@@ -124,18 +124,32 @@ package struct UpstreamConnections: Sendable, Equatable {
     }
 }
 
-/// How the certificate of an `https` target is checked.
+/// How TLS is spoken with `https` targets.
 package struct UpstreamTLS: Sendable, Equatable {
+    package enum Version: String, Sendable, Equatable {
+        case tls12 = "1.2"
+        case tls13 = "1.3"
+    }
+
     /// Whether the certificate must be valid for the name. Default true.
     package var verify: Bool
     /// Certificates to trust instead of the system's, PEM text. Default: the system's.
     package var authorities: String?
     /// The name to ask for and to check. Default: the target's host.
     package var serverName: String?
+    /// What the gateway shows a target that asks who it is: files on its own disk, so that the key is in no document. Default: nothing.
+    package var certificate: CertificateFiles?
+    /// Older versions are refused. Default 1.2.
+    package var minimumVersion: Version
 
-    package init(verify: Bool = true, authorities: String? = nil, serverName: String? = nil) {
+    package init(
+        verify: Bool = true, authorities: String? = nil, serverName: String? = nil,
+        certificate: CertificateFiles? = nil, minimumVersion: Version = .tls12
+    ) {
         self.verify = verify
         self.authorities = authorities
         self.serverName = serverName
+        self.certificate = certificate
+        self.minimumVersion = minimumVersion
     }
 }

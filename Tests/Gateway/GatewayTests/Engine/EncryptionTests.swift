@@ -9,7 +9,7 @@ import Testing
 @testable import Gateway
 
 /// TLS over a blocking socket: what a test says and hears in the clear.
-private final class SecureSocket {
+final class SecureSocket {
     private let socket: RawSocket
     private let session: TLSSession
 

@@ -41,8 +41,8 @@ final class TargetCheck {
     }
 
     /// Whether it can go on as it is under another snapshot.
-    func isSame(_ definition: ActiveHealth, _ settings: UpstreamTLS?) -> Bool {
-        self.definition == definition && self.tls?.settings == settings
+    func isSame(_ definition: ActiveHealth, _ tls: TargetTLS?) -> Bool {
+        self.definition == definition && TargetTLS.isSame(self.tls, tls)
     }
 
     /// Checks now, and again after each interval.

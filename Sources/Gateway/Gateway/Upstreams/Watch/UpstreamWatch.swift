@@ -82,11 +82,12 @@ final class UpstreamWatch: @unchecked Sendable {
     ) -> TargetCheck {
         let settings: UpstreamTLS? = target.url.scheme == .https ? upstream.definition.tls : nil
         let old: TargetCheck? = self.checks[ObjectIdentifier(target.state)]
-        if let old: TargetCheck = old, old.isSame(definition, settings) { return old }
+        let tls: TargetTLS? = settings.map { TargetTLS($0, self.contexts.context(for: $0), target.url) }
+        if let old: TargetCheck = old, old.isSame(definition, tls) { return old }
         return TargetCheck(
             definition, state: target.state, url: target.url,
             address: self.book.address(target.place),
-            tls: settings.map { TargetTLS($0, self.contexts.context(for: $0), target.url) },
+            tls: tls,
             counts: old?.counts ?? CheckCounts())
     }
 
