@@ -248,8 +248,10 @@ package final class GatewayEngine: Sendable {
     /// Does what no loop has the time for: looks new names up, reads authorities.
     private func prepare(_ snapshot: Snapshot) {
         var hasNewName: Bool = false
+        var places: [TargetDefinitionPlace] = []
         for upstream in snapshot.upstreams {
             for target in upstream.targets {
+                places.append(target.place)
                 let address: TargetAddress = self.book.address(target.place)
                 if !address.isKnown { hasNewName = true }
                 if target.url.scheme == .https {
@@ -260,9 +262,11 @@ package final class GatewayEngine: Sendable {
         }
         for upstream in snapshot.upstreams {
             guard let mirror: MirrorPlan = upstream.plan?.mirror else { continue }
+            places.append(mirror.place)
             if !self.book.address(mirror.place).isKnown { hasNewName = true }
             if mirror.definition.url.scheme == .https { self.contexts.prepare(mirror.tls) }
         }
+        self.book.name(places, now: MonotonicTime.now)
         self.lookAfter(snapshot)
         guard hasNewName else { return }
         self.book.refresh(onlyUnknown: true, now: MonotonicTime.now)

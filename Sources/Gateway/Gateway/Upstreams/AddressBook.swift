@@ -13,6 +13,14 @@ final class AddressBook: Sendable {
         let service: String?
     }
 
+    private struct Entry {
+        let address: TargetAddress
+        /// The newest snapshot names it.
+        var isNamed: Bool = true
+        /// Monotonic nanoseconds when someone last asked for it.
+        var wantedAt: UInt64
+    }
+
     /// What one look-up found.
     private enum Finding {
         case places([TargetPlace], seconds: UInt64)
@@ -28,6 +36,8 @@ final class AddressBook: Sendable {
     /// SRV records that are followed of one name, and how long.
     private static let servicesMax: Int = 64
     private static let serviceSeconds: UInt64 = 20
+    /// How long a name is kept that no snapshot names any more: exchanges of older ones may still ask for it.
+    private static let unnamedSeconds: UInt64 = 600
     private static let nanosecondsPerSecond: UInt64 = 1_000_000_000
 
     /// Nil: the system is asked.
@@ -35,7 +45,7 @@ final class AddressBook: Sendable {
     private let serviceClient: DNSClient
     private let keepMin: UInt64
     private let keepMax: UInt64
-    private let known: Mutex<[Key: TargetAddress]> = Mutex([:])
+    private let known: Mutex<[Key: Entry]> = Mutex([:])
     let lookups: Atomic<UInt64> = Atomic(0)
     let failures: Atomic<UInt64> = Atomic(0)
 
@@ -51,21 +61,48 @@ final class AddressBook: Sendable {
 
     /// The entry of a target; the same object for the same host, port and service.
     func address(_ target: TargetDefinitionPlace) -> TargetAddress {
-        let key: Key = Key(host: target.host, port: target.port, service: target.service)
-        return self.known.withLock { (known: inout [Key: TargetAddress]) -> TargetAddress in
-            if let address: TargetAddress = known[key] { return address }
+        let key: Key = Self.key(target)
+        let now: UInt64 = MonotonicTime.now
+        return self.known.withLock { (known: inout [Key: Entry]) -> TargetAddress in
+            if let entry: Entry = known[key] {
+                known[key]?.wantedAt = now
+                return entry.address
+            }
             let address: TargetAddress = TargetAddress(host: target.host, port: target.port, service: target.service)
-            known[key] = address
+            known[key] = Entry(address: address, wantedAt: now)
             return address
         }
     }
+
+    private static func key(_ target: TargetDefinitionPlace) -> Key {
+        Key(host: target.host, port: target.port, service: target.service)
+    }
+
+    /// From now on only these are looked up for good; others are forgotten after a while.
+    func name(_ targets: [TargetDefinitionPlace], now: UInt64) {
+        let keys: Set<Key> = Set(targets.map { Self.key($0) })
+        self.known.withLock { (known: inout [Key: Entry]) in
+            for key in known.keys { known[key]?.isNamed = keys.contains(key) }
+        }
+        self.forget(now: now)
+    }
+
+    private func forget(now: UInt64) {
+        let keep: UInt64 = Self.unnamedSeconds * Self.nanosecondsPerSecond
+        self.known.withLock { (known: inout [Key: Entry]) in
+            known = known.filter { $0.value.isNamed || $0.value.wantedAt &+ keep > now }
+        }
+    }
+
+    var count: Int { self.known.withLock { $0.count } }
 
     /// Looks up names whose answers have grown old, or only those that have no address yet; returns those whose addresses
     /// changed. Blocks until all are done, several at a time.
     @discardableResult
     func refresh(onlyUnknown: Bool, now: UInt64) -> [TargetAddress] {
-        let names: [TargetAddress] = self.known.withLock { (known: inout [Key: TargetAddress]) -> [TargetAddress] in
-            known.values.filter { !$0.isLiteral && (onlyUnknown ? !$0.isKnown : $0.dueAt <= now) }
+        self.forget(now: now)
+        let names: [TargetAddress] = self.known.withLock { (known: inout [Key: Entry]) -> [TargetAddress] in
+            known.values.map { $0.address }.filter { !$0.isLiteral && (onlyUnknown ? !$0.isKnown : $0.dueAt <= now) }
         }
         let left: Mutex<[TargetAddress]> = Mutex(names)
         let changed: Mutex<[TargetAddress]> = Mutex([])

@@ -138,4 +138,20 @@ struct MirrorTests {
         #expect(mirror.requests.isEmpty)
         await gateway.stop()
     }
+
+    @Test func aWebSocketIsNotCopied() async throws {
+        let target: RawUpstream = try .answering(Self.answer)
+        let mirror: RawUpstream = try .answering(Self.answer)
+        let gateway: GatewayUnderTest = try await Self.gateway(target, "http://127.0.0.1:\(mirror.port)")
+        let upgrade: String =
+            "GET /ws HTTP/1.1\r\nHost: h\r\nConnection: upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+            + "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        _ = try gateway.exchange(upgrade)
+        #expect(target.requests.count == 1)
+        #expect(try gateway.exchange("GET /after HTTP/1.1\r\nHost: h\r\n\r\n").status == 200)
+        let counts: MirrorCounts = Self.counts(gateway)
+        #expect(await eventually { counts.answered.load(ordering: .relaxed) == 1 })
+        #expect(mirror.requests.map { Self.firstLine($0) } == ["GET /after HTTP/1.1"])
+        await gateway.stop()
+    }
 }

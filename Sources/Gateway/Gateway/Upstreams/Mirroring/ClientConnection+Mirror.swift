@@ -7,7 +7,10 @@ import Synchronization
 extension ClientConnection {
     /// Begins the copy with what goes upstream first, where the upstream has a mirror and chance says so.
     func beginMirror(_ block: ByteBlock) {
-        guard let steered: SteeredExchange = self.steered, let plan: MirrorPlan = self.mirrorPlan else { return }
+        // What a WebSocket says is nothing without what it is answered.
+        guard !self.exchange.isUpgrade, let steered: SteeredExchange = self.steered,
+            let plan: MirrorPlan = self.mirrorPlan
+        else { return }
         if plan.definition.share < 100, Int.random(in: 0..<100, using: &self.loop.random) >= plan.definition.share {
             return
         }
