@@ -10,6 +10,7 @@ import threading
 import time
 import unittest
 
+from postgres import Postgres
 from processes import Platform, Settings, TimeLimit, eventually, folder, run
 from rest import Rest, document
 
@@ -105,11 +106,12 @@ class Watcher(threading.Thread):
         self.url = url
         self.token = token
         self.checkpoint = None
+        self.is_over = threading.Event()
 
     def run(self):
         try:
             with Rest(self.url, self.token, timeout=30) as rest:
-                while True:
+                while not self.is_over.is_set():
                     answer = rest.request("GET", "/v1/audit/checkpoint")
                     if answer.status == 200:
                         self.checkpoint = answer.body
@@ -128,14 +130,18 @@ TRACES = {
 
 
 class KillTests(unittest.TestCase):
+    @property
+    def rounds(self):
+        return Settings.rounds
+
     def test_what_was_acknowledged_is_there_once(self):
         random.seed(Settings.seed)
         print(f"    seed {Settings.seed}", flush=True)
         total = number = 0
         limit = TimeLimit()
-        while number < Settings.rounds and not limit.is_over:
+        while number < self.rounds and not limit.is_over:
             self.begin()
-            for _ in range(min(ROUNDS_PER_FOLDER, Settings.rounds - number)):
+            for _ in range(min(ROUNDS_PER_FOLDER, self.rounds - number)):
                 try:
                     self.round()
                 except AssertionError as problem:
@@ -145,11 +151,11 @@ class KillTests(unittest.TestCase):
                     break
             total += len(self.done)
             self.assertEqual(self.platform.stop(), 0)
-        print(f"    {number} rounds{limit.remark(number, Settings.rounds)}, {total} acknowledged changes, none lost, none twice", flush=True)
+        print(f"    {number} rounds{limit.remark(number, self.rounds)}, {total} acknowledged changes, none lost, none twice", flush=True)
 
     def begin(self):
         place = folder(self)
-        self.platform = Platform(self, f"{place}/data").start()
+        self.platform = self.make(place).start()
         self.home = {"PASSERELLE_HOME": f"{place}/home"}
         with self.platform.sign_in("acme") as rest:
             self.token = rest.token
@@ -157,6 +163,20 @@ class KillTests(unittest.TestCase):
         self.pending = [None] * CALLERS
         self.checkpoint = None
         self.kept = f"{place}/checkpoint"
+
+    def make(self, place):
+        return Platform(self, f"{place}/data")
+
+    def strike(self):
+        self.platform.kill()
+
+    def revive(self):
+        if random.random() < 0.15:
+            self.killed_while_starting()
+        self.platform.start()
+
+    def settle(self, rest):
+        """Waits until the log has what was written."""
 
     def round(self):
         watcher = Watcher(self.platform.control_plane, self.token)
@@ -169,7 +189,8 @@ class KillTests(unittest.TestCase):
         for thread in [*callers, watcher]:
             thread.start()
         time.sleep(random.uniform(0.05, LIFE_SECONDS))
-        self.platform.kill()
+        self.strike()
+        watcher.is_over.set()
         for number, caller in enumerate(callers):
             caller.join(60)
             self.assertFalse(caller.is_alive(), "a caller hangs")
@@ -179,11 +200,10 @@ class KillTests(unittest.TestCase):
             self.pending[number] = caller.pending
         watcher.join(60)
         self.checkpoint = watcher.checkpoint or self.checkpoint
-        if random.random() < 0.15:
-            self.killed_while_starting()
-        self.platform.start()
+        self.revive()
         with Rest(self.platform.control_plane, self.token) as rest:
             self.repeat(rest)
+            self.settle(rest)
             self.compare(rest)
             self.offsets(rest)
             self.audit()
@@ -268,3 +288,38 @@ class KillTests(unittest.TestCase):
         done = run("audit", "verify", *arguments, environment={
             "PASSERELLE_URL": self.platform.control_plane, "PASSERELLE_TOKEN": self.token, **self.home})
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+
+
+class PostgresKillTests(KillTests):
+    """The same on PostgreSQL, where either side may go: the platform is killed, or the server crashes under it."""
+
+    # A new process waits for the lease of the one that was killed.
+    rounds = max(3, Settings.rounds // 20)
+
+    def make(self, place):
+        self.server = Postgres(self)
+        return Platform(
+            self, f"{place}/data", environment={"PASSERELLE_STORE_URL": self.server.create("platform")})
+
+    def strike(self):
+        self.is_server = random.random() < 0.5
+        if self.is_server:
+            self.server.stop("immediate")
+        else:
+            self.platform.kill()
+
+    def revive(self):
+        if not self.is_server:
+            return super().revive()
+        self.server.start()
+        eventually(self.is_ready, seconds=60)
+
+    def is_ready(self):
+        with Rest(self.platform.control_plane) as rest:
+            return rest.request("GET", "/readyz").status == 200
+
+    def settle(self, rest):
+        """One process numbers what all write, a moment later."""
+        for kind, (_, topic, _) in TRACES.items():
+            count = sum(change.kind == kind for change in self.done)
+            eventually(lambda: len(rest.events(topic, "acme")) >= count, seconds=60)
