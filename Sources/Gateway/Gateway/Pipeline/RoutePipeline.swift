@@ -72,6 +72,8 @@ extension RoutePipeline {
             stages.requests.append(CacheStage(policy, api: context.api, store: context.live.cache))
             stages.responses.append(CacheStoreStage())
         case .compression(let policy): stages.responses.append(CompressionStage(policy))
+        case .externalAuthorization(let policy):
+            stages.requests.append(ExternalAuthorizationStage(policy, client: context.live.calls.client()))
         case .mock(let policy): stages.requests.append(MockStage(policy))
         case .cors(let policy): stages.requests.append(CORSStage(policy))
         case .securityHeaders(let policy):

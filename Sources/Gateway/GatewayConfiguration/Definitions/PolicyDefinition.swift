@@ -38,6 +38,8 @@ package enum PolicyDefinition: Sendable, Equatable {
     case headers(HeaderPolicy)
     /// `mock`: a fixed answer.
     case mock(MockPolicy)
+    /// `external_authorization`: a service decides.
+    case externalAuthorization(ExternalAuthorizationPolicy)
     /// `compression`: responses are compressed.
     case compression(CompressionPolicy)
     /// `cache`: responses are stored and used again.
@@ -76,6 +78,7 @@ package enum PolicyDefinition: Sendable, Equatable {
         case .timeouts: return "timeouts"
         case .headers: return "headers"
         case .mock: return "mock"
+        case .externalAuthorization: return "external_authorization"
         case .compression: return "compression"
         case .cache: return "cache"
         case .idempotency: return "idempotency"
