@@ -47,7 +47,8 @@ final class NameServer: @unchecked Sendable {
         let input: Pipe = Pipe()
         process.executableURL = URL(filePath: "/bin/sh")
         process.standardInput = input
-        let script: String = "env --default-signal \"$@\" & read line; kill -9 $!; wait"
+        // Without "wait": the signal that would end it is one of those that are blocked.
+        let script: String = "env --default-signal \"$@\" & read line; kill -9 $!"
         process.arguments =
             [
                 "-c", script, "sh", NameServer.path ?? "/usr/sbin/dnsmasq",
