@@ -19,6 +19,7 @@ ANYONE = {
 AUTHENTICATED = {
     "me", "myPermissions", "checkPermission", "listRoles", "createUser", "listUsers", "getUser", "setGrants", "setPassword",
     "listSessions", "getSession", "revokeSession", "revokeSessions", "createToken", "listTokens", "revokeToken",
+    "beginSecondFactor", "confirmSecondFactor", "stepUp", "removeSecondFactor",
     "listTenants", "listPublishedAPIs", "listOwnApplications", "listOwnSubscriptions",
 }
 

@@ -12,4 +12,9 @@ package struct ChainedAuthenticator: Authenticator {
         }
         return nil
     }
+
+    package func isStepUpDue(for caller: Caller) async -> Bool {
+        for authenticator in self.all where await authenticator.isStepUpDue(for: caller) { return true }
+        return false
+    }
 }

@@ -21,9 +21,13 @@ package final class IdentityService: PlatformService {
     let passwords: PasswordChecker
     let refusals: RefusalRecorder
     let throttle: SignInThrottle
+    let sealer: any SecretSealer
     private let tasks: Mutex<[Task<Void, Never>]> = Mutex([])
 
-    private init(services: ServiceEnvironment, keys: SigningKeys, passwords: PasswordChecker) {
+    private init(
+        services: ServiceEnvironment, keys: SigningKeys, passwords: PasswordChecker, sealer: any SecretSealer
+    ) {
+        self.sealer = sealer
         self.services = services
         self.keys = keys
         self.passwords = passwords
@@ -43,7 +47,7 @@ package final class IdentityService: PlatformService {
         services: ServiceEnvironment, sealer: any SecretSealer, issuer: String, passwords: PasswordChecker
     ) async throws -> IdentityService {
         let keys: SigningKeys = try await SigningKeys.load(services: services, sealer: sealer, issuer: issuer)
-        return IdentityService(services: services, keys: keys, passwords: passwords)
+        return IdentityService(services: services, keys: keys, passwords: passwords, sealer: sealer)
     }
 
     package var authenticator: any Authenticator { self.tokens }
@@ -51,7 +55,7 @@ package final class IdentityService: PlatformService {
     package var routes: [Route] {
         self.sessionRoutes + self.meRoutes + self.userRoutes + self.roleRoutes + self.tokenRoutes
             + self.serviceAccountRoutes + self.groupRoutes + self.customRoleRoutes
-            + self.clientRoutes + self.issuerRoutes
+            + self.clientRoutes + self.issuerRoutes + self.secondFactorRoutes
     }
 
     package func start() async throws {

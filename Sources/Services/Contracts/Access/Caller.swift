@@ -147,4 +147,11 @@ package struct AccessDecision: Sendable, Equatable {
 package protocol Authenticator: Sendable {
     /// - Returns: the caller, or nil when the token is unknown, expired, revoked or malformed (the caller learns no more).
     func authenticate(bearer token: String, ip: String) async -> Caller?
+
+    /// Whether the caller has a second factor and has not shown it lately: critical operations wait for it.
+    func isStepUpDue(for caller: Caller) async -> Bool
+}
+
+extension Authenticator {
+    package func isStepUpDue(for caller: Caller) async -> Bool { false }
 }

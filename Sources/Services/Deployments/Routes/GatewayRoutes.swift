@@ -106,6 +106,8 @@ package final class GatewayAuthenticator: Authenticator {
         self.others = others
     }
 
+    package func isStepUpDue(for caller: Caller) async -> Bool { await self.others.isStepUpDue(for: caller) }
+
     package func authenticate(bearer token: String, ip: String) async -> Caller? {
         guard token.hasPrefix(GatewayTokenTable.prefix) else {
             return await self.others.authenticate(bearer: token, ip: ip)

@@ -170,6 +170,20 @@ final class TokenAuthenticator: Authenticator {
         return grants
     }
 
+    /// While the store cannot be read, it is due: the operation could not be made anyway.
+    func isStepUpDue(for caller: Caller) async -> Bool {
+        guard caller.kind == .user else { return false }
+        let now: Timestamp = self.services.clock.now()
+        let isDue: Bool? = try? await self.services.store.read { reader in
+            guard try SecondFactorTable.find(caller.id, in: reader)?.isConfirmed == true else { return false }
+            guard let id: String = caller.sessionID, let session: Session = try SessionTable.find(id, in: reader),
+                let shown: Timestamp = session.secondFactorAt
+            else { return true }
+            return shown.adding(SecondFactorRules.stepUpLasts) <= now
+        }
+        return isDue ?? true
+    }
+
     /// Called after a committed change of the user's roles or state.
     func forget(userID: String) {
         self.state.withLock { state in

@@ -143,6 +143,9 @@ extension IdentityService {
             <input id="user" name="user" value="\(HTMLPage.escape(name))" autocomplete="username" autocapitalize="none" required autofocus>
             <label for="password">\(text(.password))</label>
             <input id="password" name="password" type="password" autocomplete="current-password" required>
+            <label for="code">\(text(.appCode))</label>
+            <input id="code" name="code" autocomplete="one-time-code" inputmode="text" aria-describedby="code-help">
+            <p id="code-help">\(text(.appCodeHelp))</p>
             <button type="submit">\(text(.signIn))</button></form>
             """
         var page: HTMLPage = HTMLPage(
@@ -182,12 +185,16 @@ extension IdentityService {
                 name: String(name.prefix(User.nameLengthMax)))
         }
         guard browser.isOurs(form) else { return again(.stale, 403) }
-        guard name.utf8.count <= User.nameLengthMax, (form["password"] ?? "").utf8.count <= Password.bytesMax else {
+        guard name.utf8.count <= User.nameLengthMax, (form["password"] ?? "").utf8.count <= Password.bytesMax,
+            (form["code"] ?? "").utf8.count <= SecondFactorRules.codeBytesMax
+        else {
             return again(.wrongPassword, 401)
         }
         let session: Session?
         do {
-            session = try await self.session(name: name, password: form["password"] ?? "", context)
+            session = try await self.session(
+                name: name, password: form["password"] ?? "", code: form["code"].flatMap { $0.isEmpty ? nil : $0 },
+                context)
         } catch let problem as APIProblem where problem.type == .tooManyRequests {
             return again(.tooManyAttempts, 429)
         } catch let problem as APIProblem where problem.type == .unavailable {

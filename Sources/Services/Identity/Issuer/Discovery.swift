@@ -24,7 +24,7 @@ extension IdentityService {
             Route(
                 "POST", "/v1/signing-keys", operationID: "rotateSigningKey", tag: Self.name,
                 summary: "Makes the next signing key: published now, used when everybody knows it",
-                access: .platform(Permission("identity", "signing-key", "write")),
+                access: .platform(Permission("identity", "signing-key", "write")), isCritical: true,
                 answers: [Answer(201, "The key's id")]
             ) { [keys] context in
                 let id: String = try await keys.rotate(context.author)

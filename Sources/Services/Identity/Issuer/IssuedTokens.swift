@@ -25,7 +25,8 @@ enum IssuerLifetimes {
 extension IdentityService {
     /// The answer of the token endpoint for a grant: access token, id token where asked for, and the next refresh token.
     func tokens(
-        for grant: OAuthGrant, of client: OAuthClient, user: User, refresh: String?, now: Timestamp
+        for grant: OAuthGrant, of client: OAuthClient, user: User, refresh: String?, hasSecondFactor: Bool,
+        now: Timestamp
     ) throws -> HTTPResponse {
         let access: String = try self.accessToken(
             subject: user.id, client: client, scopes: grant.scopes, now: now, expiresAt: grant.expiresAt,
@@ -40,7 +41,7 @@ extension IdentityService {
             claims["exp"] = .int(now.adding(IssuerLifetimes.idToken).milliseconds / 1_000)
             claims["auth_time"] = .int(grant.signedInAt.milliseconds / 1_000)
             claims["sid"] = .string(grant.sessionID)
-            claims["amr"] = .array(["pwd"])
+            claims["amr"] = .array(hasSecondFactor ? ["pwd", "otp", "mfa"] : ["pwd"])
             claims["at_hash"] = .string(Base64.encodeURL(Array(SHA256.hash(access).prefix(16))))
             if let nonce: String = grant.nonce { claims["nonce"] = .string(nonce) }
             answer["id_token"] = .string(try self.keys.sign(claims, type: "JWT"))

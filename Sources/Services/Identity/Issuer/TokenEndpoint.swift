@@ -116,7 +116,7 @@ extension IdentityService {
     }
 
     private enum Exchange: Sendable {
-        case tokens(OAuthGrant, User, refresh: String?)
+        case tokens(OAuthGrant, User, refresh: String?, hasSecondFactor: Bool)
         /// Something was presented that was used before: what came of it has ended.
         case replayed(grant: String)
         case refused(OAuthError)
@@ -160,7 +160,8 @@ extension IdentityService {
                 try OAuthSecretTable.insert(
                     .refresh, text: refresh, grant: grant.id, expiresAt: grant.expiresAt, in: transaction)
             }
-            return .tokens(grant, user, refresh: refresh)
+            return .tokens(
+                grant, user, refresh: refresh, hasSecondFactor: try Self.hasSecondFactor(grant, in: transaction))
         }
         return try self.answer(exchange, client, Self.codeRefused, now: context.now)
     }
@@ -201,7 +202,8 @@ extension IdentityService {
             let limited: OAuthGrant = OAuthGrant(
                 id: grant.id, clientID: grant.clientID, userID: grant.userID, sessionID: grant.sessionID,
                 scopes: wanted ?? grant.scopes, nonce: nil, signedInAt: grant.signedInAt, expiresAt: grant.expiresAt)
-            return .tokens(limited, user, refresh: next)
+            return .tokens(
+                limited, user, refresh: next, hasSecondFactor: try Self.hasSecondFactor(grant, in: transaction))
         }
         return try self.answer(exchange, client, Self.refreshRefused, now: context.now)
     }
@@ -210,8 +212,9 @@ extension IdentityService {
         _ exchange: Exchange, _ client: OAuthClient, _ refusal: Exchange, now: Timestamp
     ) throws -> HTTPResponse {
         switch exchange {
-        case .tokens(let grant, let user, let refresh):
-            return try self.tokens(for: grant, of: client, user: user, refresh: refresh, now: now)
+        case .tokens(let grant, let user, let refresh, let hasSecondFactor):
+            return try self.tokens(
+                for: grant, of: client, user: user, refresh: refresh, hasSecondFactor: hasSecondFactor, now: now)
         case .refused(let error): throw error
         case .replayed(let grant):
             self.tokens.revoke([grant])
@@ -226,6 +229,10 @@ extension IdentityService {
             !session.isRevoked, let user: User = try UserTable.find(grant.userID, in: store), user.state == .active
         else { return nil }
         return user
+    }
+
+    private static func hasSecondFactor(_ grant: OAuthGrant, in store: any Queryable) throws -> Bool {
+        try SessionTable.find(grant.sessionID, in: store)?.secondFactorAt != nil
     }
 
     /// Ends a grant and records why.
@@ -289,7 +296,8 @@ extension IdentityService {
                     try OAuthSecretTable.insert(
                         .refresh, text: refresh, grant: grant.id, expiresAt: grant.expiresAt, in: transaction)
                 }
-                return .tokens(grant, user, refresh: refresh)
+                return .tokens(
+                    grant, user, refresh: refresh, hasSecondFactor: try Self.hasSecondFactor(grant, in: transaction))
             }
         }
         return try self.answer(exchange, client, Self.refreshRefused, now: context.now)

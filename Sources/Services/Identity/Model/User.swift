@@ -105,12 +105,15 @@ struct Session: Sendable {
     let createdAt: Timestamp
     let expiresAt: Timestamp
     let isRevoked: Bool
+    /// When the user last showed a second factor.
+    var secondFactorAt: Timestamp?
 
     var json: JSONValue {
         .object([
             "id": .string(self.id), "user_id": .string(self.userID), "ip": .string(self.ip),
             "created_at": .string(self.createdAt.rfc3339), "expires_at": .string(self.expiresAt.rfc3339),
             "revoked": .bool(self.isRevoked),
+            "second_factor_at": self.secondFactorAt.map { .string($0.rfc3339) } ?? .null,
         ])
     }
 }

@@ -83,7 +83,7 @@ struct HTMLPage: Sendable {
 enum PageText: Sendable {
     case signIn, userName, password, wrongPassword, tooManyAttempts, busy, consentTitle, consent(client: String)
     case allow, deny, scope(String), device, deviceCode, next, deviceUnknown, deviceAsk(client: String, code: String)
-    case deviceAllowed, deviceDenied, mayClose, signOut, signOutAsk, signedOut, problem, stale
+    case appCode, appCodeHelp, deviceAllowed, deviceDenied, mayClose, signOut, signOutAsk, signedOut, problem, stale
 
     func text(_ language: Language) -> String {
         language == .french ? self.french : self.english
@@ -94,7 +94,9 @@ enum PageText: Sendable {
         case .signIn: "Sign in"
         case .userName: "User name"
         case .password: "Password"
-        case .wrongPassword: "User name or password is wrong."
+        case .wrongPassword: "User name, password or code is wrong."
+        case .appCode: "Code of your authenticator app"
+        case .appCodeHelp: "Only if you have set one up. A recovery code works, too."
         case .tooManyAttempts: "Too many wrong passwords. Try again later, or ask an administrator for a new one."
         case .busy: "Too many people are signing in right now. Try again in a few seconds."
         case .consentTitle: "Allow access?"
@@ -132,7 +134,9 @@ enum PageText: Sendable {
         case .signIn: "Se connecter"
         case .userName: "Nom d'utilisateur"
         case .password: "Mot de passe"
-        case .wrongPassword: "Le nom d'utilisateur ou le mot de passe est faux."
+        case .wrongPassword: "Le nom d'utilisateur, le mot de passe ou le code est faux."
+        case .appCode: "Code de votre application d'authentification"
+        case .appCodeHelp: "Seulement si vous en avez configuré une. Un code de secours convient aussi."
         case .tooManyAttempts:
             "Trop de mots de passe faux. Réessayez plus tard, ou demandez-en un nouveau à un administrateur."
         case .busy: "Trop de personnes se connectent en ce moment. Réessayez dans quelques secondes."

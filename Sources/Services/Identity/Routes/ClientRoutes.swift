@@ -17,7 +17,7 @@ extension IdentityService {
             Route(
                 "POST", "/v1/oauth-clients", operationID: "createClient", tag: Self.name,
                 summary: "Registers a client of the OpenID Connect issuer; its secret is shown this once",
-                access: Self.write, query: [.tenant],
+                access: Self.write, isCritical: true, query: [.tenant],
                 body: .json(
                     Schema.object(
                         [

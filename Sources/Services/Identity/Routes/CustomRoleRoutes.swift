@@ -24,7 +24,7 @@ extension IdentityService {
             Route(
                 "PUT", "/v1/roles/{role}", operationID: "putRole", tag: Self.name,
                 summary: "Creates or replaces a custom role of a tenant, or for all tenants when none is named",
-                access: Self.write, query: [.tenant],
+                access: Self.write, isCritical: true, query: [.tenant],
                 body: .json(
                     Schema.object(
                         [

@@ -16,6 +16,7 @@ extension IdentityService {
             Route(
                 "POST", "/v1/groups", operationID: "createGroup", tag: Self.name,
                 summary: "Creates a group of a tenant, or of the platform when none is named", access: Self.write,
+                isCritical: true,
                 query: [.tenant],
                 body: .json(
                     Schema.object(
@@ -43,7 +44,7 @@ extension IdentityService {
             },
             Route(
                 "PATCH", one, operationID: "updateGroup", tag: Self.name,
-                summary: "Sets the roles that members hold", access: Self.write, query: [.tenant],
+                summary: "Sets the roles that members hold", access: Self.write, isCritical: true, query: [.tenant],
                 body: .json(Schema.object(["roles": GrantRules.namesSchema], required: ["roles"])),
                 answers: [Answer(200, "The group")]
             ) { [self] in try await self.updateGroup($0) },
@@ -66,7 +67,7 @@ extension IdentityService {
             },
             Route(
                 "PUT", "\(one)/members/{user}", operationID: "addMember", tag: Self.name,
-                summary: "Puts a user into a group", access: Self.write, query: [.tenant],
+                summary: "Puts a user into a group", access: Self.write, isCritical: true, query: [.tenant],
                 answers: [Answer(204, "The user is a member")]
             ) { [self] in try await self.setMember($0, isMember: true) },
             Route(

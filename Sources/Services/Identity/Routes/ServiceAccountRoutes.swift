@@ -16,7 +16,7 @@ extension IdentityService {
             Route(
                 "POST", "/v1/service-accounts", operationID: "createServiceAccount", tag: Self.name,
                 summary: "Creates a service account of a tenant, or of the platform when none is named",
-                access: Self.write, query: [.tenant],
+                access: Self.write, isCritical: true, query: [.tenant],
                 body: .json(
                     Schema.object(
                         ["name": Schema.text(min: 1, max: 63), "roles": GrantRules.namesSchema],
@@ -45,7 +45,7 @@ extension IdentityService {
             },
             Route(
                 "PATCH", one, operationID: "updateServiceAccount", tag: Self.name,
-                summary: "Changes roles, enables or disables", access: Self.write, query: [.tenant],
+                summary: "Changes roles, enables or disables", access: Self.write, isCritical: true, query: [.tenant],
                 body: .json(
                     Schema.object([
                         "roles": GrantRules.namesSchema, "state": Schema.choice(User.State.allCases.map(\.rawValue)),
@@ -58,7 +58,8 @@ extension IdentityService {
             ) { [self] in try await self.deleteServiceAccount($0) },
             Route(
                 "POST", "\(one)/tokens", operationID: "createServiceAccountToken", tag: Self.name,
-                summary: "Makes a token of a service account, shown this once", access: Self.write, query: [.tenant],
+                summary: "Makes a token of a service account, shown this once", access: Self.write, isCritical: true,
+                query: [.tenant],
                 body: Self.tokenBody, answers: [Answer(201, "The token")]
             ) { context in
                 try GrantRules.requireSignIn(context.caller)

@@ -19,6 +19,7 @@ extension IdentityService {
                         [
                             "user": Schema.text(min: 1, max: User.nameLengthMax),
                             "password": Schema.text(min: 1, max: 1_024),
+                            "code": Schema.text(min: 1, max: SecondFactorRules.codeBytesMax),
                         ],
                         required: ["user", "password"])), answers: [Answer(201, "The session and its token")]
             ) { [self] in try await self.signIn($0) },
@@ -92,8 +93,13 @@ extension IdentityService {
     private func signIn(_ context: RequestContext) async throws -> HTTPResponse {
         let name: String = (context.body["user"]?.text ?? "").lowercased()
         let password: String = context.body["password"]?.text ?? ""
-        guard let session: Session = try await self.session(name: name, password: password, context) else {
-            var problem: APIProblem = APIProblem(.unauthenticated, "User name or password is wrong.")
+        guard
+            let session: Session = try await self.session(
+                name: name, password: password, code: context.body["code"]?.text, context)
+        else {
+            var problem: APIProblem = APIProblem(
+                .unauthenticated,
+                "User name or password is wrong, or the code of an authenticator app that the user has set up.")
             problem.fields.append((name: "WWW-Authenticate", value: "Bearer realm=\"passerelle\""))
             throw problem
         }
@@ -107,14 +113,16 @@ extension IdentityService {
         return response
     }
 
-    /// Opens a session for whom name and password are right; nil otherwise, at the same cost.
-    func session(name: String, password: String, _ context: RequestContext) async throws -> Session? {
+    /// Opens a session for whom name and password are right, and the code of who has set up a second factor; nil otherwise, at the
+    /// same cost: whoever guesses does not learn which of them was wrong.
+    func session(name: String, password: String, code: String?, _ context: RequestContext) async throws -> Session? {
         let user: User? = try await context.read { try UserTable.find(name, in: $0) }
         let isRight: Bool = try await self.checkPassword(
             password, against: user?.passwordHash ?? Password.dummy, account: name, address: context.ip)
         guard let user: User, isRight, user.state == .active, user.name == name,
-            let session: Session = try await self.openSession(of: user, context)
+            let session: Session = try await self.openSession(of: user, code: code, context)
         else {
+            if isRight { self.throttle.fail(account: name, address: context.ip) }
             self.refusals.countAnonymous(ip: context.ip, account: user?.id ?? "")
             return nil
         }
@@ -141,7 +149,8 @@ extension IdentityService {
 
     /// Makes a session of a user whose password was right. - Returns: nil when the user was disabled or got another password in the
     /// time that the check took: that change has ended all sessions, and no later one may come from before it.
-    private func openSession(of user: User, _ context: RequestContext) async throws -> Session? {
+    private func openSession(of user: User, code: String?, _ context: RequestContext) async throws -> Session? {
+        let sealer: any SecretSealer = self.sealer
         let ip: String = context.ip
         let trace: TraceContext = context.trace
         return try await self.services.store.write { transaction in
@@ -149,9 +158,15 @@ extension IdentityService {
             guard let present: User, present.state == .active, present.passwordHash == user.passwordHash else {
                 return nil
             }
+            let factor: SecondFactor? = try SecondFactorTable.find(user.id, in: transaction)
+            let isAsked: Bool = factor?.isConfirmed == true
+            if isAsked, let factor: SecondFactor {
+                guard try SecondFactorRules.take(code ?? "", of: factor, sealer, in: transaction) else { return nil }
+            }
             let session: Session = Session(
                 id: Identifier.make("ses", now: transaction.now), userID: user.id, ip: ip, createdAt: transaction.now,
-                expiresAt: transaction.now.adding(Session.lifetime), isRevoked: false)
+                expiresAt: transaction.now.adding(Session.lifetime), isRevoked: false,
+                secondFactorAt: isAsked ? transaction.now : nil)
             try SessionTable.insert(session, in: transaction)
             let author: Author = Author(
                 caller: Caller(kind: .user, id: user.id, grants: user.effective, sessionID: session.id, ip: ip),

@@ -23,7 +23,7 @@ extension IdentityService {
                 "POST", "/v1/tokens", operationID: "createToken", tag: Self.name,
                 summary:
                     "Makes a personal token, shown this once, that may do what its scopes and the caller's roles allow",
-                access: .authenticated, body: Self.tokenBody, answers: [Answer(201, "The token")]
+                access: .authenticated, isCritical: true, body: Self.tokenBody, answers: [Answer(201, "The token")]
             ) { context in
                 try GrantRules.requireSignIn(context.caller)
                 return try await Self.makeToken(context, base: "/v1/tokens") { _ in (context.caller.id, "") }

@@ -14,7 +14,7 @@ extension IdentityService {
         [
             Route(
                 "POST", "/v1/users", operationID: "createUser", tag: IdentityService.name, summary: "Creates a user",
-                access: .authenticated,
+                access: .authenticated, isCritical: true,
                 body: .json(
                     Schema.object(
                         ["name": Self.userName, "password": Self.password, "grants": GrantRules.schema],
@@ -42,6 +42,7 @@ extension IdentityService {
             Route(
                 "PUT", "/v1/users/{user}/grants", operationID: "setGrants", tag: IdentityService.name,
                 summary: "Sets a user's roles, as far as the caller sees them", access: .authenticated,
+                isCritical: true,
                 body: .json(Schema.object(["grants": GrantRules.schema], required: ["grants"])),
                 answers: [Answer(200, "The user")]
             ) { [self] in try await self.setGrants($0) },

@@ -84,5 +84,16 @@ extension IdentityService {
                     CREATE TABLE browser_sessions (
                         sha256 text NOT NULL PRIMARY KEY, session_id text NOT NULL, expires_at int64 NOT NULL);
                     """),
+            // Of the platform, as users and sessions are.
+            Migration(
+                number: 5, name: "second factors",
+                sql: """
+                    CREATE TABLE second_factors (
+                        user_id text NOT NULL PRIMARY KEY, sealed bytes NOT NULL, confirmed_at int64,
+                        last_step int64 NOT NULL, created_at int64 NOT NULL);
+                    CREATE TABLE recovery_codes (
+                        user_id text NOT NULL, sha256 text NOT NULL, PRIMARY KEY (user_id, sha256));
+                    ALTER TABLE sessions ADD COLUMN second_factor_at int64;
+                    """),
         ])
 }

@@ -103,7 +103,7 @@ enum UserTable {
 
 /// The table `sessions`.
 enum SessionTable {
-    private static let columns: String = "session_id, user_id, ip, created_at, expires_at, revoked_at"
+    private static let columns: String = "session_id, user_id, ip, created_at, expires_at, revoked_at, second_factor_at"
 
     static func find(_ id: String, in store: any Queryable) throws -> Session? {
         try store.first(
@@ -126,9 +126,18 @@ enum SessionTable {
 
     static func insert(_ session: Session, in transaction: Transaction) throws {
         try transaction.execute(
-            "INSERT INTO sessions (session_id, user_id, ip, created_at, expires_at) VALUES ($1, $2, $3, $4, $5)",
-            .text(session.id), .text(session.userID), .text(session.ip), .int(session.createdAt.milliseconds),
-            .int(session.expiresAt.milliseconds))
+            """
+            INSERT INTO sessions (session_id, user_id, ip, created_at, expires_at, second_factor_at)
+            VALUES ($1, $2, $3, $4, $5, $6)
+            """, .text(session.id), .text(session.userID), .text(session.ip), .int(session.createdAt.milliseconds),
+            .int(session.expiresAt.milliseconds), session.secondFactorAt.map { .int($0.milliseconds) } ?? .null)
+    }
+
+    /// Notes that the user has shown the second factor again.
+    static func stepUp(_ id: String, in transaction: Transaction) throws {
+        try transaction.execute(
+            "UPDATE sessions SET second_factor_at = $2 WHERE session_id = $1", .text(id),
+            .int(transaction.now.milliseconds))
     }
 
     /// - Returns: the sessions that worked until now.
@@ -159,6 +168,7 @@ enum SessionTable {
         Session(
             id: try row.text(0), userID: try row.text(1), ip: try row.text(2),
             createdAt: Timestamp(milliseconds: try row.int(3)), expiresAt: Timestamp(milliseconds: try row.int(4)),
-            isRevoked: try !row.isNull(5))
+            isRevoked: try !row.isNull(5),
+            secondFactorAt: try row.optionalInt(6).map { Timestamp(milliseconds: $0) })
     }
 }

@@ -4,6 +4,7 @@
 package enum ProblemType: String, Sendable, CaseIterable {
     case invalidRequest = "invalid-request"
     case unauthenticated
+    case stepUpRequired = "step-up-required"
     case forbidden
     case notFound = "not-found"
     case methodNotAllowed = "method-not-allowed"
@@ -22,7 +23,7 @@ package enum ProblemType: String, Sendable, CaseIterable {
     package var status: Int {
         switch self {
         case .invalidRequest: 400
-        case .unauthenticated: 401
+        case .unauthenticated, .stepUpRequired: 401
         case .forbidden: 403
         case .notFound: 404
         case .methodNotAllowed: 405
@@ -49,6 +50,7 @@ package enum ProblemType: String, Sendable, CaseIterable {
         switch self {
         case .invalidRequest: "The request is not valid"
         case .unauthenticated: "Authentication is required"
+        case .stepUpRequired: "The second factor is required again"
         case .forbidden: "This is not allowed"
         case .notFound: "There is no such resource"
         case .methodNotAllowed: "The resource does not have this method"
@@ -69,6 +71,7 @@ package enum ProblemType: String, Sendable, CaseIterable {
         switch self {
         case .invalidRequest: "La requête n'est pas valide"
         case .unauthenticated: "Une authentification est nécessaire"
+        case .stepUpRequired: "Le second facteur est à nouveau nécessaire"
         case .forbidden: "Ceci n'est pas autorisé"
         case .notFound: "Cette ressource n'existe pas"
         case .methodNotAllowed: "La ressource n'a pas cette méthode"

@@ -38,6 +38,8 @@ package struct Route: Sendable {
     package let tag: String
     package let summary: String
     package let access: Access
+    /// Whether who has a second factor must have shown it in the last minutes.
+    package let isCritical: Bool
     package let query: [QueryParameter]
     /// Whether the handler reads the query itself: where a standard has its own rules for unknown and repeated parameters.
     package let readsRawQuery: Bool
@@ -47,7 +49,8 @@ package struct Route: Sendable {
 
     package init(
         _ method: String, _ path: String, operationID: String, tag: String, summary: String, access: Access,
-        query: [QueryParameter] = [], readsRawQuery: Bool = false, body: Body = .none, answers: [Answer],
+        isCritical: Bool = false, query: [QueryParameter] = [], readsRawQuery: Bool = false, body: Body = .none,
+        answers: [Answer],
         handler: @escaping @Sendable (RequestContext) async throws -> HTTPResponse
     ) {
         self.method = method
@@ -56,6 +59,7 @@ package struct Route: Sendable {
         self.tag = tag
         self.summary = summary
         self.access = access
+        self.isCritical = isCritical
         self.query = query
         self.readsRawQuery = readsRawQuery
         self.body = body

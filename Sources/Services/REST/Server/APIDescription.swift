@@ -48,7 +48,7 @@ enum APIDescription {
         if !parameters.isEmpty { operation["parameters"] = .array(parameters) }
         if let body: JSONValue = self.body(route.body) { operation["requestBody"] = body }
         operation["responses"] = self.responses(route)
-        self.describeAccess(route.access, in: &operation)
+        self.describeAccess(route.access, isCritical: route.isCritical, in: &operation)
         return .object(operation)
     }
 
@@ -84,7 +84,7 @@ enum APIDescription {
         return .object(responses)
     }
 
-    private static func describeAccess(_ access: Route.Access, in operation: inout JSONObject) {
+    private static func describeAccess(_ access: Route.Access, isCritical: Bool, in operation: inout JSONObject) {
         switch access {
         case .anyone: operation["x-access"] = "anyone"
         case .authenticated: operation["x-access"] = "authenticated"
@@ -94,6 +94,7 @@ enum APIDescription {
             (operation["x-access"], operation["x-permission"]) = ("platform", permission.json)
         case .scoped(let permission): (operation["x-access"], operation["x-permission"]) = ("scoped", permission.json)
         }
+        if isCritical { operation["x-critical"] = true }
         if case .anyone = access {
             operation["security"] = .array([])
         } else {

@@ -93,6 +93,16 @@ package final class RESTHandler: Sendable {
         let caller: Caller? = try await self.authorise(request, route: route, parameters: parameters, trace: trace)
         let query: [String: String] = try route.query(of: request)
         let scope: String? = try await self.scope(caller, route: route, query: query, trace: trace)
+        if route.route.isCritical, let caller: Caller, await self.authenticator.isStepUpDue(for: caller) {
+            var problem: APIProblem = APIProblem(
+                .stepUpRequired, "Show your second factor again: POST /v1/me/second-factor/verify. Then repeat this.")
+            problem.fields.append(
+                (
+                    name: "WWW-Authenticate",
+                    value: "Bearer realm=\"passerelle\", error=\"insufficient_user_authentication\", max_age=600"
+                ))
+            throw problem
+        }
         let (body, bytes): (JSONValue, [UInt8]) = try await route.body(of: request)
         try await self.decideAgain(
             caller, route: route, tenant: parameters["tenant"] ?? scope,
