@@ -19,7 +19,8 @@
     drain      SIGTERM: what is under way ends well; a full disk: refused, and work resumes
     faults     a failing disk under the platform, its start, backups and restores; a clock that is set
     power      power cuts at --cuts moments under load, fewer during the first start and during a backup
-    kill       SIGKILL at random moments under concurrent changes, --rounds times, compared with what was acknowledged
+    kill       SIGKILL at random moments under concurrent changes, --rounds times, compared with what was acknowledged;
+               on PostgreSQL too, where the server crashes as well
 
 The closing line is 'N passed, N failed'; the exit code is 1 when something failed.
 """
