@@ -13,6 +13,8 @@
     access     every operation against everybody who may not; what permissions check explains
     events     the log's command line: produce, tail, groups, replay, dead letters
     postgresql the platform on PostgreSQL: two processes on one database, an outage, moving there
+    outages    PostgreSQL killed, cut off and restarted under load
+    takeovers  of two processes on PostgreSQL the one with the leases killed under load; clocks set
     backup     backup and restore under load, killed half-way, damaged, and the audit log after it
     replay     every route that changes something, and the state rebuilt from the audit log
     tokens     tokens of real authorization servers (from PyPI) at a gateway alone, rotation of keys included
@@ -50,6 +52,8 @@ SUITES = [
     "issuer",
     "events",
     "postgresql",
+    "outages",
+    "takeovers",
     "backup",
     "replay",
     "tokens",

@@ -17,6 +17,8 @@ package final class DeploymentsService: PlatformService {
     let tracker: DeploymentTracker
     let publisher: SnapshotPublisher
     let directory: GatewayDirectory = GatewayDirectory()
+    /// What gateways and deployments are timed by: a clock that is set makes nobody seem away, or late.
+    let time: SteadyTime
     let traffic: any TrafficSink
     private let deployer: Deployer
     private let tasks: Mutex<[Task<Void, Never>]> = Mutex([])
@@ -27,7 +29,8 @@ package final class DeploymentsService: PlatformService {
         self.services = services
         self.catalog = catalog
         self.traffic = traffic
-        self.tracker = DeploymentTracker(services: services, directory: self.directory)
+        self.time = SteadyTime(services.clock)
+        self.tracker = DeploymentTracker(services: services, directory: self.directory, time: self.time)
         self.publisher = SnapshotPublisher(
             services: services, catalog: catalog, portal: portal, tracker: self.tracker, directory: self.directory)
         self.deployer = Deployer(services: services, catalog: catalog)
@@ -38,7 +41,7 @@ package final class DeploymentsService: PlatformService {
     package func start() async throws {
         self.directory.restore(
             try await self.services.store.read { try GatewayTable.all(in: $0) },
-            now: self.services.clock.now().milliseconds)
+            now: self.time.milliseconds)
         try await self.publisher.publish()
         try await self.tracker.refresh()
         try await self.deployer.start()
@@ -71,10 +74,12 @@ package final class DeploymentsService: PlatformService {
             let news: [GatewayStatus] = self.directory.unshared()
             if !news.isEmpty {
                 try await self.services.store.write { transaction in
-                    for gateway in news { try GatewayTable.put(gateway, in: transaction) }
+                    for gateway in news { try GatewayTable.update(gateway, in: transaction) }
                 }
+                self.directory.told(news)
             }
-            self.directory.merge(try await self.services.store.read { try GatewayTable.all(in: $0) })
+            let rows: [GatewayStatus] = try await self.services.store.read { try GatewayTable.all(in: $0) }
+            self.directory.merge(rows, now: self.time.milliseconds)
         } catch {
             // The store's health tells; the next tick tries again.
         }
@@ -88,14 +93,17 @@ package final class DeploymentsService: PlatformService {
         }
     }
 
-    /// Stores what is known of all gateways, so that the next process knows who was live and what they run.
+    /// Stores what is known of all gateways, so that the next process knows who was live and what they run. Of processes that
+    /// share a database each stores those that it heard itself.
     func storeGateways() async throws {
-        let gateways: [GatewayStatus] = self.directory.gateways()
+        let isShared: Bool = self.services.store.kind == .postgresql
+        let gateways: [GatewayStatus] = isShared ? self.directory.heardHere() : self.directory.gateways()
         if gateways.isEmpty { return }
         try await self.services.store.write { transaction in
             for gateway in gateways { try GatewayTable.put(gateway, in: transaction) }
             try CounterTable.removeEnded(before: transaction.now, in: transaction)
         }
+        self.directory.told(gateways)
     }
 
     package func stop() async {

@@ -76,6 +76,8 @@ struct DeploymentLifeTests {
         try await gateway.pull()
         let id: String = try await fixture.request()
         try await fixture.version(of: id)
+        let service: DeploymentsService = try #require(fixture.harness.running.last as? DeploymentsService)
+        try await eventually("it is waited for") { await service.tracker.isWaiting(forGroup: "default") }
         for _ in 0..<3 {
             fixture.harness.clock.advance(by: .seconds(10))
             // Heard, but it never says that it runs the new version.

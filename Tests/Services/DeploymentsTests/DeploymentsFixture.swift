@@ -165,6 +165,12 @@ struct DeploymentsFixture {
     /// Lets gateways pull and acknowledge until they run what a deployment has put in place.
     func follow(_ id: String, _ gateways: [FakeGateway]) async throws {
         let version: Int64 = try await self.version(of: id)
+        if let service: DeploymentsService = self.harness.running.last as? DeploymentsService {
+            try await eventually("\(id) to be waited for") {
+                if await service.tracker.isWaiting(forGroup: "default") { return true }
+                return try await self.state(id) != "running"
+            }
+        }
         for gateway in gateways {
             try await eventually("\(gateway.id) to get version \(version)") {
                 try await gateway.pull()

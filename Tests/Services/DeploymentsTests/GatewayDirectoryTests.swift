@@ -77,26 +77,59 @@ struct GatewayDirectoryTests {
         #expect(directory.refusal(group: "default", entry: "e", revision: 2) == nil)
     }
 
-    /// Two processes on one database: what one hears the other knows, and older news never replaces newer.
+    /// Two processes on one database: what one hears the other knows. Their clocks are hours apart.
     @Test func processesTellEachOther() {
         let (first, second): (GatewayDirectory, GatewayDirectory) = (GatewayDirectory(), GatewayDirectory())
+        let later: Int64 = 7_200_000
         _ = first.heard(id: "gw-1", group: "default", address: "127.0.0.1:1", now: 1_000)
         _ = first.acknowledged(id: "gw-1", version: 3, hash: "h3", quarantined: [], now: 1_500)
-        let told: [GatewayStatus] = first.unshared()
-        #expect(told.map(\.id) == ["gw-1"])
-        #expect(second.merge(told))
+        var table: [GatewayStatus] = first.unshared()
+        #expect(table.map(\.id) == ["gw-1"])
+        first.told(table)
+        #expect(second.merge(table, now: later))
         #expect(second.gateways().first?.version == 3)
-        #expect(second.unshared().isEmpty)
-        first.merge(told)
+        #expect(second.liveCount(inGroup: "default", now: later + 14_000) == 1)
+        #expect(second.liveCount(inGroup: "default", now: later + 15_000) == 0, "an unchanged row is no sign of life")
+        #expect(!second.merge(table, now: later + 100))
+        #expect(second.unshared().isEmpty, "what it did not hear itself it does not tell")
+        #expect(!first.merge(table, now: 1_600))
         #expect(first.unshared().isEmpty)
         // Heard again: a moment is told now and then, another version at once.
         _ = first.heard(id: "gw-1", group: "default", address: "", now: 2_000)
         #expect(first.unshared().isEmpty)
         _ = first.acknowledged(id: "gw-1", version: 4, hash: "h4", quarantined: [], now: 2_500)
+        _ = first.heard(id: "gw-1", group: "default", address: "", now: 2_500)
         #expect(first.unshared().map(\.version) == [4])
-        first.merge(told)
-        #expect(first.gateways().first?.version == 4)
-        _ = second.heard(id: "gw-1", group: "default", address: "", now: 6_000)
-        #expect(second.unshared().count == 1)
+        table = first.unshared()
+        first.told(table)
+        #expect(second.merge(table, now: later + 1_000))
+        #expect(second.gateways().first?.version == 4)
+        _ = first.heard(id: "gw-1", group: "default", address: "", now: 6_500)
+        #expect(first.unshared().count == 1)
+    }
+
+    /// A gateway that calls in elsewhere now: what it says there counts, and old news never replaces newer.
+    @Test func aGatewayMovesToAnotherProcess() {
+        let (first, second): (GatewayDirectory, GatewayDirectory) = (GatewayDirectory(), GatewayDirectory())
+        _ = first.heard(id: "gw-1", group: "default", address: "x", now: 1_000)
+        _ = first.acknowledged(id: "gw-1", version: 4, hash: "h4", quarantined: [], now: 1_000)
+        let old: [GatewayStatus] = first.unshared()
+        second.merge(old, now: 1_000)
+        _ = second.acknowledged(id: "gw-1", version: 5, hash: "h5", quarantined: [], now: 3_000)
+        _ = second.heard(id: "gw-1", group: "default", address: "x", now: 3_000)
+        let new: [GatewayStatus] = second.unshared()
+        #expect(new.map(\.version) == [5])
+        second.told(new)
+        // The first writes late: the second believes what it heard itself, and says it again when it hears it again.
+        first.told(old)
+        second.merge(old, now: 3_500)
+        #expect(second.gateways().first?.version == 5)
+        _ = second.heard(id: "gw-1", group: "default", address: "x", now: 7_000)
+        #expect(second.unshared().map(\.version) == [5])
+        // The first takes it over when it has not heard it for long enough.
+        #expect(!first.merge(new, now: 4_000))
+        #expect(first.merge(new, now: 16_000))
+        #expect(first.gateways().first?.version == 5)
+        #expect(first.unshared().isEmpty)
     }
 }

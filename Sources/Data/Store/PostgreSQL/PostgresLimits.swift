@@ -26,7 +26,7 @@ enum PostgresLimits {
     static let retryPause: UInt64 = 2_000_000
     /// Pause after the first failed connection attempt, in nanoseconds; doubled with each further one.
     static let reconnectPause: UInt64 = 100_000_000
-    static let reconnectPauseMax: UInt64 = 5_000_000_000
+    static let reconnectPauseMax: UInt64 = 1_000_000_000
     /// How often an idle store looks whether its server is there, in nanoseconds.
     static let heartbeat: UInt64 = 5_000_000_000
     /// While the store is failing: pause between two looks, in nanoseconds.

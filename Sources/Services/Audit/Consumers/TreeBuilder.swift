@@ -18,7 +18,7 @@ final class TreeBuilder: Sendable {
     static let batchBytesMax: Int = 1 << 20
     /// After the first new record others are waited for, so that a stream of single changes costs few transactions.
     static let gatherTime: Duration = .milliseconds(10)
-    static let backoffMax: Duration = .seconds(60)
+    static let backoffMax: Duration = .seconds(5)
 
     /// Why the tree does not grow, for `/readyz`.
     struct Failure: Sendable, Equatable {

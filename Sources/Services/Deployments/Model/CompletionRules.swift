@@ -33,7 +33,7 @@ struct CompletionRules: Sendable {
     ///   - entry: the deployment's snapshot entry, as gateways name it when they quarantine it; nil for one that takes
     ///     the entry away.
     ///   - refusal: why the entry is in no snapshot, when it is not.
-    ///   - startedAt: when it became part of a snapshot; `now` and `upSince` likewise, milliseconds since 1970.
+    ///   - startedAt: since when it is waited for; `now` and `upSince` likewise, milliseconds of `SteadyTime`.
     ///   - upSince: when this process began to listen: gateways need some seconds to call in after a restart.
     static func decide(
         version: Int64, entry: String?, refusal: String? = nil, startedAt: Int64, gateways: [GatewayStatus], now: Int64,

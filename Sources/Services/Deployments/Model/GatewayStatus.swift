@@ -26,12 +26,17 @@ struct GatewayStatus: Sendable {
     var version: Int64
     var hash: String
     var quarantined: [QuarantinedEntry]
-    /// When it was last heard, milliseconds since 1970.
+    /// When it was last heard, milliseconds of this process's `SteadyTime`; in the table, of the one that wrote the row.
     var lastSeen: Int64
     let firstSeen: Int64
 
     /// Unheard for this long, a gateway is away: named and not waited for.
     static let awayAfterMilliseconds: Int64 = 15_000
+
+    func saysSame(as other: GatewayStatus) -> Bool {
+        self.group == other.group && self.address == other.address && self.version == other.version
+            && self.hash == other.hash && self.quarantined == other.quarantined
+    }
 
     func isLive(now: Int64) -> Bool { now - self.lastSeen < Self.awayAfterMilliseconds }
 

@@ -13,25 +13,33 @@ actor DeploymentTracker {
 
     private let services: ServiceEnvironment
     private let directory: GatewayDirectory
+    private let time: SteadyTime
     private let upSince: Int64
     private var running: [String: Deployment] = [:]
+    /// Since when each of them is waited for here, in `time`.
+    private var since: [String: Int64] = [:]
     private let followers: Followers
     private var isJudging: Bool = false
     private var mustJudgeAgain: Bool = false
     /// Grows with every change of any deployment: followers wait on it.
     private(set) var changes: Int64 = 0
 
-    init(services: ServiceEnvironment, directory: GatewayDirectory) {
+    init(services: ServiceEnvironment, directory: GatewayDirectory, time: SteadyTime) {
         self.services = services
         self.directory = directory
-        self.upSince = services.clock.now().milliseconds
+        self.time = time
+        self.upSince = time.milliseconds
         self.followers = Followers(clock: services.clock)
     }
 
     /// Looks for running deployments again: called after each publication and at start.
     func refresh() async throws {
         let rows: [Deployment] = try await self.services.store.read { try DeploymentTable.running(in: $0) }
-        for row in rows where self.running[row.id] == nil { self.running[row.id] = row }
+        let now: Int64 = self.time.milliseconds
+        for row in rows where self.running[row.id] == nil {
+            self.running[row.id] = row
+            self.since[row.id] = now
+        }
         self.noteChange()
         await self.judge()
     }
@@ -78,7 +86,10 @@ actor DeploymentTracker {
             }
         }
         if endings.isEmpty { return }
-        for id in await self.write(endings) { self.running[id] = nil }
+        for id in await self.write(endings) {
+            self.running[id] = nil
+            self.since[id] = nil
+        }
         self.noteChange()
     }
 
@@ -90,8 +101,8 @@ actor DeploymentTracker {
         let isUndeploy: Bool = deployment.action == .undeploy
         return CompletionRules.decide(
             version: deployment.gatewayVersion ?? 0, entry: isUndeploy ? nil : deployment.entry,
-            refusal: isUndeploy ? nil : refusal, startedAt: deployment.startedAt?.milliseconds ?? 0,
-            gateways: gateways.filter { $0.group == group }, now: self.services.clock.now().milliseconds,
+            refusal: isUndeploy ? nil : refusal, startedAt: self.since[deployment.id] ?? 0,
+            gateways: gateways.filter { $0.group == group }, now: self.time.milliseconds,
             upSince: self.upSince)
     }
 

@@ -3,14 +3,17 @@ import Synchronization
 /// What is known of all gateways, in memory: who called in, when, and what it runs. Any thread; each call is one short lock.
 ///
 /// Processes that share a database tell each other through the table `gateways`: `unshared` is what the others do not know yet,
-/// `merge` takes over what they wrote.
+/// `merge` takes over what they wrote. Their clocks need not agree: a row that has changed was heard of just now. What a gateway
+/// said here counts more than what others say of it, as long as it is live here.
 final class GatewayDirectory: Sendable {
     /// A live gateway's moment is shared this often, in milliseconds: well within the time after which it counts as away.
     static let sharedEvery: Int64 = 4_000
 
     private let known: Mutex<[String: GatewayStatus]> = Mutex([:])
-    /// What the table holds, as far as this process knows.
-    private let shared: Mutex<[String: GatewayStatus]> = Mutex([:])
+    /// When each was last heard by this process itself.
+    private let heardAt: Mutex<[String: Int64]> = Mutex([:])
+    /// What the table holds, as far as this process knows, and when it was learned or written.
+    private let shared: Mutex<[String: (row: GatewayStatus, at: Int64)]> = Mutex([:])
     /// Entries that no snapshot can hold, with the revision and the reason: by group and entry.
     private let refused: Mutex<[String: (revision: Int64, reason: String)]> = Mutex([:])
 
@@ -33,6 +36,9 @@ final class GatewayDirectory: Sendable {
     func restore(_ gateways: [GatewayStatus], now: Int64) {
         var last: Int64 = 0
         for gateway in gateways { last = max(last, gateway.lastSeen) }
+        self.shared.withLock { shared in
+            for gateway in gateways { shared[gateway.id] = (gateway, now) }
+        }
         self.known.withLock { known in
             for var gateway in gateways where known[gateway.id] == nil {
                 if gateway.isLive(now: last) { gateway.lastSeen = now }
@@ -41,32 +47,61 @@ final class GatewayDirectory: Sendable {
         }
     }
 
+    /// Those that this process has heard itself.
+    func heardHere() -> [GatewayStatus] {
+        let heard: [String: Int64] = self.heardAt.withLock { $0 }
+        return self.gateways().filter { heard[$0.id] != nil }
+    }
+
     /// What this process has heard and the table does not say.
     func unshared() -> [GatewayStatus] {
-        let shared: [String: GatewayStatus] = self.shared.withLock { $0 }
-        return self.gateways().filter { gateway in
-            guard let stored: GatewayStatus = shared[gateway.id] else { return true }
-            return gateway.version != stored.version || gateway.hash != stored.hash
-                || gateway.quarantined != stored.quarantined || gateway.address != stored.address
-                || gateway.lastSeen - stored.lastSeen >= Self.sharedEvery
+        let heard: [String: Int64] = self.heardAt.withLock { $0 }
+        let shared: [String: (row: GatewayStatus, at: Int64)] = self.shared.withLock { $0 }
+        return self.heardHere().filter { gateway in
+            guard let known: (row: GatewayStatus, at: Int64) = shared[gateway.id] else { return true }
+            let moment: Int64 = heard[gateway.id] ?? 0
+            guard moment > known.at else { return false }
+            return !gateway.saysSame(as: known.row) || moment - known.at >= Self.sharedEvery
+        }
+    }
+
+    /// These are in the table now.
+    func told(_ gateways: [GatewayStatus]) {
+        self.shared.withLock { shared in
+            for gateway in gateways { shared[gateway.id] = (gateway, gateway.lastSeen) }
         }
     }
 
     /// Takes over what other processes have heard since. - Returns: whether anything is news.
     @discardableResult
-    func merge(_ rows: [GatewayStatus]) -> Bool {
-        var stored: [String: GatewayStatus] = [:]
-        for row in rows { stored[row.id] = row }
-        let table: [String: GatewayStatus] = stored
-        self.shared.withLock { $0 = table }
-        return self.known.withLock { known in
-            var isNews: Bool = false
-            for row in rows where known[row.id].map({ $0.lastSeen < row.lastSeen }) ?? true {
-                known[row.id] = row
-                isNews = true
+    func merge(_ rows: [GatewayStatus], now: Int64) -> Bool {
+        let heard: [String: Int64] = self.heardAt.withLock { $0 }
+        let news: [GatewayStatus] = self.shared.withLock { shared in
+            var news: [GatewayStatus] = []
+            for var row in rows {
+                if let known: GatewayStatus = shared[row.id]?.row, known.lastSeen == row.lastSeen,
+                    known.saysSame(as: row)
+                {
+                    continue
+                }
+                if let moment: Int64 = heard[row.id], now - moment < GatewayStatus.awayAfterMilliseconds { continue }
+                shared[row.id] = (row, now)
+                row.lastSeen = now
+                news.append(row)
             }
-            return isNews
+            return news
         }
+        let there: Set<String> = Set(rows.map(\.id))
+        let forgotten: [String] = self.shared.withLock { shared in
+            let gone: [String] = shared.keys.filter { !there.contains($0) }
+            for id in gone { shared[id] = nil }
+            return gone
+        }
+        self.known.withLock { known in
+            for gateway in news { known[gateway.id] = gateway }
+            for id in forgotten where heard[id] == nil { known[id] = nil }
+        }
+        return !news.isEmpty
     }
 
     enum Hearing {
@@ -79,6 +114,13 @@ final class GatewayDirectory: Sendable {
 
     /// Notes that a gateway was heard. - Parameter address: where it listens; empty leaves what is known.
     func heard(id: String, group: String, address: String, now: Int64) -> Hearing {
+        let hearing: Hearing = self.note(id, group, address, now)
+        if case .taken = hearing { return hearing }
+        self.heardAt.withLock { $0[id] = now }
+        return hearing
+    }
+
+    private func note(_ id: String, _ group: String, _ address: String, _ now: Int64) -> Hearing {
         self.known.withLock { known in
             if let other: GatewayStatus = known[id], other.group != group, other.isLive(now: now) {
                 return .taken(group: other.group)
@@ -114,7 +156,11 @@ final class GatewayDirectory: Sendable {
         }
     }
 
-    func forget(_ id: String) { self.known.withLock { $0[id] = nil } }
+    func forget(_ id: String) {
+        self.known.withLock { $0[id] = nil }
+        self.heardAt.withLock { $0[id] = nil }
+        self.shared.withLock { $0[id] = nil }
+    }
 
     /// By id.
     func gateways(inGroup group: String? = nil) -> [GatewayStatus] {

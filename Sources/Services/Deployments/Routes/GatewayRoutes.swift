@@ -19,7 +19,7 @@ extension DeploymentsService {
             ) { [self] context in
                 let page: Page = try context.page()
                 let latest: Int64 = await self.publisher.latestVersion
-                let now: Int64 = context.now.milliseconds
+                let now: Int64 = self.time.milliseconds
                 let found: [GatewayStatus] = self.directory.gateways().filter { $0.id > page.after ?? "" }
                 return .json(page.envelope(found, key: { $0.id }, json: { $0.json(now: now, latest: latest) }))
             },
@@ -44,7 +44,7 @@ extension DeploymentsService {
         guard let known: GatewayStatus = self.directory.gateways().first(where: { $0.id == id }) else {
             throw APIProblem.notFound("gateway", id)
         }
-        guard !known.isLive(now: context.now.milliseconds) else {
+        guard !known.isLive(now: self.time.milliseconds) else {
             throw APIProblem.conflict("The gateway '\(id)' is live. Stop it first.")
         }
         let author: Author = context.author

@@ -161,7 +161,7 @@ extension DeploymentsService {
 
     /// Gateways of the group that are live: they divide limits.
     func liveGateways(ofGroup group: String) -> Int {
-        max(1, self.directory.liveCount(inGroup: group, now: self.services.clock.now().milliseconds))
+        max(1, self.directory.liveCount(inGroup: group, now: self.time.milliseconds))
     }
 
     /// Adds to counts that gateways keep together. - Returns: the totals, in order.
@@ -177,7 +177,7 @@ extension DeploymentsService {
     ///
     /// - Throws: a conflict when a live gateway of another group has the id.
     func heard(id: String, group: String, address: String) async throws {
-        let now: Int64 = self.services.clock.now().milliseconds
+        let now: Int64 = self.time.milliseconds
         switch self.directory.heard(id: id, group: group, address: address, now: now) {
         case .known: return
         case .fresh(let gateway):
@@ -197,7 +197,7 @@ extension DeploymentsService {
     ) async throws {
         try await self.heard(id: id, group: group, address: "")
         let isHeld: Bool = await self.publisher.holds(version: version, hash: hash, group: group)
-        let now: Int64 = self.services.clock.now().milliseconds
+        let now: Int64 = self.time.milliseconds
         let isOther: Bool = self.directory.acknowledged(
             id: id, version: isHeld ? version : 0, hash: hash, quarantined: quarantined, now: now)
         let mustStore: Bool = if isOther { true } else { await self.tracker.isWaiting(forGroup: group) }

@@ -21,7 +21,7 @@ enum GatewayTable {
         }
     }
 
-    /// Stores what is known of a gateway, unless another process has heard it since.
+    /// Stores what is known of a gateway.
     static func put(_ gateway: GatewayStatus, in transaction: Transaction) throws {
         try transaction.execute(
             """
@@ -31,10 +31,21 @@ enum GatewayTable {
             ON CONFLICT (gateway_id) DO UPDATE SET gateway_group = excluded.gateway_group, address = excluded.address,
                 version = excluded.version, hash = excluded.hash, quarantined = excluded.quarantined,
                 last_seen_at = excluded.last_seen_at
-            WHERE gateways.last_seen_at <= excluded.last_seen_at
             """, .text(gateway.id), .text(gateway.group), .text(gateway.address), .int(gateway.version),
             .text(gateway.hash), .text(JSONValue.array(gateway.quarantined.map { $0.json }).jsonText),
             .int(gateway.lastSeen), .int(gateway.firstSeen))
+    }
+
+    /// Writes what is known of a gateway where it has a row: one that was forgotten meanwhile stays forgotten.
+    static func update(_ gateway: GatewayStatus, in transaction: Transaction) throws {
+        try transaction.execute(
+            """
+            UPDATE gateways SET gateway_group = $2, address = $3, version = $4, hash = $5, quarantined = $6,
+                last_seen_at = $7
+            WHERE gateway_id = $1
+            """, .text(gateway.id), .text(gateway.group), .text(gateway.address), .int(gateway.version),
+            .text(gateway.hash), .text(JSONValue.array(gateway.quarantined.map { $0.json }).jsonText),
+            .int(gateway.lastSeen))
     }
 
     static func delete(_ id: String, in transaction: Transaction) throws {

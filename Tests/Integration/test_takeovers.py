@@ -1,0 +1,91 @@
+"""Two processes on one database: what one of them held moves to the other when it is killed under load; clocks are set forward and back.
+"""
+
+import os
+import shutil
+import subprocess
+import time
+import unittest
+
+import ledger
+from postgres import Postgres
+from processes import eventually
+from rest import Rest, document
+from shared import Shared
+
+
+class TakeoverTests(Shared, unittest.TestCase):
+    def test_leases_and_partitions_move_when_their_holder_is_killed(self):
+        server = Postgres(self)
+        self.begin(server)
+
+        def rows(sql):
+            return set(server.sql("shared", sql).split())
+
+        def leases():
+            return set(server.sql("shared", "SELECT name || ' ' || coalesce(holder, '') FROM log_leases").splitlines())
+
+        # Alone, a process holds every lease and every partition.
+        held = eventually(
+            lambda: (lambda now: now if len(now) > 1 and all(" prc_" in one for one in now) else None)(leases()))
+        members = rows("SELECT member FROM log_members")
+        self.second.start()
+        eventually(lambda: rows("SELECT member FROM log_members") > members)
+        eventually(lambda: rows("SELECT DISTINCT member FROM log_offsets") - members)
+        self.assertEqual(leases(), held, "who lives keeps its leases")
+        callers = self.load(self.first, self.second)
+        self.assertTrue(rows("SELECT member FROM log_offsets") & members)
+        self.first.kill()
+        killed = time.monotonic()
+        eventually(lambda: not rows("SELECT member FROM log_offsets WHERE member IS NOT NULL") & members)
+        moved = time.monotonic() - killed
+        eventually(lambda: not leases() & held and all(" prc_" in one for one in leases()))
+        taken = time.monotonic() - killed
+        self.progress(callers[1::2])
+        print(f"    {len(held)} leases moved within {taken:.1f} s, partitions within {moved:.1f} s", flush=True)
+        self.end(callers, self.second)
+
+    def test_clocks_are_set_forward_and_back(self):
+        library = f"{self.place}/shifted_clock.so"
+        source = os.path.join(os.path.dirname(os.path.abspath(__file__)), "shifted_clock.c")
+        compiler = shutil.which("cc") or shutil.which("clang")
+        subprocess.run([compiler, "-O1", "-shared", "-fPIC", "-o", library, source, "-ldl"], check=True)
+        os.chmod(self.place, 0o755)
+        clocks = {name: f"{self.place}/{name}.clock" for name in ("server", "first", "second")}
+        for path in clocks.values():
+            self.set_clock(path, 0)
+        shifted = {name: {"LD_PRELOAD": library, "SHIFT_FILE": path} for name, path in clocks.items()}
+        server = Postgres(self, environment=shifted["server"])
+        self.begin(server, shifted["first"], shifted["second"])
+        self.second.start()
+        made = 0
+        for steps in (
+            {"server": 7200}, {"server": -7200}, {"first": 3600}, {"first": -3600, "second": 3600},
+            {"server": 86400, "first": 86400, "second": 86400}, {"server": 0, "first": 0, "second": 0},
+        ):
+            with self.subTest(steps):
+                for name, seconds in steps.items():
+                    self.set_clock(clocks[name], seconds)
+                for platform in (self.first, self.second):
+                    # Tokens end with their time: who signed in before a step signs in again.
+                    with Rest(platform.control_plane) as rest:
+                        rest.sign_in("admin", self.first.password)
+                        self.token = rest.token
+                        made += 1
+                        name = f"step-{made}"
+                        rest.create("/v1/tenants/acme/apis", {
+                            "name": name, "document": document(base=f"/{name}"), "upstream": ledger.UPSTREAM})
+                        self.assertEqual(rest.deploy("acme", name)["state"], "success")
+                        self.assertEqual(rest.request("GET", "/readyz").status, 200)
+                        self.assertEqual(len(rest.all("/v1/tenants/acme/apis")), made)
+                        self.offsets(rest)
+                        eventually(lambda: all(group["lag"] == 0 for group in rest.get("/v1/events/groups")["items"]))
+        self.platform = self.second
+        self.audit()
+
+    @staticmethod
+    def set_clock(path, seconds):
+        """In place, as the process has the file open."""
+        with open(path, "r+" if os.path.exists(path) else "w", encoding="ascii") as file:
+            file.write(f"{seconds}".ljust(24))
+        os.chmod(path, 0o644)
