@@ -167,7 +167,7 @@ struct DeploymentsFixture {
         let version: Int64 = try await self.version(of: id)
         if let service: DeploymentsService = self.harness.running.last as? DeploymentsService {
             try await eventually("\(id) to be waited for") {
-                if await service.tracker.isWaiting(forGroup: "default") { return true }
+                for group in ["default", "edge"] where await service.tracker.isWaiting(forGroup: group) { return true }
                 return try await self.state(id) != "running"
             }
         }
