@@ -13,7 +13,7 @@ PASSWORD = "correct horse battery"
 ANYONE = {
     "signIn", "publicKeys", "getHealth", "getReadiness", "getMetrics",
     # The issuer's: they check a client's credentials, a browser's cookie and form, or a token themselves.
-    "issuerMetadata", "authorize", "login", "consent", "token", "introspect", "revoke", "userinfo", "deviceAuthorization",
+    "issuerMetadata", "authorize", "login", "consent", "token", "introspect", "revoke", "userinfo", "userinfoByPost", "deviceAuthorization",
     "devicePage", "deviceDecision", "endSession", "endSessionForm",
 }
 AUTHENTICATED = {

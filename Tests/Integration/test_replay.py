@@ -31,6 +31,7 @@ ELSEWHERE = {
     "POST /oauth2/token": "tokens",
     "POST /oauth2/introspect": "asks, and changes nothing",
     "POST /oauth2/revoke": "tokens",
+    "POST /oauth2/userinfo": "asks, and changes nothing",
     "POST /oauth2/device_authorization": "tokens",
     "POST /oauth2/device": "tokens",
     "POST /oauth2/logout": "sessions",

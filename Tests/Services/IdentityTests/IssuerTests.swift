@@ -44,6 +44,9 @@ struct IssuerTests {
         let info: TestAnswer = try await client.userinfo(access)
         #expect(info.json["sub"]?.text == id)
         #expect(info.json["roles"] == .array(["devops@acme"]))
+        let posted: TestAnswer = try await fixture.harness.submit(
+            "POST", "/oauth2/userinfo", fields: [("Authorization", "Bearer \(access)")])
+        #expect(posted.bytes == info.bytes)
         let said: JSONValue = try await client.introspect(access)
         #expect(said["active"]?.boolean == true)
         #expect(said["username"]?.text == "ada")

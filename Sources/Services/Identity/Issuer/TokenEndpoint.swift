@@ -40,6 +40,11 @@ extension IdentityService {
                 summary: "What a client may know of the user of its access token", access: .anyone,
                 answers: [Answer(200, "Claims")]
             ) { [self] in try await self.userinfo($0) },
+            Route(
+                "POST", "/oauth2/userinfo", operationID: "userinfoByPost", tag: Self.name,
+                summary: "The same, for clients that send no GET (OpenID Connect Core section 5.3.1)", access: .anyone,
+                answers: [Answer(200, "Claims")]
+            ) { [self] in try await self.userinfo($0) },
         ]
     }
 
