@@ -39,6 +39,8 @@ package final class StandaloneGateway: Sendable {
     package static let fileBytesMax: Int = 256 << 20
 
     private let path: String
+    /// Of the file this gateway began with.
+    private let firstSeen: FileSignature?
     private let logger: Logger
     private let metrics: MetricRegistry
     private let live: LiveState
@@ -74,6 +76,7 @@ package final class StandaloneGateway: Sendable {
         self.logger = logger
         self.metrics = metrics
         self.live = LiveState()
+        self.firstSeen = FileSignature(path)
         let file: GatewayFile = try StandaloneGateway.read(path)
         let snapshot: Snapshot = try StandaloneGateway.compile(file, path, previous: nil, live: self.live)
         self.engine = GatewayEngine(
@@ -158,7 +161,7 @@ package final class StandaloneGateway: Sendable {
         self.state.withLock { $0.isReady = true }
         let counters: CounterKeeper = self.counters
         self.counting.withLock { $0 = Task { await counters.run() } }
-        self.worker.execute { self.look(last: FileSignature(self.path), taken: FileSignature(self.path)) }
+        self.worker.execute { self.look(last: nil, taken: self.firstSeen) }
         return addresses
     }
 

@@ -82,6 +82,37 @@ struct StandaloneGatewayTests {
         await gateway.drain(deadline: .milliseconds(200))
     }
 
+    /// Between reading the file and following it there is time: for looking names up, for certificates, on a loaded machine.
+    @Test func noticesAChangeThatCameBeforeItListened() async throws {
+        let upstream: RawUpstream = try .echoing()
+        let folder: Folder = Folder()
+        try folder.write(Self.text(upstream.port, path: "/old"))
+        let gateway: StandaloneGateway = try StandaloneGateway(
+            path: folder.file, logger: .silent, metrics: MetricRegistry())
+        try folder.write(Self.text(upstream.port, path: "/new"))
+        let port: UInt16 = try #require(try await gateway.start().http).port
+        #expect(
+            await eventually {
+                guard let client: RawSocket = try? RawSocket(port: port) else { return false }
+                client.send("GET /new HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+                return client.receiveMessage().status == 200
+            })
+        await gateway.drain(deadline: .milliseconds(200))
+    }
+
+    @Test func aFileOfTheSameSizeAndTimeIsAnother() throws {
+        let folder: Folder = Folder()
+        try folder.write("version: 1\n")
+        let first: FileSignature = try #require(FileSignature(folder.file))
+        var status: stat = stat()
+        #expect(stat(folder.file, &status) == 0)
+        #expect(FileSignature(folder.file) == first)
+        try folder.write("version: 2\n")
+        let times: [timespec] = [status.st_atim, status.st_mtim]
+        #expect(utimensat(AT_FDCWD, folder.file, times, 0) == 0)
+        #expect(FileSignature(folder.file) != first)
+    }
+
     @Test func tellsHealthReadinessAndMetrics() async throws {
         let folder: Folder = Folder()
         try folder.write(Self.text(9, path: "/a"))
