@@ -53,11 +53,19 @@ package struct TLSServerConfiguration: Sendable {
     package var clientCertificates: ClientCertificates
     /// How long a client may resume a session by its ticket.
     package var ticketLifetime: Duration
+    /// Keys shared with the contexts before and after this one; nil: keys of its own.
+    package var ticketKeys: TLSTicketKeys?
+    /// OpenSSL's names of the ciphers spoken; those of TLS 1.3 begin with `TLS_`. A version of which none is named has all that
+    /// are good.
+    package var ciphers: [String]
 
     package init(
         certificates: [TLSCertificate], minimumVersion: TLSVersion = .tls12, applicationProtocols: [String] = [],
-        clientCertificates: ClientCertificates = .none, ticketLifetime: Duration = .seconds(7200)
+        clientCertificates: ClientCertificates = .none, ticketLifetime: Duration = .seconds(7200),
+        ticketKeys: TLSTicketKeys? = nil, ciphers: [String] = []
     ) {
+        self.ticketKeys = ticketKeys
+        self.ciphers = ciphers
         self.certificates = certificates
         self.minimumVersion = minimumVersion
         self.applicationProtocols = applicationProtocols

@@ -4,7 +4,7 @@ import Crypto
 /// What all TLS connections of one server, or of one client, have in common.
 ///
 /// Immutable once made; any number of loops may use it. A change of certificates is a fresh context: sessions keep the one they
-/// began with. The key of session tickets lives and dies with the context.
+/// began with. Resumption outlives it where contexts share the keys of tickets and ask for the same client certificates.
 ///
 /// Sendable: OpenSSL lets threads share an `SSL_CTX` that is no longer configured (openssl-threads(7)); the parts in Swift are
 /// immutable or behind a lock.
@@ -21,16 +21,19 @@ package final class TLSContext: @unchecked Sendable {
     private let negotiation: ProtocolNegotiation
     private let certificateTable: CertificateTable
     let sessionCache = TLSSessionCache()
+    /// Of a server that gives tickets.
+    let ticketKeys: TLSTicketKeys?
 
     private init(
         isServer: Bool, verifiesPeer: Bool, minimumVersion: TLSVersion, applicationProtocols: [String],
-        certificateTable: CertificateTable
+        certificateTable: CertificateTable, ciphers: [String] = [], ticketKeys: TLSTicketKeys? = nil
     ) throws(TLSError) {
         self.isServer = isServer
         self.verifiesPeer = verifiesPeer
         self.negotiation = try ProtocolNegotiation(applicationProtocols)
         self.certificateTable = certificateTable
-        self.pointer = try TLSContext.makePointer(isServer: isServer, minimumVersion)
+        self.ticketKeys = ticketKeys
+        self.pointer = try TLSContext.makePointer(isServer: isServer, minimumVersion, ciphers)
         try self.negotiation.install(in: self.pointer, isServer: isServer)
     }
 
@@ -42,9 +45,13 @@ package final class TLSContext: @unchecked Sendable {
             throw .configuration("a TLS server needs at least one certificate")
         }
         let table = CertificateTable(configuration.certificates)
+        let hasTickets: Bool = configuration.ticketLifetime > .zero
         let context = try TLSContext(
             isServer: true, verifiesPeer: false, minimumVersion: configuration.minimumVersion,
-            applicationProtocols: configuration.applicationProtocols, certificateTable: table)
+            applicationProtocols: configuration.applicationProtocols, certificateTable: table,
+            ciphers: configuration.ciphers,
+            ticketKeys: hasTickets
+                ? configuration.ticketKeys ?? TLSTicketKeys(lifetime: configuration.ticketLifetime) : nil)
         try CertificateTable.use(first, in: context.pointer)
         // The table is owned by the context, and the context by every session: it outlives each call.
         copenssl_ctx_on_servername(
@@ -55,7 +62,7 @@ package final class TLSContext: @unchecked Sendable {
                 }
                 return Unmanaged<CertificateTable>.fromOpaque(table).takeUnretainedValue().choose(for: session)
             }, Unmanaged.passUnretained(table).toOpaque())
-        try context.configureTickets(lifetime: configuration.ticketLifetime)
+        try context.configureTickets(configuration)
         try context.configureClientCertificates(configuration.clientCertificates)
         return context
     }
@@ -79,7 +86,9 @@ package final class TLSContext: @unchecked Sendable {
         return context
     }
 
-    private static func makePointer(isServer: Bool, _ minimum: TLSVersion) throws(TLSError) -> OpaquePointer {
+    private static func makePointer(
+        isServer: Bool, _ minimum: TLSVersion, _ ciphers: [String]
+    ) throws(TLSError) -> OpaquePointer {
         guard let pointer: OpaquePointer = SSL_CTX_new(isServer ? TLS_server_method() : TLS_client_method()) else {
             throw .configuration("TLS cannot be set up", reasonOf: ())
         }
@@ -91,26 +100,43 @@ package final class TLSContext: @unchecked Sendable {
             SSL_CTX_free(pointer)
             throw .configuration("TLS cannot be set up", reasonOf: ())
         }
+        let newer: [String] = ciphers.filter { $0.hasPrefix("TLS_") }
+        let older: [String] = ciphers.filter { !$0.hasPrefix("TLS_") }
+        guard newer.isEmpty || SSL_CTX_set_ciphersuites(pointer, newer.joined(separator: ":")) == 1,
+            older.isEmpty || SSL_CTX_set_cipher_list(pointer, older.joined(separator: ":")) == 1
+        else {
+            SSL_CTX_free(pointer)
+            throw .configuration("the ciphers cannot be used", reasonOf: ())
+        }
         return pointer
     }
 
     /// Resumption by tickets only: no cache of sessions in the server, whatever their number.
-    private func configureTickets(lifetime: Duration) throws(TLSError) {
+    private func configureTickets(_ configuration: TLSServerConfiguration) throws(TLSError) {
         copenssl_ctx_set_session_cache(self.pointer, COPENSSL_SESS_CACHE_OFF)
-        let seconds: Int64 = lifetime.components.seconds
+        let seconds: Int64 = configuration.ticketLifetime.components.seconds
         guard (0...7 * 86_400).contains(seconds) else {
             throw .configuration("the lifetime of session tickets must be 0 to 7 days (RFC 8446 section 4.6.1)")
         }
-        if seconds == 0 {
+        if self.ticketKeys == nil {
             copenssl_ctx_disable_tickets(self.pointer)
             SSL_CTX_set_num_tickets(self.pointer, 0)
         } else {
-            SSL_CTX_set_timeout(self.pointer, Int(seconds))
+            SSL_CTX_set_timeout(self.pointer, Int(max(1, seconds)))
+            TLSTicketKeys.install(in: self.pointer)
         }
-        // Sessions of clients with certificates are resumed only where the same rules hold: within this context.
-        let name: [UInt8] = Array(Random.bytes(16))
+        // Sessions of clients with certificates are resumed only where the same rules hold.
+        let name: [UInt8] = TLSContext.name(of: configuration.clientCertificates)
         guard SSL_CTX_set_session_id_context(self.pointer, name, UInt32(name.count)) == 1 else {
             throw .configuration("TLS cannot be set up", reasonOf: ())
+        }
+    }
+
+    private static func name(of wanted: TLSServerConfiguration.ClientCertificates) -> [UInt8] {
+        switch wanted {
+        case .none: return SHA256.hash([0])
+        case .optional(let authorities): return SHA256.hash([1] + authorities.flatMap { $0.fingerprint })
+        case .required(let authorities): return SHA256.hash([2] + authorities.flatMap { $0.fingerprint })
         }
     }
 

@@ -149,6 +149,15 @@ package final class TLSSession {
         return 1
     }
 
+    /// The keys for the tickets of a server's session, for OpenSSL's callback.
+    static func ticketKeys(of session: OpaquePointer?) -> TLSTicketKeys? {
+        guard let session: OpaquePointer,
+            let raw: UnsafeMutableRawPointer = SSL_get_ex_data(session, TLSSession.ownerIndex)
+        else { return nil }
+        // Called from within a step of the session, which its caller holds.
+        return Unmanaged<TLSSession>.fromOpaque(raw).takeUnretainedValue().context.ticketKeys
+    }
+
     private func expect(_ host: String) throws(TLSError) {
         let isAddress: Bool = TLSSession.isAddress(host)
         if !isAddress {

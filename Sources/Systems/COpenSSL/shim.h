@@ -84,6 +84,26 @@ static inline void copenssl_ctx_on_servername(SSL_CTX *context, copenssl_servern
 static inline int copenssl_set_servername(SSL *session, const char *name) {
     return SSL_set_tlsext_host_name(session, name) == 1;
 }
+
+// Session tickets (RFC 5077): sealed with AES-256-CBC and HMAC-SHA-256 in the contexts OpenSSL hands over.
+typedef int (*copenssl_ticket_callback)(
+    SSL *session, unsigned char *name, unsigned char *vector, EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *mac, int seals);
+static inline void copenssl_ctx_on_ticket(SSL_CTX *context, copenssl_ticket_callback callback) {
+    SSL_CTX_set_tlsext_ticket_key_evp_cb(context, callback);
+}
+static inline int copenssl_begin_ticket(
+    EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *mac, const unsigned char *cipher_key, const unsigned char *mac_key,
+    size_t mac_key_length, const unsigned char *vector, int seals) {
+    char digest[] = "SHA256";
+    OSSL_PARAM parameters[] = {
+        OSSL_PARAM_construct_octet_string(OSSL_MAC_PARAM_KEY, (void *)mac_key, mac_key_length),
+        OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, digest, 0),
+        OSSL_PARAM_construct_end(),
+    };
+    return EVP_CipherInit_ex(cipher, EVP_aes_256_cbc(), NULL, cipher_key, vector, seals) == 1
+        && EVP_MAC_CTX_set_params(mac, parameters) == 1;
+}
+
 static inline int copenssl_is_reason(unsigned long error, int reason) {
     return ERR_GET_LIB(error) == ERR_LIB_SSL && ERR_GET_REASON(error) == reason;
 }
