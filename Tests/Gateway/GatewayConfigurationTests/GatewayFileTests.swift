@@ -110,6 +110,32 @@ struct GatewayFileTests {
         #expect(file.settings.listen.admin == nil)
     }
 
+    private static func listener(_ more: String) throws -> HTTPSListener {
+        let text: String = """
+            version: 1
+            listen: {https: {address: 127.0.0.1:8443, certificates: [{cert: a.pem, key: a.key}], \(more)}}
+            """
+        return try #require(try GatewayFile.read(Array(text.utf8)).settings.listen.https)
+    }
+
+    @Test func readsWhatAListenerAsksOfClients() throws {
+        let listener: HTTPSListener = try Self.listener(
+            "client_certificates: {authorities: ca.pem, mode: optional}, min_version: 1.3, ticket_lifetime: 0s, "
+                + "ciphers: [TLS_AES_256_GCM_SHA384, ECDHE-RSA-AES128-GCM-SHA256]")
+        #expect(listener.clientCertificates == ClientCertificateRule(authorities: "ca.pem", isRequired: false))
+        #expect(listener.minimumVersion == .tls13)
+        #expect(listener.ticketLifetime == .zero)
+        #expect(listener.ciphers == ["TLS_AES_256_GCM_SHA384", "ECDHE-RSA-AES128-GCM-SHA256"])
+        #expect(try Self.listener("client_certificates: {authorities: ca.pem}").clientCertificates?.isRequired == true)
+    }
+
+    @Test(arguments: [
+        "min_version: 1.1", "ciphers: [AES128-SHA]", "ciphers: []", "ticket_lifetime: 8d", "client_certificates: {}",
+        "client_certificates: {authorities: ca.pem, mode: maybe}", "client_certificates: required",
+    ]) func refusesAListenerThatIsWrong(more: String) {
+        #expect(throws: InvalidDocument.self) { try Self.listener(more) }
+    }
+
     @Test func theSameDocumentComesBackFromItsJSON() throws {
         let document: GatewayDocument = try GatewayFile.read(Array(Self.everything.utf8)).document
         let again: GatewayDocument = try GatewayDocument.read(document.json().serialized())

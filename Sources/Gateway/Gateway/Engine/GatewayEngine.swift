@@ -41,6 +41,9 @@ package final class GatewayEngine: Sendable {
     /// Made when a snapshot first has something to look after.
     private let watch: Mutex<UpstreamWatch?> = Mutex(nil)
     private let metrics: MetricRegistry?
+    private let logger: Logger
+    /// Of the HTTPS listener, once it listens.
+    private let keeper: Mutex<CertificateKeeper?> = Mutex(nil)
     private let isStopped: Atomic<Bool> = Atomic(false)
     private let collector: Collector?
     private let accessLog: AccessLog?
@@ -48,16 +51,19 @@ package final class GatewayEngine: Sendable {
 
     /// How often is looked whether a name is to be looked up again.
     private static let lookUpInterval: Duration = .milliseconds(250)
-    /// Bytes of a certificate or key file at most.
-    private static let certificateBytesMax: Int = 1 << 20
 
     /// What is remembered of requests: the live state their names come from, where they are counted, who else takes records.
     package struct Observation: Sendable {
         package var live: LiveState
         package var metrics: MetricRegistry?
         package var sinks: [any RecordSink]
+        /// Hears of certificates. Default: nobody does.
+        package var logger: Logger
 
-        package init(live: LiveState, metrics: MetricRegistry?, sinks: [any RecordSink] = []) {
+        package init(
+            live: LiveState, metrics: MetricRegistry?, sinks: [any RecordSink] = [], logger: Logger = .silent
+        ) {
+            self.logger = logger
             self.live = live
             self.metrics = metrics
             self.sinks = sinks
@@ -75,6 +81,7 @@ package final class GatewayEngine: Sendable {
         self.contexts = TLSContextBook(folder: folder)
         self.mirrors = MirrorSender(book: self.book, contexts: self.contexts)
         self.metrics = observation?.metrics
+        self.logger = observation?.logger ?? .silent
         self.folder = folder
         var count: Int?
         if case .fixed(let number) = process.workers { count = number }
@@ -166,7 +173,14 @@ package final class GatewayEngine: Sendable {
         var bound: Bound = Bound()
         if let http: String = self.settings.listen.http { bound.http = try await self.listen(http, nil) }
         if let https: HTTPSListener = self.settings.listen.https {
-            bound.https = try await self.listen(https.address, try self.context(https))
+            let keeper: CertificateKeeper = CertificateKeeper(
+                https, folder: self.folder, logger: self.logger, metrics: self.metrics)
+            bound.https = try await self.listen(https.address, try keeper.load())
+            let loops: [GatewayLoop] = self.loops
+            keeper.follow { (context: TLSContext) in
+                for loop in loops { loop.events.execute { loop.use(context) } }
+            }
+            self.keeper.withLock { $0 = keeper }
         }
         return bound
     }
@@ -189,34 +203,6 @@ package final class GatewayEngine: Sendable {
             return bound
         } catch {
             throw .system(error)
-        }
-    }
-
-    private func context(_ listener: HTTPSListener) throws(StartError) -> TLSContext {
-        var certificates: [TLSCertificate] = []
-        for files in listener.certificates {
-            let chain: String = try self.text(files.certificate)
-            let key: String = try self.text(files.key)
-            do {
-                certificates.append(try TLSCertificate(chainPEM: chain, keyPEM: key))
-            } catch {
-                throw .certificate("\(files.certificate) with \(files.key): \(error)")
-            }
-        }
-        do throws(TLSError) {
-            return try TLSContext.server(
-                TLSServerConfiguration(certificates: certificates, applicationProtocols: ["h2", "http/1.1"]))
-        } catch {
-            throw .certificate("the HTTPS listener: \(error)")
-        }
-    }
-
-    private func text(_ path: String) throws(StartError) -> String {
-        let whole: String = path.hasPrefix("/") ? path : "\(self.folder)/\(path)"
-        do throws(FileError) {
-            return String(decoding: try Files.read(whole, bytesMax: GatewayEngine.certificateBytesMax), as: UTF8.self)
-        } catch {
-            throw .certificate(error.description)
         }
     }
 
@@ -306,6 +292,7 @@ package final class GatewayEngine: Sendable {
     /// Stops accepting, lets exchanges end until the deadline, cuts off the rest, and ends the loops.
     package func drain(deadline: Duration) async {
         if self.isStopped.exchange(true, ordering: .relaxed) { return }
+        self.keeper.withLock { $0.take() }?.stop()
         let loops: [GatewayLoop] = self.loops
         for loop in loops {
             loop.events.execute {

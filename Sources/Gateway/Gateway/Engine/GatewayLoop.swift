@@ -344,6 +344,11 @@ final class GatewayLoop: @unchecked Sendable {
         self.listeners.append(listener)
     }
 
+    /// New connections of listeners with TLS begin with this context.
+    func use(_ context: TLSContext) {
+        for listener in self.listeners { listener.use(context) }
+    }
+
     /// Stops accepting, lets every exchange end, and calls back when no client is left.
     func drain(_ whenDone: @escaping () -> Void) {
         self.isDraining = true

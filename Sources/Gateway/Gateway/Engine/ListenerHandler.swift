@@ -6,7 +6,7 @@ import TLS
 final class ListenerHandler: TimedHandler {
     private unowned(unsafe) let loop: GatewayLoop
     private let fd: Int32
-    private let context: TLSContext?
+    private var context: TLSContext?
     private let timer: ConnectionTimer = ConnectionTimer()
     private var isClosed: Bool = false
 
@@ -21,6 +21,11 @@ final class ListenerHandler: TimedHandler {
         self.context = context
         super.init()
         self.timer.handler = self
+    }
+
+    /// Connections accepted from now on begin with these certificates. A listener in the clear stays in the clear.
+    func use(_ context: TLSContext) {
+        if self.context != nil { self.context = context }
     }
 
     override func ready(_ events: Readiness) {

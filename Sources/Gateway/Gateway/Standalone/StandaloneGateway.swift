@@ -81,7 +81,7 @@ package final class StandaloneGateway: Sendable {
         let snapshot: Snapshot = try StandaloneGateway.compile(file, path, previous: nil, live: self.live)
         self.engine = GatewayEngine(
             process: file.settings, snapshot: snapshot, engine: engine, folder: StandaloneGateway.folder(of: path),
-            observation: GatewayEngine.Observation(live: self.live, metrics: metrics))
+            observation: GatewayEngine.Observation(live: self.live, metrics: metrics, logger: logger))
         let folder: String = StandaloneGateway.folder(of: path)
         self.counters = CounterKeeper(
             live: self.live, quotas: try StandaloneGateway.quotas(file.settings.counters, folder),

@@ -103,14 +103,51 @@ package struct ListenSettings: Sendable, Equatable {
 package struct HTTPSListener: Sendable, Equatable {
     package var address: String
     package var certificates: [CertificateFiles]
+    /// Whether clients show certificates. Default: they are not asked.
+    package var clientCertificates: ClientCertificateRule?
+    /// The oldest version spoken. Default TLS 1.2.
+    package var minimumVersion: UpstreamTLS.Version
+    /// OpenSSL's names, of `ciphersKnown`; of a version of which none is named all are spoken. Default: all.
+    package var ciphers: [String]
+    /// How long a client may resume a session, 0 (never) to 7 days. Default 2 h.
+    package var ticketLifetime: Duration
 
-    package init(address: String, certificates: [CertificateFiles]) {
+    package init(
+        address: String, certificates: [CertificateFiles], clientCertificates: ClientCertificateRule? = nil,
+        minimumVersion: UpstreamTLS.Version = .tls12, ciphers: [String] = [],
+        ticketLifetime: Duration = HTTPSListener.ticketLifetimeDefault
+    ) {
         self.address = address
         self.certificates = certificates
+        self.clientCertificates = clientCertificates
+        self.minimumVersion = minimumVersion
+        self.ciphers = ciphers
+        self.ticketLifetime = ticketLifetime
     }
 
     /// Certificates of one listener at most.
     package static let certificatesMax: Int = 1024
+    package static let ticketLifetimeDefault: Duration = .seconds(7_200)
+    package static let ticketLifetimeMax: Duration = .seconds(7 * 86_400)
+    /// Forward secrecy and authenticated encryption, nothing else.
+    package static let ciphersKnown: [String] = [
+        "TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256",
+        "ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-ECDSA-AES256-GCM-SHA384", "ECDHE-ECDSA-CHACHA20-POLY1305",
+        "ECDHE-RSA-AES128-GCM-SHA256", "ECDHE-RSA-AES256-GCM-SHA384", "ECDHE-RSA-CHACHA20-POLY1305",
+    ]
+}
+
+/// Mutual TLS: who vouches for clients.
+package struct ClientCertificateRule: Sendable, Equatable {
+    /// A PEM file with the authorities, relative to the configuration file.
+    package var authorities: String
+    /// Without a certificate there is no connection. Otherwise it is policies that ask for one. Default true.
+    package var isRequired: Bool
+
+    package init(authorities: String, isRequired: Bool = true) {
+        self.authorities = authorities
+        self.isRequired = isRequired
+    }
 }
 
 /// Files of a certificate chain and its private key, PEM, relative to the configuration file.

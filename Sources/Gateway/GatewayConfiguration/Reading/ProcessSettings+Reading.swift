@@ -73,14 +73,49 @@ extension ListenSettings {
 }
 
 extension HTTPSListener {
-    static func read(_ decoder: NodeDecoder) -> HTTPSListener? {
-        guard let fields: NodeFields = decoder.fields(["address", "certificates"]) else { return nil }
+    package static func read(_ decoder: NodeDecoder) -> HTTPSListener? {
+        let known: [String] = [
+            "address", "certificates", "client_certificates", "min_version", "ciphers", "ticket_lifetime",
+        ]
+        guard let fields: NodeFields = decoder.fields(known) else { return nil }
         let address: String? = fields.required("address")?.listenAddress()
         let certificates: [CertificateFiles]? = fields.required("certificates")?.list(
             count: 1...HTTPSListener.certificatesMax
         ) { CertificateFiles.read($0) }
-        guard let address, let certificates else { return nil }
-        return HTTPSListener(address: address, certificates: certificates)
+        let clients: ClientCertificateRule? = fields["client_certificates"].flatMap { ClientCertificateRule.read($0) }
+        let minimum: UpstreamTLS.Version? = fields.value("min_version", default: .tls12) {
+            UpstreamTLS.Version.read($0)
+        }
+        let ciphers: [String]? = fields.value("ciphers", default: []) { Self.readCiphers($0) }
+        let lifetime: Duration? = fields.duration(
+            "ticket_lifetime", default: HTTPSListener.ticketLifetimeDefault,
+            in: .zero...HTTPSListener.ticketLifetimeMax)
+        // A rule for clients that cannot be read must not become none.
+        guard let address, let certificates, let minimum, let ciphers, let lifetime,
+            clients != nil || fields["client_certificates"] == nil
+        else { return nil }
+        return HTTPSListener(
+            address: address, certificates: certificates, clientCertificates: clients, minimumVersion: minimum,
+            ciphers: ciphers, ticketLifetime: lifetime)
+    }
+
+    private static func readCiphers(_ decoder: NodeDecoder) -> [String]? {
+        decoder.list(count: 1...HTTPSListener.ciphersKnown.count) { (decoder: NodeDecoder) -> String? in
+            guard let name: String = decoder.string() else { return nil }
+            if HTTPSListener.ciphersKnown.contains(name) { return name }
+            decoder.problem("expected one of \(HTTPSListener.ciphersKnown.joined(separator: ", "))")
+            return nil
+        }
+    }
+}
+
+extension ClientCertificateRule {
+    static func read(_ decoder: NodeDecoder) -> ClientCertificateRule? {
+        guard let fields: NodeFields = decoder.fields(["authorities", "mode"]) else { return nil }
+        let authorities: String? = fields.string("authorities", length: 1...4096)
+        let isRequired: Bool? = fields.choice("mode", default: true, ["required": true, "optional": false])
+        guard let authorities, let isRequired else { return nil }
+        return ClientCertificateRule(authorities: authorities, isRequired: isRequired)
     }
 }
 
