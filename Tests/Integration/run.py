@@ -18,6 +18,7 @@
     backup     backup and restore under load, killed half-way, damaged, and the audit log after it
     replay     every route that changes something, and the state rebuilt from the audit log
     tokens     tokens of real authorization servers (from PyPI) at a gateway alone, rotation of keys included
+    tls        certificates by name, their change, resumption, mutual TLS, with curl and openssl s_client
     drain      SIGTERM: what is under way ends well; a full disk: refused, and work resumes
     faults     a failing disk under the platform, its start, backups and restores; a clock that is set
     power      power cuts at --cuts moments under load, fewer during the first start and during a backup
@@ -57,6 +58,7 @@ SUITES = [
     "backup",
     "replay",
     "tokens",
+    "tls",
     "drain",
     "faults",
     "power",

@@ -29,8 +29,9 @@ enum ServerCommands {
         "demo", summary: "Run the platform with a sample API, a consumer, and lines to try",
         options: Settings.options, example: "passerelle demo --data ./data"
     ) { arguments, console in
-        var settings: Settings = try Settings.load(arguments)
+        var settings: Settings = try Settings.load(arguments, makesCertificate: true)
         settings.services = Settings.servicesKnown
+        try DemoCertificate.prepare(settings)
         if arguments["log-level"] == nil { settings.logLevel = .warning }
         let server: Server = try await Server.start(settings) { name, password in
             try DemoSetup.keep(user: name, password: password, in: settings.data)

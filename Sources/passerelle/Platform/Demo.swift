@@ -16,6 +16,8 @@ struct Demo: Sendable {
     static let api: String = "geolocation"
 
     let gateway: String
+    /// With TLS, where the demo listens with it, and the file with the certificate to trust.
+    let https: (url: String, certificate: String)?
     let controlPlane: String
     let data: String
     let user: String
@@ -30,13 +32,19 @@ struct Demo: Sendable {
     /// Each is one command that answers 2xx as it stands.
     var lines: [String] {
         let key: String = "-H 'X-API-Key: \(self.apiKey)'"
-        return [
+        var lines: [String] = [
             "curl -sS -f \(key) -H 'Content-Type: application/json' -d '{\"user_id\":\"u1\",\"latitude\":48.8566,\"longitude\":2.3522,\"accuracy\":12.5}' \(self.gateway)/api/geolocation/locate",
             "curl -sS -f \(key) \(self.gateway)/api/geolocation/users/u1/location",
             "curl -sS -f \(key) '\(self.gateway)/api/geolocation/nearby?latitude=48.85&longitude=2.35&radius_km=5'",
             "curl -sS -f \(self.controlPlane)/readyz",
             "curl -sS -f \(self.controlPlane)/openapi.json",
         ]
+        if let https = self.https {
+            lines.append(
+                "curl -sS -f --cacert \(https.certificate) \(key) '\(https.url)/api/geolocation/nearby?latitude=48.85&longitude=2.35&radius_km=5'"
+            )
+        }
+        return lines
     }
 
     var json: JSONValue {

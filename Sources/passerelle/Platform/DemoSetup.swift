@@ -1,4 +1,5 @@
 import Files
+import GatewayConfiguration
 import Geolocation
 import HTTP
 import JSON
@@ -16,6 +17,14 @@ struct DemoSetup {
 
     private var controlPlane: String { "http://\(self.platform.settings.controlPlaneAddress)" }
     private var gateway: String { "http://\(self.platform.settings.gatewayAddress)" }
+
+    private var https: (url: String, certificate: String)? {
+        let settings: Settings = self.platform.settings
+        guard let listener: HTTPSListener = settings.https,
+            listener.certificates == [DemoCertificate.files(in: settings.data)]
+        else { return nil }
+        return ("https://\(listener.address)", listener.certificates[0].certificate)
+    }
 
     /// Notes the administrator of a platform that is to be a demo.
     static func keep(user: String, password: String, in data: String) throws {
@@ -51,7 +60,8 @@ struct DemoSetup {
         let key: String = setup.apiKey ?? ""
         try await setup.waitUntilLive(key: key)
         return Demo(
-            gateway: self.gateway, controlPlane: self.controlPlane, data: self.platform.settings.data, user: self.user,
+            gateway: self.gateway, https: self.https, controlPlane: self.controlPlane,
+            data: self.platform.settings.data, user: self.user,
             password: self.password, apiKey: key)
     }
 

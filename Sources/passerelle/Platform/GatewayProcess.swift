@@ -17,8 +17,11 @@ final class GatewayProcess: Sendable {
     private let engine: GatewayEngine
     private let tasks: Mutex<[Task<Void, Never>]> = Mutex([])
     let address: SocketAddress
+    /// Where it listens with TLS.
+    let https: SocketAddress?
 
-    private init(agent: GatewayAgent, engine: GatewayEngine, address: SocketAddress) {
+    private init(agent: GatewayAgent, engine: GatewayEngine, address: SocketAddress, https: SocketAddress?) {
+        self.https = https
         self.agent = agent
         self.engine = engine
         self.address = address
@@ -72,17 +75,24 @@ final class GatewayProcess: Sendable {
             away: settings.counters.whenAway, clock: clock, logger: logger, metrics: metrics)
         let engine: GatewayEngine = GatewayEngine(
             process: process, snapshot: await agent.load(),
-            observation: GatewayEngine.Observation(live: live, metrics: metrics, sinks: [reporter]))
+            observation: GatewayEngine.Observation(live: live, metrics: metrics, sinks: [reporter], logger: logger))
         let address: SocketAddress
+        let https: SocketAddress?
         do {
-            guard let bound: SocketAddress = try await engine.start().http else {
+            let bound: GatewayEngine.Bound = try await engine.start()
+            guard let http: SocketAddress = bound.http else {
                 throw CommandError.failed("The gateway has no address to listen on.")
             }
-            address = bound
+            address = http
+            https = bound.https
+        } catch GatewayEngine.StartError.certificate(let reason) {
+            throw CommandError.failed("The gateway cannot speak TLS: \(reason)")
         } catch let error as GatewayEngine.StartError {
-            throw CommandError.failed("The gateway cannot listen on \(settings.gatewayAddress): \(error)")
+            let addresses: String = [settings.gatewayAddress, settings.https?.address].compactMap { $0 }
+                .joined(separator: " and ")
+            throw CommandError.failed("The gateway cannot listen on \(addresses): \(error)")
         }
-        let gateway: GatewayProcess = GatewayProcess(agent: agent, engine: engine, address: address)
+        let gateway: GatewayProcess = GatewayProcess(agent: agent, engine: engine, address: address, https: https)
         gateway.tasks.withLock { tasks in
             tasks.append(Task { await agent.run(engine: engine) })
             tasks.append(Task { await agent.keepSaved() })
@@ -100,6 +110,11 @@ final class GatewayProcess: Sendable {
         let host: String = String(decoding: buffer.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
         let port: Substring = settings.gatewayAddress.split(separator: ":").last ?? ""
         return "gw-\(host)-\(port)"
+    }
+
+    /// Where it listens, in words.
+    var summary: String {
+        self.https.map { "gateway http://\(self.address), https://\($0)" } ?? "gateway http://\(self.address)"
     }
 
     func stop(within limit: Duration) async {

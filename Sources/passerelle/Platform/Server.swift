@@ -35,7 +35,7 @@ final class Server: Sendable {
         if settings.isGatewayOnly {
             let gateway: GatewayProcess = try await GatewayProcess.startApart(settings, logger: logger)
             return Server(
-                platform: nil, gateway: gateway, summary: "gateway http://\(gateway.address)", lifecycle: lifecycle,
+                platform: nil, gateway: gateway, summary: gateway.summary, lifecycle: lifecycle,
                 logger: logger)
         }
         let platform: Platform
@@ -49,7 +49,7 @@ final class Server: Sendable {
         var gateway: GatewayProcess?
         if settings.runs("gateway") {
             let started: GatewayProcess = try await GatewayProcess.start(in: platform)
-            summary = "gateway http://\(started.address), \(summary)"
+            summary = "\(started.summary), \(summary)"
             gateway = started
             platform.gatewayStarted()
         }

@@ -31,8 +31,12 @@ struct Settings: Sendable {
     var controlPlaneAddress: String = "127.0.0.1:8001"
     /// Where the sample API listens. Default 127.0.0.1:8010.
     var geolocationAddress: String = "127.0.0.1:8010"
-    /// The gateway's HTTPS listener; none unless configured.
+    /// The gateway's HTTPS listener; none unless configured. Its files are relative to the working folder.
     var https: HTTPSListener?
+    /// What flags say about it, put together by `check`.
+    private var httpsFlags: HTTPSFlags = HTTPSFlags()
+    /// Where HTTPS is listened on when certificates are named and no address is. Default 127.0.0.1:8002.
+    private var httpsAddress: String = "127.0.0.1:8002"
     /// Event loops of the gateway. Default: one a processor.
     var workers: WorkerCount = .auto
     /// This gateway's name. Default: `gw-` and the host's name and port.
@@ -60,6 +64,7 @@ struct Settings: Sendable {
     mutating func setPortBase(_ base: Int) {
         self.gatewayAddress = "127.0.0.1:\(base)"
         self.controlPlaneAddress = "127.0.0.1:\(base + 1)"
+        self.httpsAddress = "127.0.0.1:\(base + 2)"
         self.geolocationAddress = "127.0.0.1:\(base + 4)"
     }
 
@@ -71,7 +76,11 @@ struct Settings: Sendable {
         .init("store-url-file", "FILE", "a file with the address of PostgreSQL (SQLite in the data folder)"),
         .init("issuer", "URL", "what tokens name as their issuer (the control plane's address)"),
         .init("services", "A,B", "what runs in this process (everything)"),
-        .init("port-base", "N", "N gateway, N+1 control plane, N+4 geolocation"),
+        .init("port-base", "N", "N gateway, N+1 control plane, N+2 HTTPS, N+4 geolocation"),
+        .init("https", "ADDRESS", "where the gateway listens with TLS (nowhere; with --tls-cert 127.0.0.1:8002)"),
+        .init("tls-cert", "FILE", "the certificate and its chain, PEM; read again when it changes"),
+        .init("tls-key", "FILE", "its private key, PEM"),
+        .init("tls-client-ca", "FILE", "authorities, PEM: clients must show a certificate of theirs"),
         .init("workers", "N|auto", "event loops of the gateway (one a processor)"),
         .init("gateway-id", "ID", "this gateway's name"),
         .init("gateway-group", "GROUP", "the gateways that run the same snapshot (default)"),
@@ -83,8 +92,9 @@ struct Settings: Sendable {
         .init("log-level", "LEVEL", "debug, info, warning or error (info)"),
     ]
 
+    /// - Parameter makesCertificate: HTTPS without a certificate is not refused: `DemoCertificate` makes one.
     /// - Throws: a usage error that names the flag, variable or place in the file.
-    static func load(_ arguments: Arguments) throws(CommandError) -> Settings {
+    static func load(_ arguments: Arguments, makesCertificate: Bool = false) throws(CommandError) -> Settings {
         var settings: Settings = Settings()
         try settings.applyFile(named: arguments["config"] ?? Login.environment("PASSERELLE_CONFIG"))
         for option in Self.options where option.name != "config" {
@@ -100,8 +110,40 @@ struct Settings: Sendable {
                 try settings.apply(option.name, value, source: "--\(option.name)")
             }
         }
+        try settings.applyHTTPS(makesCertificate: makesCertificate)
         try settings.check()
         return settings
+    }
+
+    /// Flags over the file: a certificate named by flags replaces those of the file.
+    private mutating func applyHTTPS(makesCertificate: Bool) throws(CommandError) {
+        let flags: HTTPSFlags = self.httpsFlags
+        guard (flags.certificate == nil) == (flags.key == nil) else {
+            throw .usage("--tls-cert and --tls-key belong together: give both or none.")
+        }
+        var certificates: [CertificateFiles] = self.https?.certificates ?? []
+        if let certificate: String = flags.certificate, let key: String = flags.key {
+            certificates = [CertificateFiles(certificate: certificate, key: key)]
+        } else if certificates.isEmpty, makesCertificate, flags.address != nil {
+            certificates = [DemoCertificate.files(in: self.data)]
+        }
+        guard !certificates.isEmpty else {
+            if flags.address == nil && flags.authorities == nil { return }
+            throw .usage(
+                "HTTPS needs a certificate: --tls-cert FILE and --tls-key FILE, or listen.https in the settings.")
+        }
+        var listener: HTTPSListener =
+            self.https ?? HTTPSListener(address: self.httpsAddress, certificates: certificates)
+        listener.certificates = certificates
+        if let address: String = flags.address { listener.address = address }
+        if let authorities: String = flags.authorities {
+            listener.clientCertificates = ClientCertificateRule(authorities: authorities)
+        }
+        guard SocketAddress(listener.address) != nil else {
+            throw .usage(
+                "'\(listener.address)' is not an address; expected for example 127.0.0.1:8002 or [::1]:8002.")
+        }
+        self.https = listener
     }
 
     private mutating func applyFile(named name: String?) throws(CommandError) {
@@ -136,6 +178,10 @@ struct Settings: Sendable {
                 throw .usage("\(source) is '\(value)'; expected auto or a number from 1 to \(WorkerCount.fixedMax).")
             }
             self.workers = count
+        case "https": self.httpsFlags.address = value
+        case "tls-cert": self.httpsFlags.certificate = value
+        case "tls-key": self.httpsFlags.key = value
+        case "tls-client-ca": self.httpsFlags.authorities = value
         case "gateway-id": self.gatewayID = value
         case "gateway-group": self.gatewayGroup = value
         case "control-plane": self.controlPlaneURL = value
@@ -214,4 +260,12 @@ struct Settings: Sendable {
             }
         }
     }
+}
+
+/// The HTTPS listener as flags and variables give it.
+private struct HTTPSFlags: Sendable {
+    var address: String?
+    var certificate: String?
+    var key: String?
+    var authorities: String?
 }
