@@ -39,9 +39,10 @@ package final class AdminServer: Sendable {
         }
         if request.path == "/healthz" { return self.text(200, "ok\n") }
         if request.path == "/readyz" { return isReady() ? self.text(200, "ready\n") : self.text(503, "not ready\n") }
+        let format: MetricFormat = MetricFormat(accept: request.fields["Accept"])
         return HTTPResponse(
-            status: 200, fields: ["Content-Type": "text/plain; version=0.0.4; charset=utf-8"],
-            body: .bytes(metrics.prometheusText()))
+            status: 200, fields: ["Content-Type": format.contentType, "Vary": "Accept"],
+            body: .bytes(metrics.text(format)))
     }
 
     private static func text(_ status: Int, _ text: String) -> HTTPResponse {

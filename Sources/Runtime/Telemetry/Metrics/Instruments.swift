@@ -39,6 +39,8 @@ package final class Histogram: Sendable {
     // One counter a bound and one for +Inf; not cumulative. Atomics do not move: allocated once, freed in deinit.
     private nonisolated(unsafe) let counts: UnsafeMutablePointer<Atomic<UInt64>>
     private let sumBits: Atomic<UInt64> = Atomic(0)
+    /// One place a bucket; empty until the first exemplar comes.
+    private let kept: Mutex<[MetricExemplar?]> = Mutex([])
 
     /// `bounds` must be finite, ascending and not empty.
     init(bounds: [Double]) {
@@ -60,6 +62,20 @@ package final class Histogram: Sendable {
         self.counts[self.bucket(of: value)].wrappingAdd(1, ordering: .relaxed)
         self.sumBits.addDouble(value)
     }
+
+    /// Counts a value and keeps where it came from, instead of what the bucket kept before. Takes a lock: not for event loops.
+    package func observe(_ value: Double, exemplar: MetricExemplar) {
+        guard !value.isNaN else { return }
+        self.observe(value)
+        let bucket: Int = self.bucket(of: value)
+        self.kept.withLock { (kept: inout [MetricExemplar?]) in
+            if kept.isEmpty { kept = [MetricExemplar?](repeating: nil, count: self.bounds.count + 1) }
+            kept[bucket] = exemplar
+        }
+    }
+
+    /// The latest exemplar of each bucket, the last for +Inf; empty when there never was one.
+    package var exemplars: [MetricExemplar?] { self.kept.withLock { $0 } }
 
     /// Adds what was counted elsewhere with the same bounds: `counts` has one entry a bound and one for +Inf.
     package func merge(counts: [UInt64], sum: Double) {
@@ -85,6 +101,31 @@ package final class Histogram: Sendable {
             if value <= self.bounds[middle] { high = middle } else { low = middle + 1 }
         }
         return low
+    }
+}
+
+/// The trace behind a value that was counted: from a histogram's bucket to a request that fell into it.
+package struct MetricExemplar: Sendable, Equatable {
+    /// The halves of the trace id.
+    package var traceHigh: UInt64
+    package var traceLow: UInt64
+    package var value: Double
+    /// Seconds since 1970, UTC.
+    package var time: Double
+
+    package init(traceHigh: UInt64, traceLow: UInt64, value: Double, time: Double) {
+        self.traceHigh = traceHigh
+        self.traceLow = traceLow
+        self.value = value
+        self.time = time
+    }
+
+    /// 32 lower-case hexadecimal digits.
+    var traceID: String { MetricExemplar.hex(self.traceHigh) + MetricExemplar.hex(self.traceLow) }
+
+    private static func hex(_ value: UInt64) -> String {
+        let text: String = String(value, radix: 16)
+        return String(repeating: "0", count: 16 - text.count) + text
     }
 }
 

@@ -65,15 +65,27 @@ package final class MetricRegistry: Sendable {
         self.families.withLock { $0[name]?.remove(labels) }
     }
 
-    /// Everything in Prometheus' text format 0.0.4, families by name. Send it as `text/plain; version=0.0.4; charset=utf-8`.
+    /// Everything in Prometheus' text format 0.0.4, families by name. Send it as `MetricFormat.prometheus.contentType`.
     package func prometheusText() -> [UInt8] {
+        var text = PrometheusText(seriesMax: self.seriesMax)
+        for family in self.snapshots() { text.append(family) }
+        return text.bytes
+    }
+
+    /// Everything in the format a scrape asked for, families by name. Send it as the format's `contentType`.
+    package func text(_ format: MetricFormat) -> [UInt8] {
+        if format == .prometheus { return self.prometheusText() }
+        var text = OpenMetricsText(seriesMax: self.seriesMax)
+        for family in self.snapshots() { text.append(family) }
+        return text.finished()
+    }
+
+    private func snapshots() -> [MetricFamily.Snapshot] {
         // Callbacks run outside the lock: one of them may ask for an instrument.
         let families: [MetricFamily.Snapshot] = self.families.withLock { (families: inout [String: MetricFamily]) in
             families.values.map { $0.snapshot() }
         }
-        var text = PrometheusText(seriesMax: self.seriesMax)
-        for family in families.sorted(by: { $0.name < $1.name }) { text.append(family) }
-        return text.bytes
+        return families.sorted { $0.name < $1.name }
     }
 
     private func series(

@@ -55,7 +55,7 @@ struct PrometheusText {
         self.bytes.append(UInt8(ascii: "\n"))
     }
 
-    private static func joined(_ first: String, _ second: String) -> String {
+    static func joined(_ first: String, _ second: String) -> String {
         if first.isEmpty { return second }
         return second.isEmpty ? first : first + "," + second
     }

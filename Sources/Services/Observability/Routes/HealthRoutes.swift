@@ -30,13 +30,15 @@ extension ObservabilityService {
             },
             Route(
                 "GET", "/metrics", operationID: "getMetrics", tag: Self.name,
-                summary: "Metrics in Prometheus' text format.",
+                summary:
+                    "Metrics in Prometheus' text format, or in OpenMetrics' with exemplars where Accept prefers it.",
                 access: .anyone,
                 answers: [Answer(200, "Metrics", mediaType: "text/plain; version=0.0.4; charset=utf-8")]
-            ) { [self] _ in
-                HTTPResponse(
-                    status: 200, fields: ["content-type": "text/plain; version=0.0.4; charset=utf-8"],
-                    body: .bytes(self.services.metrics.prometheusText()))
+            ) { [self] context in
+                let format: MetricFormat = MetricFormat(accept: context.request.fields["Accept"])
+                return HTTPResponse(
+                    status: 200, fields: ["content-type": format.contentType, "vary": "Accept"],
+                    body: .bytes(self.services.metrics.text(format)))
             },
         ]
     }
