@@ -86,12 +86,13 @@ let targets: [Target] = [
     // Gateway: the data plane; Kernel and Runtime only.
     room(
         "Gateway", "GatewayConfiguration",
-        ["Bytes", "JSON", "Documents", "Patterns", "Crypto", "Tokens", "Time", "Identifiers"]),
+        ["Bytes", "JSON", "JSONSchema", "Documents", "Patterns", "Crypto", "Tokens", "Time", "Identifiers"]),
     room(
         "Gateway", "Gateway",
         [
-            "GatewayConfiguration", "Bytes", "JSON", "Documents", "Patterns", "Crypto", "Tokens", "Time", "Identifiers",
-            "DNS", "EventLoops", "TLS", "HTTP", "Files", "Telemetry", "CLinux", "CNGHTTP2", "CZlib", "CBrotli",
+            "GatewayConfiguration", "Bytes", "JSON", "JSONSchema", "Documents", "Patterns", "Crypto", "Tokens", "Time",
+            "Identifiers", "DNS", "EventLoops", "TLS", "HTTP", "Files", "Telemetry", "CLinux", "CNGHTTP2", "CZlib",
+            "CBrotli",
             "CZstd",
         ], settings: hot),
 
@@ -185,7 +186,7 @@ let targets: [Target] = [
     .testTarget(
         name: "LogSimulationTests", dependencies: ["EventLog", "Store", "Time", "TestKit"],
         path: "Tests/Data/LogSimulationTests", swiftSettings: common),
-    tests("Gateway", "GatewayConfiguration", ["JSON", "Documents", "Time"]),
+    tests("Gateway", "GatewayConfiguration", ["JSON", "JSONSchema", "Documents", "Time"]),
     tests(
         "Gateway", "Gateway",
         [

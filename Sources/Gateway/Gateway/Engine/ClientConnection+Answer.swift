@@ -146,7 +146,12 @@ extension ClientConnection {
         loop.trailers.append("\",\"trace_id\":\"")
         loop.trailers.append(hexadecimal: self.exchange.traceHigh)
         loop.trailers.append(hexadecimal: self.exchange.traceLow)
-        loop.trailers.append("\"}\n")
+        loop.trailers.append("\"")
+        if let members: [UInt8] = self.context?.problemMembers, !members.isEmpty {
+            loop.trailers.append(",")
+            loop.trailers.append(members)
+        }
+        loop.trailers.append("}\n")
     }
 
     private func composeText(_ reason: RequestReason) {

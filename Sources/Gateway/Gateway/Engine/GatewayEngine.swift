@@ -116,6 +116,7 @@ package final class GatewayEngine: Sendable {
             GatewayEngine.publishHTTP2(loops, in: registry)
             if let live: LiveState = observation?.live { live.publishCache(in: registry) }
             snapshot.live.authentication.counters.publish(in: registry)
+            snapshot.live.validation.publish(in: registry)
         }
         self.prepare(snapshot)
     }

@@ -55,6 +55,9 @@ package enum RequestReason: UInt8, Sendable, CaseIterable, BitwiseCopyable {
     case idempotencyUnrepeatable = 73
     case authorizationDenied = 74
     case notCached = 75
+    case requestInvalid = 76
+    case mediaTypeUnsupported = 77
+    case responseInvalid = 78
     // This gateway and the client.
     case clientClosed = 60
     case draining = 61
@@ -94,6 +97,9 @@ package enum RequestReason: UInt8, Sendable, CaseIterable, BitwiseCopyable {
         case .idempotencyMismatch: return 422
         case .authorizationDenied: return 403
         case .notCached: return 504
+        case .requestInvalid: return 400
+        case .mediaTypeUnsupported: return 415
+        case .responseInvalid: return 502
         }
     }
 
@@ -151,6 +157,9 @@ package enum RequestReason: UInt8, Sendable, CaseIterable, BitwiseCopyable {
         case .idempotencyUnrepeatable: return "idempotency-unrepeatable"
         case .authorizationDenied: return "authorization-denied"
         case .notCached: return "not-cached"
+        case .requestInvalid: return "request-invalid"
+        case .mediaTypeUnsupported: return "media-type-unsupported"
+        case .responseInvalid: return "response-invalid"
         }
     }
 
@@ -211,6 +220,10 @@ package enum RequestReason: UInt8, Sendable, CaseIterable, BitwiseCopyable {
             return "A request with this idempotency key was done; its answer was too large to be kept."
         case .authorizationDenied: return "The service that decides about access denied this request."
         case .notCached: return "Nothing is stored for this address, and the request asked for nothing else."
+        case .requestInvalid: return "The request is not as the API's document describes it; 'errors' says where."
+        case .mediaTypeUnsupported: return "This operation does not take a body of this type."
+        case .responseInvalid:
+            return "The server of this API answered with something that its document does not describe."
         }
     }
 }

@@ -49,6 +49,9 @@ final class PolicyContext {
     /// name that the upstream sent are taken out.
     var answerFields: FieldLines = FieldLines()
 
+    /// Members that the problem document of a refusal gets besides its own, `"name":value` with commas between; at most 8 KiB.
+    var problemMembers: [UInt8] = []
+
     /// What to answer when the exchange fails from here on.
     var fallback: AnswerFallback?
     /// When the client goes away while the upstream works, the exchange goes on to its end, through all response stages.
@@ -209,6 +212,7 @@ extension PolicyContext {
         self.body = nil
         self.work = nil
         self.answerFields.removeAll()
+        if !self.problemMembers.isEmpty { self.problemMembers = [] }
         self.fallback = nil
         self.refresh = nil
         self.outlivesClient = false

@@ -74,6 +74,10 @@ extension RoutePipeline {
         case .compression(let policy): stages.responses.append(CompressionStage(policy))
         case .externalAuthorization(let policy):
             stages.requests.append(ExternalAuthorizationStage(policy, client: context.live.calls.client()))
+        case .validation(let policy):
+            let counts: ValidationCounts = context.live.validation.counts(of: context.api.key.text)
+            stages.requests.append(ValidationStage(policy, counts))
+            if policy.responses != .off { stages.responses.append(ValidationResponseStage(policy, counts)) }
         case .mock(let policy): stages.requests.append(MockStage(policy))
         case .cors(let policy): stages.requests.append(CORSStage(policy))
         case .securityHeaders(let policy):

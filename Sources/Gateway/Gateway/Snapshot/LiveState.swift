@@ -32,6 +32,8 @@ package final class LiveState: Sendable {
     let idempotency: IdempotencyStore = IdempotencyStore()
     /// Stored responses.
     let cache: CacheStore = CacheStore()
+    /// What came of checking messages.
+    let validation: ValidationCounters = ValidationCounters()
     /// How policies ask other services.
     let calls: ExternalCalls = ExternalCalls()
     /// Caches, keys of issuers and threads of authentication.

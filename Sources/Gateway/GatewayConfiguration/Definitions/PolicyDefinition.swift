@@ -40,6 +40,8 @@ package enum PolicyDefinition: Sendable, Equatable {
     case mock(MockPolicy)
     /// `external_authorization`: a service decides.
     case externalAuthorization(ExternalAuthorizationPolicy)
+    /// `validation`: messages are checked by the API's OpenAPI document.
+    case validation(ValidationPolicy)
     /// `compression`: responses are compressed.
     case compression(CompressionPolicy)
     /// `cache`: responses are stored and used again.
@@ -79,6 +81,7 @@ package enum PolicyDefinition: Sendable, Equatable {
         case .headers: return "headers"
         case .mock: return "mock"
         case .externalAuthorization: return "external_authorization"
+        case .validation: return "validation"
         case .compression: return "compression"
         case .cache: return "cache"
         case .idempotency: return "idempotency"

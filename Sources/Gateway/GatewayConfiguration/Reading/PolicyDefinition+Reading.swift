@@ -8,11 +8,11 @@ extension PolicyDefinition {
         "api_key", "anonymous", "rate_limit", "quota", "concurrency", "spike_arrest", "ip", "request_size",
         "timeouts", "headers", "mock", "idempotency", "cors", "security_headers", "rewrite", "redirect",
         "transform", "cache", "compression", "jwt", "introspection", "basic", "hmac", "client_certificate", "acl",
-        "identity_headers", "external_authorization",
+        "identity_headers", "external_authorization", "validation",
     ]
     /// Policies of later versions. They are refused: a policy that is written and does not run is worse than none.
     static let planned: [String] = [
-        "connection_limit", "oauth2_introspection", "validation",
+        "connection_limit", "oauth2_introspection",
     ]
 
     /// The list `policies` of an API or a route.
@@ -73,6 +73,7 @@ extension PolicyDefinition {
         case "compression": return CompressionPolicy.read(body).map { .compression($0) }
         case "external_authorization":
             return ExternalAuthorizationPolicy.read(body).map { .externalAuthorization($0) }
+        case "validation": return ValidationPolicy.read(body).map { .validation($0) }
         case "mock": return MockPolicy.read(body).map { .mock($0) }
         case "cors": return CORSPolicy.read(body).map { .cors($0) }
         case "security_headers": return SecurityHeadersPolicy.read(body).map { .securityHeaders($0) }

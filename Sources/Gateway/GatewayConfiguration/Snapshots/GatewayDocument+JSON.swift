@@ -154,6 +154,7 @@ extension PolicyDefinition {
             body.set("response", policy.response.json())
         case .mock(let policy): policy.write(&body)
         case .externalAuthorization(let policy): policy.write(&body)
+        case .validation(let policy): policy.write(&body)
         case .compression(let policy): policy.write(&body)
         case .cache(let policy): policy.write(&body)
         case .idempotency(let policy): policy.write(&body)

@@ -1,0 +1,174 @@
+package import JSON
+package import JSONSchema
+
+/// What an OpenAPI 3.0 or 3.1 document asks of messages, with every schema compiled. Immutable; made once, when the policy is
+/// read, and shared by all routes of its API.
+package final class ValidationPlan: Sendable {
+    package let operations: [ValidatedOperation]
+    /// The schemas that requests are checked by, and responses: what is read-only or write-only differs.
+    package let requestSchemas: SchemaSet
+    package let responseSchemas: SchemaSet
+    /// The tree of path segments; the root is the first.
+    private let nodes: [PathNode]
+
+    /// Operations of one document at most.
+    package static let operationsMax: Int = 5000
+
+    /// Throws the first thing in the document that cannot be checked by, with its place.
+    package init(_ document: JSONValue, checksFormats: Bool, checksResponses: Bool) throws(SchemaError) {
+        var reader: OperationReader = OperationReader(document, checksResponses: checksResponses)
+        let operations: [ValidatedOperation] = try reader.read()
+        var options: SchemaOptions = reader.isVersion30 ? .openAPI30 : .tolerant
+        options.checksFormats = checksFormats
+        options.direction = .request
+        self.requestSchemas = try SchemaSet(compiling: reader.requestPlaces, in: document, options: options)
+        options.direction = .response
+        self.responseSchemas = try SchemaSet(compiling: reader.responsePlaces, in: document, options: options)
+        self.operations = operations
+        self.nodes = PathNode.tree(of: operations)
+    }
+
+    /// The operation of a path in normal form: literal segments go before parameters. `HEAD` is answered as `GET` where the
+    /// document does not say. With the values of its parameters as they stand in the path.
+    package func operation(
+        _ method: String, path: String
+    ) -> (operation: ValidatedOperation, values: [String: String])? {
+        let segments: [Substring] = path.dropFirst().split(separator: "/", omittingEmptySubsequences: false)
+        guard let found: Int = self.find(method, segments[...], node: 0) else { return nil }
+        let operation: ValidatedOperation = self.operations[found]
+        var values: [String: String] = [:]
+        for (segment, text) in zip(operation.segments, segments) {
+            if case .parameter(let name) = segment { values[name] = String(text) }
+        }
+        return (operation, values)
+    }
+
+    /// At most two ways at each segment, and as many segments as the deepest path of the document has.
+    private func find(_ method: String, _ segments: ArraySlice<Substring>, node: Int) -> Int? {
+        let node: PathNode = self.nodes[node]
+        guard let segment: Substring = segments.first else {
+            return node.operations[method] ?? (method == "HEAD" ? node.operations["GET"] : nil)
+        }
+        if let next: Int = node.literals[String(segment)],
+            let found: Int = self.find(method, segments.dropFirst(), node: next)
+        {
+            return found
+        }
+        guard let next: Int = node.parameter, !segment.isEmpty else { return nil }
+        return self.find(method, segments.dropFirst(), node: next)
+    }
+}
+
+/// A place in the tree of path segments.
+private struct PathNode: Sendable {
+    var literals: [String: Int] = [:]
+    var parameter: Int?
+    /// Places of operations by method.
+    var operations: [String: Int] = [:]
+
+    static func tree(of operations: [ValidatedOperation]) -> [PathNode] {
+        var nodes: [PathNode] = [PathNode()]
+        for (number, operation) in operations.enumerated() {
+            var node: Int = 0
+            for segment in operation.segments { node = self.step(segment, from: node, &nodes) }
+            if nodes[node].operations[operation.method] == nil { nodes[node].operations[operation.method] = number }
+        }
+        return nodes
+    }
+
+    private static func step(_ segment: PathPattern.Segment, from node: Int, _ nodes: inout [PathNode]) -> Int {
+        let next: Int
+        switch segment {
+        case .literal(let text):
+            if let known: Int = nodes[node].literals[text] { return known }
+            next = nodes.count
+            nodes[node].literals[text] = next
+        case .parameter:
+            if let known: Int = nodes[node].parameter { return known }
+            next = nodes.count
+            nodes[node].parameter = next
+        }
+        nodes.append(PathNode())
+        return next
+    }
+}
+
+/// One operation of a document.
+package struct ValidatedOperation: Sendable {
+    /// Upper case.
+    package let method: String
+    package let segments: [PathPattern.Segment]
+    package let parameters: [ValidatedParameter]
+    /// Nil: the document says nothing about a body.
+    package let body: ValidatedBody?
+    package let responses: [ValidatedResponse]
+
+    /// What the document says about a status: exactly, as a class, or by default; nil: nothing.
+    package func response(_ status: Int) -> ValidatedResponse? {
+        for wanted in ["\(status)", "\(status / 100)XX", "DEFAULT"] {
+            for response in self.responses where response.status == wanted { return response }
+        }
+        return nil
+    }
+}
+
+/// A parameter of an operation, or a header field of a response.
+package struct ValidatedParameter: Sendable {
+    package enum Place: String, Sendable {
+        case path
+        case query
+        case header
+        case cookie
+    }
+
+    /// How an array or object is written.
+    package enum Style: String, Sendable {
+        case simple
+        case form
+        case spaceDelimited
+        case pipeDelimited
+        case deepObject
+    }
+
+    package let name: String
+    package let place: Place
+    package let isRequired: Bool
+    package let style: Style
+    package let explodes: Bool
+    /// The value is a JSON text (`content`).
+    package let isJSON: Bool
+    /// Number of its schema; nil: any value.
+    package let schema: Int?
+    /// Numbers of the schemas of elements and of members: how their texts are read.
+    package let items: Int?
+    package let members: [String: Int]
+}
+
+/// The bodies that are taken, or given.
+package struct ValidatedBody: Sendable {
+    package let isRequired: Bool
+    package let media: [ValidatedMedia]
+
+    /// The most specific range that the type is in.
+    package func media(for essence: String) -> ValidatedMedia? {
+        let main: Substring = essence.prefix { $0 != "/" }
+        for range in [essence, "\(main)/*", "*/*"] {
+            for media in self.media where media.range == range { return media }
+        }
+        return nil
+    }
+}
+
+package struct ValidatedMedia: Sendable {
+    /// A type without parameters or a range, lower case.
+    package let range: String
+    package let schema: Int?
+}
+
+package struct ValidatedResponse: Sendable {
+    /// `200`, `2XX` or `DEFAULT`.
+    package let status: String
+    package let headers: [ValidatedParameter]
+    /// Without media there is nothing said about the body.
+    package let body: ValidatedBody
+}
