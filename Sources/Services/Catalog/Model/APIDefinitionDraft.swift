@@ -66,7 +66,7 @@ struct APIDefinitionDraft: Sendable {
         self.name = try existing?.name ?? Self.name(request.name, title: document.title)
         self.basePath = try Self.basePath(request.basePath ?? existing?.basePath, document: document, name: self.name)
         self.upstream = request.upstream
-        self.gateway = Self.gateway(request, document: document, basePath: self.basePath)
+        self.gateway = try Self.gateway(request, document: document, basePath: self.basePath)
         self.gatewayHash = Hex.encode(SHA256.hash(self.gateway.canonical()))
         try Self.check(self.gateway, of: request)
     }
@@ -135,7 +135,9 @@ struct APIDefinitionDraft: Sendable {
 
     /// One route a path with its methods. The base path is always removed before forwarding: the upstream's URL says where the
     /// API's root is there.
-    private static func gateway(_ request: ImportRequest, document: OpenAPIDocument, basePath: String) -> JSONValue {
+    private static func gateway(
+        _ request: ImportRequest, document: OpenAPIDocument, basePath: String
+    ) throws -> JSONValue {
         var order: [String] = []
         var methods: [String: [JSONValue]] = [:]
         for operation in document.operations {
@@ -150,7 +152,7 @@ struct APIDefinitionDraft: Sendable {
         }
         var policies: [JSONValue] = []
         if request.needsKey { policies.append(.object(["api_key": .object(["header": "X-API-Key"])])) }
-        policies.append(contentsOf: request.policies)
+        policies.append(contentsOf: try ValidationDocument.filled(request.policies, from: document))
         return .object([
             "routes": .array(routes),
             "upstream": .object([
