@@ -19,6 +19,7 @@
     replay     every route that changes something, and the state rebuilt from the audit log
     tokens     tokens of real authorization servers (from PyPI) at a gateway alone, rotation of keys included
     tls        certificates by name, their change, resumption, mutual TLS, with curl and openssl s_client
+    telemetry  spans read by OpenTelemetry's classes (from PyPI), metrics scraped by a real Prometheus (from the PATH)
     drain      SIGTERM: what is under way ends well; a full disk: refused, and work resumes
     faults     a failing disk under the platform, its start, backups and restores; a clock that is set
     power      power cuts at --cuts moments under load, fewer during the first start and during a backup
@@ -59,6 +60,7 @@ SUITES = [
     "replay",
     "tokens",
     "tls",
+    "telemetry",
     "drain",
     "faults",
     "power",

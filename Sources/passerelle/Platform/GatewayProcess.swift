@@ -68,7 +68,8 @@ final class GatewayProcess: Sendable {
         let agent: GatewayAgent = try GatewayAgent(
             link: link, folder: "\(settings.data)/gateway", live: live, clock: clock, logger: logger)
         let process: ProcessSettings = ProcessSettings(
-            listen: ListenSettings(http: settings.gatewayAddress, https: settings.https), workers: settings.workers)
+            listen: ListenSettings(http: settings.gatewayAddress, https: settings.https), workers: settings.workers,
+            telemetry: settings.telemetry)
         let reporter: TrafficReporter = TrafficReporter(link: link, clock: clock, logger: logger)
         let counters: CounterKeeper = CounterKeeper(
             live: live, quotas: link, limits: try RedisCounters.make(settings.counters, folder: "."),

@@ -53,6 +53,8 @@ struct Settings: Sendable {
     var backupKeyFile: String?
     /// The shared counters of rate limits. Default: none, such limits are divided among live gateways.
     var counters: CounterSettings = CounterSettings()
+    /// What the gateway tells about its traffic. Default: metrics only.
+    var telemetry: TelemetrySettings = TelemetrySettings()
     var logLevel: LogLevel = .info
 
     func runs(_ service: String) -> Bool { self.services.contains(service) }

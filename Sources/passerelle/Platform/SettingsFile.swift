@@ -21,6 +21,7 @@ enum SettingsFile {
         guard
             let fields: NodeFields = decoder.fields([
                 "data", "store", "issuer", "port_base", "services", "listen", "gateway", "limits", "backup", "log",
+                "telemetry",
             ])
         else {
             return nil
@@ -47,6 +48,9 @@ enum SettingsFile {
             if let file: String = backup["key_file"]?.string(length: 1...4_096) { settings.backupKeyFile = file }
         }
         if let limits: NodeDecoder = fields["limits"] { Self.readLimits(limits, &settings) }
+        if let telemetry: NodeDecoder = fields["telemetry"] {
+            settings.telemetry = TelemetrySettings.read(telemetry) ?? settings.telemetry
+        }
         if let log: NodeFields = fields["log"]?.fields(["level"]) {
             let level: LogLevel? = log.choice(
                 "level", default: settings.logLevel,

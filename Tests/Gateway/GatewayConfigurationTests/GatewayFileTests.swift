@@ -103,6 +103,66 @@ struct GatewayFileTests {
         #expect(file.document.plans.first?.rateLimit == PlanRateLimit(limit: 5000, window: .seconds(1)))
     }
 
+    @Test(arguments: [
+        ("off", TelemetrySettings.AccessLog.off, AccessLogRules()),
+        ("a.log", .file("a.log"), AccessLogRules()),
+        ("{sample: 0.5}", .file("-"), AccessLogRules(sample: 0.5)),
+        ("{file: a.log, fields: [time, status]}", .file("a.log"), AccessLogRules(fields: [.time, .status])),
+    ])
+    func readsTheAccessLog(text: String, log: TelemetrySettings.AccessLog, rules: AccessLogRules) throws {
+        let file: GatewayFile = try GatewayFile.read(Array("version: 1\ntelemetry: {access_log: \(text)}".utf8))
+        #expect(file.settings.telemetry == TelemetrySettings(accessLog: log, accessLogRules: rules))
+    }
+
+    @Test(arguments: [
+        ("{sample: 2}", "/telemetry/access_log/sample"), ("{fields: []}", "/telemetry/access_log/fields"),
+        ("{fields: [time, authorization]}", "/telemetry/access_log/fields/1"),
+        ("{path: a}", "/telemetry/access_log/path"),
+    ])
+    func refusesAnAccessLogThatCannotBe(text: String, place: String) throws {
+        let error: InvalidDocument? = #expect(throws: InvalidDocument.self) {
+            _ = try GatewayFile.read(Array("version: 1\ntelemetry: {access_log: \(text)}".utf8))
+        }
+        #expect(try #require(error).text(file: "f").contains(place))
+    }
+
+    @Test func readsWhereSpansGo() throws {
+        let text: String = """
+            version: 1
+            telemetry:
+              tracing:
+                {sample: 0.1, endpoint: "https://otel.example:4318/v1/traces", errors: false, slow: 250ms,
+                 service_name: edge, headers_file: otel.headers}
+            """
+        let settings: TelemetrySettings = try GatewayFile.read(Array(text.utf8)).settings.telemetry
+        #expect(
+            settings.export
+                == SpanExportSettings(
+                    endpoint: "https://otel.example:4318/v1/traces", keepsErrors: false, slow: .milliseconds(250),
+                    service: "edge", headersFile: "otel.headers"))
+        #expect(settings.traceSample == 0.1)
+        let short: String = "version: 1\ntelemetry: {tracing: {endpoint: \"http://127.0.0.1:4318\"}}"
+        let export: SpanExportSettings? = try GatewayFile.read(Array(short.utf8)).settings.telemetry.export
+        #expect(export == SpanExportSettings(endpoint: "http://127.0.0.1:4318"))
+        #expect(export?.keepsErrors == true && export?.slow == nil && export?.service == "passerelle-gateway")
+    }
+
+    @Test(arguments: [
+        ("endpoint: \"127.0.0.1:4318\"", "such as http://127.0.0.1:4318"),
+        ("endpoint: \"http://user:word@127.0.0.1:4318\"", "such as http://127.0.0.1:4318"),
+        ("endpoint: \"http://a\", slow: 0s", "/telemetry/tracing/slow"),
+        ("endpoint: \"http://a\", service_name: \"\"", "/telemetry/tracing/service_name"),
+        ("slow: 1s", "expected 'endpoint' beside it"),
+        ("endpoint: \"http://a\", end: 1", "/telemetry/tracing/end"),
+    ])
+    func refusesTracingThatCannotBe(fields: String, problem: String) throws {
+        let error: InvalidDocument? = #expect(throws: InvalidDocument.self) {
+            _ = try GatewayFile.read(Array("version: 1\ntelemetry: {tracing: {\(fields)}}".utf8))
+        }
+        let text: String = try #require(error).text(file: "f")
+        #expect(text.contains(problem) && text.hasPrefix("f:2:") && !text.contains("word"), "\(text)")
+    }
+
     @Test func anEmptyFileHasDefaults() throws {
         let file: GatewayFile = try GatewayFile.read(Array("version: 1".utf8))
         #expect(file == GatewayFile(settings: ProcessSettings(), document: GatewayDocument()))

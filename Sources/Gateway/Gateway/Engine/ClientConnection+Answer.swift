@@ -118,9 +118,7 @@ extension ClientConnection {
     private func composeProblem(_ reason: RequestReason) {
         let loop: GatewayLoop = self.loop
         if self.exchange.traceHigh | self.exchange.traceLow == 0 {
-            let trace: TraceContext = TraceContext.make(using: &loop.random, isSampled: false)
-            self.exchange.traceHigh = trace.traceIDHigh
-            self.exchange.traceLow = trace.traceIDLow
+            self.beginTrace()
         }
         loop.trailers.clear()
         if self.exchange.wantsText { self.composeText(reason) } else { self.composeJSON(reason) }

@@ -183,17 +183,44 @@ extension ClientConnection {
     /// Goes on with the caller's trace in a span of our own, or begins one.
     private func composeTrace(_ bytes: UnsafeRawPointer) {
         let loop: GatewayLoop = self.loop
-        var trace: TraceContext
+        let trace: TraceContext
         if let outer: TraceContext = self.outerTrace(bytes) {
             trace = outer.child(using: &loop.random)
+            self.exchange.traceHigh = trace.traceIDHigh
+            self.exchange.traceLow = trace.traceIDLow
+            self.exchange.span = trace.spanID
+            self.exchange.parentSpan = outer.spanID
+            self.exchange.isSampled = trace.isSampled
         } else {
-            trace = TraceContext.make(using: &loop.random, isSampled: loop.samples())
+            trace = self.beginTrace()
         }
-        self.exchange.traceHigh = trace.traceIDHigh
-        self.exchange.traceLow = trace.traceIDLow
         loop.out.append("traceparent: ")
         loop.out.append(trace: trace)
         loop.out.append("\r\n")
+    }
+
+    /// Makes the exchange the first of a trace; whether it is sampled is decided here, before anything is known of it.
+    @discardableResult
+    func beginTrace() -> TraceContext {
+        let loop: GatewayLoop = self.loop
+        let trace: TraceContext = TraceContext.make(
+            using: &loop.random, isSampled: loop.isTracing && loop.samples())
+        self.exchange.traceHigh = trace.traceIDHigh
+        self.exchange.traceLow = trace.traceIDLow
+        self.exchange.span = trace.spanID
+        self.exchange.parentSpan = 0
+        self.exchange.isSampled = trace.isSampled
+        return trace
+    }
+
+    /// Gives a span to an exchange that nobody was told about: answered here, in the caller's trace or in none.
+    func openSpan() {
+        guard self.exchange.span == 0 else { return }
+        if self.exchange.traceHigh | self.exchange.traceLow == 0 {
+            self.beginTrace()
+        } else {
+            self.exchange.span = max(1, self.loop.random.next())
+        }
     }
 
     /// The trace the caller named, when its head is still the one in the loop's table.

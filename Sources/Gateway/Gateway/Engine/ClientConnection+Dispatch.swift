@@ -22,6 +22,8 @@ extension ClientConnection {
         if loop.requestHead.flags.contains(.hasTraceparent), let trace: TraceContext = self.outerTrace(bytes) {
             self.exchange.traceHigh = trace.traceIDHigh
             self.exchange.traceLow = trace.traceIDLow
+            self.exchange.parentSpan = trace.spanID
+            self.exchange.isSampled = trace.isSampled
         }
         if let reason: RequestReason = self.refusalOfKind(bytes) {
             self.answer(reason, allow: reason == .upgradeRefused ? [] : MethodSet.all.allowText)

@@ -371,12 +371,16 @@ final class ClientConnection: TimedHandler {
     }
 
     private func record(in ring: RecordRing) {
+        if self.loop.isTracing { self.openSpan() }
         var record: RequestRecord = RequestRecord()
         record.started = self.exchange.startedWall
         record.bytesIn = self.exchange.requestBytes
         record.bytesOut = self.exchange.responseBytes
         record.traceHigh = self.exchange.traceHigh
         record.traceLow = self.exchange.traceLow
+        record.span = self.exchange.span
+        record.parentSpan = self.exchange.parentSpan
+        record.isSampled = self.exchange.isSampled
         record.client = self.address
         record.durationMicroseconds = Exchange.microseconds(from: self.exchange.started, to: self.loop.events.now)
         record.upstreamMicroseconds = self.exchange.upstreamMicroseconds

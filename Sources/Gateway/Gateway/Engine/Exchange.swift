@@ -72,6 +72,11 @@ struct Exchange {
     /// The trace the exchange belongs to; zero halves: none.
     var traceHigh: UInt64 = 0
     var traceLow: UInt64 = 0
+    /// Its own span in the trace; 0: none yet, or requests are not traced.
+    var span: UInt64 = 0
+    /// The caller's span; 0: the trace begins here.
+    var parentSpan: UInt64 = 0
+    var isSampled: Bool = false
 
     // The three below live as long as the lease is held.
 

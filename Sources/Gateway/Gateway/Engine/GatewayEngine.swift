@@ -21,12 +21,14 @@ package final class GatewayEngine: Sendable {
         case system(SystemError)
         /// A certificate or key of the HTTPS listener cannot be used: which, and why.
         case certificate(String)
+        /// What of `telemetry` cannot be used, and why.
+        case telemetry(String)
 
         package var description: String {
             switch self {
             case .address(let text): "'\(text)' is not an address such as 127.0.0.1:8000"
             case .system(let error): error.description
-            case .certificate(let reason): reason
+            case .certificate(let reason), .telemetry(let reason): reason
             }
         }
     }
@@ -47,6 +49,7 @@ package final class GatewayEngine: Sendable {
     private let isStopped: Atomic<Bool> = Atomic(false)
     private let collector: Collector?
     private let accessLog: AccessLog?
+    private let spans: SpanExporter?
     private let hasResolver: Atomic<Bool> = Atomic(false)
 
     /// How often is looked whether a name is to be looked up again.
@@ -88,14 +91,21 @@ package final class GatewayEngine: Sendable {
         let group: EventLoopGroup = EventLoopGroup(count: count, name: "gateway")
         self.group = group
         var accessLog: AccessLog?
-        if observation != nil, case .file(let path) = process.telemetry.accessLog { accessLog = AccessLog(path: path) }
+        if observation != nil, case .file(let path) = process.telemetry.accessLog {
+            accessLog = AccessLog(path: path, rules: process.telemetry.accessLogRules)
+        }
         self.accessLog = accessLog
+        let telemetry: TelemetrySettings = process.telemetry
+        let spans: SpanExporter? = observation == nil ? nil : telemetry.export.map { SpanExporter($0) }
+        self.spans = spans
         let collector: Collector? = observation.map { (observation: Observation) -> Collector in
-            let sinks: [any RecordSink] = observation.sinks + (accessLog.map { [$0] } ?? [])
+            var sinks: [any RecordSink] = observation.sinks
+            if let accessLog { sinks.append(accessLog) }
+            if let spans { sinks.append(spans) }
             return Collector(
                 loops: group.loops.count, live: observation.live,
                 metrics: process.telemetry.metrics ? observation.metrics : nil, sinks: sinks,
-                keepsPaths: accessLog != nil)
+                keepsPaths: accessLog != nil || spans != nil)
         }
         self.collector = collector
         var loops: [GatewayLoop] = []
@@ -103,7 +113,8 @@ package final class GatewayEngine: Sendable {
             loops.append(
                 GatewayLoop(
                     events: events, snapshot: snapshot, settings: engine, book: self.book, contexts: self.contexts,
-                    mirrors: self.mirrors, loopCount: group.loops.count, traceSample: process.telemetry.traceSample,
+                    mirrors: self.mirrors, loopCount: group.loops.count, traceSample: telemetry.traceSample,
+                    isTracing: telemetry.isTracing,
                     ring: collector?.ring(index), zone: process.zone))
         }
         self.loops = loops
@@ -114,6 +125,8 @@ package final class GatewayEngine: Sendable {
         if let registry: MetricRegistry = observation?.metrics {
             GatewayEngine.publish(loops, in: registry)
             GatewayEngine.publishHTTP2(loops, in: registry)
+            spans?.publish(in: registry)
+            accessLog?.publish(in: registry)
             if let live: LiveState = observation?.live { live.publishCache(in: registry) }
             snapshot.live.authentication.counters.publish(in: registry)
             snapshot.live.validation.publish(in: registry)
@@ -170,6 +183,7 @@ package final class GatewayEngine: Sendable {
         if let log: AccessLog = self.accessLog, let code: Int32 = log.start() {
             throw .system(SystemError(code: code, call: "open the access log"))
         }
+        try self.spans?.start(folder: self.folder)
         self.collector?.start()
         var bound: Bound = Bound()
         if let http: String = self.settings.listen.http { bound.http = try await self.listen(http, nil) }
@@ -310,6 +324,7 @@ package final class GatewayEngine: Sendable {
         self.mirrors.stop()
         self.collector?.stop()
         self.accessLog?.stop()
+        await self.spans?.stop()
     }
 
     /// Client connections open now.

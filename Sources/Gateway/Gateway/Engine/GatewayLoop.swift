@@ -94,7 +94,8 @@ final class GatewayLoop: @unchecked Sendable {
 
     init(
         events: EventLoop, snapshot: Snapshot, settings: EngineSettings, book: AddressBook,
-        contexts: TLSContextBook, mirrors: MirrorSender, loopCount: Int, traceSample: Double, ring: RecordRing?,
+        contexts: TLSContextBook, mirrors: MirrorSender, loopCount: Int, traceSample: Double, isTracing: Bool,
+        ring: RecordRing?,
         zone: String? = nil
     ) {
         self.zone = zone
@@ -112,7 +113,7 @@ final class GatewayLoop: @unchecked Sendable {
         self.random = LoopRandom()
         self.ring = ring
         self.keepsPaths = ring?.keepsPaths ?? false
-        self.isTracing = traceSample > 0
+        self.isTracing = isTracing
         self.sampleThreshold = traceSample >= 1 ? .max : UInt64(max(0, traceSample) * 18_446_744_073_709_549_568.0)
     }
 

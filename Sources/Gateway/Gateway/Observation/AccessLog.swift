@@ -1,8 +1,9 @@
-import GatewayConfiguration
+package import GatewayConfiguration
 import Glibc
 import HTTP
 import JSON
 import Synchronization
+import Telemetry
 import Time
 
 /// Writes one JSON line a request, on a thread of its own.
@@ -23,6 +24,7 @@ package final class AccessLog: RecordSink {
     private static let bufferBytes: Int = 64 * 1024
 
     private let path: String
+    private let rules: AccessLogRules
     private let queue: Mutex<Queue> = Mutex(Queue())
     private let bell: CollectorBell = CollectorBell()
     private let thread: Mutex<pthread_t?> = Mutex(nil)
@@ -30,8 +32,21 @@ package final class AccessLog: RecordSink {
     private let failedCount: Atomic<UInt64> = Atomic(0)
 
     /// `path` is a file, appended to and made with mode 0640, or `-` for standard output. Opened by `start`.
-    package init(path: String) {
+    package init(path: String, rules: AccessLogRules = AccessLogRules()) {
         self.path = path
+        self.rules = rules
+    }
+
+    /// Shows what was lost where metrics are scraped.
+    func publish(in metrics: MetricRegistry) {
+        metrics.samples(
+            "passerelle_gateway_access_log_dropped_total", kind: .counter,
+            help: "Lines of the access log lost because its file was slower than the traffic."
+        ) { [MetricSample(labels: [:], value: Double(self.dropped))] }
+        metrics.samples(
+            "passerelle_gateway_access_log_failures_total", kind: .counter,
+            help: "Writes to the access log that failed, with the lines in them."
+        ) { [MetricSample(labels: [:], value: Double(self.failures))] }
     }
 
     /// Records not written because the file was too slow.
@@ -111,6 +126,7 @@ package final class AccessLog: RecordSink {
 
     private func run(_ first: Int32) {
         var fd: Int32 = first
+        var random: LoopRandom = LoopRandom()
         var isStopping: Bool = false
         while !isStopping {
             self.bell.wait(milliseconds: 1000)
@@ -132,16 +148,16 @@ package final class AccessLog: RecordSink {
                     self.failedCount.wrappingAdd(1, ordering: .relaxed)
                 }
             }
-            for batch in batches { self.write(batch, to: fd) }
+            for batch in batches { self.write(batch, to: fd, &random) }
         }
         Glibc.close(fd)
     }
 
-    private func write(_ batch: RecordBatch, to fd: Int32) {
+    private func write(_ batch: RecordBatch, to fd: Int32, _ random: inout LoopRandom) {
         var lines: [UInt8] = []
         lines.reserveCapacity(Self.bufferBytes + 4096)
-        for index in batch.records.indices {
-            AccessLogLine.append(index, of: batch, to: &lines)
+        for index in batch.records.indices where self.isWanted(batch.records[index], &random) {
+            AccessLogLine.append(index, of: batch, fields: self.rules.fields, to: &lines)
             if lines.count >= Self.bufferBytes {
                 self.write(lines, to: fd)
                 lines.removeAll(keepingCapacity: true)
@@ -150,7 +166,14 @@ package final class AccessLog: RecordSink {
         self.write(lines, to: fd)
     }
 
+    /// Errors of servers are never left out.
+    private func isWanted(_ record: RequestRecord, _ random: inout LoopRandom) -> Bool {
+        if self.rules.sample >= 1 || (record.status >= 500 && record.status < 600) { return true }
+        return Double.random(in: 0..<1, using: &random) < self.rules.sample
+    }
+
     private func write(_ bytes: [UInt8], to fd: Int32) {
+        if bytes.isEmpty { return }
         let isWritten: Bool = bytes.withUnsafeBytes { raw in
             var rest: UnsafeRawBufferPointer = raw
             while !rest.isEmpty {
@@ -169,36 +192,52 @@ package final class AccessLog: RecordSink {
 
 /// A record as one line of JSON. Fields without a value are left out.
 enum AccessLogLine {
-    static func append(_ index: Int, of batch: RecordBatch, to lines: inout [UInt8]) {
+    static func append(_ index: Int, of batch: RecordBatch, fields: Set<AccessLogField>, to lines: inout [UInt8]) {
         let record: RequestRecord = batch.records[index]
         let route: Identity = batch.identity(record.route)
         var writer: JSONWriter = JSONWriter(appendingTo: lines)
         // The writer owns the bytes while it writes: no copy.
         lines = []
         writer.beginObject()
-        self.field("time", Timestamp(nanoseconds: record.started).rfc3339, &writer)
-        self.field("client", record.client.text, &writer)
-        self.field("method", "\(record.method.name)", &writer)
-        if let path: ArraySlice<UInt8> = batch.path(at: index) {
-            writer.field("path")
-            path.withUnsafeBytes { writer.string(utf8: $0) }
+        for field in AccessLogField.allCases where fields.contains(field) {
+            self.append(field, record, route, batch, path: batch.path(at: index), &writer)
         }
-        self.field("status", Int64(record.status), &writer)
-        self.field("duration_us", Int64(record.durationMicroseconds), &writer)
-        if record.upstreamMicroseconds > 0 { self.field("upstream_us", Int64(record.upstreamMicroseconds), &writer) }
-        self.field("bytes_in", Int64(clamping: record.bytesIn), &writer)
-        self.field("bytes_out", Int64(clamping: record.bytesOut), &writer)
-        self.field("tenant", route.tenant, &writer)
-        self.field("api", route.api, &writer)
-        self.field("route", route.detail, &writer)
-        self.field("target", batch.identity(record.target).detail, &writer)
-        self.field("application", batch.identity(record.application).detail, &writer)
-        self.field("subscription", batch.identity(record.subscription).detail, &writer)
-        if record.reason != .none { self.field("reason", record.reason.slug, &writer) }
-        if record.traceHigh | record.traceLow != 0 { self.field("trace_id", self.traceID(record), &writer) }
         writer.endObject()
         lines = writer.bytes
         lines.append(UInt8(ascii: "\n"))
+    }
+
+    private static func append(
+        _ field: AccessLogField, _ record: RequestRecord, _ route: Identity, _ batch: RecordBatch,
+        path: ArraySlice<UInt8>?, _ writer: inout JSONWriter
+    ) {
+        switch field {
+        case .time: self.field("time", Timestamp(nanoseconds: record.started).rfc3339, &writer)
+        case .client: self.field("client", record.client.text, &writer)
+        case .method: self.field("method", "\(record.method.name)", &writer)
+        case .path:
+            guard let path else { return }
+            writer.field("path")
+            path.withUnsafeBytes { writer.string(utf8: $0) }
+        case .status: self.field("status", Int64(record.status), &writer)
+        case .duration: self.field("duration_us", Int64(record.durationMicroseconds), &writer)
+        case .upstream:
+            if record.upstreamMicroseconds > 0 {
+                self.field("upstream_us", Int64(record.upstreamMicroseconds), &writer)
+            }
+        case .bytesIn: self.field("bytes_in", Int64(clamping: record.bytesIn), &writer)
+        case .bytesOut: self.field("bytes_out", Int64(clamping: record.bytesOut), &writer)
+        case .tenant: self.field("tenant", route.tenant, &writer)
+        case .api: self.field("api", route.api, &writer)
+        case .route: self.field("route", route.detail, &writer)
+        case .target: self.field("target", batch.identity(record.target).detail, &writer)
+        case .application: self.field("application", batch.identity(record.application).detail, &writer)
+        case .subscription: self.field("subscription", batch.identity(record.subscription).detail, &writer)
+        case .reason: if record.reason != .none { self.field("reason", record.reason.slug, &writer) }
+        case .trace:
+            if record.traceHigh | record.traceLow != 0 { self.field("trace_id", self.traceID(record), &writer) }
+        case .span: if record.span != 0 { self.field("span_id", self.hex(record.span), &writer) }
+        }
     }
 
     private static func field(_ name: StaticString, _ value: String, _ writer: inout JSONWriter) {

@@ -89,10 +89,21 @@ struct RequestMetrics {
                 ])
         series.classes[statusClass] = counter
         counter.add(1)
-        series.duration.observe(Double(record.durationMicroseconds) / 1_000_000)
+        self.observe(record, series.duration)
         if record.upstreamMicroseconds > 0 { series.upstream.observe(Double(record.upstreamMicroseconds) / 1_000_000) }
         if record.bytesIn > 0 { series.bytesIn.add(record.bytesIn) }
         if record.bytesOut > 0 { series.bytesOut.add(record.bytesOut) }
+    }
+
+    /// A sampled request is the example of its bucket: its trace can be looked at.
+    private func observe(_ record: RequestRecord, _ histogram: Histogram) {
+        let seconds: Double = Double(record.durationMicroseconds) / 1_000_000
+        guard record.isSampled else { return histogram.observe(seconds) }
+        let ended: Int64 = record.started / 1_000_000 + Int64(record.durationMicroseconds / 1000)
+        histogram.observe(
+            seconds,
+            exemplar: MetricExemplar(
+                traceHigh: record.traceHigh, traceLow: record.traceLow, value: seconds, time: Double(ended) / 1000))
     }
 
     private mutating func countSubscription(_ record: RequestRecord, _ batch: RecordBatch) {

@@ -10,6 +10,10 @@ package struct RequestRecord: BitwiseCopyable, Sendable {
     /// The trace it belongs to; both zero: none.
     package var traceHigh: UInt64 = 0
     package var traceLow: UInt64 = 0
+    /// The span of the gateway's own work, which the upstream was told as its parent; 0: requests are not traced.
+    package var span: UInt64 = 0
+    /// The caller's span; 0: the trace begins here.
+    package var parentSpan: UInt64 = 0
     /// The other end of the client's connection.
     package var client: IPAddress = IPAddress(high: 0, low: 0)
     package var durationMicroseconds: UInt32 = 0
@@ -22,6 +26,8 @@ package struct RequestRecord: BitwiseCopyable, Sendable {
     package var target: IdentityNumber = .none
     package var status: UInt16 = 0
     package var reason: RequestReason = .none
+    /// The trace is recorded by those who take part in it.
+    package var isSampled: Bool = false
     private var methodCode: UInt8 = MethodCode.other.rawValue
     /// Length of the path kept beside it in the ring.
     var pathLength: UInt16 = 0

@@ -182,14 +182,25 @@ package struct TelemetrySettings: Sendable, Equatable {
 
     /// `off`, `on` (standard output) or the path of a file. Default `off`.
     package var accessLog: AccessLog
+    package var accessLogRules: AccessLogRules
     /// Default `on`.
     package var metrics: Bool
     /// Share of requests without a trace of their own whose trace is marked as sampled, 0 to 1. Default 0.
     package var traceSample: Double
+    /// Where spans go. Default: nowhere.
+    package var export: SpanExportSettings?
 
-    package init(accessLog: AccessLog = .off, metrics: Bool = true, traceSample: Double = 0) {
+    package init(
+        accessLog: AccessLog = .off, accessLogRules: AccessLogRules = AccessLogRules(), metrics: Bool = true,
+        traceSample: Double = 0, export: SpanExportSettings? = nil
+    ) {
+        self.accessLogRules = accessLogRules
         self.accessLog = accessLog
         self.metrics = metrics
         self.traceSample = traceSample
+        self.export = export
     }
+
+    /// Whether requests get spans of their own.
+    package var isTracing: Bool { self.traceSample > 0 || self.export != nil }
 }

@@ -68,7 +68,7 @@ extension NodeFields {
 }
 
 /// What a policy or condition may say about header fields.
-enum HeaderRules {
+package enum HeaderRules {
     static let nameLengthMax: Int = 128
     static let valueLengthMax: Int = 4096
 
@@ -79,16 +79,16 @@ enum HeaderRules {
     ]
 
     /// The name in lower case, or nil when it is none (RFC 9110 section 5.6.2).
-    static func name(_ text: String) -> String? {
+    package static func name(_ text: String) -> String? {
         guard !text.isEmpty, text.utf8.count <= self.nameLengthMax else { return nil }
         for byte in text.utf8 where !self.isToken(byte) { return nil }
         return text.lowercased()
     }
 
-    static func isReserved(_ name: String) -> Bool { self.reserved.contains(name) }
+    package static func isReserved(_ name: String) -> Bool { self.reserved.contains(name) }
 
     /// Why a text cannot be a field's value, or nil when it can: no control characters, so nobody adds a line of their own.
-    static func problem(value: String) -> String? {
+    package static func problem(value: String) -> String? {
         guard value.utf8.count <= self.valueLengthMax else { return "expected at most \(self.valueLengthMax) bytes" }
         for byte in value.utf8 where (byte < 0x20 && byte != 0x09) || byte == 0x7f {
             return "expected a value without control characters"

@@ -141,23 +141,72 @@ extension WorkerCount {
 }
 
 extension TelemetrySettings {
-    static func read(_ decoder: NodeDecoder) -> TelemetrySettings? {
+    /// Reads `telemetry`; the platform's settings hold the same.
+    package static func read(_ decoder: NodeDecoder) -> TelemetrySettings? {
         guard let fields: NodeFields = decoder.fields(["access_log", "metrics", "tracing"]) else { return nil }
-        let accessLog: AccessLog? = fields.value("access_log", default: .off) { AccessLog.read($0) }
+        let log: (AccessLog, AccessLogRules)? = fields.value("access_log", default: (.off, AccessLogRules())) {
+            AccessLog.readWithRules($0)
+        }
         let metrics: Bool? = fields.value("metrics", default: true) { decoder in
             if case .bool(let isOn) = decoder.node.kind { return isOn }
             return decoder.choice(["on": true, "off": false])
         }
         var sample: Double? = 0
-        if let tracing: NodeFields = fields["tracing"]?.fields(["sample"]) {
+        var export: SpanExportSettings??
+        if let tracing: NodeFields = fields["tracing"]?.fields(["sample"] + SpanExportSettings.fieldNames) {
             sample = tracing.value("sample", default: 0) { $0.number(in: 0...1) }
+            export = SpanExportSettings.read(tracing)
+        } else {
+            export = .some(nil)
         }
-        guard let accessLog, let metrics, let sample else { return nil }
-        return TelemetrySettings(accessLog: accessLog, metrics: metrics, traceSample: sample)
+        guard let log, let metrics, let sample, let export else { return nil }
+        return TelemetrySettings(
+            accessLog: log.0, accessLogRules: log.1, metrics: metrics, traceSample: sample, export: export)
+    }
+}
+
+extension SpanExportSettings {
+    /// The fields beside `sample`.
+    static let fieldNames: [String] = ["endpoint", "errors", "slow", "service_name", "headers_file"]
+
+    /// Nil: there was a problem; nil within: no endpoint is given.
+    static func read(_ fields: NodeFields) -> SpanExportSettings?? {
+        let errors: Bool? = fields.boolean("errors", default: true)
+        let slow: Duration?? = fields.optional("slow") { $0.duration(in: SpanExportSettings.slowRange) }
+        let service: String? = fields.string("service_name", default: Self.serviceDefault, length: 1...128)
+        let headersFile: String?? = fields.optional("headers_file") { $0.string(length: 1...4096) }
+        guard let decoder: NodeDecoder = fields["endpoint"] else {
+            for name in Self.fieldNames.dropFirst() {
+                fields[name]?.problem("expected 'endpoint' beside it: without one no spans are sent")
+            }
+            return .some(nil)
+        }
+        let endpoint: String? = decoder.parsed("a URL with http or https such as http://127.0.0.1:4318") {
+            KeySource.isURL($0) && !$0.contains("@") ? $0 : nil
+        }
+        guard let endpoint, let errors, let slow, let service, let headersFile else { return nil }
+        return SpanExportSettings(
+            endpoint: endpoint, keepsErrors: errors, slow: slow, service: service, headersFile: headersFile)
     }
 }
 
 extension TelemetrySettings.AccessLog {
+    /// As `read`, or a mapping of `file` and what is to be written.
+    static func readWithRules(_ decoder: NodeDecoder) -> (TelemetrySettings.AccessLog, AccessLogRules)? {
+        guard case .mapping = decoder.node.kind else { return self.read(decoder).map { ($0, AccessLogRules()) } }
+        guard let fields: NodeFields = decoder.fields(["file", "sample", "fields"]) else { return nil }
+        let log: TelemetrySettings.AccessLog? = fields.value("file", default: .file("-")) { self.read($0) }
+        let sample: Double? = fields.value("sample", default: 1) { $0.number(in: 0...1) }
+        let all: [AccessLogField] = AccessLogField.allCases
+        let names: [AccessLogField]? = fields.value("fields", default: all) { decoder in
+            decoder.list(count: 1...all.count) { element in
+                element.parsed("one of \(all.map(\.rawValue).joined(separator: ", "))") { AccessLogField(rawValue: $0) }
+            }
+        }
+        guard let log, let sample, let names else { return nil }
+        return (log, AccessLogRules(sample: sample, fields: Set(names)))
+    }
+
     /// `off`, `on` (standard output, as `-` and as JSON's true), or a path.
     static func read(_ decoder: NodeDecoder) -> TelemetrySettings.AccessLog? {
         if case .bool(let isOn) = decoder.node.kind { return isOn ? .file("-") : .off }

@@ -150,6 +150,41 @@ struct CollectorTests {
         #expect(log.dropped == 0 && log.failures == 0)
     }
 
+    @Test func anAccessLogMaySayLessOfFewer() throws {
+        let folder: URL = FileManager.default.temporaryDirectory.appending(path: "access-log-\(UUID().uuidString)")
+        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(at: folder) }
+        let file: URL = folder.appending(path: "access.log")
+        let log: AccessLog = AccessLog(
+            path: file.path, rules: AccessLogRules(sample: 0, fields: [.status, .method, .span]))
+        let metrics: MetricRegistry = MetricRegistry()
+        log.publish(in: metrics)
+        #expect(log.start() == nil)
+        var failed: RequestRecord = self.record(status: 502)
+        failed.span = 10
+        log.receive(RecordBatch(records: [self.record(), failed, self.record(status: 404)], identities: []))
+        log.stop()
+        let text: String = String(decoding: try Data(contentsOf: file), as: UTF8.self)
+        #expect(text == #"{"method":"GET","status":502,"span_id":"000000000000000a"}"# + "\n")
+        let shown: String = String(decoding: metrics.prometheusText(), as: UTF8.self)
+        #expect(shown.contains("passerelle_gateway_access_log_dropped_total 0\n"))
+    }
+
+    @Test func aSampledAccessLogHasAboutItsShare() throws {
+        let folder: URL = FileManager.default.temporaryDirectory.appending(path: "access-log-\(UUID().uuidString)")
+        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(at: folder) }
+        let file: URL = folder.appending(path: "access.log")
+        let log: AccessLog = AccessLog(path: file.path, rules: AccessLogRules(sample: 0.25, fields: [.status]))
+        #expect(log.start() == nil)
+        let records: [RequestRecord] = [RequestRecord](repeating: self.record(), count: 40_000)
+        log.receive(RecordBatch(records: records, identities: []))
+        log.stop()
+        let lines: Int = try Data(contentsOf: file).count { $0 == 0x0A }
+        // Ten thousand are expected; a draw that is off by ten standard deviations does not happen.
+        #expect((9_100...10_900).contains(lines))
+    }
+
     @Test func anAccessLogThatIsRotatedGoesOnInTheNewFile() throws {
         let folder: URL = FileManager.default.temporaryDirectory.appending(path: "access-log-\(UUID().uuidString)")
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)

@@ -1,0 +1,182 @@
+"""What a gateway alone tells about its traffic: spans read by OpenTelemetry's own classes, metrics scraped by a real Prometheus.
+
+`opentelemetry-proto` comes from PyPI; Prometheus is taken from the PATH. What is not there is skipped, and said so.
+"""
+
+import base64
+import http.server
+import json
+import os
+import shutil
+import signal
+import subprocess
+import threading
+import time
+import unittest
+import urllib.parse
+
+from processes import Settings, eventually, folder, free_base, spawn
+from test_tokens import call, end, environment, is_ok
+from upstream import Upstream
+
+TRACE = "0af7651916cd43dd8448eb211c80319c"
+PARENT = "b7ad6b7169203331"
+
+# Reads base64 lines, writes a JSON line each: run where the packages are.
+READER = """
+import base64, json, sys
+from google.protobuf.json_format import MessageToDict
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+for line in sys.stdin:
+    print(json.dumps(MessageToDict(ExportTraceServiceRequest.FromString(base64.b64decode(line)))))
+"""
+
+
+class Collector(http.server.BaseHTTPRequestHandler):
+    """Writes down what came; the first request is asked to come again."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        first = not self.server.seen
+        self.server.seen.append((self.path, dict(self.headers), body))
+        self.send_response(503 if first else 200)
+        if first:
+            self.send_header("Retry-After", "0")
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_):
+        pass
+
+
+def collector(case):
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Collector)
+    server.seen = []
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    case.addCleanup(server.server_close)
+    case.addCleanup(server.shutdown)
+    return server
+
+
+def gateway(case, telemetry):
+    """A gateway alone: its process, URL, and URL of administration."""
+    upstream = Upstream(case)
+    base = free_base()
+    place = folder(case)
+    with open(f"{place}/otel.headers", "w", encoding="utf-8") as file:
+        file.write("Authorization: Bearer abc\n")
+    with open(f"{place}/gateway.yaml", "w", encoding="utf-8") as file:
+        file.write(f"""version: 1
+listen: {{http: "127.0.0.1:{base}", admin: "127.0.0.1:{base + 1}"}}
+workers: 1
+apis:
+  - id: orders
+    routes: [{{id: all, path: /orders/*}}]
+    upstream: {{targets: [{{url: "{upstream.url}"}}]}}
+telemetry: {telemetry}
+""")
+    process = spawn([Settings.binary, "gateway", "--config", f"{place}/gateway.yaml"],
+                    stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    case.addCleanup(end, process)
+    admin = f"http://127.0.0.1:{base + 1}"
+    eventually(lambda: is_ok(f"{admin}/readyz"), seconds=60)
+    return process, f"http://127.0.0.1:{base}", admin
+
+
+def attributes(owner):
+    return {entry["key"]: next(iter(entry["value"].values())) for entry in owner["attributes"]}
+
+
+class SpanTests(unittest.TestCase):
+    def test_spans_are_read_by_opentelemetry(self):
+        programs = environment(self, "otlp", "opentelemetry-proto==1.45.2")
+        server = collector(self)
+        process, url, _ = gateway(
+            self, f'{{tracing: {{sample: 1, endpoint: "http://127.0.0.1:{server.server_port}", service_name: edge, '
+                  "headers_file: otel.headers}}")
+        self.assertEqual(call(f"{url}/orders/1?key=hidden")[0], 200)
+        self.assertEqual(call(f"{url}/orders/2", fields={"traceparent": f"00-{TRACE}-{PARENT}-01"})[0], 200)
+        self.assertEqual(call(f"{url}/orders/3", fields={"traceparent": f"00-{TRACE}-{PARENT}-00"})[0], 200)
+        self.assertEqual(call(f"{url}/nowhere")[0], 404)
+        eventually(lambda: len(server.seen) >= 2, seconds=60)
+        process.send_signal(signal.SIGTERM)
+        process.wait(timeout=60)
+        lines = "".join(base64.b64encode(body).decode() + "\n" for _, _, body in server.seen[1:])
+        told = subprocess.run([f"{programs}/python", "-c", READER], input=lines, capture_output=True, text=True, check=True)
+        spans = []
+        for line in told.stdout.splitlines():
+            for resource in json.loads(line)["resourceSpans"]:
+                self.assertEqual(attributes(resource["resource"]), {"service.name": "edge"})
+                for scope in resource["scopeSpans"]:
+                    self.assertEqual(scope["scope"]["name"], "passerelle.gateway")
+                    spans += scope["spans"]
+        self.assertEqual(sorted(attributes(span).get("url.path") for span in spans), ["/nowhere", "/orders/1", "/orders/2"])
+        by_path = {attributes(span)["url.path"]: span for span in spans}
+        child = by_path["/orders/2"]
+        self.assertEqual(base64.b64decode(child["traceId"]).hex(), TRACE)
+        self.assertEqual(base64.b64decode(child["parentSpanId"]).hex(), PARENT)
+        self.assertEqual(child["kind"], "SPAN_KIND_SERVER")
+        self.assertGreaterEqual(int(child["endTimeUnixNano"]), int(child["startTimeUnixNano"]))
+        self.assertEqual(attributes(child)["passerelle.api"], "orders")
+        self.assertEqual(attributes(child)["http.response.status_code"], "200")
+        self.assertNotIn("parentSpanId", by_path["/orders/1"])
+        self.assertEqual(attributes(by_path["/nowhere"])["passerelle.reason"], "no-route")
+        for path, fields, body in server.seen:
+            self.assertEqual(path, "/v1/traces")
+            self.assertEqual(fields["Content-Type"], "application/x-protobuf")
+            self.assertEqual({name.lower(): value for name, value in fields.items()}["authorization"], "Bearer abc")
+            self.assertNotIn(b"hidden", body)
+
+
+class PrometheusTests(unittest.TestCase):
+    def test_prometheus_scrapes_metrics_with_exemplars(self):
+        binary = shutil.which("prometheus")
+        if binary is None:
+            self.skipTest("prometheus is not installed")
+        _, url, admin = gateway(self, "{tracing: {sample: 1}}")
+        for number in range(5):
+            self.assertEqual(call(f"{url}/orders/{number}", fields={"traceparent": f"00-{TRACE}-{PARENT}-01"})[0], 200)
+        plain = call(f"{admin}/metrics")
+        self.assertEqual(plain[1]["Content-Type"], "text/plain; version=0.0.4; charset=utf-8")
+        place = folder(self)
+        with open(f"{place}/p.yml", "w", encoding="utf-8") as file:
+            file.write(f"""scrape_configs:
+  - job_name: gateway
+    scrape_interval: 200ms
+    scrape_timeout: 200ms
+    static_configs: [{{targets: ["{admin.removeprefix('http://')}"]}}]
+""")
+        port = free_base()
+        process = spawn(
+            [binary, f"--config.file={place}/p.yml", f"--storage.tsdb.path={place}/data",
+             f"--web.listen-address=127.0.0.1:{port}", "--enable-feature=exemplar-storage", "--log.level=warn"],
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={**os.environ, "HOME": place})
+        self.addCleanup(end, process)
+        base = f"http://127.0.0.1:{port}/api/v1"
+
+        def ask(path, **query):
+            try:
+                answer = call(f"{base}/{path}?{urllib.parse.urlencode(query)}")
+            except OSError:
+                return []
+            return json.loads(answer[2])["data"] if answer[0] == 200 else []
+
+        def count():
+            found = ask("query", query='passerelle_gateway_requests_total{class="2xx"}')
+            return found and found["result"] and found["result"][0]["value"][1] == "5"
+
+        def exemplars():
+            now = time.time()
+            found = ask("query_exemplars", query="passerelle_gateway_request_duration_seconds_bucket",
+                        start=now - 3600, end=now + 3600)
+            return found and found[0]["exemplars"][0]["labels"] == {"trace_id": TRACE}
+
+        eventually(count, seconds=60)
+        eventually(exemplars, seconds=60)
+        self.assertEqual(ask("targets")["activeTargets"][0]["lastError"], "")
+
+
+if __name__ == "__main__":
+    unittest.main()
