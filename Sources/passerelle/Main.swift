@@ -7,9 +7,7 @@ struct Main {
         let words: [String] = Array(CommandLine.arguments.dropFirst())
         Task.detached {
             let code: Int32 = await CommandLineTool.run(words)
-            // Not exit(): OpenSSL's handler frees its locks, and event loops that are still there then crash in them.
-            fflush(nil)
-            _exit(code)
+            exit(code)
         }
         while true { pause() }
     }

@@ -16,6 +16,14 @@
 #include <time.h>
 #include <unistd.h>
 
+/* OpenSSL's exit handler frees its locks while threads that go on until the very end still take them: whoever ends the process by
+ * exit() would crash there now and then. The system takes the memory back anyway. Weak, for what is linked without OpenSSL. */
+extern int OPENSSL_init_crypto(uint64_t options, const void *settings) __attribute__((weak));
+__attribute__((constructor)) static void leave_openssl_alone_at_exit(void) {
+    const uint64_t no_exit_handler = 0x00080000; /* OPENSSL_INIT_NO_ATEXIT of openssl/crypto.h */
+    if (OPENSSL_init_crypto) OPENSSL_init_crypto(no_exit_handler, NULL);
+}
+
 int32_t clinux_thread_id(void) { return (int32_t)syscall(SYS_gettid); }
 
 static __thread uintptr_t thread_tag;
