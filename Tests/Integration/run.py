@@ -68,6 +68,10 @@ SUITES = [
 ]
 
 
+# They compare with what was acknowledged: one loss is one too many, whatever a second run finds.
+NEVER_AGAIN = {"takeovers", "faults", "power", "kill"}
+
+
 class Result(unittest.TestResult):
     """Says each test with its time as it ends. A table's failing rows count one by one."""
 
@@ -75,6 +79,7 @@ class Result(unittest.TestResult):
         super().__init__()
         self.passed = 0
         self.failed = 0
+        self.reasons = []
         self._started = time.monotonic()
         self._has_failed = False
 
@@ -90,7 +95,9 @@ class Result(unittest.TestResult):
     def _fail(self, test, error):
         self._has_failed = True
         self.failed += 1
-        self._say("FAILED", test, "\n" + self._exc_info_to_string(error, test))
+        reason = self._exc_info_to_string(error, test)
+        self.reasons.append(f"{test}\n{reason}")
+        self._say("FAILED", test, "\n" + reason)
 
     def addSuccess(self, test):
         if not self._has_failed:
@@ -128,15 +135,32 @@ def main():
 
     # An ordinary end, so that every process of the tests is ended.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    result = Result()
-    for name in options.only.split(","):
+    names = options.only.split(",")
+    for name in names:
         if name not in SUITES:
             sys.exit(f"there is no suite '{name}'; there are: {', '.join(SUITES)}")
+    passed = failed = 0
+    unsteady = []
+    for name in names:
         print(name, flush=True)
-        suite = unittest.defaultTestLoader.loadTestsFromModule(importlib.import_module(f"test_{name}"))
-        suite.run(result)
-    print(f"{result.passed} passed, {result.failed} failed")
-    sys.exit(1 if result.failed else 0)
+        result = run(name)
+        if result.failed and name not in NEVER_AGAIN:
+            print(f"{name}, once more", flush=True)
+            first, result = result, run(name)
+            if not result.failed:
+                unsteady += first.reasons
+        passed += result.passed
+        failed += result.failed
+    for reason in unsteady:
+        print(f"\nunsteady, passed at the second run; to be mended: {reason}")
+    print(f"{passed} passed, {failed} failed")
+    sys.exit(1 if failed else 0)
+
+
+def run(name):
+    result = Result()
+    unittest.defaultTestLoader.loadTestsFromModule(importlib.import_module(f"test_{name}")).run(result)
+    return result
 
 
 if __name__ == "__main__":

@@ -47,6 +47,15 @@ package final class TCPProxy: @unchecked Sendable {
         }
     }
 
+    /// Everything that is open breaks; what is opened from now on goes through.
+    private func breakOnce() {
+        // In one step: who finds its connection broken opens another at once, and that one must not break, too.
+        self.state.withLock { state in
+            for socket in state.sockets { shutdown(socket, Int32(SHUT_RDWR)) }
+            state.mode = .open
+        }
+    }
+
     /// Breaks the next connection on which the client sends `text`; the server gets it all the same if `forwards`.
     package func breakAt(_ text: String, forwards: Bool) {
         self.state.withLock { state in
@@ -121,8 +130,7 @@ package final class TCPProxy: @unchecked Sendable {
             if isTrapped {
                 // Time for the server to do it; what it did is asked of the server later.
                 usleep(200_000)
-                self.set(.broken)
-                self.set(.open)
+                self.breakOnce()
                 return
             }
         }
