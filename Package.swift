@@ -79,7 +79,7 @@ let targets: [Target] = [
     room("Data", "Store", ["Bytes", "JSON", "Time", "Telemetry", "CSQLite", "CPostgres", "CLinux"]),
     room("Data", "EventLog", ["Bytes", "JSON", "Time", "Identifiers", "Store", "Telemetry", "CSQLite"]),
 
-    room("Data", "KeyRing", ["Bytes", "Crypto", "Files"]),
+    room("Data", "KeyRing", ["Bytes", "Crypto", "Files", "HTTP", "JSON", "Store", "Time"]),
     room("Data", "Backup", ["Bytes", "Crypto", "EventLog", "Files", "JSON", "KeyRing", "Store", "Time"]),
     room("Data", "Redis", ["EventLoops", "TLS", "HTTP"]),
 
@@ -107,11 +107,11 @@ let targets: [Target] = [
             "Telemetry",
         ]),
     service("Catalog", ["OpenAPI", "Documents", "GatewayConfiguration", "Crypto"]),
-    service("Identity", ["Crypto", "Tokens"]),
+    service("Identity", ["Crypto", "KeyRing", "Tokens"]),
     service("Portal", ["Crypto"]),
     service("Deployments", ["Documents", "OpenAPI", "GatewayConfiguration", "Gateway", "Crypto", "HTTP", "TLS"]),
-    service("Observability", ["Crypto", "HTTP"]),
-    service("Audit", ["Crypto", "HTTP"]),
+    service("Observability", ["Crypto", "HTTP", "KeyRing"]),
+    service("Audit", ["Crypto", "HTTP", "KeyRing"]),
     service("Backups", ["Backup", "EventLoops", "HTTP"]),
     service("Geolocation", ["Crypto", "HTTP"]),
 
@@ -179,7 +179,7 @@ let targets: [Target] = [
     tests("Runtime", "HTTP", ["EventLoops", "TLS", "Bytes", "Crypto"]),
     tests("Runtime", "Processes", []),
     tests("Data", "Store", ["JSON", "Time"]),
-    tests("Data", "KeyRing", ["Files"]),
+    tests("Data", "KeyRing", ["Bytes", "Crypto", "EventLoops", "Files", "HTTP", "JSON", "Store", "Time"]),
     tests("Data", "Backup", ["Store", "KeyRing", "Files", "Time"]),
     tests("Data", "Redis", ["TLS", "Crypto"]),
     tests("Data", "EventLog", ["Store", "Bytes", "JSON", "Time", "Identifiers"]),

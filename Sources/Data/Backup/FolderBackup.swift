@@ -37,7 +37,7 @@ package enum FolderBackup {
             }
             let masterKey: String?
             do {
-                masterKey = try KeyRing.fingerprint(inFolder: folder)
+                masterKey = try MasterKeyFile.fingerprint(inFolder: folder)
             } catch let error as KeyRingError {
                 throw BackupError.masterKey("\(error)")
             }

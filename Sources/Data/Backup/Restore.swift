@@ -52,7 +52,7 @@ package enum Restore {
 
     private static func check(_ masterKey: [UInt8]?, against description: BackupDescription) throws {
         guard let masterKey: [UInt8], let expected: String = description.masterKey else { return }
-        let found: String = KeyRing.fingerprint(of: masterKey)
+        let found: String = MasterKeyFile.fingerprint(of: masterKey)
         guard found == expected else { throw BackupError.otherMasterKey(expected: expected, found: found) }
     }
 
@@ -87,9 +87,9 @@ package enum Restore {
 
     private static func keep(_ masterKey: [UInt8]?, needed: String?, in place: String) throws {
         if let masterKey: [UInt8] {
-            try Files.replace("\(place)/\(KeyRing.fileName)", with: masterKey)
+            try Files.replace("\(place)/\(MasterKeyFile.fileName)", with: masterKey)
         } else if let needed: String {
-            try Files.replace("\(place)/\(KeyRing.neededFile)", with: Array("\(needed)\n".utf8))
+            try Files.replace("\(place)/\(MasterKeyFile.neededFile)", with: Array("\(needed)\n".utf8))
         }
         try Folders.sync(place)
     }

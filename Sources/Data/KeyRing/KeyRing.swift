@@ -1,109 +1,156 @@
 import Bytes
 import Crypto
-import Files
+package import Store
+import Synchronization
+package import Time
 
-/// The master key and what it seals: AES-256-GCM, bound to the name of what is sealed.
+/// Keys in levels: the master key wraps key-encrypting keys, those wrap data keys, and data keys seal values. AES-256-GCM.
 ///
 /// ```
-/// sealed = format (1 byte: 1) + nonce (12) + ciphertext + tag (16)
-/// associated data = "passerelle" 0x00 name
+/// master key            a file, a variable, or OpenBao's transit: never in the database, never in a backup
+///  └ key-encrypting key   in the database, wrapped; in memory while the ring is unsealed
+///     └ data key            one for each tenant, one for the platform ('' in both), and keys with names of their own
+///        └ value              where it belongs, in any table
 /// ```
-/// The master key is a file in the data folder: 32 random bytes, mode 0600, made at the first start, never in a backup. It
-/// protects the database when that leaves the machine, not a copied folder.
+/// Each level rotates by itself while everything runs (`KeyRing+Rotation`): a new key seals from then on, what older keys sealed
+/// is sealed anew in the background, and an old key goes once nothing needs it. Killed anywhere, everything still opens.
+///
+/// Keys of tenants are read in the transaction that uses them and kept nowhere: what a transaction that fails has made is never
+/// used. The platform's own are kept, for those who seal outside of transactions. Any thread may call.
 package final class KeyRing: Sendable {
-    package static let fileName: String = "master.key"
-    /// Left by a restore: the fingerprint of the master key that the data needs.
-    package static let neededFile: String = "master.key.needed"
-    private static let format: UInt8 = 1
+    /// How often a process looks for keys that others made.
+    package static let refreshEvery: Duration = .seconds(5)
 
-    private let key: [UInt8]
+    enum State: Sendable {
+        /// Nothing opens. It becomes `open` by `unseal`.
+        case sealed(reason: String, since: Timestamp)
+        /// It becomes `sealed` by `seal`.
+        case open(OpenKeys)
+    }
 
-    /// Reads the master key of a data folder, or makes it. - Throws: `FileError`, or `KeyRingError` when the file is not a key.
-    package static func open(folder: String) throws -> KeyRing {
-        let path: String = "\(folder)/\(Self.fileName)"
-        let needed: String? = try Self.needed(in: folder)
-        if Files.exists(path) {
-            let key: [UInt8] = try Self.read(path)
-            if let needed: String {
-                let found: String = Self.fingerprint(of: key)
-                guard found == needed else { throw KeyRingError.otherKey(path: path, needed: needed, found: found) }
-                try Files.remove("\(folder)/\(Self.neededFile)")
+    /// What an unsealed ring knows.
+    struct OpenKeys: Sendable {
+        let master: any MasterKey
+        /// Key-encrypting keys by id.
+        var encrypting: [String: [UInt8]]
+        /// Those that wrap, in the order they were made.
+        var order: [(id: String, activeAt: Timestamp)]
+        /// What sealed values of format 1.
+        var legacy: [UInt8]?
+        /// The platform's data keys, oldest first.
+        var platform: [(version: Int64, key: [UInt8], activeAt: Timestamp)]
+
+        /// The key-encrypting key that wraps now.
+        func active(at now: Timestamp) -> (id: String, key: [UInt8])? {
+            guard let id: String = self.order.last(where: { $0.activeAt <= now })?.id ?? self.order.first?.id,
+                let key: [UInt8] = self.encrypting[id]
+            else { return nil }
+            return (id, key)
+        }
+
+        /// The platform's data key that seals now.
+        func platformKey(at now: Timestamp) -> (version: Int64, key: [UInt8])? {
+            guard let found = self.platform.last(where: { $0.activeAt <= now }) ?? self.platform.first else {
+                return nil
             }
-            return KeyRing(key: key)
-        }
-        if let needed: String { throw KeyRingError.missing(path: path, needed: needed) }
-        let key: [UInt8] = AESGCM.makeKey()
-        try Files.replace(path, with: key, mode: 0o600)
-        return KeyRing(key: key)
-    }
-
-    /// The bytes of a master key file. - Throws: `FileError`, or `KeyRingError` when the file is not a key.
-    package static func read(_ path: String) throws -> [UInt8] {
-        let bytes: [UInt8] = try Files.read(path, bytesMax: 1_024)
-        guard bytes.count == AESGCM.keyLength else { throw KeyRingError.notAKey(path: path, bytes: bytes.count) }
-        return bytes
-    }
-
-    /// What names a master key without telling anything of it: 16 hexadecimal digits.
-    package static func fingerprint(of key: [UInt8]) -> String {
-        Hex.encode(Array(HMACSHA256.authenticate(Array("passerelle master key".utf8), key: key).prefix(8)))
-    }
-
-    /// The fingerprint of a data folder's master key; nil when it has none yet.
-    package static func fingerprint(inFolder folder: String) throws -> String? {
-        let path: String = "\(folder)/\(Self.fileName)"
-        return Files.exists(path) ? Self.fingerprint(of: try Self.read(path)) : try Self.needed(in: folder)
-    }
-
-    private static func needed(in folder: String) throws -> String? {
-        let path: String = "\(folder)/\(Self.neededFile)"
-        guard Files.exists(path) else { return nil }
-        return String(decoding: try Files.read(path, bytesMax: 1_024).prefix { $0 > 32 }, as: UTF8.self)
-    }
-
-    /// - Precondition: the key has 32 bytes.
-    package init(key: [UInt8]) {
-        precondition(key.count == AESGCM.keyLength)
-        self.key = key
-    }
-
-    /// Encrypts so that only this key ring opens it, and only under the same name.
-    package func seal(_ secret: [UInt8], name: String) throws -> [UInt8] {
-        [Self.format] + (try AESGCM.seal(secret, key: self.key, associatedData: Self.associatedData(name)))
-    }
-
-    /// - Throws: `KeyRingError.cannotOpen` when a bit of it, the name or the master key differs.
-    package func open(_ sealed: [UInt8], name: String) throws -> [UInt8] {
-        guard sealed.first == Self.format else { throw KeyRingError.cannotOpen(name: name) }
-        do {
-            return try AESGCM.open(Array(sealed.dropFirst()), key: self.key, associatedData: Self.associatedData(name))
-        } catch {
-            throw KeyRingError.cannotOpen(name: name)
+            return (found.version, found.key)
         }
     }
 
-    private static func associatedData(_ name: String) -> [UInt8] { Array("passerelle\u{0}\(name)".utf8) }
+    let store: Store
+    let clock: any WallClock
+    let configuration: KeyRingConfiguration
+    private let state: Mutex<State>
+
+    /// A sealed ring over a store that has `KeyRing.migrations`.
+    package init(store: Store, configuration: KeyRingConfiguration, clock: any WallClock = SystemClock()) {
+        self.store = store
+        self.clock = clock
+        self.configuration = configuration
+        self.state = Mutex(.sealed(reason: "it was not opened yet", since: clock.now()))
+    }
+
+    /// A ring that is unsealed. - Throws: as `unseal`.
+    package static func open(
+        store: Store, configuration: KeyRingConfiguration, clock: any WallClock = SystemClock()
+    ) async throws -> KeyRing {
+        let ring: KeyRing = KeyRing(store: store, configuration: configuration, clock: clock)
+        try await ring.unseal()
+        return ring
+    }
+
+    // MARK: Sealed and unsealed
+
+    /// Why nothing opens, and since when; nil while the ring is unsealed.
+    package var isSealed: (reason: String, since: Timestamp)? {
+        self.state.withLock { state in
+            if case .sealed(let reason, let since) = state { return (reason, since) }
+            return nil
+        }
+    }
+
+    /// Forgets all keys. What services hold open in memory they keep; nothing else opens until `unseal`.
+    package func seal(reason: String) {
+        let now: Timestamp = self.clock.now()
+        self.state.withLock { $0 = .sealed(reason: reason, since: now) }
+    }
+
+    /// Fetches the master key and unwraps the keys it wraps. Makes the first keys at the first start, and ends a rotation of the
+    /// master key that was killed.
+    ///
+    /// - Throws: `KeyRingError.masterAway` when another try may do; what the master key's place throws.
+    package func unseal() async throws {
+        let opened: OpenKeys = try await Unsealing(ring: self).run()
+        self.take(opened)
+    }
+
+    func take(_ opened: OpenKeys) { self.state.withLock { $0 = .open(opened) } }
+
+    /// Learns of keys that other processes made. Does nothing while sealed.
+    package func refresh() async throws {
+        guard let known: OpenKeys = try? self.opened() else { return }
+        let unsealing: Unsealing = Unsealing(ring: self)
+        // A key that the known master key does not unwrap: another process rotated that, too.
+        let fresh: OpenKeys
+        do { fresh = try await unsealing.refreshed(known) } catch KeyRingError.cannotOpen {
+            fresh = try await unsealing.run()
+        }
+        self.state.withLock { state in
+            // Sealed meanwhile: it stays so.
+            if case .open = state { state = .open(fresh) }
+        }
+    }
+
+    /// Looks for keys of other processes until cancelled.
+    package func keepFresh(_ failed: @Sendable (any Error) -> Void) async {
+        while (try? await self.clock.sleep(for: Self.refreshEvery)) != nil {
+            do { try await self.refresh() } catch { failed(error) }
+        }
+    }
+
+    /// - Throws: `KeyRingError.sealed`.
+    func opened() throws(KeyRingError) -> OpenKeys {
+        let state: State = self.state.withLock { $0 }
+        switch state {
+        case .open(let keys): return keys
+        case .sealed(let reason, _): throw .sealed(reason: reason)
+        }
+    }
 }
 
-/// Why a secret stays closed.
-package enum KeyRingError: Error, Sendable, Equatable, CustomStringConvertible {
-    case notAKey(path: String, bytes: Int)
-    case cannotOpen(name: String)
-    /// The data was restored and its master key is not there.
-    case missing(path: String, needed: String)
-    /// The data was restored and the master key there is another one.
-    case otherKey(path: String, needed: String, found: String)
+/// Where the master key is, and how the ring shares its database.
+package struct KeyRingConfiguration: Sendable {
+    package var master: MasterKeyLocation
+    /// The master key before: keys it wraps are wrapped with the present one at the next unsealing.
+    package var old: MasterKeyLocation?
+    /// How long before it is used other processes can see a new key of the platform. Nothing where no process shares the
+    /// database; longer than `KeyRing.refreshEvery` where some do.
+    package var overlap: Duration = .zero
+    /// How long a key that nothing needs any more is kept: longer than any change takes from sealing to its commit.
+    package var keptFor: Duration = .seconds(3_600)
 
-    package var description: String {
-        switch self {
-        case .notAKey(let path, let bytes):
-            "\(path) has \(bytes) bytes; a master key has 32. Restore the key the data was written with."
-        case .missing(let path, let needed):
-            "\(path) is missing. This data was restored, and its secrets are sealed with the master key of fingerprint \(needed), which no backup holds: copy that installation's master.key there (mode 0600)."
-        case .otherKey(let path, let needed, let found):
-            "\(path) is another key (fingerprint \(found)) than the one this restored data is sealed with (\(needed)). Put that one there."
-        case .cannotOpen(let name):
-            "'\(name)' does not open with this master key: the key file belongs to other data, or the value was changed."
-        }
+    package init(master: MasterKeyLocation, old: MasterKeyLocation? = nil) {
+        self.master = master
+        self.old = old
     }
 }

@@ -101,7 +101,7 @@ enum BackupCommands {
         let folder: String = try arguments.required("data")
         let repository: BackupRepository = try Self.open(arguments)
         let made: BackupDescription = try Self.failing {
-            let masterKey: [UInt8]? = try arguments["master-key"].map { try KeyRing.read($0) }
+            let masterKey: [UInt8]? = try arguments["master-key"].map { try MasterKeyFile.read($0) }
             return try Restore.run(
                 repository, id: try repository.resolve(arguments["backup"]), into: folder, masterKey: masterKey
             ) { step, done, total in

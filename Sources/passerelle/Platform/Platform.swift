@@ -41,8 +41,12 @@ final class Platform: Sendable {
 
     /// Opens everything and serves nothing yet.
     ///
+    /// - Parameter unseal: opens the key ring, and waits where its master key cannot be reached.
     /// - Throws: `CommandError.failed` with what to do when the folder or its files cannot be used.
-    static func open(_ settings: Settings, logger: Logger) async throws -> Platform {
+    static func open(
+        _ settings: Settings, logger: Logger,
+        unseal: (KeyRing, Logger) async throws -> Void = { keys, _ in try await keys.unseal() }
+    ) async throws -> Platform {
         let metrics: MetricRegistry = MetricRegistry()
         let clock: SystemClock = SystemClock()
         ProcessMetrics.register(in: metrics, clock: clock)
@@ -62,15 +66,25 @@ final class Platform: Sendable {
         let telemetry: Store = try Store.open(
             StoreConfiguration(folder: "\(settings.data)/telemetry", readers: 1, clock: clock, logger: logger),
             migrations: [ObservabilityService.telemetryMigrations], extensions: [])
-        return try await Platform(settings, services, telemetry, keys: try KeyRing.open(folder: settings.data))
+        let keys: KeyRing = KeyRing(
+            store: store,
+            configuration: try settings.keys.configuration(data: settings.data, isShared: settings.storeURL != nil),
+            clock: clock)
+        try await unseal(keys, logger)
+        return try await Platform(settings, services, telemetry, keys: keys)
     }
 
     /// The schema of everything in the data folder's database.
     static let migrations: [ServiceMigrations] = [
-        LogMigrations.service, RESTHandler.migrations, GatewayChanges.migrations, CatalogService.migrations,
+        LogMigrations.service, KeyRing.migrations, RESTHandler.migrations, GatewayChanges.migrations,
+        CatalogService.migrations,
         PortalService.migrations, IdentityService.migrations, DeploymentsService.migrations, AuditService.migrations,
         GeolocationService.migrations, ObservabilityService.migrations, BackupsService.migrations,
     ]
+
+    /// Everything that is sealed with keys that rotate.
+    static let sealedColumns: [SealedColumn] =
+        IdentityService.sealedColumns + AuditService.sealedColumns + ObservabilityService.sealedColumns
 
     private init(
         _ settings: Settings, _ services: ServiceEnvironment, _ telemetry: Store, keys: KeyRing
@@ -189,12 +203,4 @@ final class Platform: Sendable {
         await self.telemetry.close()
         await self.services.store.close()
     }
-}
-
-/// The key ring as services see it.
-struct KeyRingSealer: SecretSealer {
-    let keys: KeyRing
-
-    func seal(_ secret: [UInt8], name: String) throws -> [UInt8] { try self.keys.seal(secret, name: name) }
-    func open(_ sealed: [UInt8], name: String) throws -> [UInt8] { try self.keys.open(sealed, name: name) }
 }

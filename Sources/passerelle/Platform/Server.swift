@@ -40,7 +40,9 @@ final class Server: Sendable {
         }
         let platform: Platform
         do {
-            platform = try await Platform.open(settings, logger: logger)
+            platform = try await Platform.open(settings, logger: logger) { keys, logger in
+                try await SealedServer.wait(for: keys, settings, lifecycle, logger)
+            }
         } catch let error as StoreError {
             throw CommandError.failed("\(error)")
         }

@@ -53,6 +53,8 @@ struct Settings: Sendable {
     var backupKeyFile: String?
     /// The shared counters of rate limits. Default: none, such limits are divided among live gateways.
     var counters: CounterSettings = CounterSettings()
+    /// Where the master key is. Default: `master.key` in the data folder.
+    var keys: KeySettings = KeySettings()
     /// What the gateway tells about its traffic. Default: metrics only.
     var telemetry: TelemetrySettings = TelemetrySettings()
     var logLevel: LogLevel = .info
@@ -91,6 +93,11 @@ struct Settings: Sendable {
         .init("backup-folder", "FOLDER", "where backups of the running platform go (nowhere)"),
         .init("backup-key-file", "FILE", "the file with their passphrase or key"),
         .init("limits-url", "URL", "Redis for limits that gateways share (none: limits are divided)"),
+        .init(
+            "keys-url", "URL", "the master key: file:PATH, env:NAME, openbao+https://HOST:PORT/MOUNT/KEY (master.key)"),
+        .init("keys-old-url", "URL", "the master key before: the keys move from it to the present one"),
+        .init("keys-token-file", "FILE", "the token for OpenBao"),
+        .init("keys-ca-file", "FILE", "authorities of OpenBao's certificate, PEM (those of this machine)"),
         .init("log-level", "LEVEL", "debug, info, warning or error (info)"),
     ]
 
@@ -190,6 +197,10 @@ struct Settings: Sendable {
         case "backup-folder": self.backupFolder = value
         case "backup-key-file": self.backupKeyFile = value
         case "gateway-token-file": self.gatewayTokenFile = value
+        case "keys-url": self.keys.url = value
+        case "keys-old-url": self.keys.oldURL = value
+        case "keys-token-file": self.keys.tokenFile = value
+        case "keys-ca-file": self.keys.authoritiesFile = value
         case "limits-url":
             do {
                 _ = try RedisLocation(parsing: value)

@@ -20,7 +20,8 @@ enum SettingsFile {
     private static func read(_ decoder: NodeDecoder, _ start: Settings) -> Settings? {
         guard
             let fields: NodeFields = decoder.fields([
-                "data", "store", "issuer", "port_base", "services", "listen", "gateway", "limits", "backup", "log",
+                "data", "store", "issuer", "port_base", "services", "listen", "gateway", "keys", "limits", "backup",
+                "log",
                 "telemetry",
             ])
         else {
@@ -46,6 +47,12 @@ enum SettingsFile {
         if let backup: NodeFields = fields["backup"]?.fields(["folder", "key_file"]) {
             if let folder: String = backup["folder"]?.string(length: 1...4_096) { settings.backupFolder = folder }
             if let file: String = backup["key_file"]?.string(length: 1...4_096) { settings.backupKeyFile = file }
+        }
+        if let keys: NodeFields = fields["keys"]?.fields(["url", "old_url", "token_file", "ca_file"]) {
+            if let url: String = keys["url"]?.string(length: 1...2_048) { settings.keys.url = url }
+            if let url: String = keys["old_url"]?.string(length: 1...2_048) { settings.keys.oldURL = url }
+            if let file: String = keys["token_file"]?.string(length: 1...4_096) { settings.keys.tokenFile = file }
+            if let file: String = keys["ca_file"]?.string(length: 1...4_096) { settings.keys.authoritiesFile = file }
         }
         if let limits: NodeDecoder = fields["limits"] { Self.readLimits(limits, &settings) }
         if let telemetry: NodeDecoder = fields["telemetry"] {

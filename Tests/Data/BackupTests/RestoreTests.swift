@@ -94,26 +94,26 @@ struct RestoreTests {
 
     @Test func theFolderSaysWhichMasterKeyItNeeds() async throws {
         let fixture: BackupFixture = try BackupFixture()
-        let keys: KeyRing = try KeyRing.open(folder: fixture.data)
-        let sealed: [UInt8] = try keys.seal([1, 2, 3], name: "x")
-        let key: [UInt8] = try KeyRing.read("\(fixture.data)/master.key")
-        let fingerprint: String = try #require(try KeyRing.fingerprint(inFolder: fixture.data))
+        let keys: LocalMasterKey = try MasterKeyFile(folder: fixture.data).load().key
+        let wrapped: [UInt8] = try await keys.wrap([1, 2, 3], name: "x")
+        let key: [UInt8] = try MasterKeyFile.read("\(fixture.data)/master.key")
+        let fingerprint: String = try #require(try MasterKeyFile.fingerprint(inFolder: fixture.data))
         try fixture.backUp(masterKey: fingerprint)
         try fixture.restore()
-        #expect(try KeyRing.fingerprint(inFolder: fixture.restored) == fingerprint)
+        #expect(try MasterKeyFile.fingerprint(inFolder: fixture.restored) == fingerprint)
         #expect(throws: KeyRingError.missing(path: "\(fixture.restored)/master.key", needed: fingerprint)) {
-            try KeyRing.open(folder: fixture.restored)
+            try MasterKeyFile(folder: fixture.restored).load()
         }
         let other: [UInt8] = [UInt8](repeating: 7, count: 32)
         try Files.replace("\(fixture.restored)/master.key", with: other)
-        #expect(throws: KeyRingError.self) { try KeyRing.open(folder: fixture.restored) }
+        #expect(throws: KeyRingError.self) { try MasterKeyFile(folder: fixture.restored).load() }
         try Files.replace("\(fixture.restored)/master.key", with: key)
-        #expect(try KeyRing.open(folder: fixture.restored).open(sealed, name: "x") == [1, 2, 3])
+        #expect(try await MasterKeyFile(folder: fixture.restored).load().key.unwrap(wrapped, name: "x") == [1, 2, 3])
         #expect(!Files.exists("\(fixture.restored)/master.key.needed"))
         try Folders.remove(fixture.restored)
         #expect(throws: BackupError.self) { try fixture.restore(masterKey: other) }
         #expect(!Files.exists(fixture.restored))
         try fixture.restore(masterKey: key)
-        #expect(try KeyRing.open(folder: fixture.restored).open(sealed, name: "x") == [1, 2, 3])
+        #expect(try await MasterKeyFile(folder: fixture.restored).load().key.unwrap(wrapped, name: "x") == [1, 2, 3])
     }
 }

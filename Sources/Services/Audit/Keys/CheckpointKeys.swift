@@ -9,7 +9,7 @@ import Time
 /// Its name is the origin of the log: `passerelle.local/audit/` and 16 random hexadecimal digits, so that no two installations
 /// are taken for one another.
 enum CheckpointKeys {
-    private static let sealName: String = "audit/checkpoint-key"
+    static let sealName: String = "audit/checkpoint-key"
 
     /// The signer, from the store or new.
     static func signer(in store: Store, sealer: any SecretSealer) async throws -> NoteSigner {

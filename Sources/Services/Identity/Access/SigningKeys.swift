@@ -153,7 +153,7 @@ final class SigningKeys: Sendable {
         self.state.withLock { $0.newestAt }.adding(Self.ageMax) <= self.services.clock.now()
     }
 
-    private static func sealName(_ id: String) -> String { "signing-key/\(id)" }
+    static func sealName(_ id: String) -> String { "signing-key/\(id)" }
 
     /// What `/.well-known/jwks.json` shows.
     func json() throws -> JSONValue { try self.state.withLock { $0.published }.json() }

@@ -1,0 +1,66 @@
+import Crypto
+import EventLoops
+import Files
+import Glibc
+import HTTP
+import KeyRing
+import TLS
+
+/// Where the master key is: `keys.url` and what belongs to it.
+struct KeySettings: Sendable {
+    /// `file:PATH`, `env:NAME`, `openbao+https://HOST:PORT/MOUNT/KEY`; nil is `master.key` in the data folder.
+    var url: String?
+    /// The master key before, while the keys move to the present one.
+    var oldURL: String?
+    /// The file with the token for OpenBao; read at each call.
+    var tokenFile: String?
+    /// The authorities OpenBao's certificate is checked against, PEM. Default: those this machine trusts.
+    var authoritiesFile: String?
+
+    private static let authoritiesBytesMax: Int = 1 << 20
+    /// Longest a call to OpenBao may take.
+    private static let callMax: Duration = .seconds(10)
+    /// With others on the database: how long they have to learn of a key before it is used.
+    private static let overlap: Duration = .seconds(15)
+
+    /// What the key ring needs to know. A variable that holds a key is taken out of the environment, so that no child sees it.
+    func configuration(data: String, isShared: Bool) throws(CommandError) -> KeyRingConfiguration {
+        do {
+            var configuration: KeyRingConfiguration = KeyRingConfiguration(
+                master: try self.location(self.url) ?? .file(MasterKeyFile(folder: data)),
+                old: try self.location(self.oldURL))
+            if isShared { configuration.overlap = Self.overlap }
+            return configuration
+        } catch let error as KeyRingError {
+            throw .usage("keys.url: \(error)")
+        } catch {
+            throw .usage("keys: \(error)")
+        }
+    }
+
+    private func location(_ url: String?) throws -> MasterKeyLocation? {
+        guard let url: String else { return nil }
+        let client: HTTPClient? = url.hasPrefix("openbao+") || url.hasPrefix("vault+") ? try self.client() : nil
+        return try MasterKeyLocation(
+            url: url, tokenFile: self.tokenFile, client: client,
+            environment: { name in
+                let value: String? = Login.environment(name)
+                unsetenv(name)
+                return value
+            })
+    }
+
+    private func client() throws -> HTTPClient {
+        var tls: TLSClientConfiguration = TLSClientConfiguration()
+        if let path: String = self.authoritiesFile {
+            let bytes: [UInt8] = try Files.read(path, bytesMax: Self.authoritiesBytesMax)
+            tls.trust = .authorities(try Certificate.chain(pem: String(decoding: bytes, as: UTF8.self)))
+        }
+        // The operator names this server: no rules of egress apply.
+        var configuration: HTTPClientConfiguration = HTTPClientConfiguration(
+            tls: try TLSContext.client(tls), egress: { _ in .allow })
+        configuration.timeouts.response = Self.callMax
+        configuration.timeouts.total = Self.callMax
+        return HTTPClient(group: EventLoopGroup(count: 1, name: "keys"), configuration: configuration)
+    }
+}
