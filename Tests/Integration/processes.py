@@ -82,6 +82,10 @@ def run(*arguments, environment=None, timeout=60, **options):
         env={**os.environ, "PASSERELLE_HOME": "/nonexistent", **(environment or {})}, **options)
 
 
+# Of what is done many times, how often it is said how far it is.
+SAYS_EACH = 100
+
+
 class TimeLimit:
     """For what is done many times: whether the next time still fits."""
 
@@ -91,6 +95,11 @@ class TimeLimit:
     @property
     def is_over(self):
         return self.deadline is not None and time.monotonic() > self.deadline
+
+    def progress(self, done, wanted):
+        """Says now and then how far a long run is."""
+        if done % SAYS_EACH == 0 and done < wanted:
+            print(f"    {done} of {wanted}", flush=True)
 
     def remark(self, done, wanted):
         return "" if done == wanted else f" (of {wanted}: {Settings.seconds} s were over)"

@@ -59,6 +59,7 @@ class KillTests(Ledger, unittest.TestCase):
                 except AssertionError as problem:
                     raise AssertionError(f"seed {Settings.seed}, round {number}: {problem}") from problem
                 number += 1
+                limit.progress(number, self.rounds)
                 if limit.is_over:
                     break
             total += len(self.done)

@@ -99,6 +99,7 @@ class PowerTests(WatchedTests):
             except AssertionError as problem:
                 raise AssertionError(f"seed {Settings.seed}, cut at call {cut}: {problem}") from problem
             acknowledged = max(acknowledged, len(lines))
+            limit.progress(count, Settings.cuts)
             if limit.is_over:
                 break
         print(f"    {count} power cuts{limit.remark(count, Settings.cuts)}, {started} started again, {acknowledged} acknowledgements, none lost", flush=True)
