@@ -38,10 +38,10 @@ extension ClientConnection {
         let lease: SnapshotLease = loop.lease
         switch self.match(view, lease.snapshot) {
         case .route(let route):
-            let pipeline: Int32 = lease.snapshot.rules[route.value].pipeline
-            if pipeline >= 0 {
-                return self.beginPipeline(
-                    bytes, count, view, route, path.hasEncodedSlash, lease, lease.snapshot.pipelines[Int(pipeline)])
+            if lease.snapshot.rules[route.value].hasPipeline,
+                let pipeline: RoutePipeline = lease.snapshot.routes[route.value].pipeline
+            {
+                return self.beginPipeline(bytes, count, view, route, path.hasEncodedSlash, lease, pipeline)
             }
             return self.forward(bytes, count, view, route, path.hasEncodedSlash, lease)
         case .methodNotAllowed(let allow): self.answer(.methodNotAllowed, allow: allow)

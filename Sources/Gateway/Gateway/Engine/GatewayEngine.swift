@@ -40,6 +40,8 @@ package final class GatewayEngine: Sendable {
     let book: AddressBook
     private let contexts: TLSContextBook
     private let mirrors: MirrorSender
+    /// The APIs that were prepared for last.
+    private let prepared: Mutex<ContiguousArray<PlacedAPI>> = Mutex([])
     /// Made when a snapshot first has something to look after.
     private let watch: Mutex<UpstreamWatch?> = Mutex(nil)
     private let metrics: MetricRegistry?
@@ -246,32 +248,51 @@ package final class GatewayEngine: Sendable {
         gate.wait()
     }
 
-    /// Does what no loop has the time for: looks new names up, reads authorities.
+    /// Does what no loop has the time for: looks new names up, reads authorities. Of APIs that the snapshot before had too it only
+    /// reads the certificates again, where they have any.
     private func prepare(_ snapshot: Snapshot) {
+        let (gone, come): ([PlacedAPI], [PlacedAPI]) = self.prepared.withLock { (prepared) in
+            defer { prepared = snapshot.placed }
+            return Self.difference(prepared, snapshot.placed)
+        }
         var hasNewName: Bool = false
-        var places: [TargetDefinitionPlace] = []
-        for upstream in snapshot.upstreams {
-            for target in upstream.targets {
-                places.append(target.place)
-                let address: TargetAddress = self.book.address(target.place)
-                if !address.isKnown { hasNewName = true }
-                if target.url.scheme == .https {
-                    self.contexts.prepare(upstream.definition.tls)
-                    if upstream.definition.http2 { self.contexts.prepare(upstream.definition.tls, http2: true) }
-                }
-            }
+        for placed in come {
+            for place in placed.api.upstream.places where !self.book.address(place).isKnown { hasNewName = true }
+            self.prepareContexts(placed.api.upstream)
         }
-        for upstream in snapshot.upstreams {
-            guard let mirror: MirrorPlan = upstream.plan?.mirror else { continue }
-            places.append(mirror.place)
-            if !self.book.address(mirror.place).isKnown { hasNewName = true }
-            if mirror.definition.url.scheme == .https { self.contexts.prepare(mirror.tls) }
+        for placed in snapshot.placed where placed.api.upstream.hasCertificate {
+            self.prepareContexts(placed.api.upstream)
         }
-        self.book.name(places, now: MonotonicTime.now)
+        self.book.name(
+            come.flatMap { $0.api.upstream.places }, droppingNamesOf: gone.flatMap { $0.api.upstream.places })
         self.lookAfter(snapshot)
         guard hasNewName else { return }
         self.book.refresh(onlyUnknown: true, now: MonotonicTime.now)
         if !self.hasResolver.exchange(true, ordering: .relaxed) { self.keepNamesFresh() }
+    }
+
+    /// What went and what came, between equal beginnings and ends.
+    private static func difference(
+        _ old: ContiguousArray<PlacedAPI>, _ new: ContiguousArray<PlacedAPI>
+    ) -> (gone: [PlacedAPI], come: [PlacedAPI]) {
+        var start: Int = 0
+        while start < old.count, start < new.count, old[start] === new[start] { start += 1 }
+        var (oldEnd, newEnd): (Int, Int) = (old.count, new.count)
+        while oldEnd > start, newEnd > start, old[oldEnd - 1] === new[newEnd - 1] {
+            oldEnd -= 1
+            newEnd -= 1
+        }
+        return (Array(old[start..<oldEnd]), Array(new[start..<newEnd]))
+    }
+
+    private func prepareContexts(_ upstream: CompiledUpstream) {
+        for target in upstream.targets where target.url.scheme == .https {
+            self.contexts.prepare(upstream.definition.tls)
+            if upstream.definition.http2 { self.contexts.prepare(upstream.definition.tls, http2: true) }
+        }
+        if let mirror: MirrorPlan = upstream.plan?.mirror, mirror.definition.url.scheme == .https {
+            self.contexts.prepare(mirror.tls)
+        }
     }
 
     private func lookAfter(_ snapshot: Snapshot) {

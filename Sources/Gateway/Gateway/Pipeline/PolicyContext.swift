@@ -118,7 +118,7 @@ final class PolicyContext {
     /// The rules of the route.
     var rules: RouteRules { self.snapshot.rules[self.route.value] }
     var compiledRoute: CompiledRoute { self.snapshot.routes[self.route.value] }
-    var api: CompiledAPI { self.snapshot.apis[Int(self.rules.api)] }
+    var api: CompiledAPI { self.snapshot.api(at: self.rules.api) }
 }
 
 extension PolicyContext {

@@ -39,6 +39,10 @@ struct CompiledLimit: BitwiseCopyable, Sendable {
         }
     }
 
+    static let none: CompiledLimit = CompiledLimit(
+        rule: LimitRule(concurrent: 1, scope: .gateway), subject: .api, isShared: false, isQuota: false, isEarly: false,
+        own: -1, slot: -1, seed: 0, header: TextRange(), name: TextRange(), quota: 0, windowSeconds: 0)
+
     /// Limits that can apply to one request at most: the API's, the route's and the plan's.
     static let perRequestMax: Int = 2 * PolicyDefinition.countMax + 3
 }

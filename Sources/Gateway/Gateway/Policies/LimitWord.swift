@@ -18,7 +18,7 @@ typealias LimitWord = Atomic<UInt64>
 /// - `concurrent`: requests under way.
 ///
 /// `now` is nanoseconds: of the wall clock for `aligned`, else of the monotonic one.
-struct LimitRule: BitwiseCopyable, Sendable {
+struct LimitRule: BitwiseCopyable, Sendable, Equatable {
     enum Algorithm: UInt8, BitwiseCopyable, Sendable {
         case window, tokenBucket, sliding, aligned, concurrent
     }

@@ -33,8 +33,13 @@ struct RouteRules: BitwiseCopyable {
     var limitStart: Int32
     var addressLimitCount: Int32
     var limitCount: Int32
-    /// Place in `Snapshot.pipelines`; -1: the decision is all.
-    var pipeline: Int32
+    /// Whether the route has a pipeline; otherwise the decision is all.
+    var hasPipeline: Bool
+
+    static let none: RouteRules = RouteRules(
+        api: -1, upstream: -1, tenant: -1, identity: .none, access: .requiredKey, refusesEncodedSlashes: true,
+        keyHeader: TextRange(), keyQuery: TextRange(), blockStart: 0, denyCount: 0, allowCount: 0, bodyBytesMax: 0,
+        stripPrefix: TextRange(), limitStart: 0, addressLimitCount: 0, limitCount: 0, hasPipeline: false)
 }
 
 /// A block of addresses with its masks ready.

@@ -67,7 +67,7 @@ extension Snapshot {
 
     /// Bytes of the prefix when the path begins with it at a segment's end, else 0.
     private func strippedLength(_ path: UnsafeRawBufferPointer, _ range: TextRange) -> UInt32 {
-        let prefix: UnsafeRawBufferPointer = self.text.text(range)
+        let prefix: UnsafeRawBufferPointer = range.bytes
         guard path.count >= prefix.count, let start: UnsafeRawPointer = path.baseAddress,
             let own: UnsafeRawPointer = prefix.baseAddress, ASCIIBytes.equal(start, own, count: prefix.count)
         else { return 0 }
@@ -80,12 +80,12 @@ extension Snapshot {
         let denyEnd: Int = index + Int(rules.denyCount)
         let allowEnd: Int = denyEnd + Int(rules.allowCount)
         while index < denyEnd {
-            if self.blocks[index].contains(address) { return false }
+            if self.blocks[index]?.contains(address) ?? true { return false }
             index += 1
         }
         if rules.allowCount == 0 { return true }
         while index < allowEnd {
-            if self.blocks[index].contains(address) { return true }
+            if self.blocks[index]?.contains(address) ?? false { return true }
             index += 1
         }
         return false

@@ -76,7 +76,7 @@ extension Snapshot {
 
     func findKey(_ request: RequestView, _ rules: RouteRules, _ found: inout PresentedKey) {
         if !rules.keyHeader.isEmpty {
-            let name: UnsafeRawBufferPointer = self.text.text(rules.keyHeader)
+            let name: UnsafeRawBufferPointer = rules.keyHeader.bytes
             let index: Int = request.fields.index(of: name)
             if index >= 0 {
                 found.field = Int32(truncatingIfNeeded: index)
@@ -86,7 +86,7 @@ extension Snapshot {
             }
         }
         if !rules.keyQuery.isEmpty && request.query.count > 0 {
-            let name: UnsafeRawBufferPointer = self.text.text(rules.keyQuery)
+            let name: UnsafeRawBufferPointer = rules.keyQuery.bytes
             if let pair: QueryBytes.Pair = QueryBytes.pair(named: name, in: request.query) {
                 let end: Int = pair.offset + pair.length
                 found.isAmbiguous =
@@ -108,7 +108,7 @@ extension Snapshot {
         decision.reason = reason
         // RFC 9110 section 11.6.1 asks for a challenge with every 401; there is no registered scheme for API keys.
         decision.headerLines.append(contentsOf: "WWW-Authenticate: ApiKey realm=\"".utf8)
-        decision.headerLines.append(contentsOf: self.text.text(self.apiRules[Int(rules.api)].realm))
+        decision.headerLines.append(contentsOf: self.apiRules[Int(rules.api)].realm.bytes)
         decision.headerLines.append(contentsOf: "\"\r\n".utf8)
     }
 }

@@ -12,7 +12,7 @@ extension Snapshot {
         var index: Int = Int(rules.limitStart) + from
         let end: Int = index + count
         while index < end {
-            decision.taken.add(self.place(self.limits.base[index], index: index, request, caller))
+            decision.taken.add(self.place(self.limits[index], index: index, request, caller))
             index += 1
         }
     }
@@ -67,7 +67,7 @@ extension Snapshot {
     }
 
     private func fingerprint(_ limit: CompiledLimit, header fields: FieldTable) -> UInt64 {
-        let index: Int = fields.index(of: self.text.text(limit.header))
+        let index: Int = fields.index(of: limit.header.bytes)
         guard index >= 0 else { return limit.seed }
         let value: UnsafeRawBufferPointer = fields.value(at: index)
         guard let base: UnsafeRawPointer = value.baseAddress else { return limit.seed }
@@ -99,7 +99,7 @@ extension Snapshot {
         if count - alreadyTaken > 1 || alreadyTaken > 0 {
             for index in alreadyTaken..<count {
                 let place: LimitPlace = decision.taken.places[index]
-                let rule: LimitRule = self.share.rule(self.limits.base[Int(place.limit)])
+                let rule: LimitRule = self.share.rule(self.limits[Int(place.limit)])
                 if !place.wouldAdmit(rule, self.live, at: time) {
                     self.refuse(index, taken: alreadyTaken, at: time, &decision)
                     return false
@@ -108,7 +108,7 @@ extension Snapshot {
         }
         for index in alreadyTaken..<count {
             let place: LimitPlace = decision.taken.places[index]
-            let limit: UnsafeMutablePointer<CompiledLimit> = self.limits.base + Int(place.limit)
+            let limit: UnsafePointer<CompiledLimit> = self.limits.pointer(Int(place.limit))
             let rule: LimitRule = self.share.rule(limit.pointee)
             if !place.take(rule, isShared: limit.pointee.isShared, self.live, at: time) {
                 self.refuse(index, taken: index, at: time, &decision)
@@ -122,7 +122,7 @@ extension Snapshot {
     /// The request ended: it is not under way any more. Once for each forwarded request.
     func release(_ held: HeldPlaces) {
         for index in 0..<Int(held.count) {
-            LimitRule.end(self.words[Int(held[index])].pointee)
+            if let word: UnsafeMutablePointer<LimitWord> = self.words[Int(held[index])] { LimitRule.end(word.pointee) }
         }
     }
 
@@ -132,11 +132,11 @@ extension Snapshot {
     ) {
         for index in 0..<taken {
             let place: LimitPlace = decision.taken.places[index]
-            let limit: CompiledLimit = self.limits.base[Int(place.limit)]
+            let limit: CompiledLimit = self.limits[Int(place.limit)]
             place.giveBack(self.share.rule(limit), isShared: limit.isShared, self.live, at: time)
         }
         decision.forwarding.held = HeldPlaces()
-        decision.reason = self.limits.base[Int(decision.taken.places[refusing].limit)].refusal
+        decision.reason = self.limits[Int(decision.taken.places[refusing].limit)].refusal
         self.writeLimitFields(at: time, &decision)
     }
 
@@ -148,10 +148,10 @@ extension Snapshot {
         var standings: [UInt8] = []
         for index in 0..<decision.taken.count {
             let place: LimitPlace = decision.taken.places[index]
-            let limit: CompiledLimit = self.limits.base[Int(place.limit)]
+            let limit: CompiledLimit = self.limits[Int(place.limit)]
             let standing: LimitStanding = place.standing(self.share.rule(limit), self.live, at: time)
             retry = max(retry, standing.retryNanoseconds)
-            let name: UnsafeRawBufferPointer = self.text.text(limit.name)
+            let name: UnsafeRawBufferPointer = limit.name.bytes
             if index > 0 {
                 policies.append(contentsOf: ", ".utf8)
                 standings.append(contentsOf: ", ".utf8)

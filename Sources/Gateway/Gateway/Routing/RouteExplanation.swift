@@ -92,9 +92,12 @@ extension Snapshot {
         guard explainer.screen() else {
             return RouteExplanation(outcome: .pathRefused, path: request.path, candidates: [])
         }
-        for (index, route) in self.routes.enumerated() {
-            let api: CompiledAPI = self.apis[Int(self.rules[index].api)]
-            explainer.consider(route, of: api, order: Int(self.orders[index]))
+        var order: Int = 0
+        for api in self.apis {
+            for route in api.routes {
+                explainer.consider(route, of: api, order: order)
+                order += 1
+            }
         }
         return explainer.explanation()
     }

@@ -29,7 +29,9 @@ package struct RouteIndex: Sendable, Hashable, BitwiseCopyable {
 /// part, so a request can fall through to a less exact host or path.
 ///
 /// Memory: exact paths in one hash table over (scope, path); templates and prefixes in one trie whose literal edges are a hash
-/// table over (node, segment). A scope is one host pattern. All of it is flat and immutable; any thread may match.
+/// table over (node, segment). A scope is one host pattern. A path's routes are a run of entries behind its terminal. All of it
+/// is immutable and lies in pages, which routers of successive snapshots share but for those that a change touched; any thread
+/// may match. `RouterBuilder` makes one router after the other out of its tables.
 /// Cost: for each scope that fits the host (one, when no API names hosts) a hash of the path and one of each segment. Where
 /// literals and parameters meet, both ways are walked: at most `templateShapesMax` ways in one scope. Expressions are tried one
 /// after the other, at most `expressionsMax` in one scope, and only when nothing else there takes the request. One that passes
@@ -38,10 +40,9 @@ package final class Router: Sendable {
     private let memory: RouterMemory
     private let tables: RouterTables
 
-    init(_ memory: RouterMemory, hash: ByteHash, anyScope: Int32, hasHosts: Bool, wildcardLabelsMax: Int) {
+    init(_ memory: RouterMemory, _ shape: RouterShape) {
         self.memory = memory
-        self.tables = RouterTables(
-            memory, hash: hash, anyScope: anyScope, hasHosts: hasHosts, wildcardLabelsMax: wildcardLabelsMax)
+        self.tables = RouterTables(memory, shape)
     }
 
     /// Finds the route. Allocates nothing.
@@ -68,6 +69,16 @@ package final class Router: Sendable {
         if known.contains(method) || (method == .head && known.contains(.get)) { return .none }
         if method == .options { return .options(allow: known.allowText) }
         return .methodNotAllowed(allow: known.allowText)
+    }
+
+    /// Pages that the other router does not have.
+    func pagesNotShared(with other: Router) -> Int {
+        let (own, theirs): (RouterMemory, RouterMemory) = (self.memory, other.memory)
+        return own.scopes.pagesNotShared(with: theirs.scopes) + own.hosts.pagesNotShared(with: theirs.hosts)
+            + own.exact.pagesNotShared(with: theirs.exact) + own.nodes.pagesNotShared(with: theirs.nodes)
+            + own.edges.pagesNotShared(with: theirs.edges) + own.terminals.pagesNotShared(with: theirs.terminals)
+            + own.entries.pagesNotShared(with: theirs.entries)
+            + own.conditions.pagesNotShared(with: theirs.conditions)
     }
 
     // Limits; an API that would exceed one is refused when it is compiled.
@@ -139,8 +150,9 @@ struct RouterEntry: BitwiseCopyable {
     var conditionStart: Int32
     var headerCount: UInt8
     var queryCount: UInt8
-    /// Place in file order.
-    var order: Int32
+    /// Place of its API, and its own place in that: what file order goes by.
+    var api: Int32
+    var number: Int32
 }
 
 /// A header or query condition.
@@ -155,6 +167,8 @@ struct RouterCondition: BitwiseCopyable {
     var value: TextRange = TextRange()
     /// Of `regex`: a `RegularExpression` that the router's memory keeps.
     var expression: UnsafeRawPointer? = nil
+
+    static var none: RouterCondition { RouterCondition(name: TextRange()) }
 }
 
 /// A regular expression as a path.
@@ -164,66 +178,72 @@ struct RouterExpression: BitwiseCopyable {
     var terminal: Int32
 }
 
-/// The flat memory of a router.
-struct RouterMemory: Sendable {
-    let expressions: FlatArray<RouterExpression>
-    let kept: [RegularExpression]
-    let scopes: FlatArray<RouterScope>
-    let hosts: FlatArray<RouterHostSlot>
-    let exact: FlatArray<RouterExactSlot>
-    let nodes: FlatArray<RouterNode>
-    let edges: FlatArray<RouterEdgeSlot>
-    let terminals: FlatArray<RouterTerminal>
-    let entries: FlatArray<RouterEntry>
-    let conditions: FlatArray<RouterCondition>
-    let text: FlatArray<UInt8>
-}
-
-/// The same memory as pointers: what a look-up carries, without a reference count.
-struct RouterTables: BitwiseCopyable, @unchecked Sendable {
-    // Safe to share: the memory is immutable, and every use is inside a call on the `Router` that owns it.
+/// What a router is besides its tables.
+struct RouterShape: Sendable {
     let hash: ByteHash
     /// Scope of APIs without hosts; -1: none.
     let anyScope: Int32
     let hasHosts: Bool
     /// Labels of the longest wildcard, its star not counted.
     let wildcardLabelsMax: Int
+}
+
+/// The memory of a router.
+struct RouterMemory: Sendable {
+    let expressions: FlatArray<RouterExpression>
+    let kept: [RegularExpression]
+    let scopes: SharedPages<RouterScope>
+    let hosts: SharedPages<RouterHostSlot>
+    let exact: SharedPages<RouterExactSlot>
+    let nodes: SharedPages<RouterNode>
+    let edges: SharedPages<RouterEdgeSlot>
+    let terminals: SharedPages<RouterTerminal>
+    let entries: SharedPages<RouterEntry>
+    let conditions: SharedPages<RouterCondition>
+    /// Where each API stands in file order, at its place.
+    let orders: FlatArray<Int32>
+    let texts: [TextChunk]
+}
+
+/// The same memory as pointers: what a look-up carries, without a reference count.
+struct RouterTables: BitwiseCopyable, @unchecked Sendable {
+    // Safe to share: the memory is immutable, and every use is inside a call on the `Router` that owns it.
+    let hash: ByteHash
+    let anyScope: Int32
+    let hasHosts: Bool
+    let wildcardLabelsMax: Int
     let hostMask: Int
     let exactMask: Int
     let edgeMask: Int
     let expressions: UnsafePointer<RouterExpression>
-    let scopes: UnsafePointer<RouterScope>
-    let hosts: UnsafePointer<RouterHostSlot>
-    let exact: UnsafePointer<RouterExactSlot>
-    let nodes: UnsafePointer<RouterNode>
-    let edges: UnsafePointer<RouterEdgeSlot>
-    let terminals: UnsafePointer<RouterTerminal>
-    let entries: UnsafePointer<RouterEntry>
-    let conditions: UnsafePointer<RouterCondition>
-    let text: UnsafeRawPointer
+    let orders: UnsafePointer<Int32>
+    let scopes: PageTable<RouterScope>
+    let hosts: PageTable<RouterHostSlot>
+    let exact: PageTable<RouterExactSlot>
+    let nodes: PageTable<RouterNode>
+    let edges: PageTable<RouterEdgeSlot>
+    let terminals: PageTable<RouterTerminal>
+    let entries: PageTable<RouterEntry>
+    let conditions: PageTable<RouterCondition>
 
-    init(_ memory: RouterMemory, hash: ByteHash, anyScope: Int32, hasHosts: Bool, wildcardLabelsMax: Int) {
-        self.hash = hash
-        self.anyScope = anyScope
-        self.hasHosts = hasHosts
-        self.wildcardLabelsMax = wildcardLabelsMax
+    init(_ memory: RouterMemory, _ shape: RouterShape) {
+        self.hash = shape.hash
+        self.anyScope = shape.anyScope
+        self.hasHosts = shape.hasHosts
+        self.wildcardLabelsMax = shape.wildcardLabelsMax
         // Tables have a power of two of slots.
         self.hostMask = memory.hosts.count - 1
         self.exactMask = memory.exact.count - 1
         self.edgeMask = memory.edges.count - 1
         self.expressions = UnsafePointer(memory.expressions.base)
-        self.scopes = UnsafePointer(memory.scopes.base)
-        self.hosts = UnsafePointer(memory.hosts.base)
-        self.exact = UnsafePointer(memory.exact.base)
-        self.nodes = UnsafePointer(memory.nodes.base)
-        self.edges = UnsafePointer(memory.edges.base)
-        self.terminals = UnsafePointer(memory.terminals.base)
-        self.entries = UnsafePointer(memory.entries.base)
-        self.conditions = UnsafePointer(memory.conditions.base)
-        self.text = UnsafeRawPointer(memory.text.base)
-    }
-
-    func text(_ range: TextRange) -> UnsafeRawBufferPointer {
-        UnsafeRawBufferPointer(start: self.text + Int(range.offset), count: Int(range.length))
+        self.orders = UnsafePointer(memory.orders.base)
+        self.scopes = PageTable(memory.scopes)
+        self.hosts = PageTable(memory.hosts)
+        self.exact = PageTable(memory.exact)
+        self.nodes = PageTable(memory.nodes)
+        self.edges = PageTable(memory.edges)
+        self.terminals = PageTable(memory.terminals)
+        self.entries = PageTable(memory.entries)
+        self.conditions = PageTable(memory.conditions)
     }
 }

@@ -5,8 +5,9 @@ import Patterns
 /// A route on its way into a router.
 struct RoutedRoute {
     let index: Int
-    /// Place in file order, which may differ from the order of adding.
-    let order: Int
+    /// The place of its API, which has its place in file order, and the route's own in the API.
+    let api: Int
+    let number: Int
     let route: CompiledRoute
 }
 
@@ -41,24 +42,14 @@ enum RouterRefusal: Error, Equatable {
     }
 }
 
-/// Collects routes and makes a `Router` of them.
+/// The tables of a router while they change: routes are added and taken out, and `build` makes a `Router` of what is there. The
+/// next one shares with it all pages that did not change in between, so a change of a few routes among many costs little.
 ///
-/// `check` changes nothing, so that an API can be tried and left out as a whole; `add` never fails. Not for the loops: a
-/// hundred thousand routes take some tens of milliseconds. A class, because copying a dozen arrays' references for each look-up
-/// cost more than the look-up. One thread.
+/// `check` changes nothing, so that an API can be tried and left out as a whole; `add` never fails. What is taken out leaves paths
+/// without routes and entries without a path behind, which requests do not see but which take memory; `discarded` counts them, and
+/// whoever owns the builder begins with an empty one now and then. A class, because copying a dozen arrays' references for each
+/// look-up cost more than the look-up. One thread, not a loop.
 final class RouterBuilder {
-    /// All routes of one scope and path shape: a chain through `entries`.
-    private struct Terminal {
-        var first: Int32 = -1
-        var last: Int32 = -1
-        var count: Int32 = 0
-    }
-
-    private struct ChainedEntry {
-        var entry: RouterEntry
-        var next: Int32
-    }
-
     private struct ShapeKey: Hashable {
         let scope: Int32
         let kinds: UInt64
@@ -69,35 +60,40 @@ final class RouterBuilder {
     private struct ScopedExpression {
         let expression: TextExpression
         let terminal: Int32
-        var order: Int
     }
 
     private let hash: ByteHash
-    private var text: TextBlob = TextBlob()
-    private var scopes: [RouterScope] = []
+    private var text: TextArena = TextArena()
+    private var scopes: PagedArray<RouterScope> = PagedArray(filler: RouterScope())
     private var scopeOf: [HostPattern: Int32] = [:]
     private var anyScope: Int32 = -1
-    private var exact: GrowingTable<RouterExactSlot>
-    private var edges: GrowingTable<RouterEdgeSlot>
-    private var nodes: [RouterNode] = []
-    private var terminals: [Terminal] = []
-    private var entries: [ChainedEntry] = []
-    private var conditions: [RouterCondition] = []
+    private var hosts: PagedTable<RouterHostSlot> = PagedTable(expected: 0)
+    private var wildcardLabelsMax: Int = 0
+    private var exact: PagedTable<RouterExactSlot>
+    private var edges: PagedTable<RouterEdgeSlot>
+    private var nodes: PagedArray<RouterNode> = PagedArray(filler: RouterNode())
+    private var terminals: PagedArray<RouterTerminal> = PagedArray(filler: .empty)
+    private var entries: PagedArray<RouterEntry> = PagedArray(filler: .none)
+    private var conditions: PagedArray<RouterCondition> = PagedArray(filler: .none)
     /// Conditions of a route as written, at the place where its run in `conditions` starts.
     private var conditionTexts: [Int32: [RouteCondition]] = [:]
     private var shapes: Set<ShapeKey> = []
     private var shapeCounts: [Int32: Int] = [:]
+    /// Expressions as paths, by scope.
     private var expressions: [Int32: [ScopedExpression]] = [:]
+    /// Those of conditions; the router holds their addresses.
     private var kept: [RegularExpression] = []
+    private var placed: FlatArray<RouterExpression> = FlatArray([])
+    private var isExpressionListOld: Bool = false
+
+    /// Entries that no path has any more.
+    private(set) var discarded: Int = 0
 
     /// `expected` routes are about to come: saves growing.
     init(hash: ByteHash = .process, expected: Int = 0) {
         self.hash = hash
-        self.exact = GrowingTable(expected: expected)
-        self.edges = GrowingTable(expected: expected)
-        self.entries.reserveCapacity(expected)
-        self.terminals.reserveCapacity(expected)
-        self.nodes.reserveCapacity(expected)
+        self.exact = PagedTable(expected: expected)
+        self.edges = PagedTable(expected: expected)
     }
 
     // MARK: Trying
@@ -133,18 +129,16 @@ final class RouterBuilder {
             }
             return
         }
-        var place: Int32 = self.terminals[Int(terminal)].first
-        while place >= 0 {
-            let chained: ChainedEntry = self.entries[Int(place)]
-            if self.isSame(chained.entry, route) {
-                let both: MethodSet = chained.entry.methods.intersection(route.methods)
+        let found: RouterTerminal = self.terminals[Int(terminal)]
+        for place in found.entries {
+            let entry: RouterEntry = self.entries[place]
+            if self.isSame(entry, route) {
+                let both: MethodSet = entry.methods.intersection(route.methods)
                 let method: MethodCode? = MethodCode.allCases.first { both.contains($0) }
-                throw .conflict(
-                    with: Int(chained.entry.route), host: host, method: method.map { "\($0.name)" } ?? "any")
+                throw .conflict(with: Int(entry.route), host: host, method: method.map { "\($0.name)" } ?? "any")
             }
-            place = chained.next
         }
-        if self.terminals[Int(terminal)].count >= Router.entriesPerPathMax { throw .tooManyEntries(host: host) }
+        if found.entryCount >= Router.entriesPerPathMax { throw .tooManyEntries(host: host) }
     }
 
     /// Whether both take the same requests with the same rank. One that names methods ranks before one that takes every method.
@@ -192,7 +186,7 @@ final class RouterBuilder {
     private func findExact(_ hash: UInt64, scope: Int32, _ bytes: UnsafeRawPointer, _ count: Int) -> Int32 {
         var index: Int = self.exact.start(hash)
         while true {
-            let slot: RouterExactSlot = self.exact.slots[index]
+            let slot: RouterExactSlot = self.exact[index]
             if slot.hash == 0 { return -1 }
             if slot.hash == hash, slot.scope == scope, self.isText(slot.text, bytes, count) { return slot.terminal }
             index = self.exact.next(index)
@@ -202,7 +196,7 @@ final class RouterBuilder {
     private func findEdge(_ hash: UInt64, from node: Int32, _ bytes: UnsafeRawPointer, _ count: Int) -> Int32 {
         var index: Int = self.edges.start(hash)
         while true {
-            let slot: RouterEdgeSlot = self.edges.slots[index]
+            let slot: RouterEdgeSlot = self.edges[index]
             if slot.hash == 0 { return -1 }
             if slot.hash == hash, slot.node == node, self.isText(slot.text, bytes, count) { return slot.child }
             index = self.edges.next(index)
@@ -222,33 +216,47 @@ final class RouterBuilder {
                 continue
             }
             for host in hosts {
-                let scope: Int32 = self.scopeOf[host] ?? self.addScope()
-                self.scopeOf[host] = scope
-                self.add(routed, form, scope: scope, conditionStart: conditionStart)
+                self.add(
+                    routed, form, scope: self.scopeOf[host] ?? self.addScope(of: host), conditionStart: conditionStart)
             }
         }
     }
 
     private func add(_ routed: RoutedRoute, _ route: RouteForm, scope: Int32, conditionStart: Int32) {
-        let terminal: Int
+        let place: Int
         switch route.definition.path.kind {
-        case .exact: terminal = Int(self.addExact(route, scope: scope))
-        case .template, .prefix: terminal = Int(self.addToTrie(route, scope: scope))
-        case .regex: terminal = Int(self.addExpression(route, scope: scope, order: routed.order))
+        case .exact: place = Int(self.addExact(route, scope: scope))
+        case .template, .prefix: place = Int(self.addToTrie(route, scope: scope))
+        case .regex: place = Int(self.addExpression(route, scope: scope))
         }
         let entry: RouterEntry = RouterEntry(
             route: Int32(routed.index), methods: route.methods, conditionStart: conditionStart,
             headerCount: UInt8(route.definition.headers.count), queryCount: UInt8(route.definition.query.count),
-            order: Int32(routed.order))
-        let place: Int32 = Int32(self.entries.count)
-        self.entries.append(ChainedEntry(entry: entry, next: -1))
-        if self.terminals[terminal].last >= 0 {
-            self.entries[Int(self.terminals[terminal].last)].next = place
-        } else {
-            self.terminals[terminal].first = place
+            api: Int32(routed.api), number: Int32(routed.number))
+        let terminal: RouterTerminal = self.terminals[place]
+        if terminal.entries.upperBound == self.entries.count {
+            // Its run is the last one: it grows where it is.
+            self.entries.append(entry)
+            self.terminals[place].entryCount += 1
+            self.terminals[place].methods.formUnion(entry.methods.isEmpty ? .all : entry.methods)
+            return
         }
-        self.terminals[terminal].last = place
-        self.terminals[terminal].count += 1
+        var run: [RouterEntry] = terminal.entries.map { self.entries[$0] }
+        run.append(entry)
+        self.setRun(run, of: place)
+    }
+
+    /// Gives a path these routes, at the end of the entries.
+    private func setRun(_ run: [RouterEntry], of terminal: Int) {
+        self.discarded += Int(self.terminals[terminal].entryCount)
+        var replaced: RouterTerminal = .empty
+        replaced.entryStart = Int32(self.entries.count)
+        replaced.entryCount = Int32(run.count)
+        for entry in run {
+            self.entries.append(entry)
+            replaced.methods.formUnion(entry.methods.isEmpty ? .all : entry.methods)
+        }
+        self.terminals[terminal] = replaced
     }
 
     private func addScope() -> Int32 {
@@ -256,8 +264,54 @@ final class RouterBuilder {
         return Int32(self.scopes.count - 1)
     }
 
+    private func addScope(of host: HostPattern) -> Int32 {
+        let scope: Int32 = self.addScope()
+        self.scopeOf[host] = scope
+        _ = self.withBytes(host.name) { bytes, count in
+            let hash: UInt64 = self.hash.hash(bytes, count: count, with: host.isWildcard ? 1 : 0)
+            let text: TextRange = self.text.append(bytes, count: count)
+            self.hosts.insert(RouterHostSlot(hash: hash, text: text, scope: scope, isWildcard: host.isWildcard))
+            return 0
+        }
+        if host.isWildcard {
+            self.wildcardLabelsMax = max(self.wildcardLabelsMax, host.name.split(separator: ".").count)
+        }
+        return scope
+    }
+
+    // MARK: Taking out
+
+    /// Takes a route out that `add` was given with these hosts.
+    func remove(_ routed: RoutedRoute, hosts: [HostPattern]) {
+        for definition in routed.route.forms {
+            let form: RouteForm = RouteForm(definition: definition, methods: routed.route.methods)
+            if hosts.isEmpty {
+                self.remove(Int32(routed.index), form, scope: self.anyScope)
+                continue
+            }
+            for host in hosts {
+                if let scope: Int32 = self.scopeOf[host] { self.remove(Int32(routed.index), form, scope: scope) }
+            }
+        }
+    }
+
+    private func remove(_ route: Int32, _ form: RouteForm, scope: Int32) {
+        let terminal: Int32 = scope >= 0 ? self.terminal(of: form, scope: scope) : -1
+        guard terminal >= 0 else { return }
+        let all: [RouterEntry] = self.terminals[Int(terminal)].entries.map { self.entries[$0] }
+        let left: [RouterEntry] = all.filter { $0.route != route }
+        // Two forms may end at one path; then both are gone with the first.
+        if left.count < all.count { self.setRun(left, of: Int(terminal)) }
+        guard left.isEmpty, form.definition.path.kind == .regex else { return }
+        // An expression is tried until it is taken off the list, unlike a path, which is just not found.
+        self.expressions[scope]?.removeAll { $0.terminal == terminal }
+        self.isExpressionListOld = true
+    }
+
+    // MARK: Parts
+
     private func addTerminal() -> Int32 {
-        self.terminals.append(Terminal())
+        self.terminals.append(.empty)
         return Int32(self.terminals.count - 1)
     }
 
@@ -286,18 +340,14 @@ final class RouterBuilder {
         return UnsafeRawPointer(Unmanaged.passUnretained(expression.expression).toOpaque())
     }
 
-    /// Expressions stand in file order, those written the same at the first one's place.
-    private func addExpression(_ route: RouteForm, scope: Int32, order: Int) -> Int32 {
+    private func addExpression(_ route: RouteForm, scope: Int32) -> Int32 {
         guard let expression: TextExpression = route.definition.path.expression else { return self.addTerminal() }
-        var own: [ScopedExpression] = self.expressions[scope] ?? []
-        if let known: Int = own.firstIndex(where: { $0.expression == expression }) {
-            own[known].order = min(order, own[known].order)
-            self.expressions[scope] = own
-            return own[known].terminal
+        self.isExpressionListOld = true
+        if let known: ScopedExpression = self.expressions[scope]?.first(where: { $0.expression == expression }) {
+            return known.terminal
         }
         let terminal: Int32 = self.addTerminal()
-        self.expressions[scope, default: []].append(
-            ScopedExpression(expression: expression, terminal: terminal, order: order))
+        self.expressions[scope, default: []].append(ScopedExpression(expression: expression, terminal: terminal))
         return terminal
     }
 
@@ -380,116 +430,73 @@ final class RouterBuilder {
 
     private func isText(_ range: TextRange, _ bytes: UnsafeRawPointer, _ count: Int) -> Bool {
         guard Int(range.length) == count else { return false }
-        return self.text.bytes.withUnsafeBytes { (own: UnsafeRawBufferPointer) -> Bool in
-            guard let base: UnsafeRawPointer = own.baseAddress else { return count == 0 }
-            return ASCIIBytes.equal(base + Int(range.offset), bytes, count: count)
-        }
+        guard let own: UnsafeRawPointer = range.start else { return true }
+        return ASCIIBytes.equal(own, bytes, count: count)
     }
 
     // MARK: Finishing
 
-    /// Lays everything out flat. Once.
-    func build() -> Router {
-        var entries: [RouterEntry] = []
-        entries.reserveCapacity(self.entries.count)
-        var terminals: [RouterTerminal] = []
-        terminals.reserveCapacity(self.terminals.count)
-        for terminal in self.terminals {
-            var methods: MethodSet = []
-            let start: Int = entries.count
-            var place: Int32 = terminal.first
-            while place >= 0 {
-                let chained: ChainedEntry = self.entries[Int(place)]
-                methods.formUnion(chained.entry.methods.isEmpty ? .all : chained.entry.methods)
-                entries.append(chained.entry)
-                place = chained.next
-            }
-            terminals.append(
-                RouterTerminal(entryStart: Int32(start), entryCount: terminal.count, methods: methods))
-        }
-        let (hosts, wildcardLabelsMax): ([RouterHostSlot], Int) = self.hostTable()
-        let expressions: [RouterExpression] = self.placeExpressions()
+    /// The router of what is there now. `orders` says where the API at each place stands in file order; `isOrderChanged`, whether
+    /// it says so of those there already otherwise than the last time.
+    func build(orders: FlatArray<Int32>, isOrderChanged: Bool) -> Router {
+        if self.isExpressionListOld || isOrderChanged { self.placeExpressions(orders) }
+        var kept: [RegularExpression] = self.kept
+        for own in self.expressions.values { for one in own { kept.append(one.expression.expression) } }
         let memory: RouterMemory = RouterMemory(
-            expressions: FlatArray(expressions), kept: self.kept, scopes: FlatArray(self.scopes),
-            hosts: FlatArray(hosts), exact: FlatArray(self.exact.slots),
-            nodes: FlatArray(self.nodes), edges: FlatArray(self.edges.slots), terminals: FlatArray(terminals),
-            entries: FlatArray(entries), conditions: FlatArray(self.conditions), text: FlatArray(self.text.bytes))
+            expressions: self.placed, kept: kept, scopes: self.scopes.share(), hosts: self.hosts.share(),
+            exact: self.exact.share(), nodes: self.nodes.share(), edges: self.edges.share(),
+            terminals: self.terminals.share(), entries: self.entries.share(), conditions: self.conditions.share(),
+            orders: orders, texts: self.text.chunks)
         return Router(
-            memory, hash: self.hash, anyScope: self.anyScope, hasHosts: !self.scopeOf.isEmpty,
-            wildcardLabelsMax: wildcardLabelsMax)
+            memory,
+            RouterShape(
+                hash: self.hash, anyScope: self.anyScope, hasHosts: !self.scopeOf.isEmpty,
+                wildcardLabelsMax: self.wildcardLabelsMax))
     }
 
-    /// Expressions of each scope as a run, in file order.
-    private func placeExpressions() -> [RouterExpression] {
+    /// Expressions of each scope as a run, in file order, those written the same at the first one's place.
+    private func placeExpressions(_ orders: FlatArray<Int32>) {
+        self.isExpressionListOld = false
         var placed: [RouterExpression] = []
         for (scope, own) in self.expressions {
             self.scopes[Int(scope)].expressionStart = Int32(placed.count)
             self.scopes[Int(scope)].expressionCount = Int32(own.count)
-            for one in own.sorted(by: { $0.order < $1.order }) {
-                placed.append(RouterExpression(expression: self.keep(one.expression), terminal: one.terminal))
+            let ordered: [(order: Int64, one: ScopedExpression)] = own.map { (self.order(of: $0, orders), $0) }
+            for (_, one) in ordered.sorted(by: { $0.order < $1.order }) {
+                let address: UnsafeRawPointer = Self.address(of: one.expression.expression)
+                placed.append(RouterExpression(expression: address, terminal: one.terminal))
             }
         }
-        return placed
+        self.placed = FlatArray(placed)
     }
 
-    private func hostTable() -> (slots: [RouterHostSlot], wildcardLabelsMax: Int) {
-        var table: GrowingTable<RouterHostSlot> = GrowingTable(expected: self.scopeOf.count)
-        var labelsMax: Int = 0
-        for (host, scope) in self.scopeOf {
-            _ = self.withBytes(host.name) { bytes, count in
-                let hash: UInt64 = self.hash.hash(bytes, count: count, with: host.isWildcard ? 1 : 0)
-                let text: TextRange = self.text.append(bytes, count: count)
-                table.insert(RouterHostSlot(hash: hash, text: text, scope: scope, isWildcard: host.isWildcard))
-                return 0
-            }
-            if host.isWildcard { labelsMax = max(labelsMax, host.name.split(separator: ".").count) }
+    private func order(of one: ScopedExpression, _ orders: FlatArray<Int32>) -> Int64 {
+        var first: Int64 = .max
+        for place in self.terminals[Int(one.terminal)].entries {
+            let entry: RouterEntry = self.entries[place]
+            first = min(first, Int64(orders[Int(entry.api)]) << 32 | Int64(entry.number))
         }
-        return (table.slots, labelsMax)
+        return first
+    }
+
+    private static func address(of expression: RegularExpression) -> UnsafeRawPointer {
+        UnsafeRawPointer(Unmanaged.passUnretained(expression).toOpaque())
     }
 }
 
-/// A slot of an open-addressing table; `hash` 0 means empty.
-protocol HashedSlot: BitwiseCopyable {
-    var hash: UInt64 { get }
-    init()
+extension RouterTerminal {
+    static var empty: RouterTerminal { RouterTerminal(entryStart: 0, entryCount: 0, methods: []) }
+
+    /// Places of its routes.
+    var entries: Range<Int> { Int(self.entryStart)..<Int(self.entryStart + self.entryCount) }
+}
+
+extension RouterEntry {
+    static var none: RouterEntry {
+        RouterEntry(route: -1, methods: [], conditionStart: 0, headerCount: 0, queryCount: 0, api: -1, number: -1)
+    }
 }
 
 extension RouterExactSlot: HashedSlot {}
 extension RouterEdgeSlot: HashedSlot {}
 extension RouterHostSlot: HashedSlot {}
-
-/// An open-addressing table that grows while it is filled; at most half full, so that a look-up sees few slots.
-struct GrowingTable<Slot: HashedSlot> {
-    private(set) var slots: [Slot]
-    private var used: Int = 0
-
-    init(expected: Int) {
-        var size: Int = 8
-        while size < expected { size *= 2 }
-        self.slots = [Slot](repeating: Slot(), count: size)
-    }
-
-    func start(_ hash: UInt64) -> Int { Int(truncatingIfNeeded: hash) & (self.slots.count - 1) }
-
-    func next(_ index: Int) -> Int { (index + 1) & (self.slots.count - 1) }
-
-    /// Adds a slot that is known not to be there.
-    mutating func insert(_ slot: Slot) {
-        if (self.used + 1) * 2 > self.slots.count { self.grow() }
-        self.used += 1
-        Self.place(slot, in: &self.slots)
-    }
-
-    private mutating func grow() {
-        var larger: [Slot] = [Slot](repeating: Slot(), count: self.slots.count * 2)
-        for slot in self.slots where slot.hash != 0 { Self.place(slot, in: &larger) }
-        self.slots = larger
-    }
-
-    private static func place(_ slot: Slot, in slots: inout [Slot]) {
-        let mask: Int = slots.count - 1
-        var index: Int = Int(truncatingIfNeeded: slot.hash) & mask
-        while slots[index].hash != 0 { index = (index + 1) & mask }
-        slots[index] = slot
-    }
-}

@@ -5,7 +5,7 @@ import Patterns
 /// The order of a route among those that fit: a greater number wins.
 ///
 /// From the top: major and minor of the path (literals of a template; segments, then literals of a prefix), method, number of
-/// headers, number of queries, earlier in file order.
+/// headers, number of queries. Among equals file order decides, which the entries tell.
 struct RouteRank: BitwiseCopyable, Comparable {
     let value: UInt64
 
@@ -15,14 +15,13 @@ struct RouteRank: BitwiseCopyable, Comparable {
         self.value = value
     }
 
-    init(major: Int, minor: Int, method: MethodFit, headers: Int, queries: Int, order: Int) {
+    init(major: Int, minor: Int, method: MethodFit, headers: Int, queries: Int) {
         var value: UInt64 = UInt64(major & 0x7f)
         value = value << 7 | UInt64(minor & 0x7f)
         value = value << 2 | UInt64(method.rawValue)
         value = value << 5 | UInt64(headers & 0x1f)
         value = value << 5 | UInt64(queries & 0x1f)
-        // 32 bits; one is added so that no rank is 0.
-        value = value << 32 | UInt64(UInt32.max - UInt32(truncatingIfNeeded: order))
+        // So that no rank is 0.
         self.value = value | 1 << 63
     }
 
@@ -50,6 +49,15 @@ enum MethodFit: UInt8 {
     }
 }
 
+/// The best route so far.
+struct RouteCandidate: BitwiseCopyable {
+    var rank: RouteRank = .none
+    /// -1: none.
+    var route: Int32 = -1
+    var api: Int32 = -1
+    var number: Int32 = -1
+}
+
 /// One look-up: plain values and pointers on the stack.
 struct RouterSearch {
     private let tables: RouterTables
@@ -64,17 +72,16 @@ struct RouterSearch {
     /// An expression passed its limits, so it is not known which route is meant.
     var isGivenUp: Bool = false
 
-    private var templateBest: RouteRank = .none
-    private var templateRoute: Int32 = -1
-    private var prefixBest: RouteRank = .none
-    private var prefixRoute: Int32 = -1
+    private var template: RouteCandidate = RouteCandidate()
+    private var prefix: RouteCandidate = RouteCandidate()
 
     init(_ tables: RouterTables, _ request: RequestView) {
         self.tables = tables
         self.request = request
         let path: UnsafeRawBufferPointer = request.path
         self.startsWithSlash = path.first == UInt8(ascii: "/")
-        self.path = path.baseAddress ?? tables.text
+        // An empty path begins with no slash and is not read.
+        self.path = path.baseAddress ?? UnsafeRawPointer(tables.orders)
         self.pathCount = path.count
     }
 
@@ -140,11 +147,11 @@ struct RouterSearch {
             if found >= 0 { return found }
         }
         if scope.root >= 0 {
-            self.templateBest = .none
-            self.prefixBest = .none
+            self.template = RouteCandidate()
+            self.prefix = RouteCandidate()
             self.walk(node: scope.root, from: 1, depth: 0, literals: 0)
-            if self.templateBest != .none { return self.templateRoute }
-            if self.prefixBest != .none { return self.prefixRoute }
+            if self.template.route >= 0 { return self.template.route }
+            if self.prefix.route >= 0 { return self.prefix.route }
         }
         return scope.expressionCount > 0 ? self.findExpression(scope) : -1
     }
@@ -159,10 +166,9 @@ struct RouterSearch {
                 if self.isGivenUp { return -1 }
                 continue
             }
-            var best: RouteRank = .none
-            var route: Int32 = -1
-            self.consider(terminal: candidate.terminal, major: 0, minor: 0, best: &best, route: &route)
-            if route >= 0 { return route }
+            var best: RouteCandidate = RouteCandidate()
+            self.consider(terminal: candidate.terminal, major: 0, minor: 0, best: &best)
+            if best.route >= 0 { return best.route }
         }
         return -1
     }
@@ -186,10 +192,9 @@ struct RouterSearch {
             let entry: RouterExactSlot = self.tables.exact[slot]
             if entry.hash == 0 { return -1 }
             if entry.hash == hash, entry.scope == scope, self.isText(entry.text, self.path, count: self.pathCount) {
-                var best: RouteRank = .none
-                var route: Int32 = -1
-                self.consider(terminal: entry.terminal, major: 0, minor: 0, best: &best, route: &route)
-                return route
+                var best: RouteCandidate = RouteCandidate()
+                self.consider(terminal: entry.terminal, major: 0, minor: 0, best: &best)
+                return best.route
             }
             slot = (slot &+ 1) & mask
         }
@@ -200,19 +205,15 @@ struct RouterSearch {
         self.probes &+= 1
         let node: RouterNode = self.tables.nodes[Int(index)]
         if node.prefix >= 0 {
-            var best: RouteRank = self.prefixBest
-            var route: Int32 = self.prefixRoute
-            self.consider(terminal: node.prefix, major: depth, minor: literals, best: &best, route: &route)
-            self.prefixBest = best
-            self.prefixRoute = route
+            var best: RouteCandidate = self.prefix
+            self.consider(terminal: node.prefix, major: depth, minor: literals, best: &best)
+            self.prefix = best
         }
         if from > self.pathCount {
             guard node.template >= 0 else { return }
-            var best: RouteRank = self.templateBest
-            var route: Int32 = self.templateRoute
-            self.consider(terminal: node.template, major: literals, minor: 0, best: &best, route: &route)
-            self.templateBest = best
-            self.templateRoute = route
+            var best: RouteCandidate = self.template
+            self.consider(terminal: node.template, major: literals, minor: 0, best: &best)
+            self.template = best
             return
         }
         var end: Int = from
@@ -244,16 +245,15 @@ struct RouterSearch {
 
     @inline(__always)
     private func isText(_ text: TextRange, _ bytes: UnsafeRawPointer, count: Int) -> Bool {
-        Int(text.length) == count
-            && ASCIIBytes.equal(self.tables.text + Int(text.offset), bytes, count: count)
+        guard Int(text.length) == count else { return false }
+        guard let own: UnsafeRawPointer = text.start else { return true }
+        return ASCIIBytes.equal(own, bytes, count: count)
     }
 
     // MARK: Entries
 
     /// Takes the best of a terminal's routes that fits the request when it beats `best`.
-    private mutating func consider(
-        terminal index: Int32, major: Int, minor: Int, best: inout RouteRank, route: inout Int32
-    ) {
+    private mutating func consider(terminal index: Int32, major: Int, minor: Int, best: inout RouteCandidate) {
         let terminal: RouterTerminal = self.tables.terminals[Int(index)]
         self.known.formUnion(terminal.methods)
         var entryIndex: Int = Int(terminal.entryStart)
@@ -266,13 +266,17 @@ struct RouterSearch {
             if fit == .no { continue }
             let rank: RouteRank = RouteRank(
                 major: major, minor: minor, method: fit, headers: Int(entry.headerCount),
-                queries: Int(entry.queryCount),
-                order: Int(entry.order))
-            if rank > best && self.meetsConditions(entry) {
-                best = rank
-                route = entry.route
+                queries: Int(entry.queryCount))
+            if rank < best.rank || rank == best.rank && !self.isEarlier(entry, than: best) { continue }
+            if self.meetsConditions(entry) {
+                best = RouteCandidate(rank: rank, route: entry.route, api: entry.api, number: entry.number)
             }
         }
+    }
+
+    private func isEarlier(_ entry: RouterEntry, than best: RouteCandidate) -> Bool {
+        if entry.api == best.api { return entry.number < best.number }
+        return self.tables.orders[Int(entry.api)] < self.tables.orders[Int(best.api)]
     }
 
     private mutating func meetsConditions(_ entry: RouterEntry) -> Bool {
@@ -291,7 +295,7 @@ struct RouterSearch {
     }
 
     private mutating func meetsHeader(_ condition: RouterCondition) -> Bool {
-        let name: UnsafeRawBufferPointer = self.tables.text(condition.name)
+        let name: UnsafeRawBufferPointer = condition.name.bytes
         var index: Int = self.request.fields.index(of: name)
         if condition.test == .absent { return index < 0 }
         while index >= 0 {
@@ -302,7 +306,7 @@ struct RouterSearch {
     }
 
     private mutating func meetsQuery(_ condition: RouterCondition) -> Bool {
-        let name: UnsafeRawBufferPointer = self.tables.text(condition.name)
+        let name: UnsafeRawBufferPointer = condition.name.bytes
         var from: Int = 0
         while let pair: QueryBytes.Pair = QueryBytes.pair(named: name, in: self.request.query, from: from) {
             if condition.test == .absent { return false }

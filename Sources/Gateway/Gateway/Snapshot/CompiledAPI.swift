@@ -118,6 +118,10 @@ package final class CompiledUpstream: Sendable {
     let state: UpstreamState
     /// What it does beyond taking turns; nil: nothing.
     let plan: UpstreamPlan?
+    /// What says where its requests go, copies included.
+    let places: [TargetDefinitionPlace]
+    /// It shows a certificate, whose file may change.
+    let hasCertificate: Bool
 
     init(_ api: APIDefinition, live: LiveState) {
         self.key = api.key.text
@@ -135,6 +139,10 @@ package final class CompiledUpstream: Sendable {
                     identity: live.identities.number(identity)))
         }
         self.targets = targets
+        var places: [TargetDefinitionPlace] = targets.map { $0.place }
+        if let mirror: MirrorPlan = self.plan?.mirror { places.append(mirror.place) }
+        self.places = places
+        self.hasCertificate = api.upstream.tls.certificate != nil || self.plan?.mirror?.tls.certificate != nil
     }
 }
 

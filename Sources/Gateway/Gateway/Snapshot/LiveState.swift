@@ -4,16 +4,14 @@ package import Synchronization
 /// What outlives a snapshot: counts of limits, health of targets, identities for records. One for each process.
 ///
 /// A snapshot looks up what it needs by stable ids while it is compiled and reaches it by pointer or index at run time; so a
-/// swap forgets nothing whose ids are unchanged. Counts of subjects that no snapshot knows any more are dropped at the next
-/// compilation.
+/// swap forgets nothing whose ids are unchanged. Counts of a subject are dropped with the last snapshot that knows it.
 package final class LiveState: Sendable {
     private struct Kept {
-        var limits: [String: LimitBox] = [:]
+        var limits: KeptObjects<LimitBox> = KeptObjects()
         /// Those of `limits` that are shared.
-        var counters: [String: LimitBox] = [:]
-        var targets: [String: TargetState] = [:]
-        var upstreams: [String: UpstreamState] = [:]
-        var generation: UInt64 = 0
+        var counters: KeptObjects<LimitBox> = KeptObjects()
+        var targets: KeptObjects<TargetState> = KeptObjects()
+        var upstreams: KeptObjects<UpstreamState> = KeptObjects()
     }
 
     private let kept: Mutex<Kept> = Mutex(Kept())
@@ -85,39 +83,26 @@ package final class LiveState: Sendable {
         self.share.divisor.deallocate()
     }
 
-    /// Starts a compilation: what it asks for from now on is kept.
-    func beginGeneration() {
-        self.kept.withLock { $0.generation += 1 }
-    }
-
-    /// The word of a limit's subject, the same one for the same key as long as snapshots ask for it.
+    /// The word of a limit's subject, the same one for the same key as long as a snapshot has it.
     func limit(_ key: String, rule: LimitRule, sharing: CounterSharing?) -> LimitBox {
         self.kept.withLock { kept in
-            if let box: LimitBox = kept.limits[key] {
-                box.generation = kept.generation
-                return box
-            }
-            let counter: SharedCounter? = sharing.map { SharedCounter(key: key, sharing: $0, rule: rule) }
-            let box: LimitBox = LimitBox(generation: kept.generation, counter: counter)
-            kept.limits[key] = box
-            if counter != nil { kept.counters[key] = box }
+            if let box: LimitBox = kept.limits[key] { return box }
+            let box: LimitBox = LimitBox(counter: sharing.map { SharedCounter(key: key, sharing: $0, rule: rule) })
+            kept.limits.keep(box, key)
+            if sharing != nil { kept.counters.keep(box, key) }
             return box
         }
     }
 
     /// The words whose counts are exchanged with other gateways.
-    var counters: [LimitBox] { self.kept.withLock { Array($0.counters.values) } }
+    var counters: [LimitBox] { self.kept.withLock { $0.counters.all } }
 
     /// The state of an upstream target, the same one for the same key.
     func target(_ key: String) -> TargetState {
         self.kept.withLock { kept in
-            if let state: TargetState = kept.targets[key] {
-                state.generation.store(kept.generation, ordering: .relaxed)
-                return state
-            }
+            if let state: TargetState = kept.targets[key] { return state }
             let state: TargetState = TargetState(key: key, epoch: self.healthEpoch)
-            state.generation.store(kept.generation, ordering: .relaxed)
-            kept.targets[key] = state
+            kept.targets.keep(state, key)
             return state
         }
     }
@@ -125,38 +110,40 @@ package final class LiveState: Sendable {
     /// The state of an API's upstream, the same one for the same key.
     func upstream(_ key: String) -> UpstreamState {
         self.kept.withLock { kept in
-            let state: UpstreamState = kept.upstreams[key] ?? UpstreamState(key: key)
-            state.generation.store(kept.generation, ordering: .relaxed)
-            kept.upstreams[key] = state
+            if let state: UpstreamState = kept.upstreams[key] { return state }
+            let state: UpstreamState = UpstreamState(key: key)
+            kept.upstreams.keep(state, key)
             return state
         }
     }
 
-    /// Ends a compilation: drops what it did not ask for. Snapshots still in use keep their own references.
-    func endGeneration() {
-        self.kept.withLock { kept in
-            let generation: UInt64 = kept.generation
-            var stale: [String] = []
-            for (key, box) in kept.limits where box.generation != generation { stale.append(key) }
-            for key in stale {
-                kept.limits[key] = nil
-                kept.counters[key] = nil
-            }
-            stale.removeAll()
-            for (key, state) in kept.targets where state.generation.load(ordering: .relaxed) != generation {
-                stale.append(key)
-            }
-            for key in stale { kept.targets[key] = nil }
-            stale.removeAll()
-            for (key, state) in kept.upstreams where state.generation.load(ordering: .relaxed) != generation {
-                stale.append(key)
-            }
-            for key in stale { kept.upstreams[key] = nil }
-        }
+    /// Words kept for limits; for tests and metrics.
+    package var limitCount: Int { self.kept.withLock { $0.limits.all.count } }
+}
+
+/// Objects by key as long as somebody else holds them.
+private struct KeptObjects<Object: AnyObject> {
+    private struct Reference {
+        weak var object: Object?
     }
 
-    /// Words kept for limits; for tests and metrics.
-    package var limitCount: Int { self.kept.withLock { $0.limits.count } }
+    private static var sweepMin: Int { 1024 }
+
+    private var references: [String: Reference] = [:]
+    /// Beyond this many, those are looked for that are gone. Twice what was left the last time: a constant cost for each one kept.
+    private var sweepAt: Int = KeptObjects.sweepMin
+
+    subscript(key: String) -> Object? { self.references[key]?.object }
+
+    var all: [Object] { self.references.values.compactMap { $0.object } }
+
+    mutating func keep(_ object: Object, _ key: String) {
+        if self.references.count >= self.sweepAt {
+            self.references = self.references.filter { $0.value.object != nil }
+            self.sweepAt = max(Self.sweepMin, self.references.count * 2)
+        }
+        self.references[key] = Reference(object: object)
+    }
 }
 
 /// How many gateways share every limit. The memory belongs to `LiveState`, which every snapshot holds.
@@ -190,20 +177,18 @@ struct LimitShare: @unchecked Sendable {
 /// Owns the word of one limit and subject, at an address that does not change; of what is shared also the word behind it, with
 /// what the other gateways do not know yet.
 final class LimitBox: @unchecked Sendable {
-    // Safe to share: the words are atomic, `generation` is only touched under the lock of `LiveState`.
+    // Safe to share: the words are atomic.
     let word: UnsafeMutablePointer<LimitWord>
     /// Nil: counted by this gateway alone.
     let counter: SharedCounter?
-    fileprivate var generation: UInt64
 
     private var wordCount: Int { self.counter == nil ? 1 : 2 }
 
-    fileprivate init(generation: UInt64, counter: SharedCounter?) {
+    fileprivate init(counter: SharedCounter?) {
         let count: Int = counter == nil ? 1 : 2
         self.word = UnsafeMutablePointer<LimitWord>.allocate(capacity: count)
         for index in 0..<count { (self.word + index).initialize(to: LimitWord(0)) }
         self.counter = counter
-        self.generation = generation
     }
 
     deinit {
@@ -238,7 +223,6 @@ package final class TargetState: Sendable {
     /// For a breaker whose scope is the target.
     let breaker: Mutex<CircuitBreaker> = Mutex(CircuitBreaker())
     let epoch: HealthEpoch
-    fileprivate let generation: Atomic<UInt64> = Atomic(0)
 
     init(key: String, epoch: HealthEpoch = HealthEpoch()) {
         self.key = key

@@ -9,8 +9,8 @@ struct LimitRun {
 }
 
 /// What an API's limits by application and by key ask of every subscription to it.
-struct SubscribedLimits {
-    struct Word {
+struct SubscribedLimits: Sendable, Equatable {
+    struct Word: Sendable, Equatable {
         let name: String
         let rule: LimitRule
         let sharing: CounterSharing?
@@ -61,13 +61,14 @@ struct APILimitCompiler {
     }
 
     private static func append(_ limits: [CompiledLimit], compiler: SnapshotCompiler) -> LimitRun {
-        let start: Int = compiler.parts.limits.count
+        let start: Int = compiler.tables.limits.count
         var addressCount: Int = 0
         for limit in limits where limit.isEarly {
-            compiler.parts.limits.append(limit)
+            compiler.tables.limits.append(limit)
             addressCount += 1
         }
-        for limit in limits where !limit.isEarly { compiler.parts.limits.append(limit) }
+        for limit in limits where !limit.isEarly { compiler.tables.limits.append(limit) }
+        compiler.weight += limits.count
         return LimitRun(start: Int32(start), addressCount: Int32(addressCount), count: Int32(limits.count))
     }
 
@@ -108,8 +109,8 @@ struct APILimitCompiler {
             limit.header = compiler.text(policy.header ?? "")
         case .claim:
             limit.subject = .claim
-            limit.claim = Int32(compiler.parts.claimPaths.count)
-            compiler.parts.claimPaths.append(policy.claim ?? .named("sub"))
+            limit.claim = Int32(compiler.tables.claimPaths.count)
+            compiler.tables.claimPaths.append(policy.claim ?? .named("sub"))
         }
         return limit
     }

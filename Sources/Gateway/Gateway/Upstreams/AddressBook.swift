@@ -15,8 +15,8 @@ final class AddressBook: Sendable {
 
     private struct Entry {
         let address: TargetAddress
-        /// The newest snapshot names it.
-        var isNamed: Bool = true
+        /// How often the newest snapshot names it.
+        var names: Int = 0
         /// Monotonic nanoseconds when someone last asked for it.
         var wantedAt: UInt64
     }
@@ -78,19 +78,20 @@ final class AddressBook: Sendable {
         Key(host: target.host, port: target.port, service: target.service)
     }
 
-    /// From now on only these are looked up for good; others are forgotten after a while.
-    func name(_ targets: [TargetDefinitionPlace], now: UInt64) {
-        let keys: Set<Key> = Set(targets.map { Self.key($0) })
+    /// The newest snapshot names these too, and those not any more, which are forgotten after a while. What is named is looked up
+    /// for good.
+    func name(_ targets: [TargetDefinitionPlace], droppingNamesOf gone: [TargetDefinitionPlace] = []) {
+        for target in targets { _ = self.address(target) }
         self.known.withLock { (known: inout [Key: Entry]) in
-            for key in known.keys { known[key]?.isNamed = keys.contains(key) }
+            for target in targets { known[Self.key(target)]?.names += 1 }
+            for target in gone { known[Self.key(target)]?.names -= 1 }
         }
-        self.forget(now: now)
     }
 
     private func forget(now: UInt64) {
         let keep: UInt64 = Self.unnamedSeconds * Self.nanosecondsPerSecond
         self.known.withLock { (known: inout [Key: Entry]) in
-            known = known.filter { $0.value.isNamed || $0.value.wantedAt &+ keep > now }
+            known = known.filter { $0.value.names > 0 || $0.value.wantedAt &+ keep > now }
         }
     }
 
@@ -197,7 +198,7 @@ final class AddressBook: Sendable {
 }
 
 /// What of a target says where it is.
-struct TargetDefinitionPlace {
+struct TargetDefinitionPlace: Sendable {
     let host: String
     let port: UInt16
     let service: String?

@@ -6,13 +6,13 @@ import GatewayConfiguration
 /// a count of its own (upstream groups, header changes) lives at least as long.
 final class SnapshotLease {
     let snapshot: Snapshot
-    /// One for each upstream of the snapshot, made when a request first needs it.
+    /// One for each place of an API in the snapshot, made when a request first needs it.
     private var groups: [UpstreamGroup?]
     var exchanges: Int = 0
 
     init(_ snapshot: Snapshot) {
         self.snapshot = snapshot
-        self.groups = [UpstreamGroup?](repeating: nil, count: snapshot.upstreams.count)
+        self.groups = [UpstreamGroup?](repeating: nil, count: snapshot.placeCount)
     }
 
     @inline(__always)
@@ -22,7 +22,7 @@ final class SnapshotLease {
     }
 
     private func makeGroup(_ index: Int, _ loop: GatewayLoop) -> Unmanaged<UpstreamGroup> {
-        let upstream: CompiledUpstream = self.snapshot.upstreams[index]
+        let upstream: CompiledUpstream = self.snapshot.api(at: Int32(index)).upstream
         var pools: [(pool: TargetPool, weight: Int)] = []
         for target in upstream.targets { pools.append((loop.pool(target, of: upstream), target.weight)) }
         let steering: Steering? = upstream.plan.map {

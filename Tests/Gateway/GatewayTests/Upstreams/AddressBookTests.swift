@@ -16,8 +16,9 @@ struct AddressBookTests {
         let now: UInt64 = MonotonicTime.now
         let address: TargetAddress = book.address(kept)
         let old: TargetAddress = book.address(gone)
-        book.name([kept, gone], now: now)
-        book.name([kept], now: now)
+        book.name([kept, gone])
+        book.name([kept])
+        book.name([], droppingNamesOf: [kept, gone])
         #expect(book.count == 2)
         // Exchanges of the snapshot before still find the same object.
         #expect(book.address(gone) === old)

@@ -14,7 +14,6 @@ package final class UpstreamState: Sendable {
     let retriesRefused: Atomic<UInt64> = Atomic(0)
     let budget: Mutex<RetryBudget> = Mutex(RetryBudget())
     let mirror: MirrorCounts = MirrorCounts()
-    let generation: Atomic<UInt64> = Atomic(0)
 
     init(key: String) {
         self.key = key
