@@ -141,8 +141,9 @@ class ReplayTests(unittest.TestCase):
     def users(self):
         user = "/v1/users/{user}"
         grants = [{"role": "devops", "tenant": "acme"}, {"role": "viewer", "tenant": "globex"}]
-        for name in ("ada", "bob"):
+        for name in ("ada", "bob", "gone"):
             self.send(201, "POST", "/v1/users", {"name": name, "password": PASSWORD, "grants": grants})
+        self.send(200, "POST", "/v1/audit/persons/{person}/erasure", {"reason": "asked for"}, person="gone")
         self.send(200, "PUT", f"{user}/grants", {"grants": [{"role": "auditor", "tenant": "acme"}]}, user="ada")
         self.send(200, "PATCH", user, {"state": "disabled"}, user="bob")
         self.send(204, "PUT", f"{user}/password", {"password": "another long password"}, user="bob")

@@ -18,6 +18,7 @@ package final class EventLog: Sendable {
     let topics: TopicTable
     let heads: LogHeads
     let shared: SharedLog
+    private let sealing: SealingPlace
     let sequencer: Sequencer = Sequencer()
     let clock: any WallClock
     let logger: Logger
@@ -26,6 +27,8 @@ package final class EventLog: Sendable {
     /// Whether other processes work on the same database: then groups share their partitions and leases are renewed.
     let isShared: Bool
     private let coordinator: GroupCoordinator
+    /// Who is asked before records of a topic are removed.
+    private let witnesses: Mutex<[String: RemovalWitness]> = Mutex([:])
     /// The running consumers by group.
     private let consumers: Mutex<[String: Consumer]> = Mutex([:])
     /// What runs beside the consumers.
@@ -41,6 +44,7 @@ package final class EventLog: Sendable {
         self.topics = writer.topics
         self.heads = writer.heads
         self.shared = writer.shared
+        self.sealing = writer.sealing
         self.clock = clock
         self.logger = logger
     }
@@ -70,6 +74,16 @@ package final class EventLog: Sendable {
         try log.start()
         return log
     }
+
+    /// From now on seals what audit entries have of people. Once, before anything is audited that has.
+    package func sealAudit(with sealing: any AuditSealing) { self.sealing.set(sealing) }
+
+    /// From now on asks before records of a topic are removed: of a topic with one partition.
+    package func witnessRemoval(of topic: String, _ witness: @escaping RemovalWitness) {
+        self.witnesses.withLock { $0[topic] = witness }
+    }
+
+    func removalWitness(of topic: String) -> RemovalWitness? { self.witnesses.withLock { $0[topic] } }
 
     /// Ends what runs beside the consumers. Stop those first; later calls do nothing.
     package func stop() async {

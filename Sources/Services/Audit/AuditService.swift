@@ -23,21 +23,41 @@ package final class AuditService: PlatformService {
     let services: ServiceEnvironment
     let signer: NoteSigner
     let builder: TreeBuilder
+    /// The keys that seal what entries have of people.
+    let subjects: SubjectKeys
+    /// The services that keep something about people.
+    let people: [any PersonalData]
     private let tasks: Mutex<[Task<Void, Never>]> = Mutex([])
 
-    private init(services: ServiceEnvironment, signer: NoteSigner) {
+    private init(
+        services: ServiceEnvironment, signer: NoteSigner, subjects: SubjectKeys, people: [any PersonalData]
+    ) {
         self.services = services
         self.signer = signer
+        self.subjects = subjects
+        self.people = people
         self.builder = TreeBuilder(services: services)
     }
 
-    /// Reads the key that signs checkpoints, or makes it at the first start.
-    package static func open(services: ServiceEnvironment, sealer: any SecretSealer) async throws -> AuditService {
-        AuditService(
-            services: services, signer: try await CheckpointKeys.signer(in: services.store, sealer: sealer))
+    /// Reads the key that signs checkpoints, or makes it at the first start. From then on what entries have of people is sealed.
+    ///
+    /// - Parameter people: the services that keep something about people.
+    package static func open(
+        services: ServiceEnvironment, sealer: any SecretSealer, people: [any PersonalData] = []
+    ) async throws -> AuditService {
+        let subjects: SubjectKeys = SubjectKeys(sealer: sealer, clock: services.clock)
+        services.log.sealAudit(with: subjects)
+        services.log.witnessRemoval(of: Topics.auditLog) { leaves, transaction in
+            try Tombstone.write(leaves, in: transaction)
+        }
+        return AuditService(
+            services: services, signer: try await CheckpointKeys.signer(in: services.store, sealer: sealer),
+            subjects: subjects, people: people)
     }
 
-    package var routes: [Route] { self.entryRoutes + self.proofRoutes + self.tileRoutes + self.exportRoutes }
+    package var routes: [Route] {
+        self.entryRoutes + self.proofRoutes + self.tileRoutes + self.exportRoutes + self.personRoutes
+    }
 
     package func start() async throws {
         let builder: TreeBuilder = self.builder
@@ -108,6 +128,13 @@ package final class AuditService: PlatformService {
         repeat {
             removed = try await self.services.store.write { transaction in
                 try EntryIndex.removePurged(before: first, limit: Self.purgeRowsMax, in: transaction)
+            }
+        } while removed == Self.purgeRowsMax && !Task.isCancelled
+        guard let retention: Duration = TopicDefinition.auditLog.retention else { return }
+        let time: Timestamp = self.services.clock.now().adding(.zero - retention - SubjectKeys.period)
+        repeat {
+            removed = try await self.services.store.write { transaction in
+                try SubjectKeyTable.destroy(madeBefore: time, limit: Self.purgeRowsMax, in: transaction)
             }
         } while removed == Self.purgeRowsMax && !Task.isCancelled
     }

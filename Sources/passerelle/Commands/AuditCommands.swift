@@ -8,7 +8,35 @@ enum AuditCommands {
     /// Largest checkpoint file, bytes.
     static let checkpointBytesMax: Int = 64 * 1_024
 
-    static let all: [Command] = [verify, checkpoint, export]
+    static let all: [Command] = [verify, checkpoint, export, person, erase]
+
+    static let person: Command = Command(
+        "audit person", operands: ["PERSON"],
+        summary:
+            "Write everything kept about one person as JSON Lines: a user, or address:IP for an address nobody signed in from",
+        example: "passerelle audit person ada > ada.jsonl"
+    ) { arguments, console in
+        let plane: ControlPlane = try ControlPlane(arguments)
+        let person: String = ControlPlane.escaped(arguments.operands[0])
+        try await plane.download("/v1/audit/persons/\(person)") { Console.write($0, to: 1) }
+    }
+
+    static let erase: Command = Command(
+        "audit erase", operands: ["PERSON"],
+        summary:
+            "Erase one person for good: empties the account and destroys the keys of what the audit log has sealed",
+        options: [.init("reason", "TEXT", "why, for the audit log; must name nobody")],
+        example: "passerelle audit erase ada --reason 'request 2026-117'"
+    ) { arguments, console in
+        guard let reason: String = arguments["reason"] else {
+            throw CommandError.usage("--reason is required: the audit log says why somebody was erased.")
+        }
+        let plane: ControlPlane = try ControlPlane(arguments)
+        let person: String = ControlPlane.escaped(arguments.operands[0])
+        let erased: JSONValue = try await plane.send(
+            "POST", "/v1/audit/persons/\(person)/erasure", .object(["reason": .string(reason)]))
+        console.show(erased, members: ["person", "keys_destroyed", "erased_at"])
+    }
 
     static let verify: Command = Command(
         "audit verify",
@@ -58,11 +86,25 @@ enum AuditCommands {
     }
 
     static let export: Command = Command(
-        "audit export", summary: "Write the audit log as JSON Lines that 'audit verify --export' can check alone",
-        example: "passerelle audit export > audit.jsonl"
+        "audit export",
+        summary:
+            "Write the audit log: as a proof that 'audit verify --export' checks alone, or entries as JSON Lines or CSV",
+        options: [
+            .init("format", "proof|jsonl|csv", "proof (all of it, verifiable), or readable entries"),
+            .init("type", "TYPE", "jsonl, csv: only of this event type, such as api.created"),
+            .init("resource", "ID", "jsonl, csv: only about this resource"),
+            .init("actor", "USER", "jsonl, csv: only what the user with this id did"),
+            .init("from", "TIME", "jsonl, csv: only from this time on (RFC 3339)"),
+            .init("to", "TIME", "jsonl, csv: only before this time"),
+        ], example: "passerelle audit export --format csv --from 2026-01-01T00:00:00Z > audit.csv"
     ) { arguments, console in
         let plane: ControlPlane = try ControlPlane(arguments)
-        try await plane.download("/v1/audit/export") { Console.write($0, to: 1) }
+        var query: [String] = arguments["tenant"].map { ["tenant=\(ControlPlane.escaped($0))"] } ?? []
+        for name in ["format", "type", "resource", "actor", "from", "to"] {
+            if let value: String = arguments[name] { query.append("\(name)=\(ControlPlane.escaped(value))") }
+        }
+        let asked: String = query.isEmpty ? "" : "?" + query.joined(separator: "&")
+        try await plane.download("/v1/audit/export" + asked) { Console.write($0, to: 1) }
     }
 
     /// Verifies an export: of a file, or as the live system gives it.

@@ -106,7 +106,8 @@ final class Platform: Sendable {
         self.deployments = DeploymentsService(
             services: services, catalog: catalog, portal: portal, traffic: observability)
         self.geolocation = GeolocationService(services: services)
-        let audit: AuditService = try await AuditService.open(services: services, sealer: sealer)
+        let audit: AuditService = try await AuditService.open(
+            services: services, sealer: sealer, people: [self.identity])
         // Every service, for what they offer one another; those of other processes answer from the database they share.
         let all: [any PlatformService] = [
             observability,

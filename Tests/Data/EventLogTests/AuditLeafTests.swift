@@ -17,7 +17,8 @@ import Testing
 
     private static func leaf(_ entry: AuditEntry) throws -> [UInt8] {
         var leaf: AuditLeaf = AuditLeaf()
-        return try leaf.write(entry, id: "evt_1", time: "2026-01-01T00:00:00.000Z")
+        return try leaf.write(
+            entry, id: "evt_1", time: "2026-01-01T00:00:00.000Z", sealed: AuditLeaf.Sealed(asIn: entry))
     }
 
     /// The format for ever: this text never changes. A new format is a new number and a new test.

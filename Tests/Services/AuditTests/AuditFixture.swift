@@ -29,9 +29,9 @@ struct FixedSealer: SecretSealer {
 struct AuditFixture {
     let harness: ServiceHarness
 
-    init() async throws {
+    init(people: [any PersonalData] = []) async throws {
         self.harness = try await ServiceHarness(migrations: [AuditService.migrations]) {
-            [try await AuditService.open(services: $0, sealer: FixedSealer())]
+            [try await AuditService.open(services: $0, sealer: FixedSealer(), people: people)]
         }
     }
 

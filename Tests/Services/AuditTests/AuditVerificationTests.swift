@@ -1,7 +1,11 @@
 import Contracts
+import EventLog
+import Identifiers
 import JSON
+import REST
 import ServiceTestKit
 import Store
+import TestKit
 import Testing
 
 @testable import Audit
@@ -133,15 +137,62 @@ import Testing
         await #expect(throws: NoteError.self) { try await fixture.verify(checkpoint: "hello\n") }
     }
 
-    @Test func purgedEntriesAreVerifiedByTheirHashes() async throws {
-        let fixture: AuditFixture = try await self.fixture()
+    /// A log whose first seven entries retention removed.
+    private func purged() async throws -> (fixture: AuditFixture, checkpoint: String) {
+        let fixture: AuditFixture = try await AuditFixture()
+        try await fixture.write(7)
+        try await fixture.settle()
         let checkpoint: String = try await fixture.checkpoint()
-        try await fixture.store.write {
-            try $0.execute("DELETE FROM log_batches WHERE topic = 'audit-log' AND base_offset < 5")
-            try $0.execute("UPDATE log_partitions SET first_offset = 5 WHERE topic = 'audit-log'")
-        }
+        fixture.harness.clock.advance(by: .seconds(366 * 86_400))
+        try await fixture.write(5)
+        try await fixture.settle()
+        try await fixture.harness.services.log.removeExpired()
+        try await fixture.settle()
+        return (fixture, checkpoint)
+    }
+
+    @Test func whatRetentionRemovedHasATombstoneAndIsVerifiedByItsHashes() async throws {
+        let (fixture, checkpoint): (AuditFixture, String) = try await self.purged()
+        let entry: JSONValue = try #require(
+            try await fixture.harness.send("GET", "/v1/audit/entries?type=audit.purged").items.first)
+        #expect(entry["changes"]?["first"]?.integer == 0 && entry["changes"]?["end"]?.integer == 7)
+        #expect(checkpoint.contains("\n7\n\(entry["changes"]?["root"]?.text ?? "-")\n"), "the tombstone has the root")
+        let proof: TestAnswer = try await fixture.harness.send("GET", "/v1/audit/proofs?leaf=3")
+        #expect(proof.status == 200 && proof.json["leaf_hash"]?.text != nil, "what is gone can still be proven")
+        let export: TestAnswer = try await fixture.harness.send("GET", "/v1/audit/export", token: "auditor@globex")
+        await fixture.harness.stop()
         let verdict: AuditVerdict = try await fixture.verify(checkpoint: checkpoint)
-        #expect(verdict.isSound && verdict.purged == 5 && verdict.head.size == 12)
+        #expect(verdict.isSound && verdict.purged == 7 && verdict.isTailJudged)
+        var reader: AuditExportReader = AuditExportReader(checkpoint: Array(checkpoint.utf8))
+        try reader.feed(export.bytes)
+        #expect(try reader.verdict().isSound, "an auditor of a tenant sees the tombstones")
+    }
+
+    @Test(arguments: 8..<13) func entriesTakenFromTheFrontAreNoPurge(first: Int) async throws {
+        let (fixture, checkpoint): (AuditFixture, String) = try await self.purged()
+        await fixture.harness.stop()
+        try await fixture.store.write {
+            try $0.execute("DELETE FROM log_batches WHERE topic = 'audit-log' AND base_offset < $1", .int(Int64(first)))
+            try $0.execute(
+                "UPDATE log_partitions SET first_offset = $1 WHERE topic = 'audit-log'", .int(Int64(first)))
+        }
+        // The tombstone is the thirteenth entry: with it goes what it says.
+        let told: Int64 = 7
+        #expect(try await fixture.verify(checkpoint: checkpoint).findings == [.untoldPurge(told..<Int64(first))])
+    }
+
+    @Test func retentionWaitsForTheTree() async throws {
+        let fixture: AuditFixture = try await self.fixture()
+        try await fixture.harness.services.store.write { transaction in
+            for _ in 0..<3 {
+                try Author(caller: .platform("test"), trace: TraceContext.make()).audit(
+                    "a", tenant: "acme", resource: AuditEntry.Resource(type: "a", id: "a"), changes: [:],
+                    in: transaction)
+            }
+        }
+        fixture.harness.clock.advance(by: .seconds(366 * 86_400))
+        let report: RetentionReport = try await fixture.harness.services.log.removeExpired()
+        #expect(report.batches == 0, "the tree does not have the last three, so none of the step may go")
     }
 
     @Test func madeUpOffsetsDoNotKeepItBusy() async throws {

@@ -139,18 +139,48 @@ import Testing
         #expect(verdict.findings == [.badEntry(leaf: 19, .hashMissing, more: 0)])
     }
 
-    @Test func purgedEntriesAreVerifiedByTheirHashes() {
-        var leaves: [AuditVerifier.Leaf] = self.leaves(self.entries)
+    private static func tombstone(
+        _ leaves: Range<Int>, type: String = "audit.purged", actor: String = "audit", tenant: String = ""
+    ) -> [UInt8] {
+        Array(
+            """
+            {"actor":{"user_id":"\(actor)"},"changes":{"end":\(leaves.upperBound),"first":\(leaves.lowerBound)},\
+            "event_type":"\(type)","tenant":"\(tenant)"}
+            """.utf8)
+    }
+
+    /// The log with a tombstone at place 12 and the first six entries gone.
+    private func purged(_ tombstone: [UInt8]) -> (entries: [[UInt8]], leaves: [AuditVerifier.Leaf]) {
+        var entries: [[UInt8]] = self.entries
+        entries[12] = tombstone
+        var leaves: [AuditVerifier.Leaf] = self.leaves(entries)
         for index in 0..<6 {
-            leaves[index] = AuditVerifier.Leaf(content: .purged, recordedHash: TreeHash(leaf: self.entries[index]))
+            leaves[index] = AuditVerifier.Leaf(content: .purged, recordedHash: TreeHash(leaf: entries[index]))
         }
-        let verdict: AuditVerdict = self.verify(leaves, checkpoint: self.head(self.entries, 20))
+        return (entries, leaves)
+    }
+
+    @Test func purgedEntriesAreVerifiedByTheirHashes() {
+        var (entries, leaves): ([[UInt8]], [AuditVerifier.Leaf]) = self.purged(Self.tombstone(0..<6))
+        let verdict: AuditVerdict = self.verify(leaves, checkpoint: self.head(entries, 20))
         #expect(verdict.isSound && verdict.purged == 6)
         leaves[2] = AuditVerifier.Leaf(content: .purged, recordedHash: TreeHash(leaf: []))
         #expect(
-            self.verify(leaves, checkpoint: self.head(self.entries, 20)).findings == [
+            self.verify(leaves, checkpoint: self.head(entries, 20)).findings == [
                 .fork(size: 20, between: 0..<20, by: .checkpoint)
             ])
+    }
+
+    @Test(
+        arguments: [
+            (AuditVerifierTests.tombstone(0..<4), 4), (AuditVerifierTests.tombstone(0..<6, type: "api.created"), 0),
+            (AuditVerifierTests.tombstone(0..<6, actor: "usr_1"), 0),
+            (AuditVerifierTests.tombstone(0..<6, tenant: "acme"), 0), (AuditVerifierTests.tombstone(6..<6), 0),
+            (Array("audit.purged".utf8), 0),
+        ] as [([UInt8], Int64)])
+    func entriesThatNoTombstoneNamesWereTaken(tombstone: [UInt8], told: Int64) {
+        let (entries, leaves): ([[UInt8]], [AuditVerifier.Leaf]) = self.purged(tombstone)
+        #expect(self.verify(leaves, checkpoint: self.head(entries, 20)).findings == [.untoldPurge(told..<6)])
     }
 
     @Test func anEmptyLogAgainstACheckpointIsAShortenedTail() {

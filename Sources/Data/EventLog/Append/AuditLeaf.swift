@@ -1,5 +1,6 @@
 import Identifiers
 import JSON
+import Store
 import Time
 
 /// Writes the leaf of an audit entry: the value of its record, byte for byte what the audit tree hashes.
@@ -14,16 +15,50 @@ struct AuditLeaf {
 
     private var writer: JSONWriter = JSONWriter()
 
+    /// What stands in the leaf otherwise than in the entry, because it is about a person.
+    struct Sealed {
+        let ip: JSONValue?
+        let resourceID: String
+        let changes: JSONObject
+
+        /// As the entry has it: nothing is sealed.
+        init(asIn entry: AuditEntry) {
+            self.ip = entry.actor.ip.map { JSONValue.string($0) }
+            self.resourceID = entry.resource.id
+            var changes: JSONObject = entry.changes
+            for personal in entry.personal { changes[personal.member] = personal.value }
+            self.changes = changes
+        }
+
+        /// - Throws: what `sealer` does.
+        init(_ entry: AuditEntry, id: String, by sealer: any AuditSealer, in transaction: Transaction) throws {
+            self.ip = try entry.actor.ip.map { (ip: String) throws -> JSONValue in
+                .object(try sealer.seal(.string(ip), of: entry.actor.subject, leaf: id, in: transaction))
+            }
+            self.resourceID =
+                entry.resource.isPersonal
+                ? try sealer.standIn(for: entry.actor.subject, in: transaction) : entry.resource.id
+            var changes: JSONObject = entry.changes
+            for personal in entry.personal {
+                changes[personal.member] = .object(
+                    try sealer.seal(personal.value, of: personal.subject, leaf: id, in: transaction))
+            }
+            self.changes = changes
+        }
+    }
+
     /// The leaf's bytes, valid until the next call.
-    mutating func write(_ entry: AuditEntry, id: String, time: String) throws(LogError) -> [UInt8] {
-        if let pointer: String = Self.inexactNumber(in: .object(entry.changes), at: "/changes") {
+    mutating func write(
+        _ entry: AuditEntry, id: String, time: String, sealed: Sealed
+    ) throws(LogError) -> [UInt8] {
+        if let pointer: String = Self.inexactNumber(in: .object(sealed.changes), at: "/changes") {
             throw .inexactAuditNumber(pointer: pointer)
         }
         self.writer.removeAll()
         self.writer.beginObject()
-        self.writeActor(entry.actor)
+        self.writeActor(entry.actor, ip: sealed.ip)
         self.writer.field("changes")
-        self.writer.raw(JSONValue.object(entry.changes).canonical())
+        self.writer.raw(JSONValue.object(sealed.changes).canonical())
         self.writer.field("event_type")
         self.writer.string(entry.eventType)
         self.writer.field("format")
@@ -31,7 +66,7 @@ struct AuditLeaf {
         self.writeOptional("git_commit", entry.gitCommit)
         self.writer.field("id")
         self.writer.string(id)
-        try self.writeResource(entry.resource)
+        try self.writeResource(entry.resource, id: sealed.resourceID)
         self.writer.field("tenant")
         self.writer.string(entry.tenant)
         self.writer.field("time")
@@ -41,10 +76,13 @@ struct AuditLeaf {
         return self.writer.bytes
     }
 
-    private mutating func writeActor(_ actor: AuditEntry.Actor) {
+    private mutating func writeActor(_ actor: AuditEntry.Actor, ip: JSONValue?) {
         self.writer.field("actor")
         self.writer.beginObject()
-        self.writeOptional("ip", actor.ip)
+        if let ip: JSONValue {
+            self.writer.field("ip")
+            self.writer.raw(ip.canonical())
+        }
         self.writer.field("tenant")
         self.writer.string(actor.tenant)
         self.writer.field("user_id")
@@ -52,11 +90,11 @@ struct AuditLeaf {
         self.writer.endObject()
     }
 
-    private mutating func writeResource(_ resource: AuditEntry.Resource) throws(LogError) {
+    private mutating func writeResource(_ resource: AuditEntry.Resource, id: String) throws(LogError) {
         self.writer.field("resource")
         self.writer.beginObject()
         self.writer.field("id")
-        self.writer.string(resource.id)
+        self.writer.string(id)
         self.writer.field("type")
         self.writer.string(resource.type)
         if let version: Int64 = resource.version {

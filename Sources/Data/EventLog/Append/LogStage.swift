@@ -26,6 +26,9 @@ final class LogStage: CommitAttachment {
     private let topics: TopicTable
     private let heads: LogHeads
     private let shared: SharedLog
+    private let sealing: SealingPlace
+    /// Made when the first entry needs it.
+    private var sealer: (any AuditSealer)?
     /// The running transaction has put records into the outbox.
     private var hasOutbox: Bool = false
     private var partitions: [StagedPartition]
@@ -47,10 +50,11 @@ final class LogStage: CommitAttachment {
     /// Where the next record without a key goes.
     private var keyless: Int = 0
 
-    init(topics: TopicTable, heads: LogHeads, shared: SharedLog) {
+    init(topics: TopicTable, heads: LogHeads, shared: SharedLog, sealing: SealingPlace) {
         self.topics = topics
         self.heads = heads
         self.shared = shared
+        self.sealing = sealing
         self.partitions = Array(repeating: StagedPartition(), count: topics.slotCount)
         self.numbering = Array(repeating: nil, count: topics.slotCount)
         self.isDirty = Array(repeating: false, count: topics.slotCount)
@@ -75,19 +79,29 @@ final class LogStage: CommitAttachment {
         return id
     }
 
-    /// Stages an audit entry and returns its id.
-    func audit(_ entry: AuditEntry, now: Timestamp) throws(LogError) -> String {
+    /// Stages an audit entry and returns its id. What it has of people is sealed; the rest of the log has no more of them.
+    ///
+    /// - Throws: `LogError`; what the sealing throws.
+    func audit(_ entry: AuditEntry, in transaction: Transaction) throws -> String {
         let index: Int = try self.topics.index(TopicDefinition.auditLog.name)
-        self.updateStamp(now)
-        let id: String = Identifier.make("evt", now: now)
+        self.updateStamp(transaction.now)
+        let id: String = Identifier.make("evt", now: transaction.now)
+        let sealed: AuditLeaf.Sealed = try self.sealed(entry, id: id, in: transaction)
         self.beginHeaders(id: id, source: Event.sourceDefault, type: entry.eventType)
-        self.headers.add(.subject, entry.resource.id)
+        self.headers.add(.subject, sealed.resourceID)
         self.endHeaders(tenant: entry.tenant, actor: entry.actor.userID, traceparent: entry.traceparent)
-        let value: [UInt8] = try self.leaf.write(entry, id: id, time: self.stamp.time)
-        let key: [UInt8] = Array(entry.resource.id.utf8)
+        let value: [UInt8] = try self.leaf.write(entry, id: id, time: self.stamp.time, sealed: sealed)
+        let key: [UInt8] = Array(sealed.resourceID.utf8)
         try self.checkLimits(topic: index, key: key, value: value, headers: self.headers)
         self.append(topic: index, key: key, value: value, headers: self.headers)
         return id
+    }
+
+    private func sealed(_ entry: AuditEntry, id: String, in transaction: Transaction) throws -> AuditLeaf.Sealed {
+        let isPersonal: Bool = entry.actor.ip != nil || entry.resource.isPersonal || !entry.personal.isEmpty
+        if isPersonal, self.sealer == nil { self.sealer = self.sealing.makeSealer() }
+        guard isPersonal, let sealer: any AuditSealer = self.sealer else { return AuditLeaf.Sealed(asIn: entry) }
+        return try AuditLeaf.Sealed(entry, id: id, by: sealer, in: transaction)
     }
 
     /// Stages a record as it is.
@@ -198,6 +212,7 @@ final class LogStage: CommitAttachment {
 
     func rollbackToSavepoint() {
         for undo: Undo in self.undo.reversed() { self.partitions[undo.slot].rollBack(to: undo.mark) }
+        self.sealer?.rolledBack()
         self.savepoint()
     }
 
@@ -255,12 +270,14 @@ final class LogStage: CommitAttachment {
     }
 
     func committed() {
+        self.sealer?.committed()
         self.heads.committed(self.appended)
         if self.hasOutbox { self.shared.recordsCommitted() }
         self.clear()
     }
 
     func aborted() {
+        self.sealer?.aborted()
         // What was numbered is not true; the database is asked again.
         for slot: Int in self.dirty {
             self.numbering[slot] = nil

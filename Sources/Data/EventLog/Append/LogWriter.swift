@@ -6,6 +6,7 @@ package final class LogWriter: CommitExtension {
     let topics: TopicTable
     let heads: LogHeads
     let shared: SharedLog = SharedLog()
+    let sealing: SealingPlace = SealingPlace()
     private let isOpened: Atomic<Bool> = Atomic(false)
 
     /// - Parameters:
@@ -22,6 +23,6 @@ package final class LogWriter: CommitExtension {
     func isFirstOpening() -> Bool { !self.isOpened.exchange(true, ordering: .relaxed) }
 
     package func makeAttachment() -> any CommitAttachment {
-        LogStage(topics: self.topics, heads: self.heads, shared: self.shared)
+        LogStage(topics: self.topics, heads: self.heads, shared: self.shared, sealing: self.sealing)
     }
 }

@@ -8,10 +8,10 @@ extension Transaction {
         try self.stage().publish(event, now: self.now)
     }
 
-    /// Records who did what in `audit-log`; returns the entry's id.
+    /// Records who did what in `audit-log`; returns the entry's id. - Throws: `LogError`, or what sealing personal data throws.
     @discardableResult
-    package func audit(_ entry: AuditEntry) throws(LogError) -> String {
-        try self.stage().audit(entry, now: self.now)
+    package func audit(_ entry: AuditEntry) throws -> String {
+        try self.stage().audit(entry, in: self)
     }
 
     /// Records bytes as they are: for producers outside of the platform and for benchmarks. `key` chooses the partition;

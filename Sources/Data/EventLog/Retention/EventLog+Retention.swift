@@ -1,5 +1,5 @@
 import JSON
-import Store
+package import Store
 import Telemetry
 import Time
 
@@ -10,6 +10,10 @@ package struct RetentionReport: Sendable, Equatable {
     /// False when the run ended because it had done enough for once.
     package internal(set) var isComplete: Bool = true
 }
+
+/// Asked in the transaction that removes a topic's oldest records, with their offsets, whether they may go now; writes what has to be
+/// written about it.
+package typealias RemovalWitness = @Sendable (Range<Int64>, Transaction) throws -> Bool
 
 extension EventLog {
     /// Batches one transaction of retention removes: it shares the writer with everybody else.
@@ -77,10 +81,19 @@ extension EventLog {
             return rules.cut(oldest, bytes: row.byteCount)
         }
         guard let cut: RetentionRules.Cut = planned else { return nil }
-        try await self.store.write { transaction in
+        let witness: RemovalWitness? = self.removalWitness(of: topic.name)
+        let isRemoved: Bool = try await self.store.write { transaction in
+            if let witness: RemovalWitness {
+                let row: PartitionRow? = try LogTables.partition(topic.name, partition, in: transaction)
+                guard let row: PartitionRow, row.first < cut.first,
+                    try witness(row.first..<cut.first, transaction)
+                else { return false }
+            }
             try LogTables.remove(
                 topic: topic.name, partition: partition, before: cut.first, bytes: cut.bytes, in: transaction)
+            return true
         }
+        guard isRemoved else { return nil }
         self.heads.removed(slot, before: cut.first)
         return cut
     }

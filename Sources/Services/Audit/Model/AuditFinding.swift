@@ -29,6 +29,8 @@ package enum AuditFinding: Sendable, Equatable, CustomStringConvertible {
     /// The first `size` entries are not those that were committed to: history was rewritten. The first such entry is one of
     /// `between`, as narrow as the heads allow to tell.
     case fork(size: Int64, between: Range<Int64>, by: Witness)
+    /// The oldest entries are gone and no later entry says that retention removed these of them: somebody else did.
+    case untoldPurge(Range<Int64>)
     /// A checkpoint the log keeps is not signed by its key: somebody else wrote it. `size` is what it claims, -1 nothing readable.
     case forgedCheckpoint(size: Int64)
 
@@ -44,6 +46,9 @@ package enum AuditFinding: Sendable, Equatable, CustomStringConvertible {
             case .hashAltered: return "the stored hash of entry \(leaf) was altered; the entry itself is right\(others)"
             case .hashMissing: return "the hash of entry \(leaf) is missing from the tree\(others)"
             }
+        case .untoldPurge(let leaves):
+            return
+                "entries \(leaves.lowerBound) to \(leaves.upperBound - 1) are gone, and no entry says that retention removed them"
         case .forgedCheckpoint(let size):
             return "a stored checkpoint\(size < 0 ? "" : " of \(size) entries") is not signed by the log's key"
         case .shortenedTail(let entries, let promised, let witness):

@@ -47,6 +47,8 @@ package struct AuditVerifier {
     private var soundUpTo: Int64 = 0
     private var purged: Int64 = 0
     private var withheld: Int64 = 0
+    /// Up to here entries say that retention removed what was before.
+    private var purgeToldUpTo: Int64 = 0
 
     /// - Parameters:
     ///   - checkpoint: a head from outside whose signature was verified.
@@ -69,6 +71,9 @@ package struct AuditVerifier {
         let isInTree: Bool = index < self.recordedSize
         switch leaf.content {
         case .bytes(let bytes):
+            if self.purged > 0, let tombstone: Tombstone = Tombstone(entry: bytes) {
+                self.purgeToldUpTo = max(self.purgeToldUpTo, tombstone.leaves.upperBound)
+            }
             let hash: TreeHash = TreeHash(leaf: bytes)
             self.found.append(hash)
             self.recorded.append(leaf.recordedHash ?? hash)
@@ -97,6 +102,7 @@ package struct AuditVerifier {
         var findings: [AuditFinding] = []
         if let bad = self.firstBad { findings.append(.badEntry(leaf: bad.leaf, bad.defect, more: self.badCount - 1)) }
         if let fork: AuditFinding = self.fork { findings.append(fork) }
+        if self.purged > self.purgeToldUpTo { findings.append(.untoldPurge(self.purgeToldUpTo..<self.purged)) }
         if let finding: AuditFinding = self.shortenedTail() { findings.append(finding) }
         return AuditVerdict(
             head: TreeHead(size: self.found.size, root: self.found.root), purged: self.purged, withheld: self.withheld,

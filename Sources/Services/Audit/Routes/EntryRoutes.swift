@@ -16,14 +16,7 @@ extension AuditService {
                 "GET", "/v1/audit/entries", operationID: "listAuditEntries", tag: Self.name,
                 summary: "Finds audit entries, newest first. The reading is an entry itself.",
                 access: .scoped(Self.read),
-                query: [
-                    QueryParameter.tenant,
-                    QueryParameter("type", .text(lengthMax: 128), "Only of this event type, such as api.created."),
-                    QueryParameter("resource_type", .text(lengthMax: 128), "Only about resources of this type."),
-                    QueryParameter("resource", .text(lengthMax: 256), "Only about the resource with this id."),
-                    QueryParameter("actor", .text(lengthMax: 256), "Only what the user with this id did."),
-                    QueryParameter("from", .text(lengthMax: 64), "Only from this time on (RFC 3339)."),
-                    QueryParameter("to", .text(lengthMax: 64), "Only before this time (RFC 3339)."),
+                query: [QueryParameter.tenant] + Self.filterParameters + [
                     QueryParameter("order", .oneOf(["desc", "asc"]), "Newest (desc, the default) or oldest first."),
                     QueryParameter(
                         "bytes", .boolean, "Also the stored bytes of each entry, base64: what the tree hashes."),
@@ -35,37 +28,68 @@ extension AuditService {
 
     private func listEntries(_ context: RequestContext) async throws -> HTTPResponse {
         let page: Page = try context.page()
-        var filter: EntryFilter = EntryFilter(tenant: context.scope, leaves: 0..<Int64.max)
-        filter.eventType = context.query["type"]
-        filter.resourceType = context.query["resource_type"]
-        filter.resourceID = context.query["resource"]
-        filter.actor = context.query["actor"]
+        var filter: EntryFilter = try await self.filter(context)
         filter.isAscending = context.query["order"] == "asc"
-        filter.leaves = try await self.leaves(context, page, isAscending: filter.isAscending)
+        filter.leaves = try Self.beyond(page, filter.leaves, isAscending: filter.isAscending)
         try await self.auditRead(context, what: "entries")
         let asked: EntryFilter = filter
         let limit: Int = page.limit + 1
         let leaves: [Int64] = try await context.read { reader in try EntryIndex.leaves(asked, limit: limit, in: reader)
         }
         let records: [Int64: [UInt8]] = try await self.entries(leaves.prefix(page.limit))
+        let shown: [Int64: JSONValue] = try await self.shown(records, Self.reach(context))
         let withBytes: Bool = context.query["bytes"] == "true"
         return .json(
             page.envelope(leaves, key: { (leaf: Int64) -> String in String(leaf) }) { (leaf: Int64) -> JSONValue in
-                Self.json(leaf, records[leaf], withBytes: withBytes)
+                Self.json(leaf, shown[leaf], withBytes ? records[leaf] : nil)
             })
     }
 
-    /// The leaves between the given times and beyond the cursor.
-    private func leaves(_ context: RequestContext, _ page: Page, isAscending: Bool) async throws -> Range<Int64> {
-        var first: Int64 = try await self.leaf(at: context.query["from"], "from") ?? 0
-        var end: Int64 = try await self.leaf(at: context.query["to"], "to") ?? Int64.max
-        if let after: String = page.after {
-            guard let leaf: Int64 = Int64(after), leaf >= 0, leaf < Int64.max else {
-                throw APIProblem.invalid("query:cursor", "expected the `next` of an earlier answer")
-            }
-            if isAscending { first = max(first, leaf + 1) } else { end = min(end, leaf) }
+    /// What the caller gets to see of people.
+    static func reach(_ context: RequestContext) -> EntryOpener.Reach {
+        context.caller.decide(Self.readPersonal, tenant: context.scope).isAllowed ? .everything : .nothing
+    }
+
+    private func shown(_ records: [Int64: [UInt8]], _ reach: EntryOpener.Reach) async throws -> [Int64: JSONValue] {
+        let leaves: [Int64] = Array(records.keys)
+        let entries: [JSONValue] = leaves.map { (leaf: Int64) -> JSONValue in
+            records[leaf].flatMap { try? JSONReader.parse($0) } ?? .null
         }
-        return first..<max(first, end)
+        return Dictionary(uniqueKeysWithValues: zip(leaves, try await self.shown(entries, reach)))
+    }
+
+    /// What entries are found by.
+    static var filterParameters: [QueryParameter] {
+        [
+            QueryParameter("type", .text(lengthMax: 128), "Only of this event type, such as api.created."),
+            QueryParameter("resource_type", .text(lengthMax: 128), "Only about resources of this type."),
+            QueryParameter("resource", .text(lengthMax: 256), "Only about the resource with this id."),
+            QueryParameter("actor", .text(lengthMax: 256), "Only what the user with this id did."),
+            QueryParameter("from", .text(lengthMax: 64), "Only from this time on (RFC 3339)."),
+            QueryParameter("to", .text(lengthMax: 64), "Only before this time (RFC 3339)."),
+        ]
+    }
+
+    /// What the query asks for, within the caller's scope.
+    func filter(_ context: RequestContext) async throws -> EntryFilter {
+        let first: Int64 = try await self.leaf(at: context.query["from"], "from") ?? 0
+        let end: Int64 = try await self.leaf(at: context.query["to"], "to") ?? Int64.max
+        var filter: EntryFilter = EntryFilter(tenant: context.scope, leaves: first..<max(first, end))
+        filter.eventType = context.query["type"]
+        filter.resourceType = context.query["resource_type"]
+        filter.resourceID = context.query["resource"]
+        filter.actor = context.query["actor"]
+        return filter
+    }
+
+    /// The leaves beyond the page's cursor.
+    private static func beyond(_ page: Page, _ leaves: Range<Int64>, isAscending: Bool) throws -> Range<Int64> {
+        guard let after: String = page.after else { return leaves }
+        guard let leaf: Int64 = Int64(after), leaf >= 0, leaf < Int64.max else {
+            throw APIProblem.invalid("query:cursor", "expected the `next` of an earlier answer")
+        }
+        let first: Int64 = isAscending ? max(leaves.lowerBound, leaf + 1) : leaves.lowerBound
+        return first..<max(first, isAscending ? leaves.upperBound : min(leaves.upperBound, leaf))
     }
 
     /// The first leaf at or after a time; nil without one.
@@ -78,7 +102,7 @@ extension AuditService {
     }
 
     /// The stored bytes of entries. Neighbours are read together; those that retention has just removed are left out.
-    private func entries(_ leaves: some Sequence<Int64>) async throws -> [Int64: [UInt8]] {
+    func entries(_ leaves: some Sequence<Int64>) async throws -> [Int64: [UInt8]] {
         var found: [Int64: [UInt8]] = [:]
         let wanted: Set<Int64> = Set(leaves)
         for leaf in wanted.sorted() where found[leaf] == nil {
@@ -94,14 +118,14 @@ extension AuditService {
         return found
     }
 
-    private static func json(_ leaf: Int64, _ bytes: [UInt8]?, withBytes: Bool) -> JSONValue {
+    private static func json(_ leaf: Int64, _ entry: JSONValue?, _ bytes: [UInt8]?) -> JSONValue {
         var object: JSONObject = ["leaf": .int(leaf)]
-        guard let bytes: [UInt8] else {
+        guard let entry: JSONValue else {
             object["purged"] = true
             return .object(object)
         }
-        for member in (try? JSONReader.parse(bytes))?.object?.members ?? [] { object[member.key] = member.value }
-        if withBytes { object["leaf_bytes"] = .string(Base64.encode(bytes)) }
+        for member in entry.object?.members ?? [] { object[member.key] = member.value }
+        if let bytes: [UInt8] { object["leaf_bytes"] = .string(Base64.encode(bytes)) }
         return .object(object)
     }
 

@@ -6,7 +6,19 @@ import Store
 /// rewritten alone. The index of entries is tenant-first; its rows go with the entries they point to.
 enum AuditMigrations {
     static let service: ServiceMigrations = ServiceMigrations(
-        service: "audit", steps: [Migration(number: 1, name: "tree", sql: Self.tree)])
+        service: "audit",
+        steps: [
+            Migration(number: 1, name: "tree", sql: Self.tree), Migration(number: 2, name: "people", sql: Self.people),
+        ])
+
+    // Of the platform, as users are. `subject` is a user, a service account or an address; who destroys the rows erases what the
+    // keys seal in entries.
+    private static let people: String = """
+        CREATE TABLE audit_subject_keys (
+            key_id text NOT NULL PRIMARY KEY, subject text NOT NULL, sealed bytes NOT NULL, created_at int64 NOT NULL);
+        CREATE INDEX audit_subject_keys_subject ON audit_subject_keys (subject, created_at);
+        CREATE INDEX audit_subject_keys_age ON audit_subject_keys (created_at);
+        """
 
     // `audit_tree` has one row once the tree has a leaf. `audit_tiles` holds each tile once, the partial ones at the right edge
     // rewritten as they grow. `audit_checkpoints` are signed notes of earlier heads: what later heads must be consistent with.

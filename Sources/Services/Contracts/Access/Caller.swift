@@ -59,8 +59,16 @@ package struct Caller: Sendable {
 
     /// How this caller appears in an audit entry about something of `tenant`.
     package func actor(tenant: String) -> AuditEntry.Actor {
-        AuditEntry.Actor(userID: self.id, ip: self.ip.isEmpty ? nil : self.ip, tenant: tenant)
+        AuditEntry.Actor(
+            userID: self.id, ip: self.ip.isEmpty ? nil : self.ip, tenant: tenant,
+            subject: self.id == Self.anonymousID ? Self.subject(ofAddress: self.ip) : nil)
     }
+
+    /// Who sends a request without a credential.
+    package static let anonymousID: String = "anonymous"
+
+    /// Under what an address that nobody signed in from is known: its owner may ask for erasure like a user.
+    package static func subject(ofAddress ip: String) -> String { "address:\(ip)" }
 
     /// Whether the caller holds any role that reaches `tenant`. Without one the tenant does not exist for the caller.
     package func reaches(tenant: String) -> Bool {

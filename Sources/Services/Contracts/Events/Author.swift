@@ -27,13 +27,14 @@ package struct Author: Sendable {
     }
 
     /// Writes the audit entry of a change: `changes` is the full after-image, with hashes in place of immutable blobs.
+    /// What identifies people goes into `personal`, which is sealed.
     package func audit(
         _ eventType: String, tenant: String, resource: AuditEntry.Resource, changes: JSONObject,
-        in transaction: Transaction
+        personal: [AuditEntry.Personal] = [], in transaction: Transaction
     ) throws {
         try transaction.audit(
             AuditEntry(
                 eventType: eventType, tenant: tenant, actor: self.caller.actor(tenant: tenant), resource: resource,
-                changes: changes, traceparent: self.trace.traceparent))
+                changes: changes, personal: personal, traceparent: self.trace.traceparent))
     }
 }

@@ -164,6 +164,15 @@ extension IdentityService {
         return .noContent
     }
 
+    /// Takes a user out of every group, whoever may decide about them: the user goes for good.
+    static func leaveGroups(_ user: String, _ author: Author, in transaction: Transaction) throws {
+        for group in try GroupTable.all(ofMember: user, in: transaction) {
+            guard try GroupTable.remove(user, from: group, in: transaction) else { continue }
+            try Self.audit("group.member-removed", group, ["user_id": .string(user)], author, in: transaction)
+            try Self.publishRoleChange(of: user, tenant: group.tenant, author, in: transaction)
+        }
+    }
+
     private static func publishMembers(of group: Group, _ author: Author, in transaction: Transaction) throws {
         for user in try GroupTable.members(of: group, after: "", limit: Group.membersMax, in: transaction) {
             try Self.publishRoleChange(of: user, tenant: group.tenant, author, in: transaction)

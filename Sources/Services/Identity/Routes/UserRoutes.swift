@@ -79,7 +79,7 @@ extension IdentityService {
     }
 
     /// Refuses a change that leaves nobody who administers the platform: nobody could undo it.
-    private static func requireAdministrator(from old: User, to new: User, in transaction: Transaction) throws {
+    static func requireAdministrator(from old: User, to new: User, in transaction: Transaction) throws {
         guard old.isAdministrator, !new.isAdministrator else { return }
         guard try UserTable.hasAdministrator(in: transaction) else {
             throw APIProblem.conflict(

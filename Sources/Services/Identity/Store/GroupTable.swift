@@ -66,6 +66,16 @@ enum GroupTable {
         ) { (row: Row) throws(StoreError) -> String in try row.text(0) }
     }
 
+    /// Every group the user is in.
+    static func all(ofMember user: String, in store: any Queryable) throws -> [Group] {
+        let keys: [(tenant: String, id: String)] = try store.rows(
+            "SELECT tenant, group_id FROM group_members WHERE user_id = $1 ORDER BY tenant, group_id", .text(user)
+        ) { (row: Row) throws(StoreError) -> (tenant: String, id: String) in (try row.text(0), try row.text(1)) }
+        return try keys.compactMap { (key: (tenant: String, id: String)) throws -> Group? in
+            try Self.find(key.id, tenant: key.tenant, in: store)
+        }
+    }
+
     static func memberCount(of group: Group, in store: any Queryable) throws -> Int {
         Int(
             try store.first(

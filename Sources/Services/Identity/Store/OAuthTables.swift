@@ -209,6 +209,13 @@ enum ConsentTable {
             .int(transaction.now.milliseconds))
     }
 
+    /// What a user agreed to: by client, the scopes.
+    static func all(of user: String, in store: any Queryable) throws -> [(client: String, scopes: String)] {
+        try store.rows(
+            "SELECT client_id, scopes FROM oauth_consents WHERE user_id = $1 ORDER BY client_id", .text(user)
+        ) { (row: Row) throws(StoreError) -> (client: String, scopes: String) in (try row.text(0), try row.text(1)) }
+    }
+
     static func delete(client: String, in transaction: Transaction) throws {
         try transaction.execute("DELETE FROM oauth_consents WHERE client_id = $1", .text(client))
     }

@@ -68,6 +68,13 @@ enum UserTable {
         try Self.putGrants(user, in: transaction)
     }
 
+    /// The name becomes one that tells nothing; the account stays under its id.
+    static func eraseName(of user: User, in transaction: Transaction) throws {
+        try transaction.execute(
+            "UPDATE users SET name = $2 WHERE user_id = $1", .text(user.id),
+            .text("erased-\(user.id.dropFirst(User.idPrefix.count))"))
+    }
+
     private static func putGrants(_ user: User, in transaction: Transaction) throws {
         try transaction.execute("DELETE FROM grants WHERE user_id = $1", .text(user.id))
         for grant in user.grants {

@@ -27,7 +27,7 @@ package struct RequestContext: Sendable {
     /// The caller of a route that requires one.
     package var caller: Caller {
         guard let caller: Caller = self.authenticated else {
-            return Caller(kind: .user, id: "anonymous", grants: [], ip: self.ip)
+            return Caller(kind: .user, id: Caller.anonymousID, grants: [], ip: self.ip)
         }
         return caller
     }

@@ -59,10 +59,10 @@ package final class RefusalRecorder: Sendable {
         do {
             try await self.services.store.write { transaction in
                 for (source, count) in taken {
-                    let anonymous: Caller = Caller(kind: .platform, id: "anonymous", grants: [], ip: source.ip)
+                    let anonymous: Caller = Caller(kind: .platform, id: Caller.anonymousID, grants: [], ip: source.ip)
                     try Author(caller: anonymous, trace: TraceContext.make()).audit(
                         "access.refused-anonymous", tenant: "",
-                        resource: AuditEntry.Resource(type: "address", id: source.ip),
+                        resource: AuditEntry.Resource(type: "address", id: source.ip, isPersonal: true),
                         changes: ["account": .string(source.account), "count": .int(count)], in: transaction)
                 }
             }
