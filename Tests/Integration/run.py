@@ -10,6 +10,7 @@
     wire       malformed HTTP at the gateway and at the control plane
     rest       tokens, fields and documents that are refused, and what the refusal says
     issuer     the OpenID Connect issuer against Authlib: code with PKCE, refresh, device, introspection, sign-out, key rotation
+    providers  sign-in by Canaille and OpenBao (from PyPI), two at once; their tokens at the control plane; egress rules
     access     every operation against everybody who may not; what permissions check explains
     events     the log's command line: produce, tail, groups, replay, dead letters
     postgresql the platform on PostgreSQL: two processes on one database, an outage, moving there
@@ -52,6 +53,7 @@ SUITES = [
     "rest",
     "access",
     "issuer",
+    "providers",
     "events",
     "postgresql",
     "outages",

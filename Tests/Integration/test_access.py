@@ -14,7 +14,7 @@ ANYONE = {
     "signIn", "publicKeys", "getHealth", "getReadiness", "getMetrics",
     # The issuer's: they check a client's credentials, a browser's cookie and form, or a token themselves.
     "issuerMetadata", "authorize", "login", "consent", "token", "introspect", "revoke", "userinfo", "userinfoByPost", "deviceAuthorization",
-    "devicePage", "deviceDecision", "endSession", "endSessionForm",
+    "devicePage", "deviceDecision", "endSession", "endSessionForm", "beginProviderLogin", "providerCallback",
 }
 AUTHENTICATED = {
     "me", "myPermissions", "checkPermission", "listRoles", "createUser", "listUsers", "getUser", "setGrants", "setPassword",

@@ -22,32 +22,46 @@ package final class IdentityService: PlatformService {
     let refusals: RefusalRecorder
     let throttle: SignInThrottle
     let sealer: any SecretSealer
+    /// In the order of the settings.
+    let providers: [IdentityProvider]
     private let tasks: Mutex<[Task<Void, Never>]> = Mutex([])
 
     private init(
-        services: ServiceEnvironment, keys: SigningKeys, passwords: PasswordChecker, sealer: any SecretSealer
+        services: ServiceEnvironment, keys: SigningKeys, passwords: PasswordChecker, sealer: any SecretSealer,
+        providers: [IdentityProvider]
     ) {
         self.sealer = sealer
+        self.providers = providers
         self.services = services
         self.keys = keys
         self.passwords = passwords
-        self.tokens = TokenAuthenticator(keys: keys, services: services)
+        self.tokens = TokenAuthenticator(keys: keys, services: services, providers: providers)
         self.refusals = RefusalRecorder(services: services)
         self.throttle = SignInThrottle(clock: services.clock)
     }
 
-    /// Loads the signing keys, or makes them. - Parameter issuer: the control plane's URL: what tokens name as their issuer.
+    /// Loads the signing keys, or makes them.
+    ///
+    /// - Parameters:
+    ///   - issuer: the control plane's URL: what tokens name as their issuer.
+    ///   - providers: identity providers of others, and how they are called.
     package static func open(
-        services: ServiceEnvironment, sealer: any SecretSealer, issuer: String
+        services: ServiceEnvironment, sealer: any SecretSealer, issuer: String,
+        providers: [IdentityProviderSettings] = [], calls: (any OutgoingCalls)? = nil
     ) async throws -> IdentityService {
-        try await Self.open(services: services, sealer: sealer, issuer: issuer, passwords: PasswordChecker())
+        try await Self.open(
+            services: services, sealer: sealer, issuer: issuer, passwords: PasswordChecker(), providers: providers,
+            calls: calls)
     }
 
     static func open(
-        services: ServiceEnvironment, sealer: any SecretSealer, issuer: String, passwords: PasswordChecker
+        services: ServiceEnvironment, sealer: any SecretSealer, issuer: String, passwords: PasswordChecker,
+        providers: [IdentityProviderSettings] = [], calls: (any OutgoingCalls)? = nil
     ) async throws -> IdentityService {
         let keys: SigningKeys = try await SigningKeys.load(services: services, sealer: sealer, issuer: issuer)
-        return IdentityService(services: services, keys: keys, passwords: passwords, sealer: sealer)
+        var known: [IdentityProvider] = []
+        if let calls { known = providers.map { IdentityProvider($0, calls: calls, clock: services.clock) } }
+        return IdentityService(services: services, keys: keys, passwords: passwords, sealer: sealer, providers: known)
     }
 
     package var authenticator: any Authenticator { self.tokens }
@@ -55,15 +69,36 @@ package final class IdentityService: PlatformService {
     package var routes: [Route] {
         self.sessionRoutes + self.meRoutes + self.userRoutes + self.roleRoutes + self.tokenRoutes
             + self.serviceAccountRoutes + self.groupRoutes + self.customRoleRoutes
-            + self.clientRoutes + self.issuerRoutes + self.secondFactorRoutes
+            + self.clientRoutes + self.issuerRoutes + self.secondFactorRoutes + self.providerRoutes
     }
 
     package func start() async throws {
+        try await self.endMissingProviders()
         try await self.tokens.loadRevocations()
         let keeper: Task<Void, Never> = Task {
             while (try? await self.services.clock.sleep(for: Self.housekeepingEvery)) != nil { await self.keepHouse() }
         }
         self.tasks.withLock { $0.append(keeper) }
+    }
+
+    /// Takes the roles and ends the sessions that came from providers which are in the settings no more.
+    private func endMissingProviders() async throws {
+        let names: Set<String> = Set(self.providers.map(\.settings.name))
+        let author: Author = Author(caller: .platform("identity"), trace: TraceContext.make())
+        try await self.services.store.write { transaction in
+            for gone in try ProviderTable.missing(from: names, in: transaction) {
+                try ProviderTable.setRoles([], of: gone.user, provider: gone.provider, in: transaction)
+                let ended: [String] = try SessionTable.revokeAll(
+                    ofUser: gone.user, provider: gone.provider, in: transaction)
+                try Self.recordRevocation(of: ended, userID: gone.user, author, in: transaction)
+                try author.audit(
+                    "user.roles-mapped", tenant: "",
+                    resource: AuditEntry.Resource(type: "provider-roles", id: "\(gone.provider)/\(gone.user)"),
+                    changes: [
+                        "user_id": .string(gone.user), "provider": .string(gone.provider), "roles": .array([]),
+                    ], in: transaction)
+            }
+        }
     }
 
     /// How often sums of refusals are written and what has expired is forgotten.

@@ -16,6 +16,7 @@ import Portal
 import REST
 import Store
 import Synchronization
+import TLS
 import Telemetry
 import Time
 
@@ -102,7 +103,8 @@ final class Platform: Sendable {
         self.settings = settings
         self.services = services
         self.identity = try await IdentityService.open(
-            services: services, sealer: sealer, issuer: settings.issuer ?? "http://\(settings.controlPlaneAddress)")
+            services: services, sealer: sealer, issuer: settings.issuer ?? "http://\(settings.controlPlaneAddress)",
+            providers: settings.identityProviders, calls: try Self.outgoingCalls(settings))
         self.deployments = DeploymentsService(
             services: services, catalog: catalog, portal: portal, traffic: observability)
         self.geolocation = GeolocationService(services: services)
@@ -132,6 +134,15 @@ final class Platform: Sendable {
             routes: routes,
             authenticator: GatewayAuthenticator(services: services, others: self.identity.authenticator),
             services: services, version: Version.text)
+    }
+
+    /// How identity providers are called; nil where there is none, and no thread is needed for it.
+    private static func outgoingCalls(_ settings: Settings) throws -> (any OutgoingCalls)? {
+        if settings.identityProviders.isEmpty { return nil }
+        let rules: EgressRules = EgressRules(allowed: settings.egressAllowed)
+        return HTTPOutgoingCalls(
+            group: EventLoopGroup(count: 1, name: "outgoing"), tls: try TLSContext.client(TLSClientConfiguration()),
+            egress: { rules.verdict($0) })
     }
 
     private static func backupPlace(_ settings: Settings) -> BackupsService.Place? {

@@ -3,6 +3,7 @@ import EventLoops
 import Files
 import GatewayConfiguration
 import HTTP
+import Identity
 import Redis
 import Telemetry
 
@@ -57,6 +58,10 @@ struct Settings: Sendable {
     var keys: KeySettings = KeySettings()
     /// What the gateway tells about its traffic. Default: metrics only.
     var telemetry: TelemetrySettings = TelemetrySettings()
+    /// Identity providers of others. Default: none.
+    var identityProviders: [IdentityProviderSettings] = []
+    /// Addresses that are not public and may be called all the same. Default: none.
+    var egressAllowed: [AddressRange] = []
     var logLevel: LogLevel = .info
 
     func runs(_ service: String) -> Bool { self.services.contains(service) }

@@ -21,8 +21,7 @@ enum SettingsFile {
         guard
             let fields: NodeFields = decoder.fields([
                 "data", "store", "issuer", "port_base", "services", "listen", "gateway", "keys", "limits", "backup",
-                "log",
-                "telemetry",
+                "log", "telemetry", "identity", "egress",
             ])
         else {
             return nil
@@ -54,6 +53,8 @@ enum SettingsFile {
             if let file: String = keys["token_file"]?.string(length: 1...4_096) { settings.keys.tokenFile = file }
             if let file: String = keys["ca_file"]?.string(length: 1...4_096) { settings.keys.authoritiesFile = file }
         }
+        if let egress: NodeDecoder = fields["egress"] { IdentitySettings.readEgress(egress, &settings) }
+        if let identity: NodeDecoder = fields["identity"] { IdentitySettings.read(identity, &settings) }
         if let limits: NodeDecoder = fields["limits"] { Self.readLimits(limits, &settings) }
         if let telemetry: NodeDecoder = fields["telemetry"] {
             settings.telemetry = TelemetrySettings.read(telemetry) ?? settings.telemetry

@@ -53,9 +53,11 @@ struct IdentityFixture {
     }
 
     /// - Parameter hasKey: whether the store holds a signing key already; making one takes a quarter of a second.
-    init(passwords: PasswordChecker = Self.plainPasswords(), hasKey: Bool = true) async throws {
+    init(
+        passwords: PasswordChecker = Self.plainPasswords(), hasKey: Bool = true, clock: ManualClock = ManualClock(),
+        providers: [IdentityProviderSettings] = [], calls: (any OutgoingCalls)? = nil
+    ) async throws {
         let log: CapturedLog = CapturedLog()
-        let clock: ManualClock = ManualClock()
         let harness: ServiceHarness = try await ServiceHarness(
             migrations: [IdentityService.migrations], clock: clock, logger: log.logger(clock: clock),
             authenticator: { _, fixed, services in ChainedAuthenticator([fixed] + Self.authenticators(services)) }
@@ -63,7 +65,8 @@ struct IdentityFixture {
             if hasKey { try await TestSigningKey.store(in: services.store) }
             return [
                 try await IdentityService.open(
-                    services: services, sealer: FixedSealer(), issuer: Self.issuer, passwords: passwords)
+                    services: services, sealer: FixedSealer(), issuer: Self.issuer, passwords: passwords,
+                    providers: providers, calls: calls)
             ]
         }
         self.harness = harness
@@ -86,11 +89,14 @@ struct IdentityFixture {
     }
 
     /// As after a restart of the platform.
-    func restarted() async throws -> IdentityFixture {
+    func restarted(
+        providers: [IdentityProviderSettings] = [], calls: (any OutgoingCalls)? = nil
+    ) async throws -> IdentityFixture {
         let next: ServiceHarness = try await self.harness.restarted { services in
             [
                 try await IdentityService.open(
-                    services: services, sealer: FixedSealer(), issuer: Self.issuer, passwords: Self.plainPasswords())
+                    services: services, sealer: FixedSealer(), issuer: Self.issuer, passwords: Self.plainPasswords(),
+                    providers: providers, calls: calls)
             ]
         }
         return try IdentityFixture(harness: next, log: self.log)

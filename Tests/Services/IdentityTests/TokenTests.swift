@@ -18,7 +18,7 @@ struct TokenTests {
         try await fixture.send("GET", "/v1/me", token: token).status
     }
 
-    private static func encoded(_ value: JSONValue) -> String { Base64.encodeURL(value.serialized()) }
+    static func encoded(_ value: JSONValue) -> String { Base64.encodeURL(value.serialized()) }
 
     private static func decoded(_ part: Substring) throws -> JSONValue {
         try JSONReader.parse(try #require(Base64.decodeURL(String(part))))

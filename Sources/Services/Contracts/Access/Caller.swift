@@ -7,17 +7,22 @@ package struct Grant: Sendable, Hashable {
     package let tenant: String?
     /// The group by which it is held; nil when it was given to the caller.
     package let group: String?
+    /// The identity provider that says so; nil when it was given here.
+    package let provider: String?
 
-    package init(role: Role, tenant: String?, group: String? = nil) {
+    package init(role: Role, tenant: String?, group: String? = nil, provider: String? = nil) {
         self.role = role
         self.tenant = role.reachesAllTenants ? nil : tenant
         self.group = group
+        self.provider = provider
     }
 
     /// How a decision names it.
     package var description: String {
         let scope: String = self.tenant.map { "tenant \($0)" } ?? "all tenants"
-        return "role \(self.role.rawValue) in \(scope)\(self.group.map { " by group \($0)" } ?? "")"
+        let source: String =
+            self.group.map { " by group \($0)" } ?? self.provider.map { " by identity provider \($0)" } ?? ""
+        return "role \(self.role.rawValue) in \(scope)\(source)"
     }
 }
 

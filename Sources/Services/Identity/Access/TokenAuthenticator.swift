@@ -1,15 +1,17 @@
 import Bytes
 import Contracts
 import Crypto
+import Identifiers
 import JSON
 import REST
 import Store
 import Synchronization
+import Telemetry
 import Time
 import Tokens
 
-/// Turns tokens into callers: signed ones of a session (signature, expiry, session) and opaque ones of people and service accounts
-/// (by their hash); then come the roles as they are now.
+/// Turns tokens into callers: signed ones of a session (signature, expiry, session), those that an identity provider has made for the
+/// control plane, and opaque ones of people and service accounts (by their hash); then come the roles as they are now.
 ///
 /// What was verified is remembered by the token's SHA-256, roles by user; both are bounded and forgotten when something changes.
 /// On a database that other processes change, too, session and roles are looked up again after `sharedAgeMax`.
@@ -29,12 +31,16 @@ final class TokenAuthenticator: Authenticator {
         let expiresAt: Timestamp
         /// What an opaque token is limited to.
         let limits: TokenLimits?
+        /// When an identity provider made the token; nil for our own.
+        var madeAt: Timestamp?
     }
 
     private struct State: Sendable {
         var tokens: [[UInt8]: Known] = [:]
         var grants: [String: [Grant]] = [:]
         var revoked: Set<String> = []
+        /// Since when tokens of identity providers work for a user, where somebody has ended those before.
+        var tokensAfter: [String: Timestamp] = [:]
         /// When a session and its user's roles were looked up last, in monotonic nanoseconds; on a shared database only.
         var lookedUp: [String: UInt64] = [:]
         /// Grows with every change: a read that began before a change must not be remembered after it.
@@ -43,11 +49,14 @@ final class TokenAuthenticator: Authenticator {
 
     private let keys: SigningKeys
     private let services: ServiceEnvironment
+    /// Those whose access tokens are taken here.
+    private let providers: [IdentityProvider]
     private let state: Mutex<State> = Mutex(State())
 
-    init(keys: SigningKeys, services: ServiceEnvironment) {
+    init(keys: SigningKeys, services: ServiceEnvironment, providers: [IdentityProvider]) {
         self.keys = keys
         self.services = services
+        self.providers = providers.filter { !$0.settings.audiences.isEmpty }
     }
 
     /// Learns which sessions were revoked, at start; later it forgets those that have expired meanwhile. What is revoked while it
@@ -66,11 +75,15 @@ final class TokenAuthenticator: Authenticator {
     var revokedCount: Int { self.state.withLock { $0.revoked.count } }
 
     func authenticate(bearer token: String, ip: String) async -> Caller? {
-        guard token.utf8.count <= JWT.bytesMax, let known: Known = await self.known(token) else { return nil }
+        guard token.utf8.count <= JWT.bytesMax, let known: Known = await self.known(token, ip: ip) else { return nil }
         guard known.expiresAt > self.services.clock.now() else { return nil }
         if self.services.store.kind == .postgresql { await self.lookUp(known) }
         let isRevoked: Bool = self.state.withLock { state in
-            state.revoked.contains(known.credentialID) || known.grantID.map { state.revoked.contains($0) } ?? false
+            if let madeAt: Timestamp = known.madeAt, let after: Timestamp = state.tokensAfter[known.ownerID] {
+                return madeAt < after
+            }
+            return state.revoked.contains(known.credentialID)
+                || known.grantID.map { state.revoked.contains($0) } ?? false
         }
         guard !isRevoked, let grants: [Grant] = await self.grants(of: known.ownerID) else { return nil }
         return Caller(
@@ -87,7 +100,14 @@ final class TokenAuthenticator: Authenticator {
             (state.lookedUp[known.credentialID].map { now &- $0 < age } ?? false, state.changes)
         }
         if isFresh { return }
-        let found: (revoked: [String], grants: [Grant]?)? = try? await self.services.store.read { reader in
+        let found: (revoked: [String], grants: [Grant]?, after: Timestamp?)? = try? await self.services.store.read {
+            reader in
+            if known.madeAt != nil {
+                return (
+                    [], try Self.grants(of: known.ownerID, in: reader),
+                    try ProviderTable.tokensAfter(user: known.ownerID, in: reader)
+                )
+            }
             let isRevoked: Bool =
                 known.limits == nil
                 ? try SessionTable.find(known.credentialID, in: reader)?.isRevoked == true
@@ -96,7 +116,7 @@ final class TokenAuthenticator: Authenticator {
             if let grant: String = known.grantID, try OAuthGrantTable.find(grant, in: reader)?.isRevoked != false {
                 revoked.append(grant)
             }
-            return (revoked, try Self.grants(of: known.ownerID, in: reader))
+            return (revoked, try Self.grants(of: known.ownerID, in: reader), nil)
         }
         guard let found else { return }
         self.state.withLock { state in
@@ -106,14 +126,21 @@ final class TokenAuthenticator: Authenticator {
             state.lookedUp[known.credentialID] = now
             state.revoked.formUnion(found.revoked)
             state.grants[known.ownerID] = found.grants
+            if let after: Timestamp = found.after { state.tokensAfter[known.ownerID] = after }
         }
     }
 
-    private func known(_ token: String) async -> Known? {
+    private func known(_ token: String, ip: String) async -> Known? {
         let hash: [UInt8] = SHA256.hash(token)
         if let known: Known = self.state.withLock({ $0.tokens[hash] }) { return known }
-        let found: Known? =
-            token.hasPrefix(AccessToken.prefix) ? await self.opaque(Hex.encode(hash)) : self.signed(token)
+        let found: Known?
+        if token.hasPrefix(AccessToken.prefix) {
+            found = await self.opaque(Hex.encode(hash))
+        } else if let provider: IdentityProvider = self.provider(of: token) {
+            found = await self.federated(token, of: provider, hash: Hex.encode(hash), ip: ip)
+        } else {
+            found = self.signed(token)
+        }
         guard let known: Known = found else { return nil }
         self.state.withLock { state in
             if state.tokens.count >= Self.rememberedMax { state.tokens.removeAll() }
@@ -133,6 +160,43 @@ final class TokenAuthenticator: Authenticator {
         return Known(
             ownerID: user, credentialID: credential, grantID: verified.claims["grant"]?.text,
             expiresAt: verified.expiresAt, limits: nil)
+    }
+
+    /// Whose token it says it is: only the choice of whom to ask about it.
+    private func provider(of token: String) -> IdentityProvider? {
+        if self.providers.isEmpty { return nil }
+        guard let parts: UnverifiedToken = try? UnverifiedToken(Array(token.utf8)),
+            let issuer: String = parts.claimedIssuer
+        else { return nil }
+        return self.providers.first { $0.settings.issuer == issuer }
+    }
+
+    /// A token of an identity provider: whoever it is about becomes or is a user, with the roles that it says.
+    private func federated(_ token: String, of provider: IdentityProvider, hash: String, ip: String) async -> Known? {
+        let person: ProviderPerson
+        do throws(ProviderError) {
+            person = try await provider.verify(accessToken: token)
+        } catch {
+            if error.isTransient {
+                self.services.logger.log(
+                    .warning, "a token of an identity provider could not be checked",
+                    ["provider": .string(provider.settings.name), "error": .string("\(error)")])
+            }
+            return nil
+        }
+        let makesUsers: Bool = provider.settings.makesUsers
+        let admission: ProviderAdmission? = try? await self.services.store.write { transaction in
+            try ProviderAdmission.admit(
+                person, makesUsers: makesUsers, isSignIn: false, ip: ip, trace: TraceContext.make(), in: transaction)
+        }
+        guard let admission, case .user(let user, let isChanged) = admission else { return nil }
+        if isChanged { self.forget(userID: user.id) }
+        // As with every token in place of a sign-in: nobody makes longer-lived ones with it.
+        let limits: TokenLimits = TokenLimits(
+            id: "of identity provider \(provider.settings.name)", scopes: [Permission("*", "*", "*")])
+        return Known(
+            ownerID: user.id, credentialID: "provider/\(hash)", expiresAt: person.expiresAt, limits: limits,
+            madeAt: person.saidAt)
     }
 
     private func opaque(_ hash: String) async -> Known? {
@@ -196,6 +260,21 @@ final class TokenAuthenticator: Authenticator {
     func forgetAllGrants() {
         self.state.withLock { state in
             state.grants.removeAll()
+            state.changes += 1
+        }
+    }
+
+    /// Called after committed revocations of all that lets a user in: tokens of identity providers made before do not work any more.
+    func endTokens(ofUser user: String) {
+        let now: Timestamp = self.services.clock.now()
+        self.state.withLock { state in
+            if state.tokensAfter.count >= Self.rememberedMax {
+                // Forgotten together with what they are about: the next check reads both from the store.
+                state.tokensAfter.removeAll()
+                state.tokens.removeAll()
+            }
+            state.tokensAfter[user] = now
+            state.grants[user] = nil
             state.changes += 1
         }
     }

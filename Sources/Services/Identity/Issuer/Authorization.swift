@@ -147,6 +147,7 @@ extension IdentityService {
             <input id="code" name="code" autocomplete="one-time-code" inputmode="text" aria-describedby="code-help">
             <p id="code-help">\(text(.appCodeHelp))</p>
             <button type="submit">\(text(.signIn))</button></form>
+            \(self.providerLinks(target: target, language))
             """
         var page: HTMLPage = HTMLPage(
             title: PageText.signIn.text(language), body: body, language: language, status: status)
@@ -166,8 +167,8 @@ extension IdentityService {
     }
 
     /// Where a form may lead on to: pages of ours, by their path.
-    private static func safeTarget(_ form: QueryParameters) -> String? {
-        guard let target: String = form["target"] else { return nil }
+    static func safeTarget(_ target: String?) -> String? {
+        guard let target: String else { return nil }
         let isOurs: Bool = target.hasPrefix("/oauth2/authorize?") || target.hasPrefix("/oauth2/device?")
         return isOurs && target.utf8.allSatisfy { $0 > 0x20 && $0 < 0x7F } ? target : nil
     }
@@ -175,7 +176,7 @@ extension IdentityService {
     private func login(_ context: RequestContext) async throws -> HTTPResponse {
         let browser: BrowserRequest = BrowserRequest(context, issuer: self.keys.issuer)
         guard let form: QueryParameters = try? QueryParameters.parseForm(context.bytes),
-            let target: String = Self.safeTarget(form)
+            let target: String = Self.safeTarget(form["target"])
         else { return self.problemPage(PageText.stale.text(context.language), context) }
         let client: OAuthClient? = try await self.client(of: target, context)
         let name: String = (form["user"] ?? "").lowercased()
@@ -201,6 +202,11 @@ extension IdentityService {
             return again(.busy, 503)
         }
         guard let session: Session else { return again(.wrongPassword, 401) }
+        return try await self.enter(session, target: target, browser)
+    }
+
+    /// Lets a browser in with a session that was just made.
+    func enter(_ session: Session, target: String, _ browser: BrowserRequest) async throws -> HTTPResponse {
         // A cookie of its own for each sign-in: one that was planted before stands for nothing.
         let cookie: String = Random.token(prefix: "", bytes: 32)
         try await self.services.store.write {
@@ -248,7 +254,7 @@ extension IdentityService {
     private func consent(_ context: RequestContext) async throws -> HTTPResponse {
         let browser: BrowserRequest = BrowserRequest(context, issuer: self.keys.issuer)
         guard let form: QueryParameters = try? QueryParameters.parseForm(context.bytes), browser.isOurs(form),
-            let target: String = Self.safeTarget(form), target.hasPrefix("/oauth2/authorize?"),
+            let target: String = Self.safeTarget(form["target"]), target.hasPrefix("/oauth2/authorize?"),
             let parameters: QueryParameters = try? QueryParameters.parse(String(target.dropFirst(18))),
             let (session, user): (Session, User) = try await self.signedIn(browser, context)
         else { return self.problemPage(PageText.stale.text(context.language), context, status: 403) }

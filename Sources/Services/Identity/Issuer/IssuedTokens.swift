@@ -25,8 +25,7 @@ enum IssuerLifetimes {
 extension IdentityService {
     /// The answer of the token endpoint for a grant: access token, id token where asked for, and the next refresh token.
     func tokens(
-        for grant: OAuthGrant, of client: OAuthClient, user: User, refresh: String?, hasSecondFactor: Bool,
-        now: Timestamp
+        for grant: OAuthGrant, of client: OAuthClient, user: User, refresh: String?, methods: [String], now: Timestamp
     ) throws -> HTTPResponse {
         let access: String = try self.accessToken(
             subject: user.id, client: client, scopes: grant.scopes, now: now, expiresAt: grant.expiresAt,
@@ -41,7 +40,7 @@ extension IdentityService {
             claims["exp"] = .int(now.adding(IssuerLifetimes.idToken).milliseconds / 1_000)
             claims["auth_time"] = .int(grant.signedInAt.milliseconds / 1_000)
             claims["sid"] = .string(grant.sessionID)
-            claims["amr"] = .array(hasSecondFactor ? ["pwd", "otp", "mfa"] : ["pwd"])
+            if !methods.isEmpty { claims["amr"] = .array(methods.map { JSONValue.string($0) }) }
             claims["at_hash"] = .string(Base64.encodeURL(Array(SHA256.hash(access).prefix(16))))
             if let nonce: String = grant.nonce { claims["nonce"] = .string(nonce) }
             answer["id_token"] = .string(try self.keys.sign(claims, type: "JWT"))

@@ -121,7 +121,7 @@ extension IdentityService {
     }
 
     private enum Exchange: Sendable {
-        case tokens(OAuthGrant, User, refresh: String?, hasSecondFactor: Bool)
+        case tokens(OAuthGrant, User, refresh: String?, methods: [String])
         /// Something was presented that was used before: what came of it has ended.
         case replayed(grant: String)
         case refused(OAuthError)
@@ -166,7 +166,7 @@ extension IdentityService {
                     .refresh, text: refresh, grant: grant.id, expiresAt: grant.expiresAt, in: transaction)
             }
             return .tokens(
-                grant, user, refresh: refresh, hasSecondFactor: try Self.hasSecondFactor(grant, in: transaction))
+                grant, user, refresh: refresh, methods: try Self.methods(grant, in: transaction))
         }
         return try self.answer(exchange, client, Self.codeRefused, now: context.now)
     }
@@ -208,7 +208,7 @@ extension IdentityService {
                 id: grant.id, clientID: grant.clientID, userID: grant.userID, sessionID: grant.sessionID,
                 scopes: wanted ?? grant.scopes, nonce: nil, signedInAt: grant.signedInAt, expiresAt: grant.expiresAt)
             return .tokens(
-                limited, user, refresh: next, hasSecondFactor: try Self.hasSecondFactor(grant, in: transaction))
+                limited, user, refresh: next, methods: try Self.methods(grant, in: transaction))
         }
         return try self.answer(exchange, client, Self.refreshRefused, now: context.now)
     }
@@ -217,9 +217,9 @@ extension IdentityService {
         _ exchange: Exchange, _ client: OAuthClient, _ refusal: Exchange, now: Timestamp
     ) throws -> HTTPResponse {
         switch exchange {
-        case .tokens(let grant, let user, let refresh, let hasSecondFactor):
+        case .tokens(let grant, let user, let refresh, let methods):
             return try self.tokens(
-                for: grant, of: client, user: user, refresh: refresh, hasSecondFactor: hasSecondFactor, now: now)
+                for: grant, of: client, user: user, refresh: refresh, methods: methods, now: now)
         case .refused(let error): throw error
         case .replayed(let grant):
             self.tokens.revoke([grant])
@@ -236,8 +236,12 @@ extension IdentityService {
         return user
     }
 
-    private static func hasSecondFactor(_ grant: OAuthGrant, in store: any Queryable) throws -> Bool {
-        try SessionTable.find(grant.sessionID, in: store)?.secondFactorAt != nil
+    /// How the user has shown who they are (RFC 8176); how a provider has asked, we do not know.
+    private static func methods(_ grant: OAuthGrant, in store: any Queryable) throws -> [String] {
+        guard let session: Session = try SessionTable.find(grant.sessionID, in: store) else { return [] }
+        let hasSecondFactor: Bool = session.secondFactorAt != nil
+        if session.provider != nil { return hasSecondFactor ? ["mfa"] : [] }
+        return hasSecondFactor ? ["pwd", "otp", "mfa"] : ["pwd"]
     }
 
     /// Ends a grant and records why.
@@ -302,7 +306,7 @@ extension IdentityService {
                         .refresh, text: refresh, grant: grant.id, expiresAt: grant.expiresAt, in: transaction)
                 }
                 return .tokens(
-                    grant, user, refresh: refresh, hasSecondFactor: try Self.hasSecondFactor(grant, in: transaction))
+                    grant, user, refresh: refresh, methods: try Self.methods(grant, in: transaction))
             }
         }
         return try self.answer(exchange, client, Self.refreshRefused, now: context.now)

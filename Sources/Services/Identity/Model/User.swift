@@ -14,6 +14,8 @@ struct User: Sendable {
 
     static let nameLengthMax: Int = 128
     static let passwordLengthMin: Int = 12
+    /// In place of a hash: the user signs in by an identity provider, and no password is theirs.
+    static let noPassword: String = ""
     /// What ids begin with, so that a reference is a name or an id and never both.
     static let idPrefix: String = "usr_"
 
@@ -24,10 +26,13 @@ struct User: Sendable {
     let state: State
     /// Given to the user.
     let grants: [Grant]
-    /// Held by groups.
+    /// Held by groups and by what identity providers say.
     var inherited: [Grant] = []
     let createdAt: Timestamp
     let version: Int64
+
+    /// What a password is checked against: where there is none, a hash of the same cost that no password has.
+    var checkedHash: String { self.passwordHash == Self.noPassword ? Password.dummy : self.passwordHash }
 
     /// All that the user holds.
     var effective: [Grant] { self.grants + self.inherited }
@@ -90,6 +95,7 @@ extension Grant {
         var object: JSONObject = ["role": .string(self.role.rawValue)]
         if let tenant: String = self.tenant { object["tenant"] = .string(tenant) }
         if let group: String = self.group { object["group"] = .string(group) }
+        if let provider: String = self.provider { object["provider"] = .string(provider) }
         return .object(object)
     }
 }
@@ -107,6 +113,8 @@ struct Session: Sendable {
     let isRevoked: Bool
     /// When the user last showed a second factor.
     var secondFactorAt: Timestamp?
+    /// The identity provider by which the user came in; nil: by a password.
+    var provider: String?
 
     var json: JSONValue {
         .object([
@@ -114,6 +122,7 @@ struct Session: Sendable {
             "created_at": .string(self.createdAt.rfc3339), "expires_at": .string(self.expiresAt.rfc3339),
             "revoked": .bool(self.isRevoked),
             "second_factor_at": self.secondFactorAt.map { .string($0.rfc3339) } ?? .null,
+            "provider": self.provider.map { .string($0) } ?? .null,
         ])
     }
 }

@@ -21,10 +21,15 @@ struct BrowserRequest: Sendable {
     private var sessionName: String { self.isSecure ? "__Host-passerelle" : "passerelle" }
     private var formName: String { self.isSecure ? "__Host-passerelle-form" : "passerelle-form" }
 
+    private var providerName: String { self.isSecure ? "__Host-passerelle-provider" : "passerelle-provider" }
+
+    /// The cookie of a sign-in at a provider that is under way.
+    var provider: String? { self.cookie(self.providerName, bytesMax: 4_096) }
+
     /// The cookie of a sign-in.
     var session: String? { self.cookie(self.sessionName) }
 
-    private func cookie(_ name: String) -> String? {
+    private func cookie(_ name: String, bytesMax: Int = 128) -> String? {
         var found: String?
         for line in self.fields.all("Cookie") {
             for part in line.split(separator: ";") {
@@ -35,7 +40,7 @@ struct BrowserRequest: Sendable {
                 found = String(pair.dropFirst(name.utf8.count + 1))
             }
         }
-        return found.flatMap { $0.isEmpty || $0.utf8.count > 128 ? nil : $0 }
+        return found.flatMap { $0.isEmpty || $0.utf8.count > bytesMax ? nil : $0 }
     }
 
     /// The cookie that forms of this browser are bound to, and what their field says: the one that is there, or a new one.
@@ -59,6 +64,12 @@ struct BrowserRequest: Sendable {
     func sessionCookie(_ value: String, lifetime: Duration) -> String {
         self.setCookie(self.sessionName, value, seconds: lifetime.components.seconds)
     }
+
+    func providerCookie(_ value: String) -> String {
+        self.setCookie(self.providerName, value, seconds: ProviderLogin.lifetime.components.seconds)
+    }
+
+    var expiredProviderCookie: String { self.setCookie(self.providerName, "", seconds: 0) }
 
     var expiredSessionCookie: String { self.setCookie(self.sessionName, "", seconds: 0) }
 

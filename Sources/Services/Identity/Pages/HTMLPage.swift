@@ -22,7 +22,8 @@ struct HTMLPage: Sendable {
         background:#0b4f8a;color:#fff;cursor:pointer}button.second{background:#fff;color:#0b4f8a}\
         :focus-visible{outline:3px solid #b35900;outline-offset:2px}\
         .problem{border-left:4px solid #a4262c;padding:.25rem .75rem;background:#fdf3f4}\
-        .code{font-size:1.5rem;letter-spacing:.1em;text-transform:uppercase}
+        .providers{list-style:none;padding:1rem 0 0;margin:1.5rem 0 0;border-top:1px solid #767676}.providers li{margin:.5rem 0}\
+        a{color:#0b4f8a}.code{font-size:1.5rem;letter-spacing:.1em;text-transform:uppercase}
         """
     private static let styleHash: String = Base64.encode(SHA256.hash(style))
 
@@ -83,6 +84,7 @@ struct HTMLPage: Sendable {
 enum PageText: Sendable {
     case signIn, userName, password, wrongPassword, tooManyAttempts, busy, consentTitle, consent(client: String)
     case allow, deny, scope(String), device, deviceCode, next, deviceUnknown, deviceAsk(client: String, code: String)
+    case signInBy(String), providerRefused, providerNoRole, providerAway, providerFailed
     case appCode, appCodeHelp, deviceAllowed, deviceDenied, mayClose, signOut, signOutAsk, signedOut, problem, stale
 
     func text(_ language: Language) -> String {
@@ -95,6 +97,11 @@ enum PageText: Sendable {
         case .userName: "User name"
         case .password: "Password"
         case .wrongPassword: "User name, password or code is wrong."
+        case .signInBy(let provider): "Sign in with \(provider)"
+        case .providerRefused: "You were not signed in there. Try again, or sign in here."
+        case .providerNoRole: "You have no access here. Ask an administrator."
+        case .providerAway: "Signing in there does not work right now. Try again later."
+        case .providerFailed: "The sign-in there could not be accepted. Try again, or ask an administrator."
         case .appCode: "Code of your authenticator app"
         case .appCodeHelp: "Only if you have set one up. A recovery code works, too."
         case .tooManyAttempts: "Too many wrong passwords. Try again later, or ask an administrator for a new one."
@@ -135,6 +142,12 @@ enum PageText: Sendable {
         case .userName: "Nom d'utilisateur"
         case .password: "Mot de passe"
         case .wrongPassword: "Le nom d'utilisateur, le mot de passe ou le code est faux."
+        case .signInBy(let provider): "Se connecter avec \(provider)"
+        case .providerRefused: "Vous n'y avez pas été connecté. Réessayez, ou connectez-vous ici."
+        case .providerNoRole: "Vous n'avez pas d'accès ici. Adressez-vous à un administrateur."
+        case .providerAway: "La connexion là-bas ne fonctionne pas en ce moment. Réessayez plus tard."
+        case .providerFailed:
+            "La connexion là-bas n'a pas pu être acceptée. Réessayez, ou adressez-vous à un administrateur."
         case .appCode: "Code de votre application d'authentification"
         case .appCodeHelp: "Seulement si vous en avez configuré une. Un code de secours convient aussi."
         case .tooManyAttempts:

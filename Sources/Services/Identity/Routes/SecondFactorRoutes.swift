@@ -111,7 +111,7 @@ extension IdentityService {
         let password: String = context.body["password"]?.text ?? ""
         guard
             try await self.checkPassword(
-                password, against: user.passwordHash, account: user.name, address: context.ip)
+                password, against: user.checkedHash, account: user.name, address: context.ip)
         else { throw APIProblem.invalid("/password", "expected the present password") }
         let secret: [UInt8] = Random.bytes(OneTimePassword.secretBytes)
         let sealed: [UInt8] = try self.sealer.seal(secret, name: SecondFactor.sealName(user.id))

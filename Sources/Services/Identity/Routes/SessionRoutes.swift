@@ -118,8 +118,8 @@ extension IdentityService {
     func session(name: String, password: String, code: String?, _ context: RequestContext) async throws -> Session? {
         let user: User? = try await context.read { try UserTable.find(name, in: $0) }
         let isRight: Bool = try await self.checkPassword(
-            password, against: user?.passwordHash ?? Password.dummy, account: name, address: context.ip)
-        guard let user: User, isRight, user.state == .active, user.name == name,
+            password, against: user?.checkedHash ?? Password.dummy, account: name, address: context.ip)
+        guard let user: User, isRight, user.passwordHash != User.noPassword, user.state == .active, user.name == name,
             let session: Session = try await self.openSession(of: user, code: code, context)
         else {
             if isRight { self.throttle.fail(account: name, address: context.ip) }
@@ -163,22 +163,34 @@ extension IdentityService {
             if isAsked, let factor: SecondFactor {
                 guard try SecondFactorRules.take(code ?? "", of: factor, sealer, in: transaction) else { return nil }
             }
-            let session: Session = Session(
-                id: Identifier.make("ses", now: transaction.now), userID: user.id, ip: ip, createdAt: transaction.now,
-                expiresAt: transaction.now.adding(Session.lifetime), isRevoked: false,
-                secondFactorAt: isAsked ? transaction.now : nil)
-            try SessionTable.insert(session, in: transaction)
-            let author: Author = Author(
-                caller: Caller(kind: .user, id: user.id, grants: user.effective, sessionID: session.id, ip: ip),
-                trace: trace)
-            let tenants: [String] = User.tenants(of: user.effective)
-            try author.audit(
-                "session.created", tenant: tenants.count == 1 ? tenants[0] : "",
-                resource: AuditEntry.Resource(type: "session", id: session.id),
-                changes: ["user_id": .string(user.id), "expires_at": .string(session.expiresAt.rfc3339)],
+            return try Self.insertSession(
+                of: user, secondFactorAt: isAsked ? transaction.now : nil, provider: nil, ip: ip, trace: trace,
                 in: transaction)
-            return session
         }
+    }
+
+    /// Makes a session of a user who has shown who they are.
+    static func insertSession(
+        of user: User, secondFactorAt: Timestamp?, provider: String?, ip: String, trace: TraceContext,
+        in transaction: Transaction
+    ) throws -> Session {
+        let session: Session = Session(
+            id: Identifier.make("ses", now: transaction.now), userID: user.id, ip: ip, createdAt: transaction.now,
+            expiresAt: transaction.now.adding(Session.lifetime), isRevoked: false, secondFactorAt: secondFactorAt,
+            provider: provider)
+        try SessionTable.insert(session, in: transaction)
+        let author: Author = Author(
+            caller: Caller(kind: .user, id: user.id, grants: user.effective, sessionID: session.id, ip: ip),
+            trace: trace)
+        let tenants: [String] = User.tenants(of: user.effective)
+        var changes: JSONObject = [
+            "user_id": .string(user.id), "expires_at": .string(session.expiresAt.rfc3339),
+        ]
+        if let provider: String { changes["provider"] = .string(provider) }
+        try author.audit(
+            "session.created", tenant: tenants.count == 1 ? tenants[0] : "",
+            resource: AuditEntry.Resource(type: "session", id: session.id), changes: changes, in: transaction)
+        return session
     }
 
     /// The session of the path, if it is the caller's own.
@@ -212,6 +224,7 @@ extension IdentityService {
         let ended: [String] = try await self.services.store.write { transaction in
             let sessions: [String] = try SessionTable.revokeAll(ofUser: user, in: transaction)
             try Self.recordRevocation(of: sessions, userID: user, author, in: transaction)
+            try ProviderTable.endTokens(ofUser: user, in: transaction)
             let tokens: [String] = withTokens ? try AccessTokenTable.revokeAll(owner: user, in: transaction) : []
             for token in tokens {
                 try Self.recordTokenRevocation(token, owner: user, tenant: "", author, in: transaction)
@@ -219,6 +232,7 @@ extension IdentityService {
             return sessions + tokens
         }
         self.tokens.revoke(ended)
+        self.tokens.endTokens(ofUser: user)
         return .noContent
     }
 

@@ -195,7 +195,7 @@ extension IdentityService {
             let old: String = context.body["old_password"]?.text ?? ""
             guard
                 try await self.checkPassword(
-                    old, against: known.passwordHash, account: known.name, address: context.ip)
+                    old, against: known.checkedHash, account: known.name, address: context.ip)
             else {
                 await self.refusals.record(
                     author.caller, what: "setPassword", tenant: "", rule: "wrong old password", trace: context.trace)

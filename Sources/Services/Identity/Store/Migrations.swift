@@ -95,5 +95,19 @@ extension IdentityService {
                         user_id text NOT NULL, sha256 text NOT NULL, PRIMARY KEY (user_id, sha256));
                     ALTER TABLE sessions ADD COLUMN second_factor_at int64;
                     """),
+            // Who at a provider is which user, by a hash; and the roles of tenants (an empty one is the platform) that it gives.
+            Migration(
+                number: 6, name: "identity providers",
+                sql: """
+                    CREATE TABLE provider_identities (
+                        identity text NOT NULL PRIMARY KEY, user_id text NOT NULL, provider text NOT NULL,
+                        said_at int64 NOT NULL, tokens_after int64 NOT NULL, created_at int64 NOT NULL);
+                    CREATE INDEX provider_identities_user ON provider_identities (user_id);
+                    CREATE TABLE provider_grants (
+                        tenant text NOT NULL, user_id text NOT NULL, provider text NOT NULL, role text NOT NULL,
+                        PRIMARY KEY (tenant, user_id, provider, role));
+                    CREATE INDEX provider_grants_user ON provider_grants (user_id);
+                    ALTER TABLE sessions ADD COLUMN provider text;
+                    """),
         ])
 }

@@ -58,7 +58,8 @@ enum RoleTable {
     static func holders(_ name: String, tenant: String, in store: any Queryable) throws -> Int64 {
         var count: Int64 = 0
         for (table, condition) in [
-            ("grants", "role = $1"), ("user_groups", "(' ' || roles || ' ') LIKE '% ' || $1 || ' %'"),
+            ("grants", "role = $1"), ("provider_grants", "role = $1"),
+            ("user_groups", "(' ' || roles || ' ') LIKE '% ' || $1 || ' %'"),
             ("service_accounts", "(' ' || roles || ' ') LIKE '% ' || $1 || ' %'"),
         ] {
             count +=

@@ -23,7 +23,8 @@ enum UserTable {
                     """
                     SELECT \(Self.columns) FROM users WHERE name > $1 AND user_id IN
                         (SELECT user_id FROM grants WHERE tenant = $2 UNION
-                         SELECT user_id FROM group_members WHERE tenant = $2) ORDER BY name LIMIT $3
+                         SELECT user_id FROM group_members WHERE tenant = $2 UNION
+                         SELECT user_id FROM provider_grants WHERE tenant = $2) ORDER BY name LIMIT $3
                     """, .text(after), .text(tenant), .int(Int64(limit)), decode: Self.decode)
             }
             found.sort { $0.name < $1.name }
@@ -96,7 +97,9 @@ enum UserTable {
         }
         return User(
             id: user.id, name: user.name, passwordHash: user.passwordHash, state: user.state, grants: grants,
-            inherited: try GroupTable.grants(ofMember: user.id, in: store), createdAt: user.createdAt,
+            inherited: try GroupTable.grants(ofMember: user.id, in: store)
+                + ProviderTable.grants(of: user.id, in: store),
+            createdAt: user.createdAt,
             version: user.version)
     }
 
@@ -110,7 +113,8 @@ enum UserTable {
 
 /// The table `sessions`.
 enum SessionTable {
-    private static let columns: String = "session_id, user_id, ip, created_at, expires_at, revoked_at, second_factor_at"
+    private static let columns: String =
+        "session_id, user_id, ip, created_at, expires_at, revoked_at, second_factor_at, provider"
 
     static func find(_ id: String, in store: any Queryable) throws -> Session? {
         try store.first(
@@ -134,10 +138,11 @@ enum SessionTable {
     static func insert(_ session: Session, in transaction: Transaction) throws {
         try transaction.execute(
             """
-            INSERT INTO sessions (session_id, user_id, ip, created_at, expires_at, second_factor_at)
-            VALUES ($1, $2, $3, $4, $5, $6)
+            INSERT INTO sessions (session_id, user_id, ip, created_at, expires_at, second_factor_at, provider)
+            VALUES ($1, $2, $3, $4, $5, $6, $7)
             """, .text(session.id), .text(session.userID), .text(session.ip), .int(session.createdAt.milliseconds),
-            .int(session.expiresAt.milliseconds), session.secondFactorAt.map { .int($0.milliseconds) } ?? .null)
+            .int(session.expiresAt.milliseconds), session.secondFactorAt.map { .int($0.milliseconds) } ?? .null,
+            session.provider.map { .text($0) } ?? .null)
     }
 
     /// Notes that the user has shown the second factor again.
@@ -154,6 +159,16 @@ enum SessionTable {
             UPDATE sessions SET revoked_at = $2 WHERE user_id = $1 AND revoked_at IS NULL AND expires_at > $2
             RETURNING session_id
             """, .text(user), .int(transaction.now.milliseconds)
+        ) { (row: Row) throws(StoreError) -> String in try row.text(0) }
+    }
+
+    /// Those that a provider has opened. - Returns: the sessions that worked until now.
+    static func revokeAll(ofUser user: String, provider: String, in transaction: Transaction) throws -> [String] {
+        try transaction.rows(
+            """
+            UPDATE sessions SET revoked_at = $2
+            WHERE user_id = $1 AND provider = $3 AND revoked_at IS NULL AND expires_at > $2 RETURNING session_id
+            """, .text(user), .int(transaction.now.milliseconds), .text(provider)
         ) { (row: Row) throws(StoreError) -> String in try row.text(0) }
     }
 
@@ -176,6 +191,7 @@ enum SessionTable {
             id: try row.text(0), userID: try row.text(1), ip: try row.text(2),
             createdAt: Timestamp(milliseconds: try row.int(3)), expiresAt: Timestamp(milliseconds: try row.int(4)),
             isRevoked: try !row.isNull(5),
-            secondFactorAt: try row.optionalInt(6).map { Timestamp(milliseconds: $0) })
+            secondFactorAt: try row.optionalInt(6).map { Timestamp(milliseconds: $0) },
+            provider: try row.optionalText(7))
     }
 }

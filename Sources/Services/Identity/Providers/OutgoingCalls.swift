@@ -1,0 +1,68 @@
+package import EventLoops
+package import HTTP
+package import TLS
+
+/// How the platform calls addresses that somebody has configured: within the egress rules, with a time-out, at most so many bytes.
+package protocol OutgoingCalls: Sendable {
+    /// - Throws: in words for the log, when there is no answer, a longer one, or the address is forbidden.
+    func send(_ request: HTTPClientRequest, bytesMax: Int) async throws(OutgoingCallError) -> OutgoingAnswer
+}
+
+/// What came back.
+package struct OutgoingAnswer: Sendable {
+    package let status: Int
+    package let fields: HTTPFields
+    package let bytes: [UInt8]
+
+    package init(status: Int, fields: HTTPFields, bytes: [UInt8]) {
+        self.status = status
+        self.fields = fields
+        self.bytes = bytes
+    }
+}
+
+/// Why a call has no answer.
+package struct OutgoingCallError: Error, CustomStringConvertible {
+    package let description: String
+
+    package init(_ description: String) { self.description = description }
+}
+
+/// Calls over HTTP/1.1. Redirects are not followed: what comes back with one is no answer.
+package final class HTTPOutgoingCalls: OutgoingCalls {
+    /// For a whole call.
+    static let timeout: Duration = .seconds(10)
+    /// Calls to one host at a time.
+    static let connectionsPerHostMax: Int = 8
+
+    private let client: HTTPClient
+
+    /// - Parameter egress: judges every address right before connecting to exactly that address.
+    package init(
+        group: EventLoopGroup, tls: TLSContext, egress: @escaping @Sendable (SocketAddress) -> EgressVerdict,
+        resolver: any NameResolver = SystemResolver()
+    ) {
+        var configuration: HTTPClientConfiguration = HTTPClientConfiguration(
+            tls: tls, egress: egress, resolver: resolver)
+        configuration.timeouts.connect = .seconds(5)
+        configuration.timeouts.response = Self.timeout
+        configuration.timeouts.body = Self.timeout
+        configuration.timeouts.total = Self.timeout
+        configuration.limits.connectionsPerOriginMax = Self.connectionsPerHostMax
+        self.client = HTTPClient(group: group, configuration: configuration)
+    }
+
+    package func send(
+        _ request: HTTPClientRequest, bytesMax: Int
+    ) async throws(OutgoingCallError) -> OutgoingAnswer {
+        do throws(HTTPClientError) {
+            let response: HTTPClientResponse = try await self.client.send(request)
+            let bytes: [UInt8] = try await response.body.collect(max: bytesMax)
+            return OutgoingAnswer(status: response.status, fields: response.fields, bytes: bytes)
+        } catch {
+            throw OutgoingCallError("\(error)")
+        }
+    }
+
+    deinit { self.client.shutdown() }
+}
