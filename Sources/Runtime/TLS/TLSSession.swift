@@ -27,6 +27,10 @@ package final class TLSSession {
     /// Under which name a client's session is kept for the next connection.
     private let peer: String?
     private var isBroken: Bool = false
+    /// Both sides have been sure of each other at some time. Unlike `isHandshakeDone` a later failure does not take it back.
+    package private(set) var isEstablished: Bool = false
+    /// Why the session is over; nil as long as nothing failed.
+    package private(set) var failure: TLSError?
 
     /// A server's side of a connection that was just accepted.
     package convenience init(server context: TLSContext, descriptor: Int32) throws(TLSError) {
@@ -80,7 +84,11 @@ package final class TLSSession {
         ERR_clear_error()
         var count: Int = 0
         let result: Int32 = SSL_read_ex(self.pointer, buffer.baseAddress, buffer.count, &count)
-        return result == 1 ? .done(count) : self.outcome(result)
+        if result == 1 {
+            self.isEstablished = true
+            return .done(count)
+        }
+        return self.outcome(result)
     }
 
     /// Writes as much of `bytes` as fits. After `wantWrite` or `wantRead` call again with the same bytes (or more behind them), wherever
@@ -184,20 +192,26 @@ package final class TLSSession {
     private func outcome(_ result: Int32) -> TLSResult {
         let systemError: Int32 = errno
         switch SSL_get_error(self.pointer, result) {
-        case SSL_ERROR_WANT_READ: return .wantRead
+        case SSL_ERROR_WANT_READ:
+            // A server reads until it has to wait: here it learns that the handshake is over before anything else can go wrong.
+            if !self.isEstablished { self.isEstablished = SSL_is_init_finished(self.pointer) == 1 }
+            return .wantRead
         case SSL_ERROR_WANT_WRITE: return .wantWrite
         case SSL_ERROR_ZERO_RETURN: return .closed
         case SSL_ERROR_SYSCALL:
-            self.isBroken = true
             ERR_clear_error()
-            return .failed(systemError == 0 ? .truncated : .system(systemError))
-        default:
-            self.isBroken = true
-            return .failed(self.failure())
+            return self.failed(systemError == 0 ? .truncated : .system(systemError))
+        default: return self.failed(self.reason())
         }
     }
 
-    private func failure() -> TLSError {
+    private func failed(_ error: TLSError) -> TLSResult {
+        self.isBroken = true
+        self.failure = error
+        return .failed(error)
+    }
+
+    private func reason() -> TLSError {
         let error: UInt = ERR_get_error()
         ERR_clear_error()
         if copenssl_is_reason(error, SSL_R_UNEXPECTED_EOF_WHILE_READING) == 1 { return .truncated }

@@ -1,6 +1,7 @@
 import EventLoops
 import GatewayConfiguration
 import HTTP
+import TLS
 
 /// One connection of a client: reads requests, hands them on, and carries the answers back, one exchange after the other.
 ///
@@ -94,7 +95,8 @@ final class ClientConnection: TimedHandler {
 
     override func deadlinePassed() {
         switch self.phase {
-        case .idle, .answering, .linger: self.close()
+        case .idle: self.close(unfinished: .timedOut)
+        case .answering, .linger: self.close()
         case .deciding: self.decidingTimedOut()
         case .head:
             self.exchange = Exchange(self.loop.events)
@@ -432,8 +434,12 @@ final class ClientConnection: TimedHandler {
         }
     }
 
-    func close(abruptly: Bool = false) {
+    /// `unfinished` says why, in case TLS was not agreed on yet.
+    func close(abruptly: Bool = false, unfinished: HandshakeFailure? = nil) {
         if self.phase == .closed { return }
+        if let tls: TLSSession = self.channel.tls, !tls.isEstablished, !self.loop.isDraining {
+            self.loop.counters.handshakes.add(unfinished ?? HandshakeFailure(tls.failure))
+        }
         self.dropUpstream()
         self.phase = .closed
         if self.context != nil { self.releaseContext() }

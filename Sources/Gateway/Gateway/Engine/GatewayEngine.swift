@@ -127,6 +127,7 @@ package final class GatewayEngine: Sendable {
         if let registry: MetricRegistry = observation?.metrics {
             GatewayEngine.publish(loops, in: registry)
             GatewayEngine.publishHTTP2(loops, in: registry)
+            if process.listen.https != nil { GatewayEngine.publishHandshakes(loops, in: registry) }
             spans?.publish(in: registry)
             accessLog?.publish(in: registry)
             if let live: LiveState = observation?.live { live.publishCache(in: registry) }
@@ -157,6 +158,20 @@ package final class GatewayEngine: Sendable {
             var count: Int = 0
             for loop in loops { count += loop.counters.refused.load(ordering: .relaxed) }
             return [MetricSample(labels: [:], value: Double(count))]
+        }
+    }
+
+    /// Handshakes of clients that came to nothing, read when metrics are scraped.
+    private static func publishHandshakes(_ loops: [GatewayLoop], in registry: MetricRegistry) {
+        registry.samples(
+            "passerelle_gateway_tls_handshake_failures_total", kind: .counter,
+            help: "TLS handshakes of clients that came to nothing, by reason."
+        ) {
+            HandshakeFailure.allCases.map { (failure: HandshakeFailure) -> MetricSample in
+                var count: Int = 0
+                for loop in loops { count += loop.counters.handshakes.count(failure) }
+                return MetricSample(labels: ["reason": failure.label], value: Double(count))
+            }
         }
     }
 

@@ -392,6 +392,7 @@ final class LoopCounters: Sendable {
     /// Closed at once because too many were open.
     let refused: Atomic<Int> = Atomic(0)
     let http2: HTTP2Counters = HTTP2Counters()
+    let handshakes: HandshakeCounters = HandshakeCounters()
 }
 
 /// xoshiro256**: trace ids need to be unlike each other, not unguessable. Seeded from the kernel.
