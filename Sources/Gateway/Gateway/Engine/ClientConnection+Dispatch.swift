@@ -85,11 +85,10 @@ extension ClientConnection {
             return .optionsAnswered
         }
         // A WebSocket client can do nothing with an answer without the switch. Others (h2c) go on with HTTP/1.1.
-        guard head.contains(.upgrade), self.asksForWebSocket(bytes) else { return nil }
+        // In HTTP/1.0 there is none (RFC 9110, 7.8).
+        guard head.contains(.upgrade), self.exchange.minorVersion == 1, self.asksForWebSocket(bytes) else { return nil }
         // RFC 6455, 4.1: a GET without a body.
-        guard self.loop.requestHead.method == .get, self.exchange.body.isDone, self.exchange.minorVersion == 1 else {
-            return .upgradeRefused
-        }
+        guard self.loop.requestHead.method == .get, self.exchange.body.isDone else { return .upgradeRefused }
         self.exchange.isUpgrade = true
         return nil
     }

@@ -124,7 +124,7 @@ extension UpstreamConnection {
         }
         if loop.responseHead.status == 101 {
             // RFC 9110, 15.2.2: only what was asked for.
-            guard client.exchange.isUpgrade else {
+            guard client.exchange.isUpgrade, self.switchesToWebSocket(bytes) else {
                 self.fail(.invalidResponse)
                 return nil
             }
@@ -170,6 +170,18 @@ extension UpstreamConnection {
         } else {
             self.close()
         }
+    }
+
+    /// Whether the head says what a client has to find in it (RFC 6455, 4.1).
+    private func switchesToWebSocket(_ bytes: UnsafeRawPointer) -> Bool {
+        let loop: GatewayLoop = self.loop
+        guard loop.responseHead.flags.contains([.upgrade, .hasUpgradeField]) else { return false }
+        for index in 0..<loop.responseHead.fieldCount {
+            let field: HTTPField = loop.responseTable.fields[index]
+            guard field.known == .upgrade else { continue }
+            return field.valueCount == 9 && WireText.equalsIgnoringCase(bytes + Int(field.valueStart), "websocket")
+        }
+        return false
     }
 
     /// The target switched to WebSocket (RFC 6455, 4.2.2): from here on bytes pass as they come, both ways.
