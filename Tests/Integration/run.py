@@ -20,6 +20,7 @@
     replay     every route that changes something, and the state rebuilt from the audit log
     tokens     tokens of real authorization servers (from PyPI) at a gateway alone, rotation of keys included
     tls        certificates by name, their change, resumption, mutual TLS, with curl and openssl s_client
+    allocations how often the event loop asks for memory, a request: a release build's bounds
     telemetry  spans read by OpenTelemetry's classes (from PyPI), metrics scraped by a real Prometheus (from the PATH)
     drain      SIGTERM: what is under way ends well; a full disk: refused, and work resumes
     faults     a failing disk under the platform, its start, backups and restores; a clock that is set
@@ -62,6 +63,7 @@ SUITES = [
     "replay",
     "tokens",
     "tls",
+    "allocations",
     "telemetry",
     "drain",
     "faults",
