@@ -12,6 +12,7 @@
     issuer     the OpenID Connect issuer against Authlib: code with PKCE, refresh, device, introspection, sign-out, key rotation
     providers  sign-in by Canaille and OpenBao (from PyPI), two at once; their tokens at the control plane; egress rules
     access     every operation against everybody who may not; what permissions check explains
+    audit      proofs checked by a verifier of its own, every kind of tampering at every position, a person exported and erased
     events     the log's command line: produce, tail, groups, replay, dead letters
     postgresql the platform on PostgreSQL: two processes on one database, an outage, moving there
     outages    PostgreSQL killed, cut off and restarted under load
@@ -53,6 +54,7 @@ SUITES = [
     "wire",
     "rest",
     "access",
+    "audit",
     "issuer",
     "providers",
     "events",
