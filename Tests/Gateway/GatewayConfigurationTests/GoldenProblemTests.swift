@@ -12,7 +12,7 @@ struct GoldenProblemTests {
         .appending(path: "Golden/configuration")
 
     static let names: [String] = [
-        "authentication", "unknown-fields", "wrong-types", "ranges", "conflicts", "references", "policies", "not-yet",
+        "authentication", "unknown-fields", "wrong-types", "ranges", "conflicts", "references", "policies", "patterns",
         "paths",
         "no-document",
         "upstreams", "headers", "balancing",

@@ -15,11 +15,60 @@ struct PatternTests {
         ("/%7Euser/%c3%a9", .exact, "/~user/%C3%A9"),
         ("/a b/\u{e9}", .exact, "/a%20b/%C3%A9"),
         ("/.well-known/x", .exact, "/.well-known/x"),
+        ("/a/{name}.json", .template, "/a/{}.json"),
+        ("/a/{from}-{to}", .template, "/a/{}-{}"),
+        ("/a/{id:[0-9]{3}}", .template, "/a/{:[0-9]{3}}"),
+        ("/a/{id:[^/]+}/b", .template, "/a/{:[^/]+}/b"),
+        ("/a/{id:[{}/]}x", .template, "/a/{:[{}/]}x"),
+        ("/a/{id:[]}]+}", .template, "/a/{:[]}]+}"),
+        ("/a/{id:\\}}", .template, "/a/{:\\}}"),
+        ("/a/{lang:[a-z]{2}}{rest}/*", .prefix, "/a/{:[a-z]{2}}{}/*"),
+        ("/caf\u{e9}-{x}%2f", .template, "/caf%C3%A9-{}%2F"),
+        ("/v1/{name}:cancel", .template, "/v1/{}:cancel"),
     ]) func readsPaths(_ text: String, kind: PathPattern.Kind, shape: String) throws {
         let pattern: PathPattern = try PathPattern(parsing: text)
         #expect(pattern.kind == kind)
         #expect(pattern.shape == shape)
         #expect(try PathPattern(parsing: pattern.text) == pattern)
+    }
+
+    @Test(
+        arguments: [
+            ("{name}.json", "a.json", [("name", "a")]), ("{name}.json", "a.b.json", [("name", "a.b")]),
+            ("{name}.json", ".json", nil), ("{name}.json", "a.jso", nil), ("{name}.json", "json", nil),
+            ("x-{name}", "x-1", [("name", "1")]), ("x-{name}", "y-1", nil),
+            // Both sides of one text do not share their bytes.
+            ("aba{x}aba", "ababa", nil), ("aba{x}aba", "aba1aba", [("x", "1")]),
+            ("{from}-{to}", "a-b-c", [("from", "a"), ("to", "b-c")]), ("{from}-{to}", "-b", nil),
+            ("{id:[0-9]+}", "17", [("id", "17")]), ("{id:[0-9]+}", "17a", nil), ("{id:[0-9]+}", "", nil),
+            ("{id:a|bc}", "bc", [("id", "bc")]), ("{id:a|bc}", "b", nil),
+            ("v{major:[0-9]+}.{minor:[0-9]+}", "v1.20", [("major", "1"), ("minor", "20")]),
+            // Groups of a rule are its own.
+            ("{id:(?<name>a+)(b)}-{n}", "aab-7", [("id", "aab"), ("n", "7")]),
+            // Text beside parameters is no expression.
+            ("a.b+{x}(c)", "a.b+1(c)", [("x", "1")]), ("{x}.{y}", "axb", nil),
+        ] as [(String, String, [(String, String)]?)])
+    func readsValuesInsideASegment(_ text: String, segment: String, expected: [(String, String)]?) throws {
+        let path: PathPattern = try PathPattern(parsing: "/" + text)
+        guard case .pattern(let pattern) = path.segments[0] else {
+            Issue.record("\(text) is no pattern")
+            return
+        }
+        let found: [(name: String, value: String)]? = pattern.values(in: Array(segment.utf8))
+        #expect(found?.map { $0.name } == expected?.map { $0.0 })
+        #expect(found?.map { $0.value } == expected?.map { $0.1 })
+        #expect(try pattern.matches(Array(segment.utf8)) == (expected != nil))
+    }
+
+    @Test func aRuleThatRunsAwayIsAnError() throws {
+        let path: PathPattern = try PathPattern(parsing: "/{id:(a+)+}")
+        guard case .pattern(let pattern) = path.segments[0] else {
+            Issue.record("no pattern")
+            return
+        }
+        let hostile: [UInt8] = Array((String(repeating: "a", count: 60) + "b").utf8)
+        #expect(throws: (any Error).self) { try pattern.matches(hostile) }
+        #expect(pattern.values(in: hostile) == nil)
     }
 
     @Test func boundsPaths() throws {

@@ -36,7 +36,7 @@ struct ValidationPolicyTests {
             "{\"/a/{p}\": {\"get\": {\"parameters\": [{\"name\": \"p\", \"in\": \"path\", \"style\": \"matrix\"}]}}}",
             "/paths/~1a~1{p}/get/parameters/0/style"
         ),
-        ("{\"/a/{p}.json\": {\"get\": {}}}", "/paths/~1a~1{p}.json/get"),
+        ("{\"/a/{p\": {\"get\": {}}}", "/paths/~1a~1{p/get"),
         (
             "{\"/a\": {\"post\": {\"requestBody\": {\"content\": {\"application/json\": {\"schema\": {\"type\": \"text\"}}}}}}}",
             "/paths/~1a/post/requestBody/content/application~1json/schema/type"

@@ -17,6 +17,8 @@ extension ClientConnection {
         self.hasFreshStash = false
         self.pending = nil
         context.queue.reset()
+        context.seats = nil
+        self.seats = nil
         self.exchange.keepsAlive = false
         self.exchange.reason = .clientClosed
         self.channel.close(loop.events, owner: self, abruptly: true)

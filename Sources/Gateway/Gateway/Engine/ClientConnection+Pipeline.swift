@@ -23,6 +23,7 @@ extension ClientConnection {
             self.answer(.headTooLarge)
             return headCount
         }
+        if pipeline.countsConnections { context.seats = self.connectionSeats() }
         self.context = context
         lease.exchanges += 1
         self.exchange.lease = .passUnretained(lease)
@@ -33,6 +34,20 @@ extension ClientConnection {
         loop.decision.begin(context.rules, route: index)
         let rest: UnsafeRawBufferPointer = UnsafeRawBufferPointer(start: bytes + headCount, count: count - headCount)
         return self.runStages(context, rest).map { headCount + $0 }
+    }
+
+    /// What the connection counts in: of a stream, what its connection does.
+    private func connectionSeats() -> ConnectionSeats {
+        if let stream: Unmanaged<HTTP2Stream> = self.channel.stream {
+            return stream._withUnsafeGuaranteedRef { stream in
+                let seats: ConnectionSeats = stream.connection.seats ?? ConnectionSeats()
+                stream.connection.seats = seats
+                return seats
+            }
+        }
+        let seats: ConnectionSeats = self.seats ?? ConnectionSeats()
+        self.seats = seats
+        return seats
     }
 
     /// Runs stages from the present one on, until the request is forwarded, answered, or has to wait. `rest` is what was received

@@ -68,6 +68,8 @@ final class ClientConnection: TimedHandler {
     var steered: SteeredExchange?
     /// The path for the access log, where one is written.
     var recordPath: ByteBlock?
+    /// The limits of connections this one counts in; nil: none was asked for, or it is a stream.
+    var seats: ConnectionSeats?
 
     init(loop: GatewayLoop, channel: Channel, address: IPAddress) {
         self.loop = loop
@@ -443,6 +445,7 @@ final class ClientConnection: TimedHandler {
         self.dropUpstream()
         self.phase = .closed
         if self.context != nil { self.releaseContext() }
+        self.seats = nil
         let loop: GatewayLoop = self.loop
         loop.events.cancel(self.timer)
         if let block: ByteBlock = self.stash { loop.blocks.give(block) }

@@ -271,15 +271,14 @@ package final class GatewayEngine: Sendable {
             return Self.difference(prepared, snapshot.placed)
         }
         var hasNewName: Bool = false
-        for placed in come {
-            for place in placed.api.upstream.places where !self.book.address(place).isKnown { hasNewName = true }
-            self.prepareContexts(placed.api.upstream)
+        for upstream in come.flatMap({ $0.api.upstreams }) {
+            for place in upstream.places where !self.book.address(place).isKnown { hasNewName = true }
+            self.prepareContexts(upstream)
         }
-        for placed in snapshot.placed where placed.api.upstream.hasCertificate {
-            self.prepareContexts(placed.api.upstream)
+        for placed in snapshot.placed {
+            for upstream in placed.api.upstreams where upstream.hasCertificate { self.prepareContexts(upstream) }
         }
-        self.book.name(
-            come.flatMap { $0.api.upstream.places }, droppingNamesOf: gone.flatMap { $0.api.upstream.places })
+        self.book.name(come.flatMap { $0.api.places }, droppingNamesOf: gone.flatMap { $0.api.places })
         self.lookAfter(snapshot)
         guard hasNewName else { return }
         self.book.refresh(onlyUnknown: true, now: MonotonicTime.now)

@@ -13,6 +13,8 @@ class HTTP2Connection: TimedHandler {
     let fd: Int32
     let tls: TLSSession?
     let timer: ConnectionTimer = ConnectionTimer()
+    /// The limits of connections this one counts in, for its streams; nil: none was asked for.
+    var seats: ConnectionSeats?
     /// Nil before it was opened and after it was closed.
     private(set) var session: OpaquePointer?
 
@@ -316,6 +318,7 @@ class HTTP2Connection: TimedHandler {
     func close(abruptly: Bool = false) {
         if self.isClosed { return }
         self.isClosed = true
+        self.seats = nil
         self.loop.events.cancel(self.timer)
         if let block: ByteBlock = self.pending { self.loop.blocks.give(block) }
         self.pending = nil

@@ -38,6 +38,7 @@ package enum RequestReason: UInt8, Sendable, CaseIterable, BitwiseCopyable {
     case signatureReplayed = 33
     case quotaExceeded = 34
     case tooManyAtOnce = 35
+    case tooManyConnections = 36
     // Upstream.
     case upstreamUnavailable = 40
     case upstreamConnectFailed = 41
@@ -85,7 +86,7 @@ package enum RequestReason: UInt8, Sendable, CaseIterable, BitwiseCopyable {
         case .credentialsMissing, .credentialsUnknown, .credentialsExpired, .tokenInvalid, .signatureInvalid,
             .signatureReplayed:
             return 401
-        case .rateLimited, .quotaExceeded, .tooManyAtOnce: return 429
+        case .rateLimited, .quotaExceeded, .tooManyAtOnce, .tooManyConnections: return 429
         case .upstreamUnavailable, .upstreamOverloaded, .circuitOpen, .draining, .overloaded, .policyUnavailable:
             return 503
         case .upstreamConnectFailed, .upstreamReset, .upstreamInvalidResponse, .upstreamNotHTTP2: return 502
@@ -138,6 +139,7 @@ package enum RequestReason: UInt8, Sendable, CaseIterable, BitwiseCopyable {
         case .signatureReplayed: return "signature-replayed"
         case .quotaExceeded: return "quota-exceeded"
         case .tooManyAtOnce: return "too-many-at-once"
+        case .tooManyConnections: return "too-many-connections"
         case .upstreamUnavailable: return "upstream-unavailable"
         case .upstreamConnectFailed: return "upstream-connect-failed"
         case .upstreamConnectTimeout: return "upstream-connect-timeout"
@@ -199,6 +201,7 @@ package enum RequestReason: UInt8, Sendable, CaseIterable, BitwiseCopyable {
         case .policyUnavailable: return "A service that decides about this request did not answer."
         case .quotaExceeded: return "The quota is used up; it begins anew after the time given."
         case .tooManyAtOnce: return "Too many requests at the same time; wait for others to end."
+        case .tooManyConnections: return "Too many connections at the same time; close others first."
         case .upstreamUnavailable: return "No server of this API is available."
         case .upstreamConnectFailed: return "The server of this API could not be reached."
         case .upstreamConnectTimeout: return "The server of this API did not accept a connection in time."

@@ -38,6 +38,9 @@ final class PolicyContext {
     /// The claims of a verified token.
     var claims: JSONValue?
 
+    /// What the connection counts in; set on routes whose stages ask for it.
+    var seats: ConnectionSeats?
+
     /// Changes to what goes upstream.
     var edits: RequestEdits = RequestEdits()
     /// The collected body; nil until a stage asked for it (`StageOutcome.needsBody`).
@@ -204,6 +207,7 @@ extension PolicyContext {
         self.identity = nil
         self.method = nil
         self.tls = nil
+        self.seats = nil
         self.subject = nil
         if !self.scopes.isEmpty { self.scopes = [] }
         if !self.groups.isEmpty { self.groups = [] }

@@ -11,6 +11,9 @@ class RequestStage: @unchecked Sendable {
     /// Every pipeline has it; runs before others of its rank.
     var isBuiltIn: Bool { false }
 
+    /// Whether it asks for `PolicyContext.seats`.
+    var countsConnections: Bool { false }
+
     /// Decides about a request. `request` points into memory of the context: valid for the whole exchange.
     func run(_ request: RequestView, _ context: PolicyContext, _ decision: inout Decision) -> StageOutcome { .next }
 }

@@ -6,6 +6,8 @@ import GatewayConfiguration
 final class RoutePipeline: Sendable {
     let requestStages: [RequestStage]
     let responseStages: [ResponseStage]
+    /// Whether a stage counts connections.
+    let countsConnections: Bool
 
     /// The stages of policies, between those that every pipeline has.
     init(_ stages: StageList) {
@@ -14,6 +16,7 @@ final class RoutePipeline: Sendable {
         if !requests.contains(where: { $0.rank == .authentication }) { requests.append(KeyStage()) }
         requests.append(LimitStage())
         self.requestStages = RoutePipeline.sorted(requests)
+        self.countsConnections = requests.contains { $0.countsConnections }
         var responses: [ResponseStage] = stages.responses
         responses.sort { $0.rank < $1.rank }
         self.responseStages = responses
@@ -66,6 +69,11 @@ extension RoutePipeline {
                 IdempotencyStage(
                     policy, route: "\(context.api.key.text) \(context.route.id)", store: context.live.idempotency))
             stages.responses.append(IdempotencyAnswerStage())
+        case .connectionLimit(let policy):
+            // The API's own is one limit for all of its routes.
+            let isOfRoute: Bool = context.route.policies.contains { $0.kind == "connection_limit" }
+            let name: String = context.api.key.text + (isOfRoute ? " \(context.route.id)" : "")
+            stages.requests.append(ConnectionLimitStage(policy, name: name, counts: context.live.connections))
         case .acl(let policy): stages.requests.append(AccessControlStage(policy))
         case .identityHeaders(let policy): stages.requests.append(IdentityHeadersStage(policy))
         case .cache(let policy):

@@ -20,6 +20,8 @@ struct CompiledLimit: BitwiseCopyable, Sendable {
     var slot: Int32
     /// Tells this limit's subjects from other limits' in the shared table.
     var seed: UInt64
+    /// What one request takes; 0: what the route says.
+    var cost: UInt32
     /// Name of the field for `header`.
     var header: TextRange
     /// Place in `Snapshot.claimPaths` for `claim`.
@@ -41,7 +43,7 @@ struct CompiledLimit: BitwiseCopyable, Sendable {
 
     static let none: CompiledLimit = CompiledLimit(
         rule: LimitRule(concurrent: 1, scope: .gateway), subject: .api, isShared: false, isQuota: false, isEarly: false,
-        own: -1, slot: -1, seed: 0, header: TextRange(), name: TextRange(), quota: 0, windowSeconds: 0)
+        own: -1, slot: -1, seed: 0, cost: 1, header: TextRange(), name: TextRange(), quota: 0, windowSeconds: 0)
 
     /// Limits that can apply to one request at most: the API's, the route's and the plan's.
     static let perRequestMax: Int = 2 * PolicyDefinition.countMax + 3
@@ -55,6 +57,8 @@ struct LimitPlace: BitwiseCopyable {
     var fingerprint: UInt64
     /// Place of the limit in `Snapshot`'s table.
     var limit: Int32
+    /// What the request takes.
+    var cost: UInt32
 
     // The table is reached through `live` only where it is needed: a reference taken for every request would be a count that
     // all loops write.
@@ -69,7 +73,7 @@ struct LimitPlace: BitwiseCopyable {
         let now: UInt64 = time.reading(for: rule)
         guard let word else { return live.subjects.take(self.fingerprint, rule: rule, now: now) }
         guard rule.take(word.pointee, now: now) else { return false }
-        if isShared { rule.adjust((word + 1).pointee, by: 1, now: now) }
+        if isShared { rule.adjust((word + 1).pointee, by: Int64(rule.cost), now: now) }
         return true
     }
 

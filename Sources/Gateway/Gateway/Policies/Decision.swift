@@ -56,7 +56,7 @@ package struct Forwarding: BitwiseCopyable, Sendable {
     package var route: RouteIndex = RouteIndex(0)
     /// Place in `Snapshot.apis`.
     package var api: Int32 = -1
-    /// Place in `Snapshot.upstreams`.
+    /// What `Snapshot.upstream` takes.
     package var upstream: Int32 = -1
     /// Place in `Snapshot.applications`; -1: anonymous.
     package var application: Int32 = -1

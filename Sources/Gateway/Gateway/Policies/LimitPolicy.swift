@@ -67,6 +67,16 @@ enum LimitPolicy: Sendable {
         }
     }
 
+    /// What one request takes; 0: what its route says.
+    var cost: UInt32 {
+        switch self {
+        case .rate(let policy): return policy.cost.map { UInt32(clamping: $0) } ?? 0
+        case .quota: return 0
+        // They count requests.
+        case .concurrency, .spike: return 1
+        }
+    }
+
     var isQuota: Bool {
         if case .quota = self { return true }
         return false

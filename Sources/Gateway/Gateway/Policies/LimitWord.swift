@@ -33,6 +33,8 @@ struct LimitRule: BitwiseCopyable, Sendable, Equatable {
     var interval: UInt64
     /// For `aligned`.
     var aligned: AlignedWindow
+    /// What one request takes: at most the limit, so that one that costs more passes when nothing else is counted.
+    private(set) var cost: UInt64 = 1
 
     static let countBits: UInt64 = 28
     static let countMask: UInt64 = (1 << 28) - 1
@@ -96,16 +98,29 @@ struct LimitRule: BitwiseCopyable, Sendable, Equatable {
         return share
     }
 
+    /// The rule for a request that takes `cost`.
+    @inline(__always)
+    func costing(_ cost: UInt32) -> LimitRule {
+        if cost <= 1 { return self }
+        var rule: LimitRule = self
+        rule.cost = min(UInt64(cost), max(1, self.limit))
+        return rule
+    }
+
+    /// What may be counted at most, not reaching it, for a request to pass.
+    @inline(__always)
+    private var bound: UInt64 { self.limit &+ 1 &- self.cost }
+
     /// Whether a request would be admitted now, without counting it.
     @inline(__always)
     func wouldAdmit(_ word: UInt64, now: UInt64) -> Bool {
         switch self.algorithm {
-        case .window: return !self.isOpen(word, now: now) || word & Self.countMask < self.limit
+        case .window: return !self.isOpen(word, now: now) || word & Self.countMask < self.bound
         case .tokenBucket:
             let start: UInt64 = max(word, now)
-            return start - now + self.interval <= self.limit * self.interval
-        case .sliding: return self.slide(word, now: now).used < self.limit
-        case .aligned: return self.alignedCount(word, now: now) < self.limit
+            return start - now + self.cost * self.interval <= self.limit * self.interval
+        case .sliding: return self.slide(word, now: now).used < self.bound
+        case .aligned: return self.alignedCount(word, now: now) < self.bound
         case .concurrent: return word < self.limit
         }
     }
@@ -114,10 +129,12 @@ struct LimitRule: BitwiseCopyable, Sendable, Equatable {
     @inline(__always)
     func counted(_ word: UInt64, now: UInt64) -> UInt64 {
         switch self.algorithm {
-        case .window: return self.isOpen(word, now: now) ? word + 1 : Self.milliseconds(now) << Self.countBits | 1
-        case .tokenBucket: return max(word, now) + self.interval
-        case .sliding: return self.slide(word, now: now).word + 1
-        case .aligned: return self.alignedWord(now: now, count: self.alignedCount(word, now: now) + 1)
+        case .window:
+            if self.isOpen(word, now: now) { return word + self.cost }
+            return Self.milliseconds(now) << Self.countBits | self.cost
+        case .tokenBucket: return max(word, now) + self.cost * self.interval
+        case .sliding: return self.slide(word, now: now).word + self.cost
+        case .aligned: return self.alignedWord(now: now, count: self.alignedCount(word, now: now) + self.cost)
         case .concurrent: return word + 1
         }
     }
@@ -126,12 +143,13 @@ struct LimitRule: BitwiseCopyable, Sendable, Equatable {
     @inline(__always)
     func returned(_ word: UInt64, now: UInt64) -> UInt64 {
         switch self.algorithm {
-        case .window: return self.isOpen(word, now: now) && word & Self.countMask > 0 ? word - 1 : word
-        case .tokenBucket: return word >= self.interval ? word - self.interval : word
+        case .window: return self.isOpen(word, now: now) ? word - min(self.cost, word & Self.countMask) : word
+        case .tokenBucket: return word >= self.cost * self.interval ? word - self.cost * self.interval : word
         case .sliding:
             let moved: UInt64 = self.slide(word, now: now).word
-            return moved & Self.slideMask > 0 ? moved - 1 : word
-        case .aligned: return self.alignedCount(word, now: now) > 0 ? word - 1 : word
+            let count: UInt64 = moved & Self.slideMask
+            return count > 0 ? moved - min(self.cost, count) : word
+        case .aligned: return word - min(self.cost, self.alignedCount(word, now: now))
         case .concurrent: return word > 0 ? word - 1 : word
         }
     }
@@ -195,7 +213,8 @@ struct LimitRule: BitwiseCopyable, Sendable, Equatable {
             let ahead: UInt64 = max(word, now) - now
             let capacity: UInt64 = self.limit * self.interval
             let remaining: UInt64 = ahead >= capacity ? 0 : (capacity - ahead) / self.interval
-            let wait: UInt64 = ahead + self.interval > capacity ? ahead + self.interval - capacity : 0
+            let needed: UInt64 = ahead + self.cost * self.interval
+            let wait: UInt64 = needed > capacity ? needed - capacity : 0
             return LimitStanding(remaining: remaining, resetNanoseconds: ahead, retryNanoseconds: wait)
         case .sliding: return self.slidingStanding(word, now: now)
         case .aligned:
@@ -203,7 +222,7 @@ struct LimitRule: BitwiseCopyable, Sendable, Equatable {
             let left: UInt64 = self.aligned.end(at: now) - now
             return LimitStanding(
                 remaining: count >= self.limit ? 0 : self.limit - count, resetNanoseconds: count > 0 ? left : 0,
-                retryNanoseconds: count >= self.limit ? left : 0)
+                retryNanoseconds: count >= self.bound ? left : 0)
         case .concurrent:
             // Nobody knows when the others end.
             let isFull: Bool = word >= self.limit
@@ -223,7 +242,7 @@ struct LimitRule: BitwiseCopyable, Sendable, Equatable {
         let left: UInt64 = (self.windowMilliseconds - (elapsed < self.windowMilliseconds ? elapsed : 0)) * 1_000_000
         return LimitStanding(
             remaining: count >= self.limit ? 0 : self.limit - count, resetNanoseconds: left,
-            retryNanoseconds: count >= self.limit ? left : 0)
+            retryNanoseconds: count >= self.bound ? left : 0)
     }
 
     private func slidingStanding(_ word: UInt64, now: UInt64) -> LimitStanding {
@@ -233,13 +252,13 @@ struct LimitRule: BitwiseCopyable, Sendable, Equatable {
         let previous: UInt64 = moved >> Self.slideBits & Self.slideMask
         let left: UInt64 = length - now % length
         var wait: UInt64 = 0
-        if used >= self.limit {
+        if used >= self.bound {
             // Until enough of the earlier window has gone out of sight: in this window, or of this one in the next.
-            if current < self.limit {
-                let inSight: UInt64 = Self.scaled(length, by: self.limit - current, over: max(1, previous))
+            if current < self.bound {
+                let inSight: UInt64 = Self.scaled(length, by: self.bound - current, over: max(1, previous))
                 wait = left > inSight ? left - inSight : 0
             } else {
-                let inSight: UInt64 = Self.scaled(length, by: self.limit, over: current)
+                let inSight: UInt64 = Self.scaled(length, by: self.bound, over: current)
                 wait = left + (length > inSight ? length - inSight : 0)
             }
             wait = max(1, wait)

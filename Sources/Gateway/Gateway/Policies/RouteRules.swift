@@ -13,6 +13,7 @@ struct RouteRules: BitwiseCopyable {
     }
 
     var api: Int32
+    /// The API's place, or of a route with an upstream of its own `ownUpstream` of its index.
     var upstream: Int32
     var tenant: Int32
     var identity: IdentityNumber
@@ -33,13 +34,18 @@ struct RouteRules: BitwiseCopyable {
     var limitStart: Int32
     var addressLimitCount: Int32
     var limitCount: Int32
+    /// What a request takes from limits that do not say it themselves.
+    var cost: UInt32
     /// Whether the route has a pipeline; otherwise the decision is all.
     var hasPipeline: Bool
+
+    /// What stands for the own upstream of a route: below every place.
+    static func ownUpstream(ofRoute index: Int) -> Int32 { -2 - Int32(index) }
 
     static let none: RouteRules = RouteRules(
         api: -1, upstream: -1, tenant: -1, identity: .none, access: .requiredKey, refusesEncodedSlashes: true,
         keyHeader: TextRange(), keyQuery: TextRange(), blockStart: 0, denyCount: 0, allowCount: 0, bodyBytesMax: 0,
-        stripPrefix: TextRange(), limitStart: 0, addressLimitCount: 0, limitCount: 0, hasPipeline: false)
+        stripPrefix: TextRange(), limitStart: 0, addressLimitCount: 0, limitCount: 0, cost: 1, hasPipeline: false)
 }
 
 /// A block of addresses with its masks ready.

@@ -56,7 +56,7 @@ extension Snapshot {
         if limitsLeft > 0 || caller.planCount > 0 {
             let taken: Int = decision.taken.count
             self.placeLimits(rules, from: Int(rules.addressLimitCount), count: limitsLeft, request, caller, &decision)
-            self.placePlanLimits(caller, &decision)
+            self.placePlanLimits(rules, caller, &decision)
             if !self.passLimits(alreadyTaken: taken, at: time, &decision) { return false }
         }
         if !rules.stripPrefix.isEmpty {

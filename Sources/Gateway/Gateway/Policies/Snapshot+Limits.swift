@@ -12,7 +12,10 @@ extension Snapshot {
         var index: Int = Int(rules.limitStart) + from
         let end: Int = index + count
         while index < end {
-            decision.taken.add(self.place(self.limits[index], index: index, request, caller))
+            let limit: CompiledLimit = self.limits[index]
+            var place: LimitPlace = self.place(limit, index: index, request, caller)
+            place.cost = limit.cost > 0 ? limit.cost : rules.cost
+            decision.taken.add(place)
             index += 1
         }
     }
@@ -39,17 +42,21 @@ extension Snapshot {
     }
 
     private func place(_ word: Int32, _ limit: Int32) -> LimitPlace {
-        LimitPlace(word: self.words[Int(word)], wordIndex: word, fingerprint: 0, limit: limit)
+        LimitPlace(word: self.words[Int(word)], wordIndex: word, fingerprint: 0, limit: limit, cost: 1)
     }
 
     private func place(_ fingerprint: UInt64, _ limit: Int32) -> LimitPlace {
-        LimitPlace(word: nil, wordIndex: -1, fingerprint: fingerprint, limit: limit)
+        LimitPlace(word: nil, wordIndex: -1, fingerprint: fingerprint, limit: limit, cost: 1)
     }
 
     /// Notes the counts of the caller's plan.
-    func placePlanLimits(_ caller: Caller, _ decision: inout Decision) {
+    func placePlanLimits(_ rules: RouteRules, _ caller: Caller, _ decision: inout Decision) {
         for number in 0..<caller.planCount {
-            decision.taken.add(self.place(caller.planWordStart + number, caller.planLimit + number))
+            let limit: Int32 = caller.planLimit + number
+            var place: LimitPlace = self.place(caller.planWordStart + number, limit)
+            let own: UInt32 = self.limits.pointer(Int(limit)).pointee.cost
+            place.cost = own > 0 ? own : rules.cost
+            decision.taken.add(place)
         }
     }
 
@@ -99,7 +106,7 @@ extension Snapshot {
         if count - alreadyTaken > 1 || alreadyTaken > 0 {
             for index in alreadyTaken..<count {
                 let place: LimitPlace = decision.taken.places[index]
-                let rule: LimitRule = self.share.rule(self.limits[Int(place.limit)])
+                let rule: LimitRule = self.share.rule(self.limits[Int(place.limit)]).costing(place.cost)
                 if !place.wouldAdmit(rule, self.live, at: time) {
                     self.refuse(index, taken: alreadyTaken, at: time, &decision)
                     return false
@@ -109,7 +116,7 @@ extension Snapshot {
         for index in alreadyTaken..<count {
             let place: LimitPlace = decision.taken.places[index]
             let limit: UnsafePointer<CompiledLimit> = self.limits.pointer(Int(place.limit))
-            let rule: LimitRule = self.share.rule(limit.pointee)
+            let rule: LimitRule = self.share.rule(limit.pointee).costing(place.cost)
             if !place.take(rule, isShared: limit.pointee.isShared, self.live, at: time) {
                 self.refuse(index, taken: index, at: time, &decision)
                 return false
@@ -133,7 +140,7 @@ extension Snapshot {
         for index in 0..<taken {
             let place: LimitPlace = decision.taken.places[index]
             let limit: CompiledLimit = self.limits[Int(place.limit)]
-            place.giveBack(self.share.rule(limit), isShared: limit.isShared, self.live, at: time)
+            place.giveBack(self.share.rule(limit).costing(place.cost), isShared: limit.isShared, self.live, at: time)
         }
         decision.forwarding.held = HeldPlaces()
         decision.reason = self.limits[Int(decision.taken.places[refusing].limit)].refusal
@@ -149,7 +156,8 @@ extension Snapshot {
         for index in 0..<decision.taken.count {
             let place: LimitPlace = decision.taken.places[index]
             let limit: CompiledLimit = self.limits[Int(place.limit)]
-            let standing: LimitStanding = place.standing(self.share.rule(limit), self.live, at: time)
+            let standing: LimitStanding = place.standing(
+                self.share.rule(limit).costing(place.cost), self.live, at: time)
             retry = max(retry, standing.retryNanoseconds)
             let name: UnsafeRawBufferPointer = limit.name.bytes
             if index > 0 {

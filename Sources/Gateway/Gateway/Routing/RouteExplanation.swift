@@ -111,13 +111,14 @@ private struct RouteExplainer {
             "the other's host is more exact", "the other's wildcard is longer",
             "the other's path is of a more exact kind", "the other's path has more literal segments",
             "the other's prefix is longer", "the other's prefix has more literal segments",
+            "the other's path has more segments with text or a rule",
             "the other's expression stands earlier",
             "the other names the method", "the other asks for more headers", "the other asks for more query parameters",
             "the other stands earlier",
         ]
 
         /// Where the order of expressions stands among the values.
-        static let expressionPlace: Int = 6
+        static let expressionPlace: Int = 7
 
         var values: [Int]
 
@@ -219,7 +220,7 @@ private struct RouteExplainer {
     private func pathRank(_ pattern: PathPattern) -> [Int]? {
         if let expression: TextExpression = pattern.expression {
             let isMatch: Bool? = try? expression.expression.matches(self.path)
-            return isMatch == true ? [-1, 0, 0, 0, 0] : nil
+            return isMatch == true ? [-1, 0, 0, 0, 0, 0] : nil
         }
         let found: [Substring] = self.path.dropFirst().split(separator: "/", omittingEmptySubsequences: false)
         let wanted: [PathPattern.Segment] = pattern.segments
@@ -228,12 +229,13 @@ private struct RouteExplainer {
             switch segment {
             case .literal(let literal): if literal != text { return nil }
             case .parameter: if text.isEmpty { return nil }
+            case .pattern(let pattern): if (try? pattern.matches(Array(text.utf8))) != true { return nil }
             }
         }
         switch pattern.kind {
-        case .exact: return [2, 0, 0, 0, 0]
-        case .template: return [1, pattern.literalCount, 0, 0, 0]
-        case .prefix, .regex: return [0, 0, wanted.count, pattern.literalCount, 0]
+        case .exact: return [2, 0, 0, 0, 0, 0]
+        case .template: return [1, pattern.literalCount, 0, 0, pattern.patternCount, 0]
+        case .prefix, .regex: return [0, 0, wanted.count, pattern.literalCount, pattern.patternCount, 0]
         }
     }
 

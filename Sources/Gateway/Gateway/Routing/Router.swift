@@ -23,8 +23,8 @@ package struct RouteIndex: Sendable, Hashable, BitwiseCopyable {
 
 /// Finds the route of a request at a cost that depends on the request and not on the number of routes.
 ///
-/// Order, first difference decides: host exact, longest wildcard, any; path exact, template with most literal segments, longest
-/// prefix (most segments, then most literal ones), regular expression in file order; a method that is named, then HEAD by way of GET, then "every method"; number
+/// Order, first difference decides: host exact, longest wildcard, any; path exact, template with most literal segments (then most
+/// that are literal in part or have a rule), longest prefix (most segments, then the same), regular expression in file order; a method that is named, then HEAD by way of GET, then "every method"; number
 /// of header conditions; number of query conditions; file order. A route that lacks the method or a condition does not take
 /// part, so a request can fall through to a less exact host or path.
 ///
@@ -33,7 +33,8 @@ package struct RouteIndex: Sendable, Hashable, BitwiseCopyable {
 /// is immutable and lies in pages, which routers of successive snapshots share but for those that a change touched; any thread
 /// may match. `RouterBuilder` makes one router after the other out of its tables.
 /// Cost: for each scope that fits the host (one, when no API names hosts) a hash of the path and one of each segment. Where
-/// literals and parameters meet, both ways are walked: at most `templateShapesMax` ways in one scope. Expressions are tried one
+/// literals, segments with text beside parameters, and parameters meet, all ways are walked: at most `templateShapesMax` in one
+/// scope. Expressions are tried one
 /// after the other, at most `expressionsMax` in one scope, and only when nothing else there takes the request. One that passes
 /// its limits ends the search with 404: what stands behind it may have other policies.
 package final class Router: Sendable {
@@ -85,7 +86,8 @@ package final class Router: Sendable {
 
     /// Routes with the same host and path shape at most.
     package static let entriesPerPathMax: Int = 64
-    /// Different arrangements of literals and parameters in one scope at most: bounds the ways walked through the trie.
+    /// Different arrangements of literals, parameters and patterns of segments in one scope at most: bounds the ways walked
+    /// through the trie.
     package static let templateShapesMax: Int = 256
     /// Different regular expressions as paths in one scope at most.
     package static let expressionsMax: Int = 64
@@ -109,6 +111,18 @@ struct RouterNode: BitwiseCopyable {
     /// What ends here as a prefix; -1: nothing.
     var prefix: Int32 = -1
     var hasLiterals: Bool = false
+    /// Whether patterns of segments lead on from here; they are looked up apart, so that a node stays small.
+    var hasPatterns: Bool = false
+}
+
+/// A segment that is literal in part or has rules, and where it leads. In order of node.
+struct RouterPattern: BitwiseCopyable {
+    var node: Int32
+    var child: Int32
+    var prefix: TextRange
+    var suffix: TextRange
+    /// A `RegularExpression` that the router's memory keeps; nil: prefix and suffix say all.
+    var expression: UnsafeRawPointer?
 }
 
 /// A slot of the table of exact paths. `hash` 0: empty.
@@ -191,6 +205,7 @@ struct RouterShape: Sendable {
 /// The memory of a router.
 struct RouterMemory: Sendable {
     let expressions: FlatArray<RouterExpression>
+    let patterns: FlatArray<RouterPattern>
     let kept: [RegularExpression]
     let scopes: SharedPages<RouterScope>
     let hosts: SharedPages<RouterHostSlot>
@@ -216,6 +231,8 @@ struct RouterTables: BitwiseCopyable, @unchecked Sendable {
     let exactMask: Int
     let edgeMask: Int
     let expressions: UnsafePointer<RouterExpression>
+    let patterns: UnsafePointer<RouterPattern>
+    let patternCount: Int
     let orders: UnsafePointer<Int32>
     let scopes: PageTable<RouterScope>
     let hosts: PageTable<RouterHostSlot>
@@ -236,6 +253,8 @@ struct RouterTables: BitwiseCopyable, @unchecked Sendable {
         self.exactMask = memory.exact.count - 1
         self.edgeMask = memory.edges.count - 1
         self.expressions = UnsafePointer(memory.expressions.base)
+        self.patterns = UnsafePointer(memory.patterns.base)
+        self.patternCount = memory.patterns.count
         self.orders = UnsafePointer(memory.orders.base)
         self.scopes = PageTable(memory.scopes)
         self.hosts = PageTable(memory.hosts)

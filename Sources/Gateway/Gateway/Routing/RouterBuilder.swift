@@ -37,7 +37,7 @@ enum RouterRefusal: Error, Equatable {
             return "expected at most \(Router.expressionsMax) different regular expressions as paths on host \(host)"
         case .tooManyShapes(let host):
             return
-                "expected at most \(Router.templateShapesMax) different arrangements of segments and parameters on host \(host)"
+                "expected at most \(Router.templateShapesMax) different arrangements of segments, parameters and patterns on host \(host)"
         }
     }
 }
@@ -55,6 +55,18 @@ final class RouterBuilder {
         let kinds: UInt64
         let count: Int
         let isPrefix: Bool
+        /// Those of its segments that are patterns, with their places.
+        let patterns: String
+    }
+
+    private struct NodePattern {
+        let shape: String
+        let prefix: TextRange
+        let suffix: TextRange
+        let expression: RegularExpression?
+        let child: Int32
+        /// Routes behind it: a rule that no route has any more is not tried.
+        var routes: Int
     }
 
     private struct ScopedExpression {
@@ -84,6 +96,10 @@ final class RouterBuilder {
     /// Those of conditions; the router holds their addresses.
     private var kept: [RegularExpression] = []
     private var placed: FlatArray<RouterExpression> = FlatArray([])
+    /// By node, in order of adding.
+    private var patterns: [Int32: [NodePattern]] = [:]
+    private var placedPatterns: FlatArray<RouterPattern> = FlatArray([])
+    private var isPatternListOld: Bool = false
     private var isExpressionListOld: Bool = false
 
     /// Entries that no path has any more.
@@ -169,18 +185,28 @@ final class RouterBuilder {
         var node: Int32 = self.scopes[Int(scope)].root
         for segment in route.definition.path.segments {
             guard node >= 0 else { return -1 }
-            switch segment {
-            case .parameter: node = self.nodes[Int(node)].parameter
-            case .literal(let literal):
-                node = self.withBytes(literal) { bytes, count in
-                    let hash: UInt64 = self.hash.hash(bytes, count: count, with: UInt64(UInt32(node)))
-                    return self.findEdge(hash, from: node, bytes, count)
-                }
-            }
+            node = self.child(of: node, segment)
         }
         guard node >= 0 else { return -1 }
         let found: RouterNode = self.nodes[Int(node)]
         return route.definition.path.kind == .template ? found.template : found.prefix
+    }
+
+    /// The node behind a segment; -1: there is none.
+    private func child(of node: Int32, _ segment: PathPattern.Segment) -> Int32 {
+        switch segment {
+        case .parameter: return self.nodes[Int(node)].parameter
+        case .pattern(let pattern): return self.patternChild(of: node, shape: pattern.shape)
+        case .literal(let literal):
+            return self.withBytes(literal) { bytes, count in
+                let hash: UInt64 = self.hash.hash(bytes, count: count, with: UInt64(UInt32(node)))
+                return self.findEdge(hash, from: node, bytes, count)
+            }
+        }
+    }
+
+    private func patternChild(of node: Int32, shape: String) -> Int32 {
+        self.patterns[node]?.first { $0.shape == shape }?.child ?? -1
     }
 
     private func findExact(_ hash: UInt64, scope: Int32, _ bytes: UnsafeRawPointer, _ count: Int) -> Int32 {
@@ -226,7 +252,9 @@ final class RouterBuilder {
         let place: Int
         switch route.definition.path.kind {
         case .exact: place = Int(self.addExact(route, scope: scope))
-        case .template, .prefix: place = Int(self.addToTrie(route, scope: scope))
+        case .template, .prefix:
+            place = Int(self.addToTrie(route, scope: scope))
+            self.countPatterns(of: route.definition.path, scope: scope, by: 1)
         case .regex: place = Int(self.addExpression(route, scope: scope))
         }
         let entry: RouterEntry = RouterEntry(
@@ -298,6 +326,7 @@ final class RouterBuilder {
     private func remove(_ route: Int32, _ form: RouteForm, scope: Int32) {
         let terminal: Int32 = scope >= 0 ? self.terminal(of: form, scope: scope) : -1
         guard terminal >= 0 else { return }
+        self.countPatterns(of: form.definition.path, scope: scope, by: -1)
         let all: [RouterEntry] = self.terminals[Int(terminal)].entries.map { self.entries[$0] }
         let left: [RouterEntry] = all.filter { $0.route != route }
         // Two forms may end at one path; then both are gone with the first.
@@ -306,6 +335,22 @@ final class RouterBuilder {
         // An expression is tried until it is taken off the list, unlike a path, which is just not found.
         self.expressions[scope]?.removeAll { $0.terminal == terminal }
         self.isExpressionListOld = true
+    }
+
+    /// Counts a route more or less behind each pattern of its path.
+    private func countPatterns(of path: PathPattern, scope: Int32, by change: Int) {
+        guard path.patternCount > 0 else { return }
+        self.isPatternListOld = true
+        var node: Int32 = self.scopes[Int(scope)].root
+        for segment in path.segments {
+            guard node >= 0 else { return }
+            if case .pattern(let pattern) = segment {
+                let shape: String = pattern.shape
+                guard let index: Int = self.patterns[node]?.firstIndex(where: { $0.shape == shape }) else { return }
+                self.patterns[node]?[index].routes += change
+            }
+            node = self.child(of: node, segment)
+        }
     }
 
     // MARK: Parts
@@ -396,6 +441,7 @@ final class RouterBuilder {
                 self.nodes[Int(node)].parameter = child
             }
             return self.nodes[Int(node)].parameter
+        case .pattern(let pattern): return self.addPattern(pattern, to: node)
         case .literal(let literal):
             return self.withBytes(literal) { bytes, count in
                 let hash: UInt64 = self.hash.hash(bytes, count: count, with: UInt64(UInt32(node)))
@@ -410,10 +456,29 @@ final class RouterBuilder {
         }
     }
 
+    private func addPattern(_ pattern: SegmentPattern, to node: Int32) -> Int32 {
+        let shape: String = pattern.shape
+        let existing: Int32 = self.patternChild(of: node, shape: shape)
+        if existing >= 0 { return existing }
+        let child: Int32 = self.addNode()
+        self.patterns[node, default: []].append(
+            NodePattern(
+                shape: shape, prefix: self.text.append(String(decoding: pattern.prefix, as: UTF8.self)),
+                suffix: self.text.append(String(decoding: pattern.suffix, as: UTF8.self)),
+                expression: pattern.expression, child: child, routes: 0))
+        self.nodes[Int(node)].hasPatterns = true
+        return child
+    }
+
     private static func shapeKey(_ path: PathPattern, scope: Int32) -> ShapeKey {
         var kinds: UInt64 = 0
-        for segment in path.segments { kinds = kinds << 1 | (segment.isLiteral ? 1 : 0) }
-        return ShapeKey(scope: scope, kinds: kinds, count: path.segments.count, isPrefix: path.kind == .prefix)
+        var patterns: String = ""
+        for (place, segment) in path.segments.enumerated() {
+            kinds = kinds << 1 | (segment.isLiteral ? 1 : 0)
+            if case .pattern(let pattern) = segment { patterns += "\(place)/\(pattern.shape)/" }
+        }
+        return ShapeKey(
+            scope: scope, kinds: kinds, count: path.segments.count, isPrefix: path.kind == .prefix, patterns: patterns)
     }
 
     /// Calls with the bytes of a text; an empty one gets a pointer that is not read.
@@ -440,10 +505,13 @@ final class RouterBuilder {
     /// it says so of those there already otherwise than the last time.
     func build(orders: FlatArray<Int32>, isOrderChanged: Bool) -> Router {
         if self.isExpressionListOld || isOrderChanged { self.placeExpressions(orders) }
+        if self.isPatternListOld { self.placePatterns() }
         var kept: [RegularExpression] = self.kept
+        for own in self.patterns.values { for one in own { one.expression.map { kept.append($0) } } }
         for own in self.expressions.values { for one in own { kept.append(one.expression.expression) } }
         let memory: RouterMemory = RouterMemory(
-            expressions: self.placed, kept: kept, scopes: self.scopes.share(), hosts: self.hosts.share(),
+            expressions: self.placed, patterns: self.placedPatterns, kept: kept, scopes: self.scopes.share(),
+            hosts: self.hosts.share(),
             exact: self.exact.share(), nodes: self.nodes.share(), edges: self.edges.share(),
             terminals: self.terminals.share(), entries: self.entries.share(), conditions: self.conditions.share(),
             orders: orders, texts: self.text.chunks)
@@ -468,6 +536,21 @@ final class RouterBuilder {
             }
         }
         self.placed = FlatArray(placed)
+    }
+
+    /// Patterns that routes are behind of each node as a run, in order of node.
+    private func placePatterns() {
+        self.isPatternListOld = false
+        var placed: [RouterPattern] = []
+        for (node, own) in self.patterns.sorted(by: { $0.key < $1.key }) {
+            for one in own where one.routes > 0 {
+                placed.append(
+                    RouterPattern(
+                        node: node, child: one.child, prefix: one.prefix, suffix: one.suffix,
+                        expression: one.expression.map { Self.address(of: $0) }))
+            }
+        }
+        self.placedPatterns = FlatArray(placed)
     }
 
     private func order(of one: ScopedExpression, _ orders: FlatArray<Int32>) -> Int64 {

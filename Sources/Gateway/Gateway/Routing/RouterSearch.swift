@@ -4,8 +4,8 @@ import Patterns
 
 /// The order of a route among those that fit: a greater number wins.
 ///
-/// From the top: major and minor of the path (literals of a template; segments, then literals of a prefix), method, number of
-/// headers, number of queries. Among equals file order decides, which the entries tell.
+/// From the top: major and minor of the path (literals of a template; segments, then literals of a prefix), segments that are
+/// literal in part or have a rule, method, number of headers, number of queries. Among equals file order decides, which the entries tell.
 struct RouteRank: BitwiseCopyable, Comparable {
     let value: UInt64
 
@@ -15,9 +15,11 @@ struct RouteRank: BitwiseCopyable, Comparable {
         self.value = value
     }
 
-    init(major: Int, minor: Int, method: MethodFit, headers: Int, queries: Int) {
+    init(major: Int, minor: Int, partial: Int, method: MethodFit, headers: Int, queries: Int) {
         var value: UInt64 = UInt64(major & 0x7f)
         value = value << 7 | UInt64(minor & 0x7f)
+        // At most as many as a path may have parameters, 16.
+        value = value << 5 | UInt64(partial & 0x1f)
         value = value << 2 | UInt64(method.rawValue)
         value = value << 5 | UInt64(headers & 0x1f)
         value = value << 5 | UInt64(queries & 0x1f)
@@ -149,7 +151,8 @@ struct RouterSearch {
         if scope.root >= 0 {
             self.template = RouteCandidate()
             self.prefix = RouteCandidate()
-            self.walk(node: scope.root, from: 1, depth: 0, literals: 0)
+            self.walk(node: scope.root, from: 1, depth: 0, literals: 0, partial: 0)
+            if self.isGivenUp { return -1 }
             if self.template.route >= 0 { return self.template.route }
             if self.prefix.route >= 0 { return self.prefix.route }
         }
@@ -167,7 +170,7 @@ struct RouterSearch {
                 continue
             }
             var best: RouteCandidate = RouteCandidate()
-            self.consider(terminal: candidate.terminal, major: 0, minor: 0, best: &best)
+            self.consider(terminal: candidate.terminal, major: 0, minor: 0, partial: 0, best: &best)
             if best.route >= 0 { return best.route }
         }
         return -1
@@ -193,7 +196,7 @@ struct RouterSearch {
             if entry.hash == 0 { return -1 }
             if entry.hash == hash, entry.scope == scope, self.isText(entry.text, self.path, count: self.pathCount) {
                 var best: RouteCandidate = RouteCandidate()
-                self.consider(terminal: entry.terminal, major: 0, minor: 0, best: &best)
+                self.consider(terminal: entry.terminal, major: 0, minor: 0, partial: 0, best: &best)
                 return best.route
             }
             slot = (slot &+ 1) & mask
@@ -201,18 +204,18 @@ struct RouterSearch {
     }
 
     /// Walks the trie from a node; `from` is where the next segment starts, behind its slash, or past the end.
-    private mutating func walk(node index: Int32, from: Int, depth: Int, literals: Int) {
+    private mutating func walk(node index: Int32, from: Int, depth: Int, literals: Int, partial: Int) {
         self.probes &+= 1
         let node: RouterNode = self.tables.nodes[Int(index)]
         if node.prefix >= 0 {
             var best: RouteCandidate = self.prefix
-            self.consider(terminal: node.prefix, major: depth, minor: literals, best: &best)
+            self.consider(terminal: node.prefix, major: depth, minor: literals, partial: partial, best: &best)
             self.prefix = best
         }
         if from > self.pathCount {
             guard node.template >= 0 else { return }
             var best: RouteCandidate = self.template
-            self.consider(terminal: node.template, major: literals, minor: 0, best: &best)
+            self.consider(terminal: node.template, major: literals, minor: 0, partial: partial, best: &best)
             self.template = best
             return
         }
@@ -222,11 +225,50 @@ struct RouterSearch {
         }
         if node.hasLiterals {
             let child: Int32 = self.literalChild(of: index, from: from, count: end &- from)
-            if child >= 0 { self.walk(node: child, from: end &+ 1, depth: depth &+ 1, literals: literals &+ 1) }
+            if child >= 0 {
+                self.walk(node: child, from: end &+ 1, depth: depth &+ 1, literals: literals &+ 1, partial: partial)
+            }
+        }
+        if node.hasPatterns, end > from {
+            self.walkPatterns(of: index, from: from, end: end, depth: depth, literals: literals, partial: partial)
         }
         if node.parameter >= 0, end > from {
-            self.walk(node: node.parameter, from: end &+ 1, depth: depth &+ 1, literals: literals)
+            self.walk(node: node.parameter, from: end &+ 1, depth: depth &+ 1, literals: literals, partial: partial)
         }
+    }
+
+    /// Walks on behind every pattern of a node that the segment fits.
+    private mutating func walkPatterns(
+        of node: Int32, from: Int, end: Int, depth: Int, literals: Int, partial: Int
+    ) {
+        var low: Int = 0
+        var high: Int = self.tables.patternCount
+        while low < high {
+            let middle: Int = (low + high) / 2
+            if self.tables.patterns[middle].node < node { low = middle + 1 } else { high = middle }
+        }
+        let segment: UnsafeRawBufferPointer = UnsafeRawBufferPointer(start: self.path + from, count: end - from)
+        while low < self.tables.patternCount, self.tables.patterns[low].node == node {
+            self.probes &+= 1
+            let pattern: RouterPattern = self.tables.patterns[low]
+            low += 1
+            if self.fits(pattern, segment) {
+                self.walk(
+                    node: pattern.child, from: end &+ 1, depth: depth &+ 1, literals: literals, partial: partial &+ 1)
+            }
+            // What an expression could not decide may be another policy's business: nothing more is looked at.
+            if self.isGivenUp { return }
+        }
+    }
+
+    private mutating func fits(_ pattern: RouterPattern, _ segment: UnsafeRawBufferPointer) -> Bool {
+        let before: Int = Int(pattern.prefix.length)
+        let behind: Int = Int(pattern.suffix.length)
+        guard segment.count > before + behind, let base: UnsafeRawPointer = segment.baseAddress,
+            self.isText(pattern.prefix, base, count: before),
+            self.isText(pattern.suffix, base + (segment.count - behind), count: behind)
+        else { return false }
+        return pattern.expression.map { self.matches($0, segment) } ?? true
     }
 
     private mutating func literalChild(of node: Int32, from: Int, count: Int) -> Int32 {
@@ -253,7 +295,9 @@ struct RouterSearch {
     // MARK: Entries
 
     /// Takes the best of a terminal's routes that fits the request when it beats `best`.
-    private mutating func consider(terminal index: Int32, major: Int, minor: Int, best: inout RouteCandidate) {
+    private mutating func consider(
+        terminal index: Int32, major: Int, minor: Int, partial: Int, best: inout RouteCandidate
+    ) {
         let terminal: RouterTerminal = self.tables.terminals[Int(index)]
         self.known.formUnion(terminal.methods)
         var entryIndex: Int = Int(terminal.entryStart)
@@ -265,7 +309,7 @@ struct RouterSearch {
             let fit: MethodFit = MethodFit(entry.methods, self.request.method)
             if fit == .no { continue }
             let rank: RouteRank = RouteRank(
-                major: major, minor: minor, method: fit, headers: Int(entry.headerCount),
+                major: major, minor: minor, partial: partial, method: fit, headers: Int(entry.headerCount),
                 queries: Int(entry.queryCount))
             if rank < best.rank || rank == best.rank && !self.isEarlier(entry, than: best) { continue }
             if self.meetsConditions(entry) {

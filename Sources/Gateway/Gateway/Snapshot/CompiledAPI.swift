@@ -7,16 +7,29 @@ package final class CompiledAPI: Sendable {
     /// In the order of the definition.
     package let routes: [CompiledRoute]
     package let upstream: CompiledUpstream
+    /// The API's own first, then those of routes that have one.
+    let upstreams: [CompiledUpstream]
 
     init(_ definition: APIDefinition, live: LiveState) {
         self.definition = definition
         self.key = definition.key
-        self.upstream = CompiledUpstream(definition, live: live)
+        self.upstream = CompiledUpstream(definition, definition.upstream, live: live)
+        var upstreams: [CompiledUpstream] = [self.upstream]
         var routes: [CompiledRoute] = []
         routes.reserveCapacity(definition.routes.count)
-        for route in definition.routes { routes.append(CompiledRoute(route, of: definition, live: live)) }
+        for route in definition.routes {
+            let own: CompiledUpstream? = route.upstream.map {
+                CompiledUpstream(definition, $0, route: route.id, live: live)
+            }
+            if let own { upstreams.append(own) }
+            routes.append(CompiledRoute(route, of: definition, upstream: own, live: live))
+        }
         self.routes = routes
+        self.upstreams = upstreams
     }
+
+    /// What says where its targets are.
+    var places: [TargetDefinitionPlace] { self.upstreams.flatMap { $0.places } }
 }
 
 /// A route ready to serve: what the engine needs besides the decision.
@@ -35,6 +48,8 @@ package final class CompiledRoute: Sendable {
     package let responseHeaders: CompiledHeaderChanges?
 
     let definition: RouteDefinition
+    /// Where its requests go instead of the API's upstream; nil: there.
+    let ownUpstream: CompiledUpstream?
     /// What requests are matched by: the definition, or with the version of its API in it.
     let forms: [RouteDefinition]
     let methods: MethodSet
@@ -44,8 +59,9 @@ package final class CompiledRoute: Sendable {
     /// Whether a policy answers preflights of CORS.
     let answersPreflights: Bool
 
-    init(_ route: RouteDefinition, of api: APIDefinition, live: LiveState) {
+    init(_ route: RouteDefinition, of api: APIDefinition, upstream: CompiledUpstream?, live: LiveState) {
         self.definition = route
+        self.ownUpstream = upstream
         self.forms = api.forms(of: route)
         self.id = route.id
         self.path = route.path.text
@@ -91,7 +107,7 @@ package struct RouteTimeouts: Sendable, BitwiseCopyable {
 package final class CompiledHeaderChanges: Sendable {
     /// Lower-case names of fields left out: those removed and those set.
     package let names: [[UInt8]]
-    /// Complete lines of the fields set (`name: value` CR LF).
+    /// Complete lines of the fields set and added (`name: value` CR LF).
     package let lines: [UInt8]
 
     /// Nil when there is nothing to change.
@@ -104,15 +120,19 @@ package final class CompiledHeaderChanges: Sendable {
             names.append(Array(field.name.utf8))
             lines.append(contentsOf: "\(field.name): \(field.value)\r\n".utf8)
         }
+        for field in changes.add { lines.append(contentsOf: "\(field.name): \(field.value)\r\n".utf8) }
         self.names = names
         self.lines = lines
     }
 }
 
-/// Where an API's requests go, with what is known of each target.
+/// Where an API's requests go, or those of one route of it, with what is known of each target.
 package final class CompiledUpstream: Sendable {
-    /// `tenant/api`: the same for every version.
+    /// `tenant/api`, of a route's own with its id behind it: the same for every version.
     package let key: String
+    let api: EntryKey
+    /// Id of the route whose own it is; nil: the API's.
+    let route: String?
     package let definition: UpstreamDefinition
     package let targets: [CompiledTarget]
     let state: UpstreamState
@@ -123,26 +143,29 @@ package final class CompiledUpstream: Sendable {
     /// It shows a certificate, whose file may change.
     let hasCertificate: Bool
 
-    init(_ api: APIDefinition, live: LiveState) {
-        self.key = api.key.text
-        self.definition = api.upstream
-        self.state = live.upstream(api.key.text)
-        self.plan = UpstreamPlan.make(api.upstream, self.state)
+    init(_ api: APIDefinition, _ definition: UpstreamDefinition, route: String? = nil, live: LiveState) {
+        let key: String = route.map { "\(api.key.text)|\($0)" } ?? api.key.text
+        self.key = key
+        self.api = api.key
+        self.route = route
+        self.definition = definition
+        self.state = live.upstream(key)
+        self.plan = UpstreamPlan.make(definition, self.state)
         var targets: [CompiledTarget] = []
-        for target in api.upstream.targets {
+        for target in definition.targets {
             let url: String = target.url.text
             let identity: Identity = Identity(kind: .target, tenant: api.tenant, api: api.id, detail: url)
             targets.append(
                 CompiledTarget(
                     url: target.url, service: target.service, weight: target.weight,
-                    state: live.target("\(api.key.text) \(url)"),
+                    state: live.target("\(key) \(url)"),
                     identity: live.identities.number(identity)))
         }
         self.targets = targets
         var places: [TargetDefinitionPlace] = targets.map { $0.place }
         if let mirror: MirrorPlan = self.plan?.mirror { places.append(mirror.place) }
         self.places = places
-        self.hasCertificate = api.upstream.tls.certificate != nil || self.plan?.mirror?.tls.certificate != nil
+        self.hasCertificate = definition.tls.certificate != nil || self.plan?.mirror?.tls.certificate != nil
     }
 }
 

@@ -28,6 +28,8 @@ package final class LiveState: Sendable {
 
     /// Requests with an idempotency key.
     let idempotency: IdempotencyStore = IdempotencyStore()
+    /// Connections of clients, where policies limit them.
+    let connections: ConnectionCounts = ConnectionCounts()
     /// Stored responses.
     let cache: CacheStore = CacheStore()
     /// What came of checking messages.

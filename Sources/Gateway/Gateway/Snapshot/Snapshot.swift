@@ -75,8 +75,8 @@ package final class Snapshot: Sendable {
 
     /// APIs in file order.
     package var apis: [CompiledAPI] { self.placed.map { $0.api } }
-    /// Theirs, in the same order.
-    package var upstreams: [CompiledUpstream] { self.placed.map { $0.api.upstream } }
+    /// Theirs, in the same order, each followed by those that routes of the API have for themselves.
+    package var upstreams: [CompiledUpstream] { self.placed.flatMap { $0.api.upstreams } }
     package var routes: RouteList { RouteList(table: self.routeTable, placed: self.placed) }
 
     /// Numbers below which all places of APIs are.
@@ -88,6 +88,13 @@ package final class Snapshot: Sendable {
             preconditionFailure("a route of the snapshot belongs to an API that is not in it")
         }
         return placed.api
+    }
+
+    /// What `RouteRules.upstream` and `Forwarding.upstream` name.
+    func upstream(_ index: Int32) -> CompiledUpstream {
+        if index >= 0 { return self.api(at: index).upstream }
+        let route: CompiledRoute = self.routes[Int(-2 - index)]
+        return route.ownUpstream ?? self.api(at: self.rules[Int(-2 - index)].api).upstream
     }
 
     /// Pages of memory, the router's apart, that the other snapshot does not have.

@@ -250,7 +250,9 @@ final class SnapshotCompiler: @unchecked Sendable {
         var limits: APILimitCompiler = APILimitCompiler(api: api)
         for (number, route) in api.routes.enumerated() {
             self.tables.routes.append(route)
-            self.tables.rules.append(self.rules(route, of: api, place: place, limits: &limits))
+            var rules: RouteRules = self.rules(route, of: api, place: place, limits: &limits)
+            if route.ownUpstream != nil { rules.upstream = RouteRules.ownUpstream(ofRoute: firstRoute + number) }
+            self.tables.rules.append(rules)
             self.router.add(
                 RoutedRoute(index: firstRoute + number, api: place, number: number, route: route),
                 hosts: api.definition.hosts)
@@ -295,7 +297,8 @@ final class SnapshotCompiler: @unchecked Sendable {
             blockStart: Int32(blockStart), denyCount: Int32(policies.addresses.deny.count),
             allowCount: Int32(policies.addresses.allow.count), bodyBytesMax: policies.bodyBytesMax,
             stripPrefix: self.text(api.definition.strippedPrefix(of: route.definition) ?? ""), limitStart: run.start,
-            addressLimitCount: run.addressCount, limitCount: run.count, hasPipeline: route.pipeline != nil)
+            addressLimitCount: run.addressCount, limitCount: run.count, cost: UInt32(clamping: route.definition.cost),
+            hasPipeline: route.pipeline != nil)
     }
 
     // MARK: Shared

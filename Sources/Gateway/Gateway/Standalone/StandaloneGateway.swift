@@ -134,9 +134,16 @@ package final class StandaloneGateway: Sendable {
     /// What is wrong with authorities, and with certificates for targets in their files.
     private static func problemsOfTLS(_ document: GatewayDocument, _ path: String) -> [String] {
         var problems: [String] = []
-        for api in document.apis where api.upstream.tls != UpstreamTLS() {
-            let problem: String? = TLSContextBook.problem(api.upstream.tls, folder: self.folder(of: path))
-            if let problem: String { problems.append("\(path): api \(api.key.text): upstream.tls.\(problem)") }
+        for api in document.apis {
+            var upstreams: [(place: String, definition: UpstreamDefinition)] = [("", api.upstream)]
+            for route in api.routes {
+                if let own: UpstreamDefinition = route.upstream { upstreams.append(("route \(route.id): ", own)) }
+            }
+            for upstream in upstreams where upstream.definition.tls != UpstreamTLS() {
+                let found: String? = TLSContextBook.problem(upstream.definition.tls, folder: self.folder(of: path))
+                guard let found: String else { continue }
+                problems.append("\(path): api \(api.key.text): \(upstream.place)upstream.tls.\(found)")
+            }
         }
         return problems
     }

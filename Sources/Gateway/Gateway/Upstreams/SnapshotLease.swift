@@ -8,6 +8,8 @@ final class SnapshotLease {
     let snapshot: Snapshot
     /// One for each place of an API in the snapshot, made when a request first needs it.
     private var groups: [UpstreamGroup?]
+    /// Those of routes with an upstream of their own, by `RouteRules.upstream`.
+    private var ownGroups: [Int32: UpstreamGroup] = [:]
     var exchanges: Int = 0
 
     init(_ snapshot: Snapshot) {
@@ -17,12 +19,18 @@ final class SnapshotLease {
 
     @inline(__always)
     func group(_ index: Int32, _ loop: GatewayLoop) -> Unmanaged<UpstreamGroup> {
+        if index < 0 { return self.ownGroup(index, loop) }
         if let group: UpstreamGroup = self.groups[Int(index)] { return .passUnretained(group) }
-        return self.makeGroup(Int(index), loop)
+        return self.makeGroup(index, loop)
     }
 
-    private func makeGroup(_ index: Int, _ loop: GatewayLoop) -> Unmanaged<UpstreamGroup> {
-        let upstream: CompiledUpstream = self.snapshot.api(at: Int32(index)).upstream
+    private func ownGroup(_ index: Int32, _ loop: GatewayLoop) -> Unmanaged<UpstreamGroup> {
+        if let group: UpstreamGroup = self.ownGroups[index] { return .passUnretained(group) }
+        return self.makeGroup(index, loop)
+    }
+
+    private func makeGroup(_ index: Int32, _ loop: GatewayLoop) -> Unmanaged<UpstreamGroup> {
+        let upstream: CompiledUpstream = self.snapshot.upstream(index)
         var pools: [(pool: TargetPool, weight: Int)] = []
         for target in upstream.targets { pools.append((loop.pool(target, of: upstream), target.weight)) }
         let steering: Steering? = upstream.plan.map {
@@ -30,7 +38,7 @@ final class SnapshotLease {
         }
         let group: UpstreamGroup = UpstreamGroup(
             pools: pools, preservesHost: upstream.definition.preserveHost, steering: steering)
-        self.groups[index] = group
+        if index < 0 { self.ownGroups[index] = group } else { self.groups[Int(index)] = group }
         return .passUnretained(group)
     }
 }

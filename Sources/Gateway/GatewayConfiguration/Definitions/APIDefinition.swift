@@ -77,12 +77,18 @@ package struct RouteDefinition: Sendable, Equatable {
     package var query: [RouteCondition]
     /// Policies of this route: limits add to the API's, every other kind replaces the API's. Default: none.
     package var policies: [PolicyDefinition]
+    /// Where its requests go instead of the API's upstream. Default: there.
+    package var upstream: UpstreamDefinition?
+    /// What one of its requests takes from rate limits and quotas, 1 to 1,000,000. Default 1.
+    package var cost: Int
 
     package init(
         id: String? = nil, path: PathPattern, methods: [String] = [], headers: [RouteCondition] = [],
         query: [RouteCondition] = [],
-        policies: [PolicyDefinition] = []
+        policies: [PolicyDefinition] = [], upstream: UpstreamDefinition? = nil, cost: Int = 1
     ) {
+        self.upstream = upstream
+        self.cost = cost
         self.path = path
         self.methods = methods
         self.headers = headers
@@ -104,6 +110,7 @@ package struct RouteDefinition: Sendable, Equatable {
 
     /// Methods of one route at most.
     package static let methodsMax: Int = 32
+    package static let costs: ClosedRange<Int> = 1...1_000_000
     /// Header conditions, and query conditions, of one route at most.
     package static let conditionsMax: Int = 16
 }

@@ -28,6 +28,8 @@ package enum PolicyDefinition: Sendable, Equatable {
     case concurrency(ConcurrencyPolicy)
     /// `spike_arrest`: requests evenly spread.
     case spikeArrest(SpikeArrestPolicy)
+    /// `connection_limit`: so many connections at once.
+    case connectionLimit(ConnectionLimitPolicy)
     /// `ip`: which addresses may call.
     case addresses(AddressPolicy)
     /// `request_size`: how large a body may be.
@@ -75,6 +77,7 @@ package enum PolicyDefinition: Sendable, Equatable {
         case .quota: return "quota"
         case .concurrency: return "concurrency"
         case .spikeArrest: return "spike_arrest"
+        case .connectionLimit: return "connection_limit"
         case .addresses: return "ip"
         case .requestSize: return "request_size"
         case .timeouts: return "timeouts"
@@ -182,11 +185,14 @@ package struct RateLimitPolicy: Sendable, Equatable {
     package var scope: LimitScope
     /// The policy's name in `RateLimit-Policy` and `RateLimit`. Default: from its place, `api`, `route` or `plan`.
     package var name: String?
+    /// What one request takes, 1 to 1,000,000. Default: what its route says.
+    package var cost: Int?
 
     package init(
         limit: Int64, window: Duration, by: Subject = .api, header: String? = nil, claim: ClaimPath? = nil,
-        algorithm: Algorithm = .window, scope: LimitScope = .divided, name: String? = nil
+        algorithm: Algorithm = .window, scope: LimitScope = .divided, name: String? = nil, cost: Int? = nil
     ) {
+        self.cost = cost
         self.limit = limit
         self.window = window
         self.by = by
@@ -258,15 +264,18 @@ package struct HeaderPolicy: Sendable, Equatable {
     package struct Changes: Sendable, Equatable {
         /// Fields given this value, replacing all of that name. Names are lower case.
         package var set: [HeaderField]
+        /// Fields with this value besides those of the same name that are there. Names are lower case.
+        package var add: [HeaderField]
         /// Names of fields removed, lower case.
         package var remove: [String]
 
-        package init(set: [HeaderField] = [], remove: [String] = []) {
+        package init(set: [HeaderField] = [], add: [HeaderField] = [], remove: [String] = []) {
             self.set = set
+            self.add = add
             self.remove = remove
         }
 
-        package var isEmpty: Bool { self.set.isEmpty && self.remove.isEmpty }
+        package var isEmpty: Bool { self.set.isEmpty && self.add.isEmpty && self.remove.isEmpty }
     }
 
     package var request: Changes
@@ -277,7 +286,7 @@ package struct HeaderPolicy: Sendable, Equatable {
         self.response = response
     }
 
-    /// Fields set, and fields removed, in one direction at most.
+    /// Fields set, fields added, and fields removed, in one direction at most.
     package static let fieldsMax: Int = 32
 }
 

@@ -45,11 +45,12 @@ extension APIDefinition {
 
     /// What is taken off the front of a path before it goes upstream.
     package func strippedPrefix(of route: RouteDefinition) -> String? {
+        let upstream: UpstreamDefinition = route.upstream ?? self.upstream
         guard let version: VersionDefinition = self.version, version.place == .path else {
-            return self.upstream.stripPrefix
+            return upstream.stripPrefix
         }
         let own: String = "/" + version.name
-        guard let prefix: String = self.upstream.stripPrefix, route.path.begins(with: prefix) else { return own }
+        guard let prefix: String = upstream.stripPrefix, route.path.begins(with: prefix) else { return own }
         return own + prefix
     }
 }

@@ -3,7 +3,8 @@ import Bytes
 /// A route's path as it is written: exact (`/orders/open`), a template (`/orders/{id}`), a prefix (`/orders/*`) or a
 /// regular expression.
 ///
-/// - A parameter is a whole segment and matches one segment that is not empty.
+/// - A parameter is a whole segment and matches one segment that is not empty, or stands in a segment beside text
+///   (`/files/{name}.json`); it may have a rule (`/orders/{id:[0-9]+}`). See `SegmentPattern`.
 /// - A prefix `/orders/*` matches `/orders`, `/orders/` and everything below; `/*` matches every path. Parameters may stand
 ///   before the star.
 /// - Literal segments are kept in the normal form of request paths: unreserved characters plain, everything else that a
@@ -25,9 +26,16 @@ package struct PathPattern: Sendable, Hashable {
         case literal(String)
         /// The parameter's name.
         case parameter(String)
+        /// Parameters beside text or with rules.
+        case pattern(SegmentPattern)
 
         package var isLiteral: Bool {
             if case .literal = self { return true }
+            return false
+        }
+
+        package var isPattern: Bool {
+            if case .pattern = self { return true }
             return false
         }
     }
@@ -56,8 +64,8 @@ package struct PathPattern: Sendable, Hashable {
         guard text.utf8.count <= Self.lengthMax else {
             throw PatternError("expected a path of at most \(Self.lengthMax) bytes")
         }
-        var parts: [Substring] = text.dropFirst().split(separator: "/", omittingEmptySubsequences: false)
-        let isPrefix: Bool = parts.last == "*"
+        var parts: [ArraySlice<UInt8>] = try Self.split(Array(text.utf8))
+        let isPrefix: Bool = parts.last == [UInt8(ascii: "*")]
         if isPrefix { parts.removeLast() }
         guard parts.count <= Self.segmentsMax else {
             throw PatternError("expected a path of at most \(Self.segmentsMax) segments")
@@ -106,6 +114,13 @@ package struct PathPattern: Sendable, Hashable {
         return count
     }
 
+    /// The number of segments that are literal in part or have a rule: next in the order of templates.
+    package var patternCount: Int {
+        var count: Int = 0
+        for segment in self.segments where segment.isPattern { count += 1 }
+        return count
+    }
+
     /// The pattern with its parameters' names left out: two patterns of one shape match the same paths.
     package var shape: String {
         if self.kind == .regex { return self.text }
@@ -114,12 +129,38 @@ package struct PathPattern: Sendable, Hashable {
             switch segment {
             case .literal(let literal): text += "/" + literal
             case .parameter: text += "/{}"
+            case .pattern(let pattern): text += "/" + pattern.shape
             }
         }
         return self.kind == .prefix ? text + "/*" : text
     }
 
-    private static func segments(of parts: [Substring], mayEndEmpty: Bool) throws(PatternError) -> [Segment] {
+    /// What stands between the slashes, but for those in the rules of parameters.
+    private static func split(_ bytes: [UInt8]) throws(PatternError) -> [ArraySlice<UInt8>] {
+        var parts: [ArraySlice<UInt8>] = []
+        var start: Int = 1
+        var index: Int = 1
+        while index < bytes.count {
+            switch bytes[index] {
+            case UInt8(ascii: "/"):
+                parts.append(bytes[start..<index])
+                start = index + 1
+            case UInt8(ascii: "{"):
+                guard let end: Int = SegmentBraces.closing(bytes, from: index) else {
+                    throw PatternError("expected '{' and '}' around a parameter's name")
+                }
+                index = end
+            default: break
+            }
+            index += 1
+        }
+        parts.append(bytes[start...])
+        return parts
+    }
+
+    private static func segments(
+        of parts: [ArraySlice<UInt8>], mayEndEmpty: Bool
+    ) throws(PatternError) -> [Segment] {
         var segments: [Segment] = []
         segments.reserveCapacity(parts.count)
         for (index, part) in parts.enumerated() {
@@ -129,33 +170,63 @@ package struct PathPattern: Sendable, Hashable {
                     throw PatternError("expected no empty segment ('//') in a path")
                 }
             }
-            segments.append(try Self.segment(part))
+            segments.append(try Self.segment(Array(part)))
         }
         return segments
     }
 
-    private static func segment(_ part: Substring) throws(PatternError) -> Segment {
-        let bytes: [UInt8] = Array(part.utf8)
-        let opening: Int? = bytes.firstIndex(of: UInt8(ascii: "{"))
-        let closing: Int? = bytes.firstIndex(of: UInt8(ascii: "}"))
-        guard opening != nil || closing != nil else { return .literal(try Self.literal(bytes)) }
-        guard opening != nil, closing != nil else {
-            throw PatternError("expected '{' and '}' around a parameter's name")
+    private static func segment(_ bytes: [UInt8]) throws(PatternError) -> Segment {
+        var parts: [SegmentPattern.Part] = []
+        var literal: [UInt8] = []
+        var index: Int = 0
+        while index < bytes.count {
+            guard bytes[index] == UInt8(ascii: "{") else {
+                guard bytes[index] != UInt8(ascii: "}") else {
+                    throw PatternError("expected '{' and '}' around a parameter's name")
+                }
+                literal.append(bytes[index])
+                index += 1
+                continue
+            }
+            guard let end: Int = SegmentBraces.closing(bytes, from: index) else {
+                throw PatternError("expected '{' and '}' around a parameter's name")
+            }
+            if !literal.isEmpty { parts.append(.literal(try Self.normal(literal))) }
+            literal = []
+            let parameter: SegmentPattern.Part = try Self.parameter(bytes[(index + 1)..<end])
+            if case .parameter(let name, nil) = parts.last {
+                throw PatternError("expected text behind {\(name)}, or a rule that says where it ends")
+            }
+            parts.append(parameter)
+            index = end + 1
         }
-        guard opening == 0, closing == bytes.count - 1 else {
-            throw .notSupportedYet("a parameter that is only a part of a segment ('\(part)')")
-        }
-        let name: [UInt8] = Array(bytes[1..<(bytes.count - 1)])
-        guard !name.contains(UInt8(ascii: ":")) else { throw .notSupportedYet("a parameter with a rule ('\(part)')") }
+        if parts.isEmpty { return .literal(try Self.literal(bytes)) }
+        if literal.isEmpty, parts.count == 1, case .parameter(let name, nil) = parts[0] { return .parameter(name) }
+        if !literal.isEmpty { parts.append(.literal(try Self.normal(literal))) }
+        return .pattern(try SegmentPattern(parts: parts))
+    }
+
+    /// What stands between the braces: a name, perhaps with a rule behind a colon.
+    private static func parameter(_ bytes: ArraySlice<UInt8>) throws(PatternError) -> SegmentPattern.Part {
+        let name: ArraySlice<UInt8> = bytes.prefix { $0 != UInt8(ascii: ":") }
         let isName: Bool =
             !name.isEmpty && name.count <= 64
             && name.allSatisfy { EntryRules.isAlphanumeric($0) || $0 == UInt8(ascii: "_") || $0 == UInt8(ascii: "-") }
         guard isName else { throw PatternError("expected a parameter's name of 1 to 64 letters, digits, '_' or '-'") }
-        return .parameter(String(decoding: name, as: UTF8.self))
+        let text: String = String(decoding: name, as: UTF8.self)
+        if name.count == bytes.count { return .parameter(name: text, rule: nil) }
+        return .parameter(name: text, rule: String(decoding: bytes[(name.endIndex + 1)...], as: UTF8.self))
     }
 
-    /// Brings a literal segment into normal form and refuses what no request path can hold.
+    /// A literal segment in normal form.
     private static func literal(_ bytes: [UInt8]) throws(PatternError) -> String {
+        let text: String = try Self.normal(bytes)
+        guard text != "." && text != ".." else { throw PatternError("expected a path without '.' and '..' segments") }
+        return text
+    }
+
+    /// Brings literal text into normal form and refuses what no request path can hold.
+    private static func normal(_ bytes: [UInt8]) throws(PatternError) -> String {
         var out: [UInt8] = []
         out.reserveCapacity(bytes.count)
         var index: Int = 0
@@ -181,17 +252,16 @@ package struct PathPattern: Sendable, Hashable {
                 }
             }
         }
-        guard out != [UInt8(ascii: ".")], out != [UInt8(ascii: "."), UInt8(ascii: ".")] else {
-            throw PatternError("expected a path without '.' and '..' segments")
-        }
         return String(decoding: out, as: UTF8.self)
     }
 
     private static func countParameters(_ segments: [Segment]) throws(PatternError) -> Int {
         var names: Set<String> = []
         for segment in segments {
-            guard case .parameter(let name) = segment else { continue }
-            guard names.insert(name).inserted else {
+            var own: [String] = []
+            if case .parameter(let name) = segment { own = [name] }
+            if case .pattern(let pattern) = segment { own = pattern.names }
+            for name in own where !names.insert(name).inserted {
                 throw PatternError("expected the parameter '{\(name)}' only once")
             }
         }
@@ -207,6 +277,7 @@ package struct PathPattern: Sendable, Hashable {
             switch segment {
             case .literal(let literal): text += "/" + literal
             case .parameter(let name): text += "/{\(name)}"
+            case .pattern(let pattern): text += "/" + pattern.text
             }
         }
         return isPrefix ? text + "/*" : text

@@ -5,9 +5,4 @@ package struct PatternError: Error, Sendable, Equatable {
     package init(_ message: String) {
         self.message = message
     }
-
-    /// For forms the documentation has and this version has not.
-    package static func notSupportedYet(_ what: String) -> PatternError {
-        PatternError("\(what) is not supported yet in this version")
-    }
 }

@@ -13,7 +13,7 @@ extension APIDefinition {
 
     /// Reads an API; `routePlaces` gets a decoder for each route that was read, for problems found later.
     static func read(_ decoder: NodeDecoder, routePlaces: inout [NodeDecoder]) -> APIDefinition? {
-        guard let fields: NodeFields = decoder.fields(self.known, planned: ["openapi"]) else { return nil }
+        guard let fields: NodeFields = decoder.fields(self.known) else { return nil }
         let id: String? = fields.required("id")?.id()
         let tenant: String? = fields.tenant()
         let product: String?? = fields.optional("product") { $0.id() }
@@ -55,18 +55,22 @@ extension APIDefinition {
 
 extension RouteDefinition {
     static func read(_ decoder: NodeDecoder) -> RouteDefinition? {
-        let known: [String] = ["id", "path", "regex", "methods", "headers", "query", "policies"]
-        let planned: [String] = ["upstream"]
-        guard let fields: NodeFields = decoder.fields(known, planned: planned) else { return nil }
+        let known: [String] = ["id", "path", "regex", "methods", "headers", "query", "policies", "upstream", "cost"]
+        guard let fields: NodeFields = decoder.fields(known) else { return nil }
         let id: String?? = fields.optional("id") { $0.string(length: 1...200) }
         let path: PathPattern? = self.path(fields)
         let methods: [String]? = self.methods(fields)
         let headers: [RouteCondition]? = fields.value("headers", default: []) { self.conditions($0, areHeaders: true) }
         let query: [RouteCondition]? = fields.value("query", default: []) { self.conditions($0, areHeaders: false) }
         let policies: [PolicyDefinition]? = PolicyDefinition.readList(fields)
-        guard let id, let path, let methods, let headers, let query, let policies else { return nil }
+        let upstream: UpstreamDefinition?? = fields.optional("upstream") { UpstreamDefinition.read($0) }
+        let cost: Int? = fields.integer("cost", default: 1, in: RouteDefinition.costs)
+        guard let id, let path, let methods, let headers, let query, let policies, let upstream, let cost else {
+            return nil
+        }
         return RouteDefinition(
-            id: id, path: path, methods: methods, headers: headers, query: query, policies: policies)
+            id: id, path: path, methods: methods, headers: headers, query: query, policies: policies,
+            upstream: upstream, cost: cost)
     }
 
     /// Either `path` or `regex`.

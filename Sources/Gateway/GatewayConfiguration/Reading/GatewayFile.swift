@@ -3,9 +3,8 @@ package import Documents
 /// The file a gateway runs from: what this process does, and what every gateway of the target serves.
 ///
 /// YAML or JSON, `version: 1`. Unknown fields, wrong types, values out of range, references to nothing and conflicts of routes
-/// are problems with line, column and JSON pointer; all of them are reported at once. What the documentation promises for a
-/// later version is refused as "not supported yet in this version", never passed over. docs/reference/gateway-configuration.md
-/// describes every field.
+/// are problems with line, column and JSON pointer; all of them are reported at once.
+/// docs/reference/gateway-configuration.md describes every field.
 package struct GatewayFile: Sendable, Equatable {
     package var settings: ProcessSettings
     package var document: GatewayDocument

@@ -26,13 +26,6 @@ extension NodeDecoder {
         self.pattern { (text: String) throws(PatternError) -> TextExpression in try TextExpression(parsing: text) }
     }
 
-    /// The fields of a mapping; those of `planned` are known, and refused.
-    func fields(_ known: [String], planned: [String]) -> NodeFields? {
-        guard let fields: NodeFields = self.fields(known + planned) else { return nil }
-        for name in planned { fields[name]?.problem("'\(name)' is not supported yet in this version") }
-        return fields
-    }
-
     /// The name of a header field, in lower case.
     func fieldName() -> String? {
         self.parsed("the name of a header field") { HeaderRules.name($0) }

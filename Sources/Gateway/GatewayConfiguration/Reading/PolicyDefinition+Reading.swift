@@ -8,12 +8,10 @@ extension PolicyDefinition {
         "api_key", "anonymous", "rate_limit", "quota", "concurrency", "spike_arrest", "ip", "request_size",
         "timeouts", "headers", "mock", "idempotency", "cors", "security_headers", "rewrite", "redirect",
         "transform", "cache", "compression", "jwt", "introspection", "basic", "hmac", "client_certificate", "acl",
-        "identity_headers", "external_authorization", "validation",
+        "identity_headers", "external_authorization", "validation", "connection_limit",
     ]
-    /// Policies of later versions. They are refused: a policy that is written and does not run is worse than none.
-    static let planned: [String] = [
-        "connection_limit", "oauth2_introspection",
-    ]
+    /// Other names of policies.
+    private static let synonyms: [String: String] = ["oauth2_introspection": "introspection"]
 
     /// The list `policies` of an API or a route.
     static func readList(_ fields: NodeFields) -> [PolicyDefinition]? {
@@ -29,11 +27,8 @@ extension PolicyDefinition {
             decoder.problem("expected one policy, such as 'api_key: {header: X-API-Key}'")
             return nil
         }
-        if self.planned.contains(name) {
-            decoder.problem("the policy '\(name)' is not supported yet in this version")
-            return nil
-        }
-        guard self.kinds.contains(name), let fields: NodeFields = decoder.fields(self.kinds) else {
+        let known: [String] = self.kinds + self.synonyms.keys
+        guard known.contains(name), let fields: NodeFields = decoder.fields(known) else {
             decoder.problem(self.unknown(name))
             return nil
         }
@@ -48,7 +43,7 @@ extension PolicyDefinition {
             }
         }
         guard let body: NodeDecoder = fields.required(name) else { return nil }
-        return self.read(name, body)
+        return self.read(self.synonyms[name] ?? name, body)
     }
 
     private static func read(_ name: String, _ body: NodeDecoder) -> PolicyDefinition? {
@@ -65,6 +60,7 @@ extension PolicyDefinition {
         case "quota": return QuotaPolicy.read(body).map { .quota($0) }
         case "concurrency": return ConcurrencyPolicy.read(body).map { .concurrency($0) }
         case "spike_arrest": return SpikeArrestPolicy.read(body).map { .spikeArrest($0) }
+        case "connection_limit": return ConnectionLimitPolicy.read(body).map { .connectionLimit($0) }
         case "ip": return AddressPolicy.read(body).map { .addresses($0) }
         case "request_size": return RequestSizePolicy.read(body).map { .requestSize($0) }
         case "timeouts": return TimeoutPolicy.read(body).map { .timeouts($0) }
@@ -86,7 +82,7 @@ extension PolicyDefinition {
 
     private static func unknown(_ name: String) -> String {
         let message: String = "unknown policy \(Quoted.text(name))"
-        if let meant: String = NearestName.suggestion(for: name, among: self.kinds + self.planned) {
+        if let meant: String = NearestName.suggestion(for: name, among: self.kinds) {
             return message + ", did you mean \(Quoted.text(meant))?"
         }
         return message + ", expected one of \(self.kinds.joined(separator: ", "))"
@@ -126,8 +122,9 @@ extension RateLimitPolicy {
     static let windows: ClosedRange<Duration> = RateLimitPolicy.windowMin...RateLimitPolicy.windowMax
 
     static func read(_ decoder: NodeDecoder) -> RateLimitPolicy? {
-        let known: [String] = ["limit", "window", "by", "header", "claim", "algorithm", "scope", "name"]
-        guard let fields: NodeFields = decoder.fields(known, planned: ["cost"]) else { return nil }
+        let known: [String] = ["limit", "window", "by", "header", "claim", "algorithm", "scope", "name", "cost"]
+        guard let fields: NodeFields = decoder.fields(known) else { return nil }
+        let cost: Int?? = fields.optional("cost") { $0.integer(in: RouteDefinition.costs) }
         let limit: Int? = fields.integer("limit", in: 1...Int(RateLimitPolicy.limitMax))
         let window: Duration? = fields.duration("window", in: self.windows)
         let by: Subject? = fields.value("by", default: .api) { element in
@@ -152,13 +149,14 @@ extension RateLimitPolicy {
         }
         if let by, by != .claim { fields["claim"]?.problem("expected 'claim' only with 'by: claim'") }
         if let by, by != .header { fields["header"]?.problem("expected 'header' only with 'by: header'") }
-        guard let limit, let window, let by, let header, let claim, let algorithm, let scope, let name else {
+        guard let limit, let window, let by, let header, let claim, let algorithm, let scope, let name,
+            let cost
+        else {
             return nil
         }
         return RateLimitPolicy(
             limit: Int64(limit), window: window, by: by, header: header, claim: claim, algorithm: algorithm,
-            scope: scope,
-            name: name)
+            scope: scope, name: name, cost: cost)
     }
 
     /// What is counted together has a counter that all gateways name alike and whose windows begin at the same time.
@@ -240,9 +238,7 @@ extension TimeoutPolicy {
 
 extension HeaderPolicy {
     static func read(_ decoder: NodeDecoder) -> HeaderPolicy? {
-        guard let fields: NodeFields = decoder.fields(["request", "response"], planned: ["trailers"]) else {
-            return nil
-        }
+        guard let fields: NodeFields = decoder.fields(["request", "response"]) else { return nil }
         let request: Changes? = fields.value("request", default: Changes()) { Changes.read($0) }
         let response: Changes? = fields.value("response", default: Changes()) { Changes.read($0) }
         guard let request, let response else { return nil }
@@ -252,18 +248,19 @@ extension HeaderPolicy {
 
 extension HeaderPolicy.Changes {
     static func read(_ decoder: NodeDecoder) -> HeaderPolicy.Changes? {
-        guard let fields: NodeFields = decoder.fields(["set", "remove"], planned: ["add", "rename"]) else { return nil }
+        guard let fields: NodeFields = decoder.fields(["set", "add", "remove"]) else { return nil }
         let set: [HeaderField]? = fields.value("set", default: []) { self.fieldsSet($0) }
+        let add: [HeaderField]? = fields.value("add", default: []) { self.fieldsSet($0) }
         let remove: [String]? = fields.list("remove", count: 0...HeaderPolicy.fieldsMax) { element in
             guard let name: String = element.fieldName() else { return nil }
             self.checkReserved(name, element)
             return name
         }
-        guard let set, let remove else { return nil }
+        guard let set, let add, let remove else { return nil }
         for field in set where remove.contains(field.name) {
             decoder.problem("expected \(field.name) in 'set' or in 'remove', not in both")
         }
-        return HeaderPolicy.Changes(set: set, remove: remove)
+        return HeaderPolicy.Changes(set: set, add: add, remove: remove)
     }
 
     static func fieldsSet(_ decoder: NodeDecoder) -> [HeaderField]? {

@@ -78,6 +78,8 @@ extension RouteDefinition {
         writer.set("headers", Self.json(self.headers))
         writer.set("query", Self.json(self.query))
         writer.set("policies", list: self.policies.map { $0.json() })
+        writer.set("upstream", self.upstream?.json())
+        writer.set("cost", self.cost, unless: 1)
         return writer.value
     }
 
@@ -139,6 +141,7 @@ extension PolicyDefinition {
         case .quota(let policy): policy.write(to: &body)
         case .concurrency(let policy): policy.write(to: &body)
         case .spikeArrest(let policy): policy.write(to: &body)
+        case .connectionLimit(let policy): policy.write(&body)
         case .addresses(let policy):
             body.set("allow", list: policy.allow.map { .string($0.text) })
             body.set("deny", list: policy.deny.map { .string($0.text) })
@@ -177,6 +180,7 @@ extension PolicyDefinition {
         body.set("claim", policy.claim.map { .string($0.text) })
         if policy.algorithm != .window { body.set("algorithm", .string(policy.algorithm.rawValue)) }
         if policy.scope != .divided { body.set("scope", .string(policy.scope.rawValue)) }
+        body.set("cost", policy.cost.map { .int(Int64($0)) })
         body.set("name", policy.name.map { .string($0) })
     }
 }
@@ -189,6 +193,11 @@ extension HeaderPolicy.Changes {
             var fields: DefinitionWriter = DefinitionWriter()
             for field in self.set { fields.set(field.name, .string(field.value)) }
             writer.set("set", fields.value)
+        }
+        if !self.add.isEmpty {
+            var fields: DefinitionWriter = DefinitionWriter()
+            for field in self.add { fields.set(field.name, .string(field.value)) }
+            writer.set("add", fields.value)
         }
         writer.set("remove", list: self.remove.map { .string($0) })
         return writer.value

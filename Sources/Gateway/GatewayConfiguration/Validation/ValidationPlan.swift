@@ -28,8 +28,9 @@ package final class ValidationPlan: Sendable {
         self.nodes = PathNode.tree(of: operations)
     }
 
-    /// The operation of a path in normal form: literal segments go before parameters. `HEAD` is answered as `GET` where the
-    /// document does not say. With the values of its parameters as they stand in the path.
+    /// The operation of a path in normal form: literal segments go before those with text beside parameters, and these before
+    /// parameters. `HEAD` is answered as `GET` where the document does not say. With the values of its parameters as they stand
+    /// in the path.
     package func operation(
         _ method: String, path: String
     ) -> (operation: ValidatedOperation, values: [String: String])? {
@@ -38,12 +39,17 @@ package final class ValidationPlan: Sendable {
         let operation: ValidatedOperation = self.operations[found]
         var values: [String: String] = [:]
         for (segment, text) in zip(operation.segments, segments) {
-            if case .parameter(let name) = segment { values[name] = String(text) }
+            switch segment {
+            case .literal: break
+            case .parameter(let name): values[name] = String(text)
+            case .pattern(let pattern):
+                for (name, value) in pattern.values(in: Array(text.utf8)) ?? [] { values[name] = value }
+            }
         }
         return (operation, values)
     }
 
-    /// At most two ways at each segment, and as many segments as the deepest path of the document has.
+    /// Few ways at each segment, and as many segments as the deepest path of the document has.
     private func find(_ method: String, _ segments: ArraySlice<Substring>, node: Int) -> Int? {
         let node: PathNode = self.nodes[node]
         guard let segment: Substring = segments.first else {
@@ -54,6 +60,9 @@ package final class ValidationPlan: Sendable {
         {
             return found
         }
+        for (pattern, next) in node.patterns where (try? pattern.matches(Array(segment.utf8))) == true {
+            if let found: Int = self.find(method, segments.dropFirst(), node: next) { return found }
+        }
         guard let next: Int = node.parameter, !segment.isEmpty else { return nil }
         return self.find(method, segments.dropFirst(), node: next)
     }
@@ -63,6 +72,8 @@ package final class ValidationPlan: Sendable {
 private struct PathNode: Sendable {
     var literals: [String: Int] = [:]
     var parameter: Int?
+    /// In order of the document.
+    var patterns: [(pattern: SegmentPattern, next: Int)] = []
     /// Places of operations by method.
     var operations: [String: Int] = [:]
 
@@ -87,6 +98,12 @@ private struct PathNode: Sendable {
             if let known: Int = nodes[node].parameter { return known }
             next = nodes.count
             nodes[node].parameter = next
+        case .pattern(let pattern):
+            if let known = nodes[node].patterns.first(where: { $0.pattern.shape == pattern.shape }) {
+                return known.next
+            }
+            next = nodes.count
+            nodes[node].patterns.append((pattern, next))
         }
         nodes.append(PathNode())
         return next

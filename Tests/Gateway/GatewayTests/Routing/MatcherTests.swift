@@ -50,6 +50,54 @@ struct MatcherTests {
         #expect(snapshot.outcome(SampleRequest(path: "/h", headers: [("X", hostile)])) == "404")
     }
 
+    @Test(arguments: [
+        // A literal before what is literal in part or has a rule, and that before a parameter.
+        ("/files/a.json", "literal"), ("/files/b.json", "json"), ("/files/b.txt", "any"), ("/files/.json", "any"),
+        ("/files/a-b", "pair"), ("/n/17", "number"), ("/n/x", "name"), ("/n/17/lines", "lines"), ("/n/x/lines", "404"),
+        // Literal segments count first, wherever they stand.
+        ("/x/17", "literal x"), ("/y/17", "ruled y"),
+        // Of prefixes the longest, then the one that says more of its segments.
+        ("/p/a.b/c", "dotted prefix"), ("/p/ab/c", "plain prefix"), ("/p/a.b", "dotted prefix"),
+        // Neither name of two rules goes before the other: file order.
+        ("/two/ab", "first two"),
+        ("/v1/jobs/7:cancel", "cancel"), ("/v1/jobs/7:pause", "pause"), ("/v1/jobs/7:other", "job"),
+    ]) func findsPatternsInsideSegments(_ path: String, expected: String) throws {
+        let snapshot: Snapshot = try Self.snapshot(
+            """
+            routes: [
+              {id: any, path: '/files/{name}'}, {id: json, path: '/files/{name}.json'}, {id: literal, path: /files/a.json},
+              {id: pair, path: '/files/{from}-{to}'}, {id: number, path: '/n/{id:[0-9]+}'}, {id: name, path: '/n/{id}'},
+              {id: lines, path: '/n/{id:[0-9]+}/lines'}, {id: ruled y, path: '/{a}/{b:[0-9]+}'}, {id: literal x, path: '/x/{b}'},
+              {id: plain prefix, path: '/p/{a}/*'}, {id: dotted prefix, path: '/p/{a}.{b}/*'},
+              {id: first two, path: '/two/{a:[a-z]+}'}, {id: second two, path: '/two/{a:ab}'},
+              {id: job, path: '/v1/jobs/{id}'}, {id: cancel, path: '/v1/jobs/{id}:cancel'},
+              {id: pause, path: '/v1/jobs/{id}:pause'}]
+            """)
+        #expect(snapshot.outcome(SampleRequest(path: path)) == expected)
+        #expect(snapshot.explained(SampleRequest(path: path)) == expected)
+    }
+
+    @Test func aRuleThatRunsAwayEndsTheSearch() throws {
+        let snapshot: Snapshot = try Self.snapshot(
+            "routes: [{id: bad, path: '/{id:(a+)+}'}, {id: next, path: '/{id}'}, {id: rest, path: '/*'}]")
+        let hostile: String = String(repeating: "a", count: 60) + "b"
+        #expect(snapshot.outcome(SampleRequest(path: "/" + hostile)) == "404")
+        #expect(snapshot.outcome(SampleRequest(path: "/aaa")) == "bad")
+        #expect(snapshot.outcome(SampleRequest(path: "/ab")) == "next")
+    }
+
+    @Test func boundsArrangementsOfPatterns() throws {
+        var routes: [String] = []
+        for number in 0..<Router.templateShapesMax { routes.append("* /{a}.x\(number)") }
+        let full: APIDefinition = try Sample.api("full", routes: routes)
+        let more: APIDefinition = try Sample.api("more", routes: ["* /{a}.y"])
+        let same: APIDefinition = try Sample.api("same", routes: ["* /k/{b}", "* /l/{b}"])
+        let (snapshot, quarantined): (Snapshot, [Quarantine]) = Snapshot.compile(
+            GatewayDocument(apis: [full, more, same]), previous: nil, carrying: LiveState(subjectsMax: 1024))
+        #expect(quarantined.map { $0.key.id } == ["more", "same"])
+        #expect(snapshot.outcome(SampleRequest(path: "/a.x255")) == "* /{a}.x255")
+    }
+
     @Test(
         arguments: [
             ([("X", "blue")], "", "exact"), ([("X", "blueish")], "", "prefix"), ([("X", "red-7")], "", "regex"),
@@ -135,6 +183,7 @@ struct MatcherTests {
                 version: {name: "2", in: query, query: v, default: true}
                 routes:
                   - {regex: '/a/\\d+', headers: {a: {exact: '*'}, b: {prefix: x}, c: {regex: 'y+'}, d: {present: false}, e: '*', f: z}}
+                  - {path: '/f/{name}.json/{id:[0-9]{1,3}}/*', cost: 7, upstream: {targets: [{url: "http://y"}], balance: maglev}}
                   - {path: /x, query: {a: {exact: '*'}, b: {prefix: x}, c: {regex: 'y+'}, d: {present: false}}}
                 upstream: {targets: [{url: "http://x"}]}
             """)

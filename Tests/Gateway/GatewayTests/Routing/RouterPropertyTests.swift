@@ -75,7 +75,7 @@ struct RouterPropertyTests {
         private func pathRank(_ pattern: PathPattern, _ path: String, order: Int) -> [Int]? {
             let segments: [String] = path.dropFirst().split(separator: "/", omittingEmptySubsequences: false).map(
                 String.init)
-            if pattern.kind == .regex { return self.expressionMatches(pattern, segments) ? [-1, -order, 0] : nil }
+            if pattern.kind == .regex { return self.expressionMatches(pattern, segments) ? [-1, -order, 0, 0] : nil }
             let isPrefix: Bool = pattern.kind == .prefix
             guard isPrefix ? segments.count >= pattern.segments.count : segments.count == pattern.segments.count else {
                 return nil
@@ -84,12 +84,14 @@ struct RouterPropertyTests {
                 switch segment {
                 case .literal(let literal): if literal != found { return nil }
                 case .parameter: if found.isEmpty { return nil }
+                case .pattern(let pattern): if !self.fits(pattern.text, found) { return nil }
                 }
             }
+            let partial: Int = pattern.segments.filter { $0.isPattern }.count
             switch pattern.kind {
-            case .exact: return [2, 0, 0]
-            case .template: return [1, pattern.literalCount, 0]
-            case .prefix, .regex: return [0, pattern.segments.count, pattern.literalCount]
+            case .exact: return [2, 0, 0, 0]
+            case .template: return [1, pattern.literalCount, 0, partial]
+            case .prefix, .regex: return [0, pattern.segments.count, pattern.literalCount, partial]
             }
         }
 
@@ -100,6 +102,14 @@ struct RouterPropertyTests {
             case "~/[ab]/.*": return segments.count > 1 && (segments[0] == "a" || segments[0] == "b")
             default: return segments[0].hasPrefix("a")
             }
+        }
+
+        /// The patterns of the sample: `{n}.x`, `{n:[ab]}` and `b{n}-{m}`.
+        private func fits(_ pattern: String, _ segment: String) -> Bool {
+            if pattern.hasSuffix(".x") { return segment.hasSuffix(".x") && segment.count > 2 }
+            if pattern.contains(":") { return segment == "a" || segment == "b" }
+            guard segment.hasPrefix("b"), let dash: String.Index = segment.firstIndex(of: "-") else { return false }
+            return segment.index(after: segment.startIndex) < dash && segment.index(after: dash) < segment.endIndex
         }
 
         private func methodRank(_ methods: MethodSet, _ method: MethodCode) -> Int? {
@@ -145,7 +155,10 @@ struct RouterPropertyTests {
         mutating func route() throws -> RouteDefinition {
             var path: String = ""
             for position in 0..<Int.random(in: 0...3, using: &self.numbers) {
-                path += self.one(["/a", "/b", "/c", "/{p\(position)}"])
+                path += self.one([
+                    "/a", "/b", "/c", "/{p\(position)}", "/{p\(position)}", "/{n\(position)}.x", "/{n\(position):[ab]}",
+                    "/b{n\(position)}-{m\(position)}",
+                ])
             }
             path += self.one(["", "", "/", "/*"])
             if path.isEmpty { path = "/" }
@@ -172,7 +185,9 @@ struct RouterPropertyTests {
 
         mutating func request() -> SampleRequest {
             var path: String = ""
-            for _ in 0..<Int.random(in: 0...4, using: &self.numbers) { path += self.one(["/a", "/b", "/c", "/d"]) }
+            for _ in 0..<Int.random(in: 0...4, using: &self.numbers) {
+                path += self.one(["/a", "/b", "/c", "/d", "/a.x", "/b1-2", "/b-", "/.x"])
+            }
             path += self.one(["", "/"])
             if path.isEmpty { path = "/" }
             return SampleRequest(

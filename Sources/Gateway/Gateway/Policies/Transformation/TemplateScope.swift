@@ -137,6 +137,11 @@ enum PathParameters {
             switch segment {
             case .literal(let literal): if literal != text { return nil }
             case .parameter(let name): values[name] = String(text)
+            case .pattern(let pattern):
+                guard let own: [(name: String, value: String)] = pattern.values(in: Array(text.utf8)) else {
+                    return nil
+                }
+                for (name, value) in own { values[name] = value }
             }
         }
         let rest: ArraySlice<Substring> = found[pattern.segments.count...]

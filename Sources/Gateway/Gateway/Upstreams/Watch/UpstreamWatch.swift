@@ -178,11 +178,13 @@ final class UpstreamWatch: @unchecked Sendable {
     private var upstreams: [CompiledUpstream] { self.shown.withLock { $0.upstreams } }
 
     private static func labels(_ upstream: CompiledUpstream, _ target: CompiledTarget?) -> [(String, String)] {
-        let parts: [Substring] = upstream.key.split(separator: "/", maxSplits: 1)
-        return [
-            ("tenant", String(parts.first ?? "")), ("api", String(parts.last ?? "")),
-            ("target", target?.url.text ?? ""),
-        ]
+        self.owner(upstream) + [("target", target?.url.text ?? "")]
+    }
+
+    private static func owner(_ upstream: CompiledUpstream) -> [(String, String)] {
+        var labels: [(String, String)] = [("tenant", upstream.api.tenant), ("api", upstream.api.id)]
+        if let route: String = upstream.route { labels.append(("route", route)) }
+        return labels
     }
 
     private func samples(_ value: (TargetState) -> Double) -> [MetricSample] {
@@ -239,8 +241,7 @@ final class UpstreamWatch: @unchecked Sendable {
     private func retrySamples() -> [MetricSample] {
         var samples: [MetricSample] = []
         for upstream in self.upstreams where upstream.plan?.retries != nil {
-            let parts: [Substring] = upstream.key.split(separator: "/", maxSplits: 1)
-            let names: [(String, String)] = [("tenant", String(parts.first ?? "")), ("api", String(parts.last ?? ""))]
+            let names: [(String, String)] = UpstreamWatch.owner(upstream)
             let made: UInt64 = upstream.state.retries.load(ordering: .relaxed)
             let refused: UInt64 = upstream.state.retriesRefused.load(ordering: .relaxed)
             samples.append(MetricSample(labels: MetricLabels(names + [("result", "made")]), value: Double(made)))
@@ -253,8 +254,7 @@ final class UpstreamWatch: @unchecked Sendable {
         var samples: [MetricSample] = []
         for upstream in self.upstreams {
             guard let counts: MirrorCounts = upstream.plan?.mirror?.counts else { continue }
-            let parts: [Substring] = upstream.key.split(separator: "/", maxSplits: 1)
-            let names: [(String, String)] = [("tenant", String(parts.first ?? "")), ("api", String(parts.last ?? ""))]
+            let names: [(String, String)] = UpstreamWatch.owner(upstream)
             let results: [(String, UInt64)] = [
                 ("answered", counts.answered.load(ordering: .relaxed)),
                 ("failed", counts.failed.load(ordering: .relaxed)),
