@@ -8,16 +8,16 @@ enum APICommands {
     /// Largest file of policies, bytes.
     static let policiesBytesMax: Int = 1 << 20
 
-    static let all: [Command] = [importDocument, list, show, diff, delete]
+    static let all: [Command] = [importDocument, configure, list, show, diff, delete]
 
     static let importDocument: Command = Command(
         "apis import", operands: ["FILE"], summary: "Import an OpenAPI document; again for the next revision",
         options: [
-            .init("upstream", "URL", "where the gateway sends the API's requests"),
+            .init("upstream", "URL", "where the gateway sends the API's requests, unless --gateway says it"),
             .init("name", "NAME", "the API's name (made from the document's title)"),
             .init("base-path", "PATH", "path on the gateway (the document's server path, else /NAME)"),
             .init("no-auth", nil, "let callers in without an API key"),
-            .init("policies", "FILE", "a YAML or JSON list of further policies of the gateway"),
+            Self.policiesOption, Self.gatewayOption,
         ], example: "passerelle apis import openapi.yaml --upstream http://127.0.0.1:9000 --tenant acme"
     ) { arguments, console in
         let plane: ControlPlane = try ControlPlane(arguments)
@@ -27,6 +27,7 @@ enum APICommands {
     }
 
     private static func body(_ arguments: Arguments) throws -> JSONObject {
+        var body: JSONObject = try Self.settings(arguments)
         let file: String = arguments.operands[0]
         let bytes: [UInt8]
         do {
@@ -37,17 +38,45 @@ enum APICommands {
         guard let document: String = String(validating: bytes, as: UTF8.self) else {
             throw CommandError.failed("\(file) is not UTF-8 text.")
         }
-        var body: JSONObject = [
-            "document": .string(document), "upstream": .string(try arguments.required("upstream")),
-            "authentication": .string(arguments.has("no-auth") ? "none" : "api_key"),
-        ]
+        body["document"] = .string(document)
         if let name: String = arguments["name"] { body["name"] = .string(name) }
-        if let path: String = arguments["base-path"] { body["base_path"] = .string(path) }
-        if let file: String = arguments["policies"] { body["policies"] = try Self.policies(file) }
         return body
     }
 
-    private static func policies(_ file: String) throws -> JSONValue {
+    private static let policiesOption: Command.Option = .init(
+        "policies", "FILE", "a YAML or JSON list of further policies of the gateway")
+    private static let gatewayOption: Command.Option = .init(
+        "gateway", "FILE", "YAML or JSON: upstream (targets, balance, retries …), routes, version, encoded_slashes")
+
+    /// What an import says beside the document.
+    private static func settings(_ arguments: Arguments) throws -> JSONObject {
+        var body: JSONObject = ["authentication": .string(arguments.has("no-auth") ? "none" : "api_key")]
+        if let path: String = arguments["base-path"] { body["base_path"] = .string(path) }
+        if let file: String = arguments["policies"] { body["policies"] = try Self.read(file) }
+        if let file: String = arguments["gateway"] { body["gateway"] = try Self.read(file) }
+        let hasTargets: Bool = body["gateway"]?["upstream"]?["targets"] != nil
+        if let url: String = hasTargets ? arguments["upstream"] : try arguments.required("upstream") {
+            body["upstream"] = .string(url)
+        }
+        return body
+    }
+
+    static let configure: Command = Command(
+        "apis configure", operands: ["API"], summary: "Make the next revision with other settings of the gateway",
+        options: [
+            .init("upstream", "URL", "where the gateway sends the API's requests, unless --gateway says it"),
+            .init("base-path", "PATH", "path on the gateway (as it was)"),
+            .init("no-auth", nil, "let callers in without an API key"),
+            Self.policiesOption, Self.gatewayOption,
+        ], example: "passerelle apis configure orders --gateway gateway.yaml --tenant acme"
+    ) { arguments, console in
+        let plane: ControlPlane = try ControlPlane(arguments)
+        let path: String = try plane.tenantPath("/apis/\(ControlPlane.escaped(arguments.operands[0]))/revisions")
+        let revision: JSONValue = try await plane.send("POST", path, .object(try Self.settings(arguments)))
+        console.show(revision, members: ["revision", "document_sha256", "created_at"])
+    }
+
+    private static func read(_ file: String) throws -> JSONValue {
         let bytes: [UInt8]
         do {
             bytes = try Files.read(file, bytesMax: Self.policiesBytesMax)

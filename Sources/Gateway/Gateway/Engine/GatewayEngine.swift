@@ -75,15 +75,17 @@ package final class GatewayEngine: Sendable {
         }
     }
 
-    /// Makes the loops, which serve `snapshot` as soon as `start` is called. Certificate files are relative to `folder`. Without
+    /// Makes the loops, which serve `snapshot` as soon as `start` is called. Certificate files are relative to `folder`, those
+    /// shown to targets to `upstreamFolder` where there is one. Without
     /// `observation` no records are kept, and so neither metrics nor access log.
     package init(
         process: ProcessSettings, snapshot: Snapshot, engine: EngineSettings = EngineSettings(), folder: String = ".",
+        upstreamFolder: String? = nil,
         observation: Observation? = nil
     ) {
         self.settings = process
         self.book = AddressBook(process.dns)
-        self.contexts = TLSContextBook(folder: folder)
+        self.contexts = TLSContextBook(folder: upstreamFolder ?? folder)
         self.mirrors = MirrorSender(book: self.book, contexts: self.contexts)
         self.metrics = observation?.metrics
         self.logger = observation?.logger ?? .silent

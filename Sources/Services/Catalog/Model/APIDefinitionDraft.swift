@@ -14,23 +14,41 @@ struct ImportRequest: Sendable {
     static let bodyBytesMax: Int = 2 * Self.documentBytesMax + (1 << 20)
 
     let document: [UInt8]
+    /// Whether there is none: the latest revision's is meant.
+    let lacksDocument: Bool
+    /// Empty: there is none.
     let upstream: String
     let name: String?
     let basePath: String?
     let needsKey: Bool
     /// Policies put behind authentication, as the gateway document has them.
     let policies: [JSONValue]
+    let options: GatewayOptions
 
-    static let schema: JSONValue = Schema.object(
-        [
-            "name": Schema.text(min: 1, max: 63), "document": Schema.text(min: 1, max: documentBytesMax),
-            "upstream": Schema.text(min: 1, max: 2_048), "base_path": Schema.text(min: 1, max: 1_024),
-            "authentication": Schema.choice(["api_key", "none"]),
-            "policies": Schema.array(.object(["type": "object"]), max: 64),
-        ], required: ["document", "upstream"])
+    /// Of a first import, and of a further revision, which may leave the document as it was.
+    static let schema: JSONValue = schema(required: ["document"])
+    static let revisionSchema: JSONValue = schema(required: [])
 
-    init(_ body: JSONValue) {
-        self.document = Array((body["document"]?.text ?? "").utf8)
+    private static func schema(required: [String]) -> JSONValue {
+        var schema: JSONObject =
+            Schema.object(
+                [
+                    "name": Schema.text(min: 1, max: 63), "document": Schema.text(min: 1, max: documentBytesMax),
+                    "upstream": Schema.text(min: 1, max: 2_048), "base_path": Schema.text(min: 1, max: 1_024),
+                    "authentication": Schema.choice(["api_key", "none"]),
+                    "policies": Schema.array(.object(["type": "object"]), max: 64), "gateway": GatewayOptions.schema,
+                ], required: required
+            ).object ?? [:]
+        // Where requests go is said in one place or the other.
+        schema["allOf"] = [["anyOf": [["required": ["upstream"]], ["required": ["gateway"]]]]]
+        return .object(schema)
+    }
+
+    /// - Parameter latest: the document of the latest revision, for an import without one.
+    init(_ body: JSONValue, latest: [UInt8] = []) {
+        self.lacksDocument = body["document"] == nil
+        self.document = body["document"]?.text.map { Array($0.utf8) } ?? latest
+        self.options = GatewayOptions(body["gateway"])
         self.upstream = body["upstream"]?.text ?? ""
         self.name = body["name"]?.text
         self.basePath = body["base_path"]?.text
@@ -48,8 +66,9 @@ struct APIDefinitionDraft: Sendable {
     let apiVersion: String
     let name: String
     let basePath: String
-    /// Where the gateway forwards to.
+    /// Where the gateway forwards to, for people: the URLs of the API's first targets.
     let upstream: String
+    private static let targetsShown: Int = 8
     /// An entry of the gateway document's `apis` without `id`, `tenant` and `hosts`.
     let gateway: JSONValue
     /// SHA-256 of its canonical form, lower-case hex.
@@ -57,7 +76,10 @@ struct APIDefinitionDraft: Sendable {
 
     /// - Throws: an invalid-document problem with every finding by line, column and pointer; or an invalid-request problem.
     /// - Parameter existing: name and base path of the API when this becomes a further revision of one.
-    init(_ request: ImportRequest, existing: (name: String, basePath: String)?) throws {
+    init(_ request: ImportRequest, tenant: String, existing: (name: String, basePath: String)?) throws {
+        if request.lacksDocument, request.document.isEmpty {
+            throw APIProblem.invalid("/document", "expected an OpenAPI document")
+        }
         let document: OpenAPIDocument = try Self.read(request.document)
         self.document = request.document
         self.documentHash = Hex.encode(SHA256.hash(request.document))
@@ -65,10 +87,12 @@ struct APIDefinitionDraft: Sendable {
         self.apiVersion = document.apiVersion
         self.name = try existing?.name ?? Self.name(request.name, title: document.title)
         self.basePath = try Self.basePath(request.basePath ?? existing?.basePath, document: document, name: self.name)
-        self.upstream = request.upstream
-        self.gateway = try Self.gateway(request, document: document, basePath: self.basePath)
+        let made: Made = try Self.gateway(request, tenant: tenant, document: document, basePath: self.basePath)
+        self.gateway = made.gateway
+        let targets: [JSONValue] = made.gateway["upstream"]?["targets"]?.elements ?? []
+        self.upstream = targets.prefix(Self.targetsShown).compactMap { $0["url"]?.text }.joined(separator: " ")
         self.gatewayHash = Hex.encode(SHA256.hash(self.gateway.canonical()))
-        try Self.check(self.gateway, of: request)
+        try Self.check(made, of: request)
     }
 
     private static func read(_ bytes: [UInt8]) throws -> OpenAPIDocument {
@@ -133,46 +157,46 @@ struct APIDefinitionDraft: Sendable {
         return path
     }
 
-    /// One route a path with its methods. The base path is always removed before forwarding: the upstream's URL says where the
-    /// API's root is there.
+    /// A configuration, and which settings of the request each of its routes has.
+    private struct Made {
+        let gateway: JSONValue
+        let sources: [Int?]
+    }
+
+    /// One route a path with its methods, and those with settings of their own. The base path is always removed before forwarding:
+    /// the upstream's URL says where the API's root is there.
     private static func gateway(
-        _ request: ImportRequest, document: OpenAPIDocument, basePath: String
-    ) throws -> JSONValue {
-        var order: [String] = []
-        var methods: [String: [JSONValue]] = [:]
-        for operation in document.operations {
-            if methods[operation.path] == nil { order.append(operation.path) }
-            methods[operation.path, default: []].append(.string(operation.method.uppercased()))
-        }
-        var routes: [JSONValue] = []
-        for path in order {
-            let list: JSONValue = .array(methods[path] ?? [])
-            routes.append(.object(["path": .string(basePath + path), "methods": list]))
-            if path == "/" { routes.append(.object(["path": .string(basePath), "methods": list])) }
-        }
+        _ request: ImportRequest, tenant: String, document: OpenAPIDocument, basePath: String
+    ) throws -> Made {
+        let options: GatewayOptions = request.options
+        let routes: [(route: JSONValue, source: Int?)] = try options.routes(
+            of: document, basePath: basePath, tenant: tenant)
         var policies: [JSONValue] = []
         if request.needsKey { policies.append(.object(["api_key": .object(["header": "X-API-Key"])])) }
         policies.append(contentsOf: try ValidationDocument.filled(request.policies, from: document))
-        return .object([
-            "routes": .array(routes),
-            "upstream": .object([
-                "targets": .array([.object(["url": .string(request.upstream)])]), "strip_prefix": .string(basePath),
-            ]),
+        var gateway: JSONObject = [
+            "routes": .array(routes.map { $0.route }),
+            "upstream": try options.upstream(url: request.upstream, basePath: basePath, tenant: tenant),
             "policies": .array(policies),
-        ])
+        ]
+        if let slashes: JSONValue = options.encodedSlashes { gateway["encoded_slashes"] = slashes }
+        if let version: JSONValue = options.version { gateway["version"] = version }
+        return Made(gateway: .object(gateway), sources: routes.map { $0.source })
     }
 
     /// Reads the gateway configuration as a gateway will, so that what cannot compile is refused here and not in production.
-    private static func check(_ gateway: JSONValue, of request: ImportRequest) throws {
-        let problems: [Problem] = Self.problems(of: gateway)
+    private static func check(_ made: Made, of request: ImportRequest) throws {
+        let problems: [Problem] = Self.problems(of: made.gateway)
         if problems.isEmpty { return }
         var others: Set<String> = []
-        for problem in Self.problems(of: Self.withoutPolicies(gateway, of: request)) { others.insert(problem.pointer) }
+        for problem in Self.problems(of: Self.withoutPolicies(made.gateway, of: request)) {
+            others.insert(problem.pointer)
+        }
         var errors: [InvalidField] = []
         for problem in problems {
             let field: String =
                 others.contains(problem.pointer)
-                ? Self.field(of: problem.pointer, request) : Self.policy(of: problem.pointer, request)
+                ? Self.field(of: problem.pointer, made, request) : Self.policy(of: problem.pointer, request)
             errors.append(InvalidField(field, problem.message))
         }
         throw APIProblem(
@@ -195,9 +219,24 @@ struct APIDefinitionDraft: Sendable {
     }
 
     /// The field of the request that a place in the gateway document was made from.
-    private static func field(of pointer: String, _ request: ImportRequest) -> String {
-        if pointer.hasPrefix("/apis/0/upstream") {
-            return pointer.hasSuffix("/strip_prefix") ? "/base_path" : "/upstream"
+    private static func field(of pointer: String, _ made: Made, _ request: ImportRequest) -> String {
+        let parts: [Substring] = pointer.split(separator: "/").dropFirst(2).map { $0 }
+        let rest: String = "/" + parts.joined(separator: "/")
+        switch parts.first {
+        case "upstream":
+            if pointer.hasSuffix("/strip_prefix") { return "/base_path" }
+            let isOwn: Bool = request.options.upstream != nil
+            if isOwn && (request.options.hasTargets || !rest.hasPrefix("/upstream/targets")) {
+                return "/gateway" + rest
+            }
+            return "/upstream"
+        case "routes":
+            guard parts.count > 1, let route: Int = Int(parts[1]), made.sources.indices.contains(route),
+                let source: Int = made.sources[route]
+            else { break }
+            return (["/gateway/routes/\(source)"] + parts.dropFirst(2)).joined(separator: "/")
+        case "encoded_slashes", "version": return "/gateway" + rest
+        default: break
         }
         let isBaseFine: Bool = request.basePath.map { (try? PathPattern(parsing: $0)) != nil } ?? true
         return isBaseFine ? "/document" : "/base_path"

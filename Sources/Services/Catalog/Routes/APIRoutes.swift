@@ -63,7 +63,8 @@ extension CatalogService {
     }
 
     private static func importAPI(_ context: RequestContext) async throws -> HTTPResponse {
-        let draft: APIDefinitionDraft = try APIDefinitionDraft(ImportRequest(context.body), existing: nil)
+        let draft: APIDefinitionDraft = try APIDefinitionDraft(
+            ImportRequest(context.body), tenant: context.tenant, existing: nil)
         let author: Author = context.author
         return try await context.change { transaction in
             _ = try Self.tenant(context.tenant, in: transaction)

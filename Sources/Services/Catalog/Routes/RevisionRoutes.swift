@@ -11,8 +11,9 @@ extension CatalogService {
         return [
             Route(
                 "POST", "\(base)/revisions", operationID: "createRevision", tag: Self.name,
-                summary: "Imports a document as the API's next revision", access: Self.apiWrite,
-                body: .json(ImportRequest.schema, bytesMax: ImportRequest.bodyBytesMax),
+                summary: "Imports a document, or other settings of the gateway, as the API's next revision",
+                access: Self.apiWrite,
+                body: .json(ImportRequest.revisionSchema, bytesMax: ImportRequest.bodyBytesMax),
                 answers: [Answer(201, "The revision"), Answer(200, "The latest revision, which is the same")]
             ) { try await Self.createRevision($0) },
             Route(
@@ -62,12 +63,18 @@ extension CatalogService {
     }
 
     private static func createRevision(_ context: RequestContext) async throws -> HTTPResponse {
-        let request: ImportRequest = ImportRequest(context.body)
+        let (known, document): (API, [UInt8]) = try await context.read { reader in
+            let known: API = try Self.api(context, in: reader)
+            // Other settings for the same document.
+            let needsDocument: Bool = context.body["document"] == nil
+            return (known, needsDocument ? try Self.documentBytes(known.latestRevision, of: known, in: reader) : [])
+        }
+        let request: ImportRequest = ImportRequest(context.body, latest: document)
         guard request.name == nil else {
             throw APIProblem.invalid("/name", "an API keeps its name: leave it out for a further revision")
         }
-        let known: API = try await context.read { try Self.api(context, in: $0) }
-        let draft: APIDefinitionDraft = try APIDefinitionDraft(request, existing: (known.name, known.basePath))
+        let draft: APIDefinitionDraft = try APIDefinitionDraft(
+            request, tenant: context.tenant, existing: (known.name, known.basePath))
         let author: Author = context.author
         return try await context.change { transaction in
             let old: API = try Self.api(context, in: transaction)
