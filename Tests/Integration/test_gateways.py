@@ -117,6 +117,40 @@ class GatewayTests(unittest.TestCase):
         self.assertEqual(self.second.stop(), 0)
         self.assertEqual(self.platform.stop(), 0)
 
+    def test_a_purge_reaches_both_and_one_that_was_away(self):
+        self.second.start()
+        self.live("second")
+        self.rest.create("/v1/tenants/acme/apis/orders/revisions", {
+            "upstream": self.upstream.url, "authentication": "none", "policies": [{"cache": {"ttl": "1h"}}],
+            "gateway": {"upstream": {"balance": "least_requests", "retries": {"attempts": 1}}}})
+        self.deployed()
+        gateways = (self.platform, self.second)
+
+        def asked(gateway):
+            before = len(self.upstream.requests)
+            self.assertEqual(self.call(gateway, "/r1"), 200)
+            return len(self.upstream.requests) - before
+
+        self.assertEqual([asked(one) for one in gateways * 2], [1, 1, 0, 0])
+        purge = "/v1/tenants/acme/cache/purges"
+        answer = self.rest.expect(200, "POST", purge, {"api": "orders", "wait_seconds": 30}).json
+        self.assertEqual((answer["complete"], answer["gateways"]), (True, {"done": 2, "pending": 0, "away": 0}))
+        self.assertEqual([asked(one) for one in gateways * 2], [1, 1, 0, 0])
+        for gateway in gateways:
+            self.rest.expect(200, "POST", purge, {"api": "orders", "url": f"{gateway.gateway}/shop/r1", "wait_seconds": 30})
+            self.assertEqual(asked(gateway), 1)
+        # A control plane that is away is no reason to keep what it asked for before: it is told when it is back.
+        self.platform.kill()
+        self.rest.close()
+        self.assertEqual(asked(self.second), 0)
+        self.platform.start()
+        self.live("second")
+        answer = self.rest.request("POST", purge, {"all": True, "wait_seconds": 0})
+        self.assertIn(answer.status, (200, 202), answer)
+        number = answer.json["number"]
+        eventually(lambda: self.rest.get(f"{purge}/{number}")["gateways"]["done"] == 2)
+        self.assertEqual([asked(one) for one in gateways], [1, 1])
+
     def test_a_deployment_under_way_survives_the_end_of_the_control_plane(self):
         """Recorded, killed before it could be carried out or confirmed: it goes on after the restart and ends once."""
         self.deployed()

@@ -50,6 +50,7 @@ ELSEWHERE = {
     "POST /v1/gateways/{gateway}/acknowledgement": "what a gateway runs now",
     "POST /v1/gateways/{gateway}/records": "traffic",
     "POST /v1/gateways/{gateway}/counters": "traffic: what quotas have counted",
+    "POST /v1/tenants/{tenant}/cache/purges": "what gateways are asked to forget",
     "DELETE /v1/gateways/{gateway}": "a gateway that calls is known again",
     "POST /v1/backups": "a backup is no part of what it holds",
 }

@@ -20,6 +20,7 @@ package final class DeploymentsService: PlatformService {
     /// What gateways and deployments are timed by: a clock that is set makes nobody seem away, or late.
     let time: SteadyTime
     let traffic: any TrafficSink
+    let purges: PurgeBoard
     private let deployer: Deployer
     private let tasks: Mutex<[Task<Void, Never>]> = Mutex([])
 
@@ -29,6 +30,7 @@ package final class DeploymentsService: PlatformService {
         self.services = services
         self.catalog = catalog
         self.traffic = traffic
+        self.purges = PurgeBoard(services: services)
         self.time = SteadyTime(services.clock)
         self.tracker = DeploymentTracker(services: services, directory: self.directory, time: self.time)
         self.publisher = SnapshotPublisher(
@@ -36,7 +38,9 @@ package final class DeploymentsService: PlatformService {
         self.deployer = Deployer(services: services, catalog: catalog)
     }
 
-    package var routes: [Route] { self.deploymentRoutes + self.gatewayRoutes + self.linkRoutes }
+    package var routes: [Route] {
+        self.deploymentRoutes + self.gatewayRoutes + self.linkRoutes + self.cacheRoutes
+    }
 
     package func start() async throws {
         self.directory.restore(
@@ -53,7 +57,10 @@ package final class DeploymentsService: PlatformService {
             tasks.append(
                 Task {
                     while (try? await clock.sleep(for: DeploymentTracker.tick)) != nil {
-                        if self.services.store.kind == .postgresql { await self.shareGateways() }
+                        if self.services.store.kind == .postgresql {
+                            await self.shareGateways()
+                            await self.purges.look()
+                        }
                         await tracker.judge()
                     }
                 })
@@ -111,6 +118,7 @@ package final class DeploymentsService: PlatformService {
         let tasks: [Task<Void, Never>] = self.tasks.withLock { $0 }
         for task in tasks { task.cancel() }
         await self.publisher.wakeAll()
+        self.purges.wakeAll()
         for task in tasks { await task.value }
         await self.keepGateways()
     }

@@ -2,7 +2,8 @@
 enum Commands {
     static let all: [Command] =
         ServerCommands.all + [LoginCommand.login] + TenantCommands.all + EnvironmentCommands.all + PlanCommands.all
-        + APICommands.all + DeploymentCommands.all + GatewayCommands.all + ApplicationCommands.all + UserCommands.all
+        + APICommands.all + DeploymentCommands.all + GatewayCommands.all + CacheCommands.all + ApplicationCommands.all
+        + UserCommands.all
         + AccessCommands.all + RoleCommands.all + EventCommands.all + [ReplayCommand.replay] + AuditCommands.all
         + BackupCommands.all + StoreCommands.all + RouteCommands.all
         + [VersionCommand.version]

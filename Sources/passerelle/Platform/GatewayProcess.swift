@@ -74,8 +74,9 @@ final class GatewayProcess: Sendable {
         let counters: CounterKeeper = CounterKeeper(
             live: live, quotas: link, limits: try RedisCounters.make(settings.counters, folder: "."),
             away: settings.counters.whenAway, clock: clock, logger: logger, metrics: metrics)
+        let purges: PurgeFollower = PurgeFollower(link: link, live: live, clock: clock, logger: logger)
         let engine: GatewayEngine = GatewayEngine(
-            process: process, snapshot: await agent.load(),
+            process: process, snapshot: await agent.load(), upstreamFolder: settings.data,
             observation: GatewayEngine.Observation(live: live, metrics: metrics, sinks: [reporter], logger: logger))
         let address: SocketAddress
         let https: SocketAddress?
@@ -99,6 +100,7 @@ final class GatewayProcess: Sendable {
             tasks.append(Task { await agent.keepSaved() })
             tasks.append(Task { await reporter.run() })
             tasks.append(Task { await counters.run() })
+            tasks.append(Task { await purges.run() })
         }
         return gateway
     }

@@ -7,6 +7,9 @@ package protocol GatewayLink: CounterStore {
     func pull(since version: Int64, hash: String, wait: Duration) async throws -> LinkPull
     /// Says what the gateway runs now.
     func acknowledge(_ acknowledgement: LinkAcknowledgement) async throws
+    /// What stored responses are to be forgotten since a number, as soon as there is something or after `wait`; without a number
+    /// only the latest one is told.
+    func purges(since number: Int64?, wait: Duration) async throws -> PurgeFeed
     /// Hands over traffic that was carried. A batch that was not taken is sent again under its number.
     func report(_ batch: TrafficBatch) async throws
 }

@@ -9,6 +9,8 @@ package final class RemoteLink: GatewayLink {
     package static let snapshotBytesMax: Int = 1 << 30
     /// Largest answer besides, bytes.
     static let answerBytesMax: Int = 1 << 20
+    /// Largest answer with orders to forget, bytes.
+    static let purgeBytesMax: Int = 64 << 20
 
     private let client: HTTPClient
     private let base: URLParts
@@ -53,6 +55,18 @@ package final class RemoteLink: GatewayLink {
             "POST", "counters", query: nil, body: .object(["changes": .array(elements)]))
         let answer: JSONValue = try JSONReader.parse(try await self.body(of: response, max: Self.answerBytesMax))
         return (answer["totals"]?.elements ?? []).map { $0.integer ?? 0 }
+    }
+
+    package func purges(since number: Int64?, wait: Duration) async throws -> PurgeFeed {
+        let since: String = number.map { "since=\($0)&" } ?? ""
+        let response: HTTPClientResponse = try await self.send(
+            "GET", "purges", query: "\(since)wait=\(wait.components.seconds)", body: nil)
+        let answer: JSONValue = try JSONReader.parse(try await self.body(of: response, max: Self.purgeBytesMax))
+        let told: [JSONValue] = answer["orders"]?.elements ?? []
+        let orders: [PurgeOrder] = told.compactMap { PurgeOrder($0) }
+        // An order of a later version that cannot be read may mean anything.
+        let forgetsAll: Bool = answer["all"]?.boolean ?? false || orders.count < told.count
+        return PurgeFeed(number: answer["number"]?.integer ?? 0, forgetsAll: forgetsAll, orders: orders)
     }
 
     package func acknowledge(_ acknowledgement: LinkAcknowledgement) async throws {

@@ -29,6 +29,20 @@ package enum PathScreen {
     /// Bytes of scratch memory a path of this length may need.
     package static func scratchNeeded(_ length: Int) -> Int { length * 3 }
 
+    /// The normal form of a path; nil: it has none. Allocates.
+    package static func normal(_ path: String) -> String? {
+        let bytes: [UInt8] = Array(path.utf8)
+        var scratch: [UInt8] = [UInt8](repeating: 0, count: self.scratchNeeded(bytes.count))
+        let result: Result = bytes.withUnsafeBytes { raw in
+            scratch.withUnsafeMutableBytes { self.screen(raw, scratch: $0) }
+        }
+        switch result.verdict {
+        case .refused: return nil
+        case .plain: return path
+        case .rewritten: return String(decoding: scratch[..<result.length], as: UTF8.self)
+        }
+    }
+
     /// Screens a path. Writes only when the path is not in normal form; cost: one pass, no allocation.
     package static func screen(_ path: UnsafeRawBufferPointer, scratch: UnsafeMutableRawBufferPointer) -> Result {
         guard let base: UnsafeRawPointer = path.baseAddress, path.count > 0, path[0] == UInt8(ascii: "/") else {

@@ -37,6 +37,10 @@ package final class DirectLink: GatewayLink {
             })
     }
 
+    package func purges(since number: Int64?, wait: Duration) async throws -> PurgeFeed {
+        try await self.service.purges.feed(gateway: self.id, since: number, wait: wait)
+    }
+
     package func acknowledge(_ acknowledgement: LinkAcknowledgement) async throws {
         try await self.service.acknowledged(
             id: self.id, group: self.group, version: acknowledgement.version, hash: acknowledgement.hash,

@@ -18,13 +18,15 @@ final class Followers: Sendable {
 
     init(clock: any WallClock) { self.clock = clock }
 
-    /// Returns with the next `wakeAll`, after `limit`, or when the caller is cancelled.
-    func wait(atMost limit: Duration) async {
+    /// Returns with the next `wakeAll`, after `limit`, when the caller is cancelled, or at once if it `isDue`: asked when a
+    /// `wakeAll` would already be noticed, for those who look at what no actor guards.
+    func wait(atMost limit: Duration, unless isDue: () -> Bool = { false }) async {
         let id: UInt64 = self.state.withLock { state in
             state.count += 1
             state.opening.insert(state.count)
             return state.count
         }
+        if isDue() { return self.release(id) }
         let clock: any WallClock = self.clock
         let timer: Task<Void, Never> = Task {
             try? await clock.sleep(for: limit)

@@ -50,6 +50,7 @@ extension DeploymentsService {
         let author: Author = context.author
         let answer: HTTPResponse = try await context.change { transaction in
             try GatewayTable.delete(id, in: transaction)
+            try PurgeTable.forget(gateway: id, in: transaction)
             try author.audit(
                 "gateway.forgotten", tenant: "", resource: AuditEntry.Resource(type: "gateway", id: id),
                 changes: ["gateway_group": .string(known.group)], in: transaction)

@@ -40,6 +40,7 @@ extension DeploymentsService {
                 summary: "Adds to what gateways count together, and tells the totals", access: .gateway,
                 body: .json(Self.counters), answers: [Answer(200, "The totals, in the order of the changes")]
             ) { [self] in try await self.countQuotas($0) },
+            self.purgeLinkRoute,
         ]
     }
 
@@ -115,7 +116,7 @@ extension DeploymentsService {
         return .json(.object(["totals": .array(totals.map { .int($0) })]))
     }
 
-    private static func gatewayID(_ context: RequestContext) throws -> String {
+    static func gatewayID(_ context: RequestContext) throws -> String {
         let id: String = context.parameter("gateway")
         guard id.utf8.count <= Self.gatewayIDLengthMax else {
             throw APIProblem.invalid("path:gateway", "expected at most \(Self.gatewayIDLengthMax) bytes")

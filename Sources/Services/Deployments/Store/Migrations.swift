@@ -45,5 +45,17 @@ extension DeploymentsService {
                         ends_at int64 NOT NULL, PRIMARY KEY (tenant, counter));
                     CREATE INDEX gateway_counters_end ON gateway_counters (ends_at);
                     """),
+            // The sequence and the readers belong to the platform: a gateway serves all tenants of its group.
+            Migration(
+                number: 4, name: "purges of caches",
+                sql: """
+                    CREATE TABLE cache_purge_sequence (id int64 NOT NULL PRIMARY KEY, number int64 NOT NULL);
+                    INSERT INTO cache_purge_sequence (id, number) VALUES (1, 0);
+                    CREATE TABLE cache_purges (
+                        number int64 NOT NULL PRIMARY KEY, tenant text NOT NULL, purge_order json NOT NULL,
+                        created_at int64 NOT NULL);
+                    CREATE INDEX cache_purges_age ON cache_purges (created_at);
+                    CREATE TABLE cache_purge_readers (gateway_id text NOT NULL PRIMARY KEY, number int64 NOT NULL);
+                    """),
         ])
 }

@@ -34,6 +34,10 @@ private final class ScriptedLink: GatewayLink {
         self.state.withLock { $0.acknowledged.append(acknowledgement.version) }
     }
 
+    func purges(since number: Int64?, wait: Duration) async throws -> PurgeFeed {
+        throw CancellationError()
+    }
+
     func report(_ batch: TrafficBatch) async throws {}
 
     func add(_ changes: [CounterChange]) async throws -> [Int64] { changes.map { $0.amount } }

@@ -9,6 +9,9 @@ package enum CachePurge: Sendable, Equatable {
 }
 
 extension LiveState {
+    /// Forgets all stored responses; returns how many.
+    package func purgeEverything() -> Int { self.cache.purge { _ in true } }
+
     /// Forgets stored responses at once, on any thread; returns how many. By tag and for a whole API it looks at every response:
     /// about a microsecond for ten.
     package func purge(_ purge: CachePurge) -> Int {
@@ -17,6 +20,7 @@ extension LiveState {
             let prefix: [UInt8] = CacheKey.prefix(tenant: tenant, api: api)
             return self.cache.purge { $0.key.bytes.starts(with: prefix) }
         case .address(let tenant, let api, let host, let target):
+            self.cache.refuseOlder()
             return self.cache.invalidate(
                 CacheKey(tenant: tenant, api: api, host: Array(host.utf8), target: Array(target.utf8)))
         case .tag(let tenant, let tag):

@@ -223,6 +223,8 @@ final class CacheExchange {
     let key: CacheKey
     let store: CacheStore
     let policy: CachePolicy
+    /// When it began, as the store counts purges.
+    let moment: UInt64
     /// The request's directives.
     var control: CacheControl = CacheControl()
     /// Monotonic nanoseconds when the request came.
@@ -245,6 +247,7 @@ final class CacheExchange {
         self.key = key
         self.store = store
         self.policy = policy
+        self.moment = store.moment
     }
 
     /// The exchange ended, whichever way: nobody waits any more.

@@ -32,6 +32,8 @@ final class CacheStore: Sendable {
     let hits: Atomic<Int> = Atomic(0)
     let misses: Atomic<Int> = Atomic(0)
     let evictions: Atomic<Int> = Atomic(0)
+    /// Counts purges: what was asked for before one is not stored behind it.
+    private let epoch: Atomic<UInt64> = Atomic(0)
 
     private static let shardCount: Int = 16
     /// Bytes of all responses stored in one process.
@@ -75,9 +77,11 @@ final class CacheStore: Sendable {
     // MARK: Storing
 
     /// Stores a response in place of the one that the same requests choose. One that is too large for a shard is left out.
-    func store(_ entry: CacheEntry) {
+    /// - Parameter since: `moment` when it was asked for; nil: now.
+    func store(_ entry: CacheEntry, since moment: UInt64? = nil) {
         guard entry.bytes <= self.shardBytesMax / 2 else { return }
         self.box(entry.key).shard.withLock { (shard: inout Shard) in
+            if let moment: UInt64, moment != self.moment { return }
             var slot: Slot = shard.slots[entry.key] ?? Slot()
             slot.variants.removeAll { (other: CacheEntry) -> Bool in
                 let isSame: Bool = other.varyNames == entry.varyNames && other.varyValues == entry.varyValues
@@ -145,8 +149,16 @@ final class CacheStore: Sendable {
         }
     }
 
+    /// Moves when something is purged.
+    var moment: UInt64 { self.epoch.load(ordering: .acquiring) }
+
+    /// Responses that were asked for before now are not stored any more. Before the shards are looked at, so that whoever stores
+    /// later sees it, and whoever stored earlier is seen.
+    func refuseOlder() { self.epoch.wrappingAdd(1, ordering: .acquiringAndReleasing) }
+
     /// Forgets what the closure names; looks at every response. Returns how many went.
     func purge(_ isMeant: (CacheEntry) -> Bool) -> Int {
+        self.refuseOlder()
         var count: Int = 0
         for box in self.boxes {
             count += box.shard.withLock { (shard: inout Shard) -> Int in

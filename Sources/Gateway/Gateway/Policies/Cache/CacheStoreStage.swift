@@ -11,7 +11,7 @@ final class CacheStoreStage: ResponseStage, @unchecked Sendable {
         let now: UInt64 = context.time.monotonic
         if head.status == 304, note.isValidating {
             let renewed: CacheEntry = Freshness.renewed(entry, head, note, context)
-            note.store.store(renewed)
+            note.store.store(renewed, since: note.moment)
             note.finish(isStored: true, now: now)
             return CacheAnswers.answer(
                 renewed, context.request, now: now,
@@ -90,7 +90,8 @@ private final class CacheFilter: ResponseFilter {
         guard let freshness: Freshness = self.freshness else { return }
         // Many small pieces cost more than their bytes.
         if self.body.count > 1, self.count / self.body.count < 4096 { self.body = [Array(self.body.joined())] }
-        self.note.store.store(freshness.entry(status: self.status, fields: self.fields, body: self.body))
+        self.note.store.store(
+            freshness.entry(status: self.status, fields: self.fields, body: self.body), since: self.note.moment)
         self.note.finish(isStored: true, now: self.context.time.monotonic)
     }
 
