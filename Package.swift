@@ -109,6 +109,7 @@ let targets: [Target] = [
     service("Catalog", ["OpenAPI", "Documents", "GatewayConfiguration", "Crypto"]),
     service("Identity", ["Crypto", "KeyRing", "Tokens", "HTTP", "EventLoops", "TLS"]),
     service("Portal", ["Crypto"]),
+    service("Secrets", ["Crypto", "KeyRing", "HTTP"]),
     service("Deployments", ["Documents", "OpenAPI", "GatewayConfiguration", "Gateway", "Crypto", "HTTP", "TLS"]),
     service("Observability", ["Crypto", "HTTP", "KeyRing"]),
     service("Audit", ["Crypto", "HTTP", "KeyRing"]),
@@ -125,7 +126,8 @@ let targets: [Target] = [
             "GatewayConfiguration", "Gateway",
             "Contracts",
             "REST", "Catalog",
-            "Identity", "Portal", "Deployments", "Observability", "Audit", "Backups", "Geolocation", "CLinux",
+            "Identity", "Portal", "Secrets", "Deployments", "Observability", "Audit", "Backups", "Geolocation",
+            "CLinux",
         ], path: "Sources/passerelle", swiftSettings: common),
 
     // Benchmarks: `make bench`.
@@ -198,6 +200,7 @@ let targets: [Target] = [
     serviceTests("Catalog", ["OpenAPI", "Documents", "GatewayConfiguration", "Crypto"]),
     serviceTests("Identity", ["Crypto", "Tokens", "EventLoops", "TLS"]),
     serviceTests("Portal", ["Catalog", "Crypto", "GatewayConfiguration", "Documents"]),
+    serviceTests("Secrets", ["Crypto", "KeyRing"]),
     serviceTests("Deployments", ["Catalog", "Portal", "GatewayConfiguration", "Documents", "OpenAPI"]),
     serviceTests("Observability", ["Crypto"]),
     serviceTests("Audit", ["Crypto"]),

@@ -18,6 +18,7 @@
     outages    PostgreSQL killed, cut off and restarted under load
     takeovers  of two processes on PostgreSQL the one with the leases killed under load; clocks set
     backup     backup and restore under load, killed half-way, damaged, and the audit log after it
+    secrets    rotation of every level of keys under load with SIGKILL, nothing in clear; OpenBao (from PyPI) as master key; imports
     replay     every route that changes something, and the state rebuilt from the audit log
     tokens     tokens of real authorization servers (from PyPI) at a gateway alone, rotation of keys included
     tls        certificates by name, their change, resumption, mutual TLS, with curl and openssl s_client
@@ -62,6 +63,7 @@ SUITES = [
     "outages",
     "takeovers",
     "backup",
+    "secrets",
     "replay",
     "tokens",
     "tls",

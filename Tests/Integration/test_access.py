@@ -20,7 +20,7 @@ AUTHENTICATED = {
     "me", "myPermissions", "checkPermission", "listRoles", "createUser", "listUsers", "getUser", "setGrants", "setPassword",
     "listSessions", "getSession", "revokeSession", "revokeSessions", "createToken", "listTokens", "revokeToken",
     "beginSecondFactor", "confirmSecondFactor", "stepUp", "removeSecondFactor",
-    "listTenants", "listPublishedAPIs", "listOwnApplications", "listOwnSubscriptions",
+    "listTasks", "getTask", "listTenants", "listPublishedAPIs", "listOwnApplications", "listOwnSubscriptions",
 }
 
 

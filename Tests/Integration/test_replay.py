@@ -52,6 +52,13 @@ ELSEWHERE = {
     "POST /v1/gateways/{gateway}/counters": "traffic: what quotas have counted",
     "POST /v1/tenants/{tenant}/cache/purges": "what gateways are asked to forget",
     "DELETE /v1/gateways/{gateway}": "a gateway that calls is known again",
+    "POST /v1/keys/rotations": "keys are secret",
+    "POST /v1/keys/seal": "keys are secret",
+    "POST /v1/keys/unseal": "keys are secret",
+    "PUT /v1/tenants/{tenant}/secrets/{secret}": "values are not in the log",
+    "DELETE /v1/tenants/{tenant}/secrets/{secret}": "values are not in the log",
+    "POST /v1/tenants/{tenant}/secrets/{secret}/rollback": "values are not in the log",
+    "DELETE /v1/tenants/{tenant}/secrets/{secret}/versions/{version}": "values are not in the log",
     "POST /v1/backups": "a backup is no part of what it holds",
 }
 

@@ -59,8 +59,10 @@ package final class KeyRing: Sendable {
 
     let store: Store
     let clock: any WallClock
-    let configuration: KeyRingConfiguration
+    package let configuration: KeyRingConfiguration
     private let state: Mutex<State>
+    /// Whether the master key rotates now: two rotations at once would write over one another's next key.
+    let isRotatingMaster: Mutex<Bool> = Mutex(false)
 
     /// A sealed ring over a store that has `KeyRing.migrations`.
     package init(store: Store, configuration: KeyRingConfiguration, clock: any WallClock = SystemClock()) {

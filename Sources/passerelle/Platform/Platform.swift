@@ -14,6 +14,7 @@ import KeyRing
 import Observability
 import Portal
 import REST
+import Secrets
 import Store
 import Synchronization
 import TLS
@@ -77,15 +78,18 @@ final class Platform: Sendable {
 
     /// The schema of everything in the data folder's database.
     static let migrations: [ServiceMigrations] = [
-        LogMigrations.service, KeyRing.migrations, RESTHandler.migrations, GatewayChanges.migrations,
+        LogMigrations.service, KeyRing.migrations, RESTHandler.migrations, TaskTable.migrations,
+        GatewayChanges.migrations,
         CatalogService.migrations,
-        PortalService.migrations, IdentityService.migrations, DeploymentsService.migrations, AuditService.migrations,
+        PortalService.migrations, IdentityService.migrations, SecretsService.migrations, DeploymentsService.migrations,
+        AuditService.migrations,
         GeolocationService.migrations, ObservabilityService.migrations, BackupsService.migrations,
     ]
 
     /// Everything that is sealed with keys that rotate.
     static let sealedColumns: [SealedColumn] =
         IdentityService.sealedColumns + AuditService.sealedColumns + ObservabilityService.sealedColumns
+        + SecretsService.sealedColumns
 
     private init(
         _ settings: Settings, _ services: ServiceEnvironment, _ telemetry: Store, keys: KeyRing
@@ -116,6 +120,8 @@ final class Platform: Sendable {
             CatalogService(services: services, deployments: DeploymentQueries(), portal: portal),
             PortalService(services: services, catalog: catalog), self.identity, self.deployments,
             audit, self.geolocation,
+            SecretsService(
+                services: services, keys: keys, columns: Self.sealedColumns, users: LiveSecrets(catalog: catalog)),
             BackupsService(
                 services: services, data: settings.data, place: Self.backupPlace(settings), version: Version.text),
         ]
@@ -128,7 +134,7 @@ final class Platform: Sendable {
         self.chosen = chosen
         for service in chosen { readiness.expect(service: type(of: service).name) }
         if settings.runs(Self.gatewayService) { readiness.expect(service: Self.gatewayService) }
-        var routes: [Route] = []
+        var routes: [Route] = TaskRoutes.routes
         for service in chosen { routes += service.routes }
         self.handler = RESTHandler(
             routes: routes,

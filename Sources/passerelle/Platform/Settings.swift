@@ -11,7 +11,7 @@ import Telemetry
 struct Settings: Sendable {
     /// The services this version has, in the order they start.
     static let servicesKnown: [String] = [
-        "observability", "catalog", "portal", "identity", "deployments", "audit", "geolocation", "gateway",
+        "observability", "catalog", "portal", "identity", "secrets", "deployments", "audit", "geolocation", "gateway",
     ]
 
     /// The data folder. Default `./data`.

