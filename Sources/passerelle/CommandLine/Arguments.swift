@@ -14,6 +14,10 @@ struct Arguments: Sendable {
                 optionsEnded = true
             } else if word.hasPrefix("--"), !optionsEnded {
                 try self.takeOption(word, &rest)
+            } else if word.hasPrefix("-"), word.count == 2, !optionsEnded,
+                let option: Command.Option = command.options.first(where: { $0.letter == word.last })
+            {
+                try self.takeOption("--\(option.name)", &rest)
             } else {
                 self.operands.append(word)
             }

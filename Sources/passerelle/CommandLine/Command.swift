@@ -3,10 +3,13 @@ struct Command: Sendable {
     /// An option; one without `value` is a switch.
     struct Option: Sendable {
         let name: String
+        /// One letter that stands for the name: `-H`; nil: none.
+        let letter: Character?
         let value: String?
         let summary: String
 
-        init(_ name: String, _ value: String? = nil, _ summary: String) {
+        init(_ name: String, letter: Character? = nil, _ value: String? = nil, _ summary: String) {
+            self.letter = letter
             self.name = name
             self.value = value
             self.summary = summary
@@ -52,7 +55,8 @@ struct Command: Sendable {
     var help: String {
         var text: String = "\(self.summary)\n\nUsage: \(self.usage)\n\nOptions:\n"
         for option in self.options + Self.shared {
-            let left: String = "--\(option.name)" + (option.value.map { " \($0)" } ?? "")
+            let left: String =
+                (option.letter.map { "-\($0), " } ?? "") + "--\(option.name)" + (option.value.map { " \($0)" } ?? "")
             text += "  \(Table.padded(left, to: 28)) \(option.summary)\n"
         }
         text += "\nExample:\n  \(self.example)\n"

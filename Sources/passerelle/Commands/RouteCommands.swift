@@ -13,8 +13,8 @@ enum RouteCommands {
         options: [
             .init("config", "FILE", "a gateway's configuration file"),
             .init("snapshot", "FILE", "a gateway's saved snapshot (./data/gateway/snapshot.json)"),
-            .init("header", "NAME: VALUE", "a header of the request; may be repeated"),
-        ], example: "passerelle routes explain GET http://127.0.0.1:8000/api/geolocation/nearby"
+            .init("header", letter: "H", "NAME: VALUE", "a header of the request; may be repeated"),
+        ], example: "passerelle routes explain GET http://127.0.0.1:8000/api/geolocation/nearby -H 'X-Beta: 1'"
     ) { arguments, console in
         guard let url: URLParts = URLParts(arguments.operands[1]) else {
             throw CommandError.usage(

@@ -69,7 +69,7 @@ final class GatewayProcess: Sendable {
             link: link, folder: "\(settings.data)/gateway", live: live, clock: clock, logger: logger)
         let process: ProcessSettings = ProcessSettings(
             listen: ListenSettings(http: settings.gatewayAddress, https: settings.https), workers: settings.workers,
-            telemetry: settings.telemetry)
+            telemetry: settings.telemetry, zone: settings.zone, dns: settings.dns)
         let reporter: TrafficReporter = TrafficReporter(link: link, clock: clock, logger: logger)
         let counters: CounterKeeper = CounterKeeper(
             live: live, quotas: link, limits: try RedisCounters.make(settings.counters, folder: "."),

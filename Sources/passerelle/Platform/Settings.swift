@@ -40,6 +40,10 @@ struct Settings: Sendable {
     private var httpsAddress: String = "127.0.0.1:8002"
     /// Event loops of the gateway. Default: one a processor.
     var workers: WorkerCount = .auto
+    /// Where the gateway stands; targets of the same zone are preferred. Default: nowhere.
+    var zone: String?
+    /// How the gateway looks names of targets up. Default: as the system does.
+    var dns: DNSSettings = DNSSettings()
     /// This gateway's name. Default: `gw-` and the host's name and port.
     var gatewayID: String?
     /// The gateways that run the same snapshot. Default `default`.

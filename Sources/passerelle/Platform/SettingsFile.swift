@@ -109,12 +109,17 @@ enum SettingsFile {
     }
 
     private static func readGateway(_ decoder: NodeDecoder, _ settings: inout Settings) {
-        let known: [String] = ["id", "group", "workers", "control_plane", "token_file"]
+        let known: [String] = ["id", "group", "workers", "control_plane", "token_file", "zone", "dns"]
         guard let fields: NodeFields = decoder.fields(known) else { return }
         if let id: String = fields["id"]?.string(length: 1...128) { settings.gatewayID = id }
         if let group: String = fields["group"]?.string(length: 1...63) { settings.gatewayGroup = group }
         if let url: String = fields["control_plane"]?.string(length: 1...2_048) { settings.controlPlaneURL = url }
         if let file: String = fields["token_file"]?.string(length: 1...4_096) { settings.gatewayTokenFile = file }
+        if let zone: NodeDecoder = fields["zone"], let name: String = zone.string() {
+            if let message: String = EntryRules.problem(id: name) { zone.problem(message) }
+            settings.zone = name
+        }
+        if let dns: NodeDecoder = fields["dns"] { settings.dns = DNSSettings.read(dns) ?? settings.dns }
         if let workers: NodeDecoder = fields["workers"] {
             if workers.node.text == "auto" {
                 settings.workers = .auto

@@ -27,6 +27,46 @@ struct ValidationDocumentTests {
         }
     }
 
+    @Test func examplesAreKeptForAMock() async throws {
+        let fixture: CatalogFixture = try await CatalogFixture()
+        let document: String = """
+            openapi: 3.0.3
+            info: {title: Orders API, version: "1"}
+            paths:
+              /{id}:
+                parameters: [{name: id, in: path, required: true, schema: {type: string}}]
+                get:
+                  responses:
+                    "200":
+                      description: One
+                      content: {application/json: {examples: {one: {summary: The first, value: {example: 1}}}}}
+                post:
+                  requestBody: {content: {application/json: {example: 2}}}
+                  responses: {"201": {description: Made, content: {application/json: {schema: {$ref: '#/components/schemas/O'}}}}}
+            components: {schemas: {O: {type: object, example: {title: kept}}}}
+            """
+        let mock: JSONValue = ["mock": ["examples": true, "headers": ["X-Mock": "1"]]]
+        _ = try await fixture.importAPI(
+            document,
+            extra: [
+                "name": "a", "policies": [mock],
+                "gateway": ["routes": [["path": "/{id}", "methods": ["POST"], "policies": [mock]]]],
+            ])
+        let revision: JSONValue = try await fixture.send("GET", "\(Self.apis)/a/revisions/1").json
+        #expect(GatewayReader.problems(gateway: revision["gateway"]) == [])
+        let policy: JSONValue? = revision["gateway"]?["policies"]?[1]?["mock"]
+        #expect(policy?["headers"] == ["X-Mock": "1"])
+        #expect(policy?["examples"] == nil)
+        let item: JSONValue? = policy?["document"]?["paths"]?["/{id}"]
+        let content: JSONValue? = item?["get"]?["responses"]?["200"]?["content"]?["application/json"]
+        #expect(content?["examples"]?["one"]?["value"] == ["example": 1])
+        #expect(item?["post"]?["requestBody"] == nil)
+        #expect(policy?["document"]?["components"]?["schemas"]?["O"]?["example"] == ["title": "kept"])
+        // A route's own policies get it too.
+        let routes: [JSONValue] = revision["gateway"]?["routes"]?.elements ?? []
+        #expect(routes.contains { $0["policies"]?[0]?["mock"]?["document"] != nil })
+    }
+
     @Test func keepsWhatSaysSomethingAboutMessages() throws {
         let root: JSONValue = [
             "openapi": "3.1.0", "info": ["title": "T"], "tags": [],

@@ -34,7 +34,7 @@ extension CounterSettings {
 }
 
 extension DNSSettings {
-    static func read(_ decoder: NodeDecoder) -> DNSSettings? {
+    package static func read(_ decoder: NodeDecoder) -> DNSSettings? {
         let known: [String] = ["servers", "timeout", "attempts", "min_ttl", "max_ttl"]
         guard let fields: NodeFields = decoder.fields(known) else { return nil }
         let defaults: DNSSettings = DNSSettings()

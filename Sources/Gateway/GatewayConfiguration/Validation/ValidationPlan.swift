@@ -8,8 +8,7 @@ package final class ValidationPlan: Sendable {
     /// The schemas that requests are checked by, and responses: what is read-only or write-only differs.
     package let requestSchemas: SchemaSet
     package let responseSchemas: SchemaSet
-    /// The tree of path segments; the root is the first.
-    private let nodes: [PathNode]
+    private let tree: PathTree
 
     /// Operations of one document at most.
     package static let operationsMax: Int = 5000
@@ -25,7 +24,7 @@ package final class ValidationPlan: Sendable {
         options.direction = .response
         self.responseSchemas = try SchemaSet(compiling: reader.responsePlaces, in: document, options: options)
         self.operations = operations
-        self.nodes = PathNode.tree(of: operations)
+        self.tree = PathTree(operations.map { ($0.method, $0.segments) })
     }
 
     /// The operation of a path in normal form: literal segments go before those with text beside parameters, and these before
@@ -34,8 +33,8 @@ package final class ValidationPlan: Sendable {
     package func operation(
         _ method: String, path: String
     ) -> (operation: ValidatedOperation, values: [String: String])? {
+        guard let found: Int = self.tree.operation(method, path: path) else { return nil }
         let segments: [Substring] = path.dropFirst().split(separator: "/", omittingEmptySubsequences: false)
-        guard let found: Int = self.find(method, segments[...], node: 0) else { return nil }
         let operation: ValidatedOperation = self.operations[found]
         var values: [String: String] = [:]
         for (segment, text) in zip(operation.segments, segments) {
@@ -47,66 +46,6 @@ package final class ValidationPlan: Sendable {
             }
         }
         return (operation, values)
-    }
-
-    /// Few ways at each segment, and as many segments as the deepest path of the document has.
-    private func find(_ method: String, _ segments: ArraySlice<Substring>, node: Int) -> Int? {
-        let node: PathNode = self.nodes[node]
-        guard let segment: Substring = segments.first else {
-            return node.operations[method] ?? (method == "HEAD" ? node.operations["GET"] : nil)
-        }
-        if let next: Int = node.literals[String(segment)],
-            let found: Int = self.find(method, segments.dropFirst(), node: next)
-        {
-            return found
-        }
-        for (pattern, next) in node.patterns where (try? pattern.matches(Array(segment.utf8))) == true {
-            if let found: Int = self.find(method, segments.dropFirst(), node: next) { return found }
-        }
-        guard let next: Int = node.parameter, !segment.isEmpty else { return nil }
-        return self.find(method, segments.dropFirst(), node: next)
-    }
-}
-
-/// A place in the tree of path segments.
-private struct PathNode: Sendable {
-    var literals: [String: Int] = [:]
-    var parameter: Int?
-    /// In order of the document.
-    var patterns: [(pattern: SegmentPattern, next: Int)] = []
-    /// Places of operations by method.
-    var operations: [String: Int] = [:]
-
-    static func tree(of operations: [ValidatedOperation]) -> [PathNode] {
-        var nodes: [PathNode] = [PathNode()]
-        for (number, operation) in operations.enumerated() {
-            var node: Int = 0
-            for segment in operation.segments { node = self.step(segment, from: node, &nodes) }
-            if nodes[node].operations[operation.method] == nil { nodes[node].operations[operation.method] = number }
-        }
-        return nodes
-    }
-
-    private static func step(_ segment: PathPattern.Segment, from node: Int, _ nodes: inout [PathNode]) -> Int {
-        let next: Int
-        switch segment {
-        case .literal(let text):
-            if let known: Int = nodes[node].literals[text] { return known }
-            next = nodes.count
-            nodes[node].literals[text] = next
-        case .parameter:
-            if let known: Int = nodes[node].parameter { return known }
-            next = nodes.count
-            nodes[node].parameter = next
-        case .pattern(let pattern):
-            if let known = nodes[node].patterns.first(where: { $0.pattern.shape == pattern.shape }) {
-                return known.next
-            }
-            next = nodes.count
-            nodes[node].patterns.append((pattern, next))
-        }
-        nodes.append(PathNode())
-        return next
     }
 }
 

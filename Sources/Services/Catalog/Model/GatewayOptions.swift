@@ -72,7 +72,8 @@ struct GatewayOptions: Sendable {
                 let wanted: [String] = try self.methods(settings, index, known: methods[path] ?? [])
                 let isConditional: Bool = settings["headers"] != nil || settings["query"] != nil
                 if !isConditional { left.removeAll { wanted.contains($0) } }
-                let route: JSONObject = try self.route(settings, index, wanted, basePath: basePath, tenant: tenant)
+                let route: JSONObject = try self.route(
+                    settings, index, wanted, of: document, basePath: basePath, tenant: tenant)
                 for one in Self.placed(route, path: path, basePath: basePath) { routes.append((one, index)) }
             }
             if left.isEmpty { continue }
@@ -99,9 +100,14 @@ struct GatewayOptions: Sendable {
     }
 
     private func route(
-        _ settings: JSONObject, _ index: Int, _ methods: [String], basePath: String, tenant: String
+        _ settings: JSONObject, _ index: Int, _ methods: [String], of document: OpenAPIDocument, basePath: String,
+        tenant: String
     ) throws(APIProblem) -> JSONObject {
         var route: JSONObject = settings
+        if let policies: [JSONValue] = settings["policies"]?.elements {
+            route["policies"] = .array(
+                try ValidationDocument.filled(policies, from: document, at: "/gateway/routes/\(index)/policies"))
+        }
         route["methods"] = .array(methods.map { .string($0) })
         guard let upstream: JSONObject = settings["upstream"]?.object else { return route }
         var own: JSONObject = try self.checked(upstream, "/gateway/routes/\(index)/upstream", tenant: tenant)

@@ -30,6 +30,8 @@ struct ConnectionLimitTests {
         let refusal: RawMessage = third.receiveMessage()
         #expect(refusal.status == 429)
         #expect(refusal.field("retry-after") == "1")
+        #expect(refusal.field("ratelimit-policy") == "\"connections\";q=2;qu=\"connections\"")
+        #expect(refusal.field("ratelimit") == "\"connections\";r=0")
         #expect(refusal.field("connection") == "close")
         #expect(refusal.text.contains("urn:passerelle:problem:too-many-connections"))
         #expect(third.receiveAll() == "")

@@ -11,7 +11,8 @@ struct ContentGateway {
 
     /// `api` is what stands beside `id` and `upstream`; without routes it takes every path.
     static func start(
-        _ api: String, answer: String? = nil, live: LiveState = LiveState()
+        _ api: String, answer: String? = nil, live: LiveState = LiveState(),
+        change: (inout APIDefinition) -> Void = { _ in }
     ) async throws -> ContentGateway {
         let upstream: RawUpstream = try answer.map { try .answering($0) } ?? .echoing()
         let routes: String = api.contains("routes:") ? "" : "    routes: [{path: /*}]\n"
@@ -24,6 +25,7 @@ struct ContentGateway {
             """ + routes + api.split(separator: "\n").map { "    \($0)\n" }.joined())
         document.apis[0].policies.append(
             .timeouts(TimeoutPolicy(connect: .seconds(600), response: .seconds(600), idle: .seconds(600))))
+        change(&document.apis[0])
         // What is written reads back as the same document, whatever the policy.
         #expect(try GatewayDocument.read(document.json().serialized()) == document)
         return ContentGateway(gateway: try await .start(document, live: live), upstream: upstream)
