@@ -23,6 +23,14 @@ TRACE = "0af7651916cd43dd8448eb211c80319c"
 PARENT = "b7ad6b7169203331"
 
 # Reads base64 lines, writes a JSON line each: run where the packages are.
+# What a collector answers that rejects some of the spans.
+PARTIAL = """
+import sys
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTracePartialSuccess, ExportTraceServiceResponse
+sys.stdout.buffer.write(ExportTraceServiceResponse(partial_success=ExportTracePartialSuccess(
+    rejected_spans=1, error_message="one was too old")).SerializeToString())
+"""
+
 READER = """
 import base64, json, sys
 from google.protobuf.json_format import MessageToDict
@@ -44,8 +52,12 @@ class Collector(http.server.BaseHTTPRequestHandler):
         self.send_response(503 if first else 200)
         if first:
             self.send_header("Retry-After", "0")
-        self.send_header("Content-Length", "0")
+        answer = b"" if first else self.server.answer
+        if answer:
+            self.send_header("Content-Type", "application/x-protobuf")
+        self.send_header("Content-Length", str(len(answer)))
         self.end_headers()
+        self.wfile.write(answer)
 
     def log_message(self, *_):
         pass
@@ -53,7 +65,7 @@ class Collector(http.server.BaseHTTPRequestHandler):
 
 def collector(case):
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Collector)
-    server.seen = []
+    server.seen, server.answer = [], b""
     threading.Thread(target=server.serve_forever, daemon=True).start()
     case.addCleanup(server.server_close)
     case.addCleanup(server.shutdown)
@@ -128,6 +140,24 @@ class SpanTests(unittest.TestCase):
             self.assertEqual(fields["Content-Type"], "application/x-protobuf")
             self.assertEqual({name.lower(): value for name, value in fields.items()}["authorization"], "Bearer abc")
             self.assertNotIn(b"hidden", body)
+
+
+    def test_spans_that_a_collector_rejects_are_counted(self):
+        programs = environment(self, "otlp", "opentelemetry-proto==1.45.2")
+        server = collector(self)
+        server.answer = subprocess.run([f"{programs}/python", "-c", PARTIAL], capture_output=True, check=True).stdout
+        _, url, admin = gateway(self, f'{{tracing: {{sample: 1, endpoint: "http://127.0.0.1:{server.server_port}"}}}}')
+        for number in range(3):
+            self.assertEqual(call(f"{url}/orders/{number}")[0], 200)
+
+        def counted():
+            text = call(f"{admin}/metrics")[2]
+            counts = {line.split()[0]: int(line.split()[1]) for line in text.splitlines() if line.startswith("passerelle_gateway_spans_")}
+            refused = counts['passerelle_gateway_spans_dropped_total{reason="refused"}']
+            # One of each batch.
+            return refused == len(server.seen) - 1 and counts["passerelle_gateway_spans_sent_total"] + refused == 3
+
+        eventually(counted, seconds=60)
 
 
 class PrometheusTests(unittest.TestCase):

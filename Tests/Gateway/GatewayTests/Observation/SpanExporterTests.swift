@@ -183,6 +183,34 @@ struct SpanExporterTests {
         #expect(text.contains("passerelle_gateway_spans_dropped_total{reason=\"undelivered\"} 1\n"))
     }
 
+    /// Partial success of OTLP: the rest was taken, and what was not is not sent again.
+    @Test func whatACollectorRejectsIsCountedAndNotSentAgain() async throws {
+        let collector: RawUpstream = try .answering(
+            "HTTP/1.1 200 OK\r\nContent-Type: application/x-protobuf\r\nContent-Length: 8\r\n\r\n"
+                + "\u{0A}\u{06}\u{08}\u{01}\u{12}\u{02}no")
+        let exporter: SpanExporter = self.exporter(collector.port)
+        let records: [RequestRecord] = [RequestRecord](repeating: self.ordinary(), count: 3)
+        exporter.receive(RecordBatch(records: records, identities: self.identities()))
+        try exporter.start(folder: ".")
+        #expect(await eventually { exporter.sent == 2 })
+        await exporter.stop()
+        #expect(exporter.lost(.refused) == 1)
+        #expect(collector.requests.count == 1)
+        collector.stop()
+    }
+
+    @Test(
+        arguments: [
+            ("", 0), ("0a00", 0), ("0a020802", 2), ("0a02080a", 5), ("0a06080112026e6f", 1), ("12020801", 0),
+            // A negative count, a count of the wrong kind, and messages that end too early.
+            ("0a0b08ffffffffffffffffff01", 0), ("0a040a020801", 0), ("0a", 0), ("0a05", 0), ("0a0508", 0), ("08ff", 0),
+            // Fields that are not known are skipped, the last count is the one that is meant.
+            ("1001" + "1d01020304" + "210102030405060708" + "0a0208030a020804", 4),
+        ] as [(String, Int)])
+    func readsWhatACollectorRejects(answer: String, count: Int) throws {
+        #expect(SpanAnswer.rejected(try #require(Hex.decode(answer)), of: 5) == count)
+    }
+
     @Test func aFullQueueDropsAndCounts() {
         let exporter: SpanExporter = self.exporter(1)
         let records: [RequestRecord] = [RequestRecord](repeating: self.ordinary(), count: SpanExporter.queueMax + 7)

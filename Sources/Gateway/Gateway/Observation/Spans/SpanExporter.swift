@@ -55,7 +55,7 @@ final class SpanExporter: RecordSink {
     }
 
     private enum Outcome {
-        case taken
+        case taken(rejected: Int)
         case refused
         /// Another try may succeed, after this time if one was named.
         case again(Duration?)
@@ -232,9 +232,11 @@ final class SpanExporter: RecordSink {
         request.body = SpanEncoder.request(chunk.spans.bytes, service: self.settings.service)
         var pause: Duration = self.times.pause
         for number in 1...Self.triesMax {
-            switch await self.send(client, request) {
-            case .taken:
-                self.sentCount.wrappingAdd(UInt64(chunk.count), ordering: .relaxed)
+            switch await self.send(client, request, count: chunk.count) {
+            case .taken(let rejected):
+                // Those are not sent again: the collector has the others.
+                self.counter(.refused).add(rejected)
+                self.sentCount.wrappingAdd(UInt64(chunk.count - rejected), ordering: .relaxed)
                 return
             case .refused:
                 self.counter(.refused).add(chunk.count)
@@ -252,16 +254,18 @@ final class SpanExporter: RecordSink {
     }
 
     /// The answers that mean "later" are those of OTLP: 429, 502, 503 and 504.
-    private func send(_ client: HTTPClient, _ request: HTTPClientRequest) async -> Outcome {
+    private func send(_ client: HTTPClient, _ request: HTTPClientRequest, count: Int) async -> Outcome {
         var request: HTTPClientRequest = request
         var timeouts: HTTPClientTimeouts = HTTPClientTimeouts()
         timeouts.total = self.times.timeout
         request.timeouts = timeouts
         do throws(HTTPClientError) {
             let response: HTTPClientResponse = try await client.send(request)
-            _ = try await response.body.collect(max: Self.answerMax)
+            let answer: [UInt8] = try await response.body.collect(max: Self.answerMax)
             switch response.status {
-            case 200..<300: return .taken
+            case 200..<300:
+                let isProtobuf: Bool = response.fields["Content-Type"]?.hasPrefix("application/x-protobuf") ?? false
+                return .taken(rejected: isProtobuf ? SpanAnswer.rejected(answer, of: count) : 0)
             case 429, 502, 503, 504:
                 return .again(response.fields["Retry-After"].flatMap { Int64($0) }.map { .seconds(max(0, $0)) })
             default: return .refused
