@@ -229,6 +229,8 @@ let fuzzers: [Target] = [
     fuzzer("URLs", ["HTTP"]),
     fuzzer("DNSAnswers", ["DNS", "EventLoops"]),
     fuzzer("HTTPHeads", ["HTTP"]),
+    fuzzer("Connections", ["Gateway", "GatewayConfiguration", "EventLoops", "HTTP"]),
+    fuzzer("SpanAnswers", ["Gateway"]),
     fuzzer("GatewayFiles", ["GatewayConfiguration", "Documents", "JSON"]),
 ]
 
