@@ -23,6 +23,7 @@
     tokens     tokens of real authorization servers (from PyPI) at a gateway alone, rotation of keys included
     tls        certificates by name, their change, resumption, mutual TLS, with curl and openssl s_client
     allocations how often the event loop asks for memory, a request: a release build's bounds
+    clients    slow, silent and hostile clients: dripping heads and bodies, no reading, half-open, 10,000 idle, storms of resets
     telemetry  spans read by OpenTelemetry's classes (from PyPI), metrics scraped by a real Prometheus (from the PATH)
     drain      SIGTERM: what is under way ends well; a full disk: refused, and work resumes
     faults     a failing disk under the platform, its start, backups and restores; a clock that is set
@@ -68,6 +69,7 @@ SUITES = [
     "tokens",
     "tls",
     "allocations",
+    "clients",
     "telemetry",
     "drain",
     "faults",

@@ -7,6 +7,15 @@ import time
 import urllib.parse
 
 
+class Server(http.server.ThreadingHTTPServer):
+    daemon_threads = True
+    # Hundreds of connections may come at once.
+    request_queue_size = 1024
+
+    def handle_error(self, *_):
+        """Gateways that go away in the middle are part of the tests."""
+
+
 class Upstream:
     """`GET /anything` answers 200 at once, `?wait=S` after S seconds. `arrived` is set with each request,
     `requests` are the targets seen, `fields` the header fields of the last one."""
@@ -39,10 +48,7 @@ class Upstream:
         self.requests = []
         self.fields = None
         self.arrived = threading.Event()
-        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        # Gateways that go away in the middle are part of the tests.
-        self._server.handle_error = lambda *_: None
+        self._server = Server(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
         case.addCleanup(self.close)
