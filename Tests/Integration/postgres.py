@@ -83,3 +83,61 @@ class Postgres:
         return subprocess.run(
             [*self.prefix, f"{self.bin}/{name}", *arguments], cwd="/", env=self.environment, check=True,
             text=True, timeout=120, stdout=output, stderr=subprocess.DEVNULL)
+
+
+class Session:
+    """A session of somebody else on the server, which holds what it has locked until it is closed."""
+
+    def __init__(self, case, server, database, text):
+        self._process = subprocess.Popen(
+            [*server.prefix, f"{server.bin}/psql", "-h", "127.0.0.1", "-p", str(server.port), "-U", "app", "-d", database, "-Atq"],
+            cwd="/", text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        case.addCleanup(self.close)
+        self._process.stdin.write(text + "\n\\echo done\n")
+        self._process.stdin.flush()
+        while (line := self._process.stdout.readline()) != "done\n":
+            if not line:
+                raise RuntimeError(f"psql ended in: {text}")
+
+    def close(self):
+        if self._process.poll() is None:
+            self._process.stdin.close()
+            self._process.wait(30)
+        self._process.stdout.close()
+
+
+class SmallDisk:
+    """A disk (tmpfs) on which a server's database can lie: mounted before the server starts, gone after its end. Skips the test where
+    none can be mounted."""
+
+    MEGABYTES = 64
+    # What is left when it is full: less than a change of some size needs.
+    LEFT_BYTES = 64 << 10
+
+    def __init__(self, case):
+        self._place = tempfile.mkdtemp(prefix="passerelle-disk-")
+        case.addCleanup(shutil.rmtree, self._place, ignore_errors=True)
+        mounted = subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", f"size={self.MEGABYTES}m", "tmpfs", self._place], check=False,
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        if mounted.returncode:
+            case.skipTest("no disk can be mounted here, which needs root")
+        case.addCleanup(subprocess.run, ["umount", self._place], check=True)
+        os.chmod(self._place, 0o755)
+
+    def database(self, server, name):
+        """A database on it; returns its address."""
+        os.mkdir(f"{self._place}/space", 0o700)
+        if os.getuid() == 0:
+            shutil.chown(f"{self._place}/space", "postgres")
+        server.sql("postgres", f"CREATE TABLESPACE small LOCATION '{self._place}/space'")
+        server.sql("postgres", f"CREATE DATABASE {name} TEMPLATE template0 TABLESPACE small")
+        return server.url(name)
+
+    def fill(self):
+        free = os.statvfs(self._place)
+        with open(f"{self._place}/ballast", "wb") as file:
+            os.posix_fallocate(file.fileno(), 0, free.f_bavail * free.f_frsize - self.LEFT_BYTES)
+
+    def empty(self):
+        os.unlink(f"{self._place}/ballast")

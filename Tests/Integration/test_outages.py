@@ -45,6 +45,7 @@ class OutageTests(Shared, unittest.TestCase):
             if name != "restarted":
                 for platform in (self.first, self.second):
                     check = eventually(lambda: self.unready(platform), seconds=NOTICE_SECONDS)
+                    told = time.time() - before
                     self.assertRegex(check["reason"], "PostgreSQL", name)
                     since = datetime.datetime.fromisoformat(check["since"].replace("Z", "+00:00")).timestamp()
                     self.assertTrue(before - 1 <= since <= time.time() + 1, f"{name}: since {check['since']}")
@@ -56,13 +57,15 @@ class OutageTests(Shared, unittest.TestCase):
                     self.assertGreater(int(answer.fields["Retry-After"]), 0)
                     self.assertEqual(rest.request("GET", "/healthz").status, 200)
             noticed = time.time() - before
+            if name == "restarted":
+                told = noticed
             mend()
             mended = time.time()
             for platform in (self.first, self.second):
                 eventually(lambda: self.ready(platform), seconds=RECOVERY_SECONDS)
             ready = time.time() - mended
             self.progress(callers)
-            print(f"    {name}: refused after {noticed:.1f} s; ready {ready:.1f} s after its end, all callers went on after "
+            print(f"    {name}: unready after {told:.1f} s, all callers refused after {noticed:.1f} s; ready {ready:.1f} s after its end, all callers went on after "
                   f"{time.time() - mended:.1f} s", flush=True)
         for platform in (self.first, self.second):
             self.assertIsNone(platform.process.poll())

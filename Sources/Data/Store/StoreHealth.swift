@@ -10,9 +10,10 @@ package enum StoreHealth: Sendable, Equatable {
     case failing(reason: String, since: Timestamp)
 }
 
-/// What can fail on its own: a full disk may still take commits (the log's file is kept) and no copies of them.
+/// What can fail on its own: a full disk may still take commits (the log's file is kept) and no copies of them, and a full disk of
+/// a server those that need no more of it than there is.
 enum StorePart: CaseIterable {
-    case commits, copying, reads
+    case commits, copying, reads, space
 }
 
 /// The health shared by the store's threads and whoever asks. Logs each change once.
@@ -56,6 +57,8 @@ final class StoreState: Sendable {
         }
         if isNews { self.logger.error("store failing", ["part": .string("\(part)"), "reason": .string(reason)]) }
     }
+
+    func isFailing(_ part: StorePart) -> Bool { self.failures.withLock { $0[part] != nil } }
 
     /// The part works: bytes reached the disk, or came from it.
     func noteSuccess(of part: StorePart) {

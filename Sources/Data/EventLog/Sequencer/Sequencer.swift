@@ -21,6 +21,7 @@ final class Sequencer: Sendable {
     /// Pause between two looks without a hint.
     private static let pollPause: Duration = .milliseconds(100)
     private static let troublePause: Duration = .milliseconds(100)
+    private static let troublePauseMax: Duration = .seconds(1)
     /// Pause while a running transaction holds ripe rows back: its end sends no hint.
     private static let heldPause: Duration = .milliseconds(2)
     private static let heldPauseMax: Duration = .milliseconds(50)
@@ -44,9 +45,12 @@ final class Sequencer: Sendable {
         }
         var heldPause: Duration = Self.heldPause
         var loggedAt: UInt64 = 0
+        var troublePause: Duration = Self.troublePause
         while !Task.isCancelled {
             do {
-                switch try await self.round(log, term) {
+                let round: Round = try await self.round(log, term)
+                troublePause = Self.troublePause
+                switch round {
                 case .numbered: heldPause = Self.heldPause
                 case .idle:
                     heldPause = Self.heldPause
@@ -62,8 +66,11 @@ final class Sequencer: Sendable {
             } catch StoreError.closed {
                 return
             } catch {
-                log.logger.warning("events could not be numbered", ["error": .string("\(error)")])
-                try? await Task.sleep(for: Self.troublePause)
+                // The store tells of its own trouble, for as long as it lasts: once is enough here.
+                let level: LogLevel = troublePause == Self.troublePause ? .warning : .debug
+                log.logger.log(level, "events could not be numbered", ["error": .string("\(error)")])
+                try? await Task.sleep(for: troublePause)
+                troublePause = min(troublePause * 2, Self.troublePauseMax)
             }
         }
     }

@@ -49,9 +49,10 @@ struct PostgresAddress: Sendable {
         [
             ("application_name", "passerelle"),
             ("connect_timeout", "\(PostgresLimits.connectSeconds)"),
-            // A peer that is gone without a word is found out in some ten seconds.
-            ("keepalives_idle", "5"), ("keepalives_interval", "2"), ("keepalives_count", "3"),
-            ("tcp_user_timeout", "10000"),
+            // A peer that is gone without a word is found out: what it does not acknowledge, and what it is asked while nothing is
+            // sent. Its kernel answers, so a server that only is slow is not taken for gone.
+            ("keepalives_idle", "\(PostgresLimits.keepaliveSeconds)"), ("keepalives_interval", "1"),
+            ("keepalives_count", "3"), ("tcp_user_timeout", "\(PostgresLimits.networkMilliseconds)"),
             // Of several hosts, and after a failover, the one that takes writes.
             ("target_session_attrs", "read-write"),
             ("dbname", self.text),

@@ -12,6 +12,8 @@ struct PostgresFailure {
     }
 
     static let readOnlyCode: String = "25006"
+    /// How the reason of a full disk begins.
+    static let noSpace: String = "no space left on the database server"
 
     let kind: Kind
     let error: StoreError
@@ -76,7 +78,7 @@ struct PostgresFailure {
         case "55P03": return .timedOut(after: .milliseconds(PostgresLimits.lockMillisecondsMax))
         case "53100":
             return .unavailable(
-                reason: "no space left on the database server (\(message)); free disk space, it resumes by itself")
+                reason: "\(Self.noSpace) (\(message)); free disk space, it resumes by itself")
         case "25006":
             return .unavailable(
                 reason:
@@ -128,5 +130,13 @@ struct PostgresFailure {
         var words: [String] = []
         for line: Substring in lines { words.append(String(line.drop { $0 == " " || $0 == "\t" })) }
         return words.isEmpty ? "no reason given" : words.joined(separator: "; ")
+    }
+}
+
+extension StoreError {
+    /// Whether the server's disk is full.
+    var isNoSpaceOnServer: Bool {
+        if case .unavailable(let reason) = self { return reason.hasPrefix(PostgresFailure.noSpace) }
+        return false
     }
 }

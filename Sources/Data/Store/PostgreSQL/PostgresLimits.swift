@@ -7,7 +7,11 @@ enum PostgresLimits {
     /// Connections that read; each has a thread.
     static let readersMax: Int = 64
     /// The longest a connection attempt may take, in seconds, for each host of the address.
-    static let connectSeconds: Int = 5
+    static let connectSeconds: Int = 3
+    /// After so long without an acknowledgement of what was sent the network counts as cut, in milliseconds.
+    static let networkMilliseconds: Int = 4_000
+    /// After so long without traffic either side asks whether the other one is still there, in seconds.
+    static let keepaliveSeconds: Int = 2
     /// The longest a statement of a write may take on the server, in milliseconds.
     static let writeMillisecondsMax: Int = 15_000
     /// The longest a statement may wait for a lock that another transaction holds, in milliseconds.
@@ -28,9 +32,11 @@ enum PostgresLimits {
     static let reconnectPause: UInt64 = 100_000_000
     static let reconnectPauseMax: UInt64 = 1_000_000_000
     /// How often an idle store looks whether its server is there, in nanoseconds.
-    static let heartbeat: UInt64 = 5_000_000_000
+    static let heartbeat: UInt64 = 2_000_000_000
     /// While the store is failing: pause between two looks, in nanoseconds.
     static let probeInterval: UInt64 = 500_000_000
+    /// What a server that had no space left must have to count as recovered, in bytes.
+    static let spaceProbeBytes: Int = 1_000_000
     /// Statements kept prepared by a connection; beyond it all are given up, which only generated SQL text can reach.
     static let statementsMax: Int = 512
 }

@@ -1,3 +1,4 @@
+import CLinux
 import JSON
 import Synchronization
 import Telemetry
@@ -9,6 +10,8 @@ final class PostgresSessions: Sendable {
         var failures: Int = 0
         /// Monotonic nanoseconds before which nobody tries to connect.
         var pausedUntil: UInt64 = 0
+        /// Somebody finds out whether the server is back, which takes long where nothing answers: nobody else waits for that, too.
+        var isProbed: Bool = false
         var reason: StoreError?
     }
 
@@ -30,8 +33,10 @@ final class PostgresSessions: Sendable {
     /// A connection for one thread. While the server is away, most callers get the reason at once.
     func connect(statementTime: Duration, now: UInt64) throws(StoreError) -> PostgresConnection {
         let refusal: StoreError? = self.outage.withLock { outage in
-            guard outage.failures > 0, now < outage.pausedUntil else { return nil }
-            return outage.reason
+            guard outage.failures > 0 else { return nil }
+            if now < outage.pausedUntil || outage.isProbed { return outage.reason }
+            outage.isProbed = true
+            return nil
         }
         if let refusal { throw refusal }
         do throws(StoreError) {
@@ -41,11 +46,14 @@ final class PostgresSessions: Sendable {
             self.outage.withLock { $0 = Outage() }
             return connection
         } catch {
+            // The attempt itself may have taken seconds.
+            let now: UInt64 = clinux_monotonic_nanoseconds()
             self.outage.withLock { outage in
                 outage.reason = error
                 let pause: UInt64 = PostgresLimits.reconnectPause << UInt64(min(outage.failures, 6))
                 outage.pausedUntil = now + min(pause, PostgresLimits.reconnectPauseMax)
                 outage.failures += 1
+                outage.isProbed = false
             }
             throw error
         }
@@ -69,6 +77,14 @@ final class PostgresSessions: Sendable {
             SET lock_timeout = \(PostgresLimits.lockMillisecondsMax);
             SET idle_in_transaction_session_timeout = \(PostgresLimits.idleTransactionMillisecondsMax);
             SET jit = off;
+            """)
+        // The server, too, finds out that we are gone, and lets go of what an open transaction of ours has locked.
+        try connection.command(
+            """
+            SET tcp_keepalives_idle = \(PostgresLimits.keepaliveSeconds);
+            SET tcp_keepalives_interval = 1;
+            SET tcp_keepalives_count = 3;
+            SET tcp_user_timeout = \(PostgresLimits.networkMilliseconds);
             """)
         // An acknowledgement stands for a synced commit; a setting that waits for replicas besides is kept.
         _ = try connection.execute(

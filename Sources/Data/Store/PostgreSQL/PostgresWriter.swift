@@ -107,7 +107,7 @@ final class PostgresWriter: @unchecked Sendable {
 
     private func fail(_ job: WriteJob, _ error: StoreError) {
         self.metrics.groupsFailed.add()
-        self.state.noteFailure(error, of: .commits, at: self.clock.now())
+        self.note(error)
         job.fail(error)
     }
 
@@ -237,10 +237,39 @@ final class PostgresWriter: @unchecked Sendable {
                     "UPDATE store_probe SET written_at = \(self.clock.now().nanoseconds) WHERE id = 1")
                 self.state.noteSuccess(of: .commits)
                 self.state.noteSuccess(of: .reads)
+                if self.state.isFailing(.space) { try self.lookForSpace(connection) }
             }
         } catch {
             // An idle connection that the server has closed is made anew by the next look, which is soon.
-            self.state.noteFailure(error, of: .commits, at: self.clock.now())
+            self.note(error)
         }
+    }
+
+    /// A commit that finds room in the pages there are says nothing about a disk that was full: only new pages do. Those of a
+    /// temporary table, which are gone with their transaction and in nobody's log.
+    private func lookForSpace(_ connection: PostgresConnection) throws(StoreError) {
+        do throws(StoreError) {
+            try connection.command(
+                """
+                BEGIN;
+                CREATE TEMPORARY TABLE store_space (filler text) ON COMMIT DROP;
+                ALTER TABLE store_space ALTER COLUMN filler SET STORAGE EXTERNAL;
+                INSERT INTO store_space SELECT repeat('x', \(PostgresLimits.spaceProbeBytes));
+                """)
+        } catch {
+            connection.rollBack()
+            if error.isNoSpaceOnServer || !connection.isUsable { throw error }
+            // Temporary tables may be forbidden; then the next change that needs space tells.
+        }
+        connection.rollBack()
+        self.state.noteSuccess(of: .space)
+    }
+
+    private func note(_ error: StoreError) {
+        guard error.isNoSpaceOnServer else {
+            return self.state.noteFailure(error, of: .commits, at: self.clock.now())
+        }
+        // Each failure names another file; the first says enough.
+        if !self.state.isFailing(.space) { self.state.noteFailure(error, of: .space, at: self.clock.now()) }
     }
 }
