@@ -58,7 +58,8 @@ class Namespace:
 
 
 class Relay:
-    """A port of 127.0.0.1 that relays to another one. While cut, bytes wait, and new connections get no answer."""
+    """A port of 127.0.0.1 that relays to another one. While cut, bytes wait, and new connections get no answer. `sent` counts what
+    came from clients; with a `limit` it is cut by itself when so much came."""
 
     kind = "a relay"
     address = here = "127.0.0.1"
@@ -68,6 +69,7 @@ class Relay:
         self._open = threading.Event()
         self._open.set()
         self._port = None
+        self.sent, self.limit = 0, None
         self._listener = socket.create_server(("127.0.0.1", 0))
         threading.Thread(target=self._accept, daemon=True).start()
         case.addCleanup(self._listener.close)
@@ -78,6 +80,10 @@ class Relay:
 
     def cut(self):
         self._open.clear()
+
+    @property
+    def is_cut(self):
+        return not self._open.is_set()
 
     def mend(self):
         self._open.set()
@@ -100,6 +106,10 @@ class Relay:
                 while True:
                     for key, _ in ready.select():
                         data = key.fileobj.recv(65536)
+                        if key.fileobj is client:
+                            self.sent += len(data)
+                            if self.limit is not None and self.sent >= self.limit:
+                                self.cut()
                         self._open.wait()
                         if not data:
                             return

@@ -14,6 +14,7 @@
     access     every operation against everybody who may not; what permissions check explains
     audit      proofs checked by a verifier of its own, every kind of tampering at every position, a person exported and erased
     events     the log's command line: produce, tail, groups, replay, dead letters
+    consumers  events that cannot be handled: dead letters given back or let go, retries, lag in /metrics
     postgresql the platform on PostgreSQL: two processes on one database, an outage, moving there
     outages    PostgreSQL killed, cut off and restarted under load
     takeovers  of two processes on PostgreSQL the one with the leases killed under load; clocks set
@@ -60,6 +61,7 @@ SUITES = [
     "issuer",
     "providers",
     "events",
+    "consumers",
     "postgresql",
     "outages",
     "takeovers",
@@ -113,6 +115,9 @@ class Result(unittest.TestResult):
         if not self._has_failed:
             self.passed += 1
             self._say("ok", test)
+
+    def addSkip(self, test, reason):
+        self._say("skipped", test, f": {reason}")
 
     def addFailure(self, test, err):
         self._fail(test, err)

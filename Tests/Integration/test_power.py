@@ -13,7 +13,7 @@ import threading
 import time
 
 from processes import Platform, Settings, TimeLimit, eventually, run
-from rest import Rest
+from rest import Rest, document
 from watched import WatchedTests
 
 from synctrace import HEAD, Trace  # noqa: E402, of Tests/Crash
@@ -173,6 +173,59 @@ class PowerTests(WatchedTests):
                 self.works_after_first_start(Platform(self, image, base=platform.base), platform.password)
             except AssertionError as problem:
                 raise AssertionError(f"seed {Settings.seed}, cut at call {cut}: {problem}") from problem
+
+    def test_the_power_fails_during_an_upgrade(self):
+        """A folder of an older version whose schema is brought up to date: it is so, or as it was, and nothing in it is lost."""
+        rng = random.Random(Settings.seed)
+        data, image = f"{self.place}/older", f"{self.place}/older-cut"
+        self.platform = Platform(self, data).start()
+        with self.platform.sign_in("acme") as rest:
+            rest.create("/v1/tenants/acme/apis", {
+                "name": "orders", "document": document(), "upstream": "http://127.0.0.1:9"})
+            self.assertEqual(rest.deploy("acme", "orders")["state"], "success")
+            note = rest.expect(200, "GET", "/v1/audit/checkpoint").body
+        self.assertEqual(self.platform.stop(), 0)
+        # Steps that only made tables, which nothing of this folder is in: undone, they are to be done again.
+        with sqlite3.connect(f"{data}/passerelle.db") as database:
+            for table in ("log_members", "log_leases"):
+                database.execute(f"DROP TABLE {table}")
+            database.execute("DELETE FROM schema_migrations WHERE service = 'log' AND number > 1")
+        database.close()
+        self.before = self.contents(data)
+        self.platform.environment = self.watch(data)
+        self.platform.start()
+        self.platform.kill()
+        trace = Trace(self.trace, data)
+        # The first thing that is synced to the log is the schema.
+        log = next(number for number, path in trace.paths.items() if path == f"{data}/passerelle.db-wal")
+        schema = next(at for at, call in enumerate(trace.calls) if call.kind == "E" and call.file == log)
+        count = max(6, Settings.cuts // 6)
+        cuts = sorted(
+            [schema, schema + 1] + [rng.randrange(1, schema + 1) for _ in range(count - 3)]
+            + [rng.randrange(schema, len(trace.calls)) + 1])
+        for cut, disk in trace.images(cuts, self.before):
+            shutil.rmtree(image, ignore_errors=True)
+            self.write_before(trace, image)
+            trace.write_image(disk, image, rng)
+            try:
+                self.is_upgraded(Platform(self, image, base=self.platform.base), note)
+            except AssertionError as problem:
+                raise AssertionError(f"seed {Settings.seed}, cut at call {cut}: {problem}") from problem
+
+    def is_upgraded(self, platform, note):
+        platform.start()
+        with Rest(platform.control_plane) as rest:
+            rest.sign_in("admin", self.platform.password)
+            self.assertEqual([one["name"] for one in rest.all("/v1/tenants/acme/apis")], ["orders"])
+            self.assertEqual(rest.deploy("acme", "orders")["state"], "success")
+        self.assertEqual(platform.stop(), 0)
+        with sqlite3.connect(f"{platform.data}/passerelle.db") as database:
+            self.assertEqual(database.execute("PRAGMA integrity_check").fetchone()[0], "ok")
+            steps = "SELECT number FROM schema_migrations WHERE service = 'log' ORDER BY number"
+            self.assertEqual([number for (number,) in database.execute(steps)][:3], [1, 2, 3])
+            self.assertEqual(database.execute("SELECT count(*) FROM log_leases").fetchone()[0] > 0, True)
+        database.close()
+        self.sound(platform.data, note)
 
     def test_the_power_fails_during_a_backup(self):
         """What the repository held is whole, what it holds beside is whole or no backup, and the next one is made."""

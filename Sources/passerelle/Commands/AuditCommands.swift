@@ -47,6 +47,9 @@ enum AuditCommands {
                 "key", "KEY", "the only key a checkpoint may be signed with (NAME+ID+KEY); the log's own when absent"),
             .init("export", "FILE", "verify an export instead of the live system"),
             .init("data", "FOLDER", "verify a data folder, such as a restored backup, that no process uses"),
+            .init(
+                "store-url-file", "FILE", "verify a database on PostgreSQL: the file with its address; it may be in use"
+            ),
         ], example: "passerelle audit verify --checkpoint last-month.checkpoint"
     ) { arguments, console in
         var kept: [UInt8]?
@@ -56,8 +59,17 @@ enum AuditCommands {
             do { trusted = [try NoteVerifier(parsing: key)] } catch { throw CommandError.usage("--key is \(error)") }
         }
         let verdict: AuditVerdict
-        if let folder: String = arguments["data"] {
-            verdict = try await Self.verify(folder: folder, checkpoint: kept, trusting: trusted, console)
+        if let file: String = arguments["store-url-file"] {
+            var configuration: StoreConfiguration = StoreConfiguration(
+                folder: "", url: try Settings.storeURL(inFile: file))
+            configuration.writers = 1
+            verdict = try await Self.verify(configuration, checkpoint: kept, trusting: trusted, console)
+        } else if let folder: String = arguments["data"] {
+            guard Files.exists("\(folder)/passerelle.db") else {
+                throw CommandError.failed("\(folder) is no data folder: there is no passerelle.db in it.")
+            }
+            verdict = try await Self.verify(
+                StoreConfiguration(folder: folder), checkpoint: kept, trusting: trusted, console)
         } else {
             verdict = try await Self.verifyExport(arguments, checkpoint: kept, trusting: trusted, console)
         }
@@ -124,18 +136,18 @@ enum AuditCommands {
         return try reader.verdict()
     }
 
-    /// Verifies a data folder without its platform.
+    /// Verifies a data folder, or a database on PostgreSQL, without its platform.
     private static func verify(
-        folder: String, checkpoint: [UInt8]?, trusting trusted: [NoteVerifier], _ console: Console
+        _ place: StoreConfiguration, checkpoint: [UInt8]?, trusting trusted: [NoteVerifier], _ console: Console
     ) async throws -> AuditVerdict {
-        guard Files.exists("\(folder)/passerelle.db") else {
-            throw CommandError.failed("\(folder) is no data folder: there is no passerelle.db in it.")
-        }
+        var configuration: StoreConfiguration = place
+        configuration.readers = 1
         let store: Store
         do {
-            store = try Store.open(StoreConfiguration(folder: folder, readers: 1), migrations: Platform.migrations)
+            store = try Store.open(configuration, migrations: Platform.migrations)
         } catch {
-            throw CommandError.failed("\(folder) cannot be opened: \(error)")
+            let shown: String = place.url == nil ? place.folder : "The database"
+            throw CommandError.failed("\(shown) cannot be opened: \(error)")
         }
         let verdict: Result<AuditVerdict, any Error>
         do {
