@@ -47,10 +47,9 @@ bench-policies: ## the gateway's rules alone: matching, deciding, recording, com
 	@swift build -c release --static-swift-stdlib --product PolicyBenchmark
 	@.build/release/PolicyBenchmark
 
-bench-log: ## durable appends and latencies of the log, beside Redis Streams and PostgreSQL; ten million stored events
+bench-log: ## the log beside Redis Streams and PostgreSQL, ten million events, crashes: what must hold, and whether it does
 	@Scripts/install-dependencies bench
 	@Benchmarks/log/run
-	@Benchmarks/log/run --large
 
 bench-http: ## the control plane's HTTP server and client alone
 	@Scripts/install-dependencies bench

@@ -9,22 +9,27 @@ enum AppendBench {
     static let eventBytes: Int = 400
 
     static func run(_ options: BenchOptions) async throws {
-        try await self.measure(options, "raw records, one partition", topic: "single", publish: self.raw)
-        try await self.measure(options, "raw records, six partitions", topic: "events", publish: self.raw)
+        try await self.measureRaw(options, "raw records, one partition", topic: "single")
+        try await self.measureRaw(options, "raw records, six partitions", topic: "events")
         try await self.measure(options, "events with attributes, six partitions", topic: "events", publish: self.event)
         try await self.measure(options, "audit entries", topic: "audit-log", publish: self.audit)
     }
 
     /// Raw records, and the time until the last of them has its offset.
     static func measureRaw(_ options: BenchOptions, _ what: String, topic: String) async throws {
-        try await self.measure(options, what, topic: topic, publish: self.raw)
+        let perSecond: Double = try await self.measure(options, what, topic: topic, publish: self.raw)
+        if options.storeURL == nil {
+            options.verdicts.noteRate(.appends, perSecond, atLeast: 150_000, of: what)
+        }
     }
 
     typealias Publish = @Sendable (Transaction, String, Int) throws -> Void
 
+    /// Returns how many events a second that were.
+    @discardableResult
     private static func measure(
         _ options: BenchOptions, _ what: String, topic: String, publish: @escaping Publish
-    ) async throws {
+    ) async throws -> Double {
         let bench: BenchLog = try await BenchLog(options, "append")
         // Long enough for prepared statements, the first checkpoint and the clock of the CPU.
         for batch: Int in 0..<20 { try await self.append(bench, topic, batch * self.batchEvents, publish) }
@@ -39,10 +44,12 @@ enum AppendBench {
         // On PostgreSQL offsets come after the commit: the sequencer must not be left behind.
         try await bench.untilNumbered(topic, Int64((batches + 20) * self.batchEvents))
         let events: Double = Double(batches * self.batchEvents)
+        let perSecond: Double = events / watch.seconds
         Table.line(
-            "500 × 400 bytes a commit: \(what)", perSecond: events / watch.seconds, latencies: latencies,
+            "500 × 400 bytes a commit: \(what)", perSecond: perSecond, latencies: latencies,
             cpuMicroseconds: watch.cpuSeconds * 1e6 / events)
         await bench.remove()
+        return perSecond
     }
 
     static func append(

@@ -25,8 +25,14 @@ struct BenchLog {
     let commits: CommitTimes
 
     init(_ options: BenchOptions, _ name: String) async throws {
-        self.path = "\(options.folder)/passerelle-logbench-\(getpid())-\(name)"
-        let url: String? = try options.storeURL.map { try PostgresPeer.freshDatabase(at: $0) }
+        try await self.init(
+            folder: "\(options.folder)/passerelle-logbench-\(getpid())-\(name)",
+            url: try options.storeURL.map { try PostgresPeer.freshDatabase(at: $0) })
+    }
+
+    /// In a folder, or a database of PostgreSQL.
+    init(folder: String, url: String?) async throws {
+        self.path = folder
         self.commits = CommitTimes()
         let writer: LogWriter = try LogWriter(
             topics: [TopicDefinition("events"), TopicDefinition("single", partitions: 1), .auditLog])
@@ -112,8 +118,25 @@ enum Table {
         return "\(whole / Int(scale))." + String(repeating: "0", count: digits - fraction.count) + fraction
     }
 
-    private static func padded(_ text: String, _ width: Int) -> String {
+    static func padded(_ text: String, _ width: Int) -> String {
         text + String(repeating: " ", count: max(0, width - text.count))
+    }
+
+    /// Such as 1,234,567.
+    static func grouped(_ number: Double) -> String {
+        var digits: String = "\(Int(number))"
+        var text: String = ""
+        while digits.count > 3 {
+            text = "," + digits.suffix(3) + text
+            digits.removeLast(3)
+        }
+        return digits + text
+    }
+
+    /// The value that a share of all is at most, in milliseconds.
+    static func milliseconds(_ latencies: [UInt64], share: Double) -> Double {
+        let sorted: [UInt64] = latencies.sorted()
+        return sorted.isEmpty ? 0 : Double(sorted[min(sorted.count - 1, Int(share * Double(sorted.count)))]) / 1e6
     }
 
     private static func right(_ text: String, _ width: Int) -> String {

@@ -17,10 +17,15 @@ enum ChangeBench {
         let watch: Stopwatch = Stopwatch()
         let latencies: [UInt64] = try await self.load(bench, callers, perCaller: self.changesPerCaller, round: "run")
         let changes: Double = Double(latencies.count)
+        let perSecond: Double = changes / watch.seconds
         Table.line(
-            "row + event + audit entry, \(callers) caller\(callers == 1 ? "" : "s")",
-            perSecond: changes / watch.seconds,
+            "row + event + audit entry, \(callers) caller\(callers == 1 ? "" : "s")", perSecond: perSecond,
             latencies: latencies, cpuMicroseconds: watch.cpuSeconds * 1e6 / changes)
+        if callers == 64, options.storeURL == nil {
+            let delay: Double = Table.milliseconds(latencies, share: 0.99)
+            options.verdicts.noteRate(.changes, perSecond, atLeast: 10_000, of: "each a row, event, audit entry")
+            options.verdicts.noteDelay(.changesDelay, delay, below: 10, of: "the same")
+        }
         await bench.remove()
     }
 

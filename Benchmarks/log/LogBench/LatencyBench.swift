@@ -47,9 +47,10 @@ enum LatencyBench {
             }
             while seen.count <= number { try await Task.sleep(for: .microseconds(200)) }
         }
-        Table.line(
-            "commit to handler: \(what)", perSecond: nil, latencies: seen.all,
-            cpuMicroseconds: nil)
+        Table.line("commit to handler: \(what)", perSecond: nil, latencies: seen.all, cpuMicroseconds: nil)
+        if options.storeURL == nil {
+            options.verdicts.noteDelay(.handler, Table.milliseconds(seen.all, share: 0.99), below: 5, of: what)
+        }
         _ = try await load
         await consumer.stop()
         await bench.remove()

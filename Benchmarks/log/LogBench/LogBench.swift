@@ -2,9 +2,9 @@ import EventLog
 import Glibc
 import Store
 
-/// What the log costs: durable appends, single changes, and the way from a commit to a handler. Prints one table.
+/// What the log costs: durable appends, single changes, the way from a commit to a handler, and what must hold of it.
 ///
-///     Benchmarks/log/run [--events N] [--core N] [--folder PATH] [--large] [--alone]
+///     Benchmarks/log/run [--events N] [--core N] [--folder PATH] [--alone] [--quick]
 ///
 /// Redis Streams and PostgreSQL take the same records in the same batches in the same run; `Benchmarks/log/run` starts both
 /// on the same disk. Every figure is with synchronous=FULL: a commit has been synced before it counts. The last column is the CPU time of the
@@ -13,7 +13,11 @@ import Store
 struct LogBench {
     static func main() async {
         guard let options: BenchOptions = BenchOptions(CommandLine.arguments.dropFirst()) else {
-            print("usage: LogBench [--events N] [--folder PATH] [--large]")
+            print(
+                """
+                usage: LogBench [--events N] [--folder PATH] [--redis PORT] [--postgres URL] [--large [--fill-seconds N]] \
+                [--findings FILE] [--verdicts]
+                """)
             exit(2)
         }
         do {
@@ -26,23 +30,38 @@ struct LogBench {
     }
 
     private static func run(_ options: BenchOptions) async throws {
-        if options.isLarge { return try await LargeBench.run(options) }
+        if let url: String = options.memberURL { return try await MoveBench.runMember(url, folder: options.folder) }
+        if options.isLarge {
+            try await LargeBench.run(options)
+        } else if !options.isSummary {
+            try await self.measure(options)
+        }
+        guard let path: String = options.findings else { return options.verdicts.printTable() }
+        if !options.isSummary { return try options.verdicts.append(to: path) }
+        try options.verdicts.read(path)
+        options.verdicts.printTable()
+    }
+
+    private static func measure(_ options: BenchOptions) async throws {
         Table.header()
         try SyncBench.run(options)
         try await AppendBench.run(options)
-        if options.redisPort != nil || options.postgresURL != nil { try await PeerBench.run(options) }
+        let hasPeers: Bool = options.redisPort != nil || options.postgresURL != nil
+        if hasPeers { try await PeerBench.run(options) }
         try await ChangeBench.run(options)
         try await LatencyBench.run(options)
         try await SharedBench.run(options)
-        if options.redisPort != nil || options.postgresURL != nil { print(Self.durability) }
+        try await MoveBench.run(options)
+        if hasPeers { print(Self.durability) }
     }
 
     private static let durability: String = """
 
         Durability is equal: an append counts when its bytes are synced. The log: a commit of SQLite with synchronous=FULL (fdatasync of
         the write-ahead log). Redis: appendonly yes, appendfsync always (fdatasync of the file before the answers of a pipeline).
-        PostgreSQL: fsync, synchronous_commit and full_page_writes on (fdatasync of its log before COMMIT answers). All on one disk, one
-        caller, one batch after the other, by turns. The log and its caller have one core together; the servers may use every core.
+        PostgreSQL: fsync, synchronous_commit and full_page_writes on (fdatasync of its log before COMMIT answers). The run asked both
+        servers for these settings. All on one disk, one caller, one batch after the other, by turns. The log and its caller have one
+        core together; the servers may use every core.
         """
 }
 
@@ -59,26 +78,45 @@ struct BenchOptions: Sendable {
     var storeURL: String?
     /// Ten million events instead of the table.
     var isLarge: Bool = false
+    /// The time to store them.
+    var fillSecondsMax: Double = 900
+    /// A file to add the findings to, for a run with `isSummary`.
+    var findings: String?
+    /// Print what must hold, from the findings of earlier runs.
+    var isSummary: Bool = false
+    /// This process is a member of a group, to be killed.
+    var memberURL: String?
+    let verdicts: Verdicts = Verdicts()
 
     init?(_ arguments: ArraySlice<String>) {
         var rest: ArraySlice<String> = arguments
         while let name: String = rest.popFirst() {
             switch name {
-            case "--events":
-                guard let count: Int = rest.popFirst().flatMap({ Int($0) }), count >= 1000 else { return nil }
-                self.events = count
-            case "--folder":
-                guard let folder: String = rest.popFirst() else { return nil }
-                self.folder = folder
-            case "--redis":
-                guard let port: UInt16 = rest.popFirst().flatMap({ UInt16($0) }) else { return nil }
-                self.redisPort = port
-            case "--postgres":
-                guard let url: String = rest.popFirst() else { return nil }
-                self.postgresURL = url
             case "--large": self.isLarge = true
-            default: return nil
+            case "--verdicts": self.isSummary = true
+            default:
+                guard let value: String = rest.popFirst(), self.take(name, value) else { return nil }
             }
         }
+    }
+
+    private mutating func take(_ name: String, _ value: String) -> Bool {
+        switch name {
+        case "--events":
+            guard let count: Int = Int(value), count >= 1000 else { return false }
+            self.events = count
+        case "--folder": self.folder = value
+        case "--redis":
+            guard let port: UInt16 = UInt16(value) else { return false }
+            self.redisPort = port
+        case "--postgres": self.postgresURL = value
+        case "--fill-seconds":
+            guard let seconds: Double = Double(value), seconds > 0 else { return false }
+            self.fillSecondsMax = seconds
+        case "--findings": self.findings = value
+        case "--member": self.memberURL = value
+        default: return false
+        }
+        return true
     }
 }

@@ -12,15 +12,27 @@ enum PeerBench {
     private struct Contestant {
         let name: String
         let append: () async throws -> Void
+        /// What the log promises to be faster than.
+        var promise: Verdicts.Promise?
         var latencies: [UInt64] = []
         var nanoseconds: UInt64 = 0
+
+        var eventsPerSecond: Double {
+            Double(self.latencies.count * AppendBench.batchEvents) / (Double(self.nanoseconds) / 1e9)
+        }
+
+        init(_ name: String, _ promise: Verdicts.Promise? = nil, append: @escaping () async throws -> Void) {
+            self.name = name
+            self.promise = promise
+            self.append = append
+        }
     }
 
     static func run(_ options: BenchOptions) async throws {
         let bench: BenchLog = try await BenchLog(options, "peers")
         var number: Int = 0
         var contestants: [Contestant] = [
-            Contestant(name: "the log (SQLite)") {
+            Contestant("the log (SQLite)") {
                 try await AppendBench.append(bench, "single", number, AppendBench.raw)
                 number += AppendBench.batchEvents
             }
@@ -34,11 +46,13 @@ enum PeerBench {
             }
         }
         for contestant: Contestant in contestants {
-            let events: Double = Double(contestant.latencies.count * AppendBench.batchEvents)
             Table.line(
-                "by turns, 500 × 400 bytes: \(contestant.name)",
-                perSecond: events / (Double(contestant.nanoseconds) / 1e9), latencies: contestant.latencies,
-                cpuMicroseconds: nil)
+                "by turns, 500 × 400 bytes: \(contestant.name)", perSecond: contestant.eventsPerSecond,
+                latencies: contestant.latencies, cpuMicroseconds: nil)
+            guard let promise: Verdicts.Promise = contestant.promise else { continue }
+            let (own, other): (Double, Double) = (contestants[0].eventsPerSecond, contestant.eventsPerSecond)
+            options.verdicts.note(
+                promise, "\(Table.grouped(own))/s against \(Table.grouped(other))/s", share: other / own)
         }
         await bench.remove()
     }
@@ -70,7 +84,7 @@ enum PeerBench {
             batch += Array("$1\r\nv\r\n$\(self.value.count)\r\n".utf8) + self.value + [13, 10]
         }
         let pipeline: [UInt8] = batch
-        return Contestant(name: "Redis Streams, one pipeline") {
+        return Contestant("Redis Streams, one pipeline", .redis) {
             try connection.send(pipeline)
             // Each answer is two lines.
             try connection.readLines(2 * AppendBench.batchEvents)
@@ -85,7 +99,7 @@ enum PeerBench {
         }
         try connection.run("DROP TABLE IF EXISTS peer; CREATE TABLE peer (id bigserial PRIMARY KEY, k text, v bytea)")
         try connection.prepare(rows: AppendBench.batchEvents, key: self.key, value: self.value)
-        return Contestant(name: "PostgreSQL, one INSERT of 500 rows") { try connection.insert() }
+        return Contestant("PostgreSQL, one INSERT of 500 rows", .postgres) { try connection.insert() }
     }
 }
 
