@@ -82,6 +82,8 @@ class ReplayTests(unittest.TestCase):
             self.send(201, "POST", "/v1/tenants", {"name": tenant})
         self.send(200, "PATCH", acme, {"display_name": "Acme Ltd"}, tenant="acme")
         self.send(204, "DELETE", acme, tenant="gone")
+        self.send(200, "PUT", f"{acme}/quotas", {"apis": 40, "subscriptions": 100}, tenant="globex")
+        self.send(200, "PATCH", acme, {"display_name": "Globex Ltd"}, tenant="globex")
         self.send(200, "PUT", f"{acme}/targets/{{target}}", {"kind": "own", "gateway_group": "default"}, tenant="acme", target="second")
         self.send(
             200, "PUT", f"{acme}/environments/{{environment}}", {"target": "second", "hosts": ["qa.acme.localhost"]},
@@ -253,6 +255,9 @@ class ReplayTests(unittest.TestCase):
             {name: (one["display_name"], one["version"]) for name, one in self.tenants(into).items()},
             {n: (d, v) for n, d, v in rows(
                 "SELECT tenant, display_name, version FROM tenants WHERE deleted_at IS NULL")})
+        self.assertEqual(
+            {(name, quota, limit) for name, one in self.tenants(into).items() for quota, limit in one["quotas"].items()},
+            set(rows("SELECT tenant, name, maximum FROM tenant_quotas")))
         self.assertEqual(
             {at: (one["kind"], one["gateway_group"], one["version"]) for at, one in self.things(into, "targets").items()},
             {(t, n): (k, g, v) for t, n, k, g, v in rows("SELECT tenant, name, kind, gateway_group, version FROM targets")})

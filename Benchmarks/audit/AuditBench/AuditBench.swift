@@ -94,14 +94,51 @@ private struct BenchPlatform {
             version: "0")
     }
 
-    /// Fills the log first, then lets the builder run: what is measured is the tree alone.
-    func measureTree(_ count: Int) async throws {
-        let author: Author = Author(caller: .platform("bench"), trace: TraceContext.make())
+    /// Fills the log: durable, each entry by one of many users whose address is sealed under a key of their own.
+    private func append(_ count: Int) async throws {
+        var authors: [Author] = []
+        for number in 0..<200 {
+            let caller: Caller = Caller(
+                kind: .user, id: "usr_bench-\(number)", grants: [], ip: "198.51.100.\(number)")
+            authors.append(Author(caller: caller, trace: TraceContext.make()))
+        }
+        let users: [Author] = authors
+        let begun: UInt64 = clinux_monotonic_nanoseconds()
         for start in stride(from: 0, to: count, by: 500) {
             try await self.services.store.write { transaction in
-                for number in start..<min(start + 500, count) { try Self.audit(author, number, in: transaction) }
+                for number in start..<min(start + 500, count) {
+                    try Self.audit(users[number % users.count], number, in: transaction)
+                }
             }
         }
+        Self.report("entries appended, addresses sealed, 500 a transaction", count, since: begun)
+    }
+
+    /// Entries as callers make them: 64 at once, each in a transaction of its own.
+    private func appendSingly(_ count: Int) async throws {
+        let services: ServiceEnvironment = self.services
+        let begun: UInt64 = clinux_monotonic_nanoseconds()
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            for caller in 0..<64 {
+                group.addTask {
+                    let author: Author = Author(
+                        caller: Caller(kind: .user, id: "usr_one-\(caller)", grants: [], ip: "203.0.113.\(caller)"),
+                        trace: TraceContext.make())
+                    for number in stride(from: caller, to: count, by: 64) {
+                        try await services.store.write { try Self.audit(author, number, in: $0) }
+                    }
+                }
+            }
+            try await group.waitForAll()
+        }
+        Self.report("entries appended, addresses sealed, each by itself, 64 callers", count, since: begun)
+    }
+
+    /// Fills the log first, then lets the builder run: what is measured is the tree alone.
+    func measureTree(_ total: Int) async throws {
+        try await self.append(total)
+        try await self.appendSingly(total / 4)
+        let count: Int = total + total / 4
         let begun: UInt64 = clinux_monotonic_nanoseconds()
         try await self.audit.start()
         while try await self.audit.head().size < Int64(count) { try await Task.sleep(for: .milliseconds(2)) }

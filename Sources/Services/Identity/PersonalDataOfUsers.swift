@@ -55,7 +55,8 @@ extension IdentityService: PersonalData {
         try SecondFactorTable.delete(person, in: transaction)
         for statement in [
             "UPDATE sessions SET ip = '' WHERE user_id = $1", "UPDATE access_tokens SET name = '' WHERE owner_id = $1",
-            "DELETE FROM oauth_consents WHERE user_id = $1",
+            "DELETE FROM oauth_consents WHERE user_id = $1", "DELETE FROM provider_identities WHERE user_id = $1",
+            "DELETE FROM provider_grants WHERE user_id = $1",
         ] {
             try transaction.execute(statement, .text(person))
         }

@@ -36,6 +36,47 @@ struct TenantRoutesTests {
         #expect(entry["changes"]?["display_name"]?.text == "Acme Inc.")
     }
 
+    @Test func aQuotaIsRefusedByNameAndCountsOnlyOnesOwn() async throws {
+        let fixture: CatalogFixture = try await CatalogFixture(tenants: ["acme", "globex"])
+        let none: TestAnswer = try await fixture.send("GET", "/v1/tenants/acme/quotas")
+        #expect(none.status == 200 && none.json == .object([:]))
+        let set: TestAnswer = try await fixture.send(
+            "PUT", "/v1/tenants/acme/quotas", token: "admin", .object(["plans": 4, "environments": 5]))
+        #expect(set.status == 200 && set.json == .object(["environments": 5, "plans": 4]))
+        func put(_ path: String, _ body: JSONValue) async throws -> TestAnswer {
+            try await fixture.send("PUT", path, token: "admin", body)
+        }
+        #expect(try await put("/v1/tenants/acme/plans/one", .object([:])).status == 200)
+        let refused: TestAnswer = try await put("/v1/tenants/acme/plans/two", .object([:]))
+        #expect(refused.status == 409 && refused.json["type"]?.text == "urn:passerelle:problem:quota-exceeded")
+        #expect(refused.json["quota"]?.text == "plans" && refused.json["limit"]?.integer == 4)
+        #expect(
+            try await put("/v1/tenants/acme/plans/one", .object(["concurrency": 2])).status == 200,
+            "a change is no more")
+        let environment: TestAnswer = try await put("/v1/tenants/acme/environments/qa", .object(["target": "own"]))
+        #expect(environment.status == 409 && environment.json["quota"]?.text == "environments")
+        #expect(try await put("/v1/tenants/globex/plans/two", .object([:])).status == 200)
+        let entry: JSONValue = try #require(try await fixture.harness.auditEntries("tenant.quotas-changed").first)
+        #expect(entry["changes"]?["quotas"] == .object(["environments": 5, "plans": 4]))
+        #expect(try await put("/v1/tenants/acme/quotas", .object([:])).json == .object([:]))
+        #expect(try await put("/v1/tenants/acme/plans/two", .object([:])).status == 200)
+    }
+
+    @Test(
+        arguments: [
+            JSONValue.object(["apis": -1]), .object(["apis": 1.5]), .object(["nothing": 1]),
+            .object(["apis": 1_000_001]),
+        ])
+    func refusesQuotasThatAreNone(body: JSONValue) async throws {
+        let fixture: CatalogFixture = try await CatalogFixture(tenants: ["acme"])
+        #expect(try await fixture.send("PUT", "/v1/tenants/acme/quotas", token: "admin", body).status == 400)
+        for token in ["cpi-tenant@acme", "cpi-admin", "devops@acme"] {
+            let answer: TestAnswer = try await fixture.send(
+                "PUT", "/v1/tenants/acme/quotas", token: token, .object([:]))
+            #expect(answer.status == 403)
+        }
+    }
+
     @Test(arguments: ["Acme", "a_b", "-a", "a-", "a.b", "été", String(repeating: "a", count: 64), ""])
     func refusesNamesThatAreNoSlugs(name: String) async throws {
         let fixture: CatalogFixture = try await CatalogFixture(tenants: [])

@@ -1,6 +1,8 @@
 import Contracts
 import JSON
+import REST
 import ServiceTestKit
+import Store
 import TestKit
 import Testing
 
@@ -47,6 +49,22 @@ struct GroupRoutesTests {
             $0["event"]?.text == "role-changed" && $0["user_id"]?.text == id && $0["tenant"]?.text == "acme"
         }
         #expect(changed.count == 5)
+    }
+
+    @Test func groupsAndServiceAccountsAreCountedAgainstTheTenantsQuota() async throws {
+        let fixture: IdentityFixture = try await IdentityFixture()
+        try await fixture.harness.services.store.write {
+            try TenantQuota.set(["groups": 1, "service_accounts": 0], tenant: "acme", in: $0)
+        }
+        func make(_ path: String, _ name: String, _ tenant: String = "acme") async throws -> TestAnswer {
+            try await fixture.send("POST", "\(path)?tenant=\(tenant)", Self.body(name, ["viewer"]))
+        }
+        #expect(try await make("/v1/groups", "one").status == 201)
+        #expect(try await make("/v1/groups", "two").json["quota"]?.text == "groups")
+        #expect(try await make("/v1/groups", "two", "globex").status == 201)
+        #expect(try await make("/v1/service-accounts", "ci").json["quota"]?.text == "service_accounts")
+        #expect(try await make("/v1/service-accounts", "ci", "globex").status == 201)
+        await fixture.harness.stop()
     }
 
     @Test func nobodyGetsMoreThanTheyGiveByAGroup() async throws {

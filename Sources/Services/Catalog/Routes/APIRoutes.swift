@@ -72,6 +72,8 @@ extension CatalogService {
                 throw APIProblem.conflict(
                     "There is an API '\(draft.name)' already. Import a further revision of it, or give another name.")
             }
+            try TenantQuota.apis.require(
+                tenant: context.tenant, counting: "FROM apis WHERE tenant = $1 AND deleted_at IS NULL", in: transaction)
             let api: API = API(
                 tenant: context.tenant, id: Identifier.make("api", now: transaction.now), name: draft.name,
                 title: draft.title, state: "published", basePath: draft.basePath, latestRevision: 1,

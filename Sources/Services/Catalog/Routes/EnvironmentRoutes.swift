@@ -121,6 +121,10 @@ extension CatalogService {
                 throw APIProblem.conflict(
                     "The tenant has \(Environment.countMax) environments, the most there can be. Use one of them.")
             }
+            if old == nil {
+                try TenantQuota.environments.require(
+                    tenant: context.tenant, counting: "FROM environments WHERE tenant = $1", in: transaction)
+            }
             let environment: Environment = Environment(
                 name: name, target: target, hosts: hosts,
                 requiresPromotion: context.body["requires_promotion"]?.boolean ?? (name == "prod"),

@@ -83,6 +83,10 @@ extension CatalogService {
                 throw APIProblem.conflict(
                     "The tenant has \(Plan.countMax) plans, the most there can be. Delete one first.")
             }
+            if old == nil {
+                try TenantQuota.plans.require(
+                    tenant: context.tenant, counting: "FROM plans WHERE tenant = $1", in: transaction)
+            }
             let plan: Plan = Plan(
                 name: name, limit: limit, windowMilliseconds: window, quota: quota, quotaWindow: quotaWindow,
                 concurrency: concurrency, approval: approval,

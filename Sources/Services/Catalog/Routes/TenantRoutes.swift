@@ -39,6 +39,25 @@ extension CatalogService {
                 summary: "Deletes a tenant that has no APIs and applications",
                 access: .tenant(Permission("catalog", "tenant", "write")), answers: [Answer(204, "Deleted")]
             ) { [portal] in try await Self.deleteTenant($0, portal: portal) },
+            Route(
+                "GET", "/v1/tenants/{tenant}/quotas", operationID: "getQuotas", tag: tag,
+                summary: "The most a tenant may have of what; what is not named has no quota",
+                access: .tenant(Permission("catalog", "tenant", "read")),
+                answers: [Answer(200, "Quotas by name", schema: TenantQuota.schema)]
+            ) { context in
+                .json(
+                    .object(
+                        try await context.read { reader in
+                            _ = try Self.tenant(context.tenant, in: reader)
+                            return try TenantQuota.all(tenant: context.tenant, in: reader)
+                        }))
+            },
+            Route(
+                "PUT", "/v1/tenants/{tenant}/quotas", operationID: "setQuotas", tag: tag,
+                summary: "Sets all quotas of a tenant. What it has beyond them stays.",
+                access: .platform(Permission("catalog", "quota", "write")), body: .json(TenantQuota.schema),
+                answers: [Answer(200, "Quotas by name", schema: TenantQuota.schema)]
+            ) { try await Self.setQuotas($0) },
         ]
     }
 
@@ -106,11 +125,30 @@ extension CatalogService {
         }
     }
 
+    /// The after-image: the tenant with its quotas.
     private static func audit(_ event: String, _ tenant: Tenant, _ author: Author, in transaction: Transaction) throws {
+        var changes: JSONObject = tenant.json.object ?? [:]
+        changes["quotas"] = .object(try TenantQuota.all(tenant: tenant.name, in: transaction))
         try author.audit(
             event, tenant: tenant.name,
             resource: AuditEntry.Resource(type: "tenant", id: tenant.name, version: tenant.version),
-            changes: tenant.json.object ?? [:], in: transaction)
+            changes: changes, in: transaction)
+    }
+
+    private static func setQuotas(_ context: RequestContext) async throws -> HTTPResponse {
+        let quotas: JSONObject = context.body.object ?? [:]
+        let author: Author = context.author
+        return try await context.change { transaction in
+            let old: Tenant = try Self.tenant(context.tenant, in: transaction)
+            try context.requireMatch(version: old.version)
+            let tenant: Tenant = Tenant(
+                name: old.name, displayName: old.displayName, version: old.version + 1, createdAt: old.createdAt)
+            try TenantTable.update(tenant, in: transaction)
+            try TenantQuota.set(quotas, tenant: tenant.name, in: transaction)
+            try Self.audit("tenant.quotas-changed", tenant, author, in: transaction)
+            return .json(
+                .object(try TenantQuota.all(tenant: tenant.name, in: transaction)), version: tenant.version)
+        }
     }
 
     private static func listTenants(_ context: RequestContext) async throws -> HTTPResponse {
@@ -159,6 +197,7 @@ extension CatalogService {
             }
             try TenantTable.delete(tenant, in: transaction)
             try Self.audit("tenant.deleted", tenant, author, in: transaction)
+            try TenantQuota.set([:], tenant: tenant.name, in: transaction)
             return .noContent
         }
     }

@@ -100,6 +100,8 @@ extension IdentityService {
             guard try GroupTable.find(name, tenant: tenant, in: transaction) == nil else {
                 throw APIProblem.conflict("There is a group '\(name)' already.")
             }
+            try TenantQuota.groups.require(
+                tenant: tenant, counting: "FROM user_groups WHERE tenant = $1", in: transaction)
             try GroupTable.insert(group, in: transaction)
             try Self.audit("group.created", group, group.audited, author, in: transaction)
             return .created(group.json, location: "/v1/groups/\(group.id)", version: 1)

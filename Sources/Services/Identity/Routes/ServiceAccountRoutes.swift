@@ -117,6 +117,8 @@ extension IdentityService {
             guard try ServiceAccountTable.find(name, tenant: tenant, in: transaction) == nil else {
                 throw APIProblem.conflict("There is a service account '\(name)' already.")
             }
+            try TenantQuota.serviceAccounts.require(
+                tenant: tenant, counting: "FROM service_accounts WHERE tenant = $1", in: transaction)
             try ServiceAccountTable.insert(account, in: transaction)
             try Self.record("user-created", audit: "service-account.created", account, author, in: transaction)
             return .created(account.json, location: "/v1/service-accounts/\(account.id)", version: 1)

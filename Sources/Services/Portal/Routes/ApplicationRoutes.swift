@@ -94,6 +94,8 @@ extension PortalService {
             guard try ApplicationTable.find(name, tenant: context.tenant, in: transaction) == nil else {
                 throw APIProblem.conflict("There is an application '\(name)' already.")
             }
+            try TenantQuota.applications.require(
+                tenant: context.tenant, counting: "FROM applications WHERE tenant = $1", in: transaction)
             let application: Application = Application(
                 tenant: context.tenant, id: Identifier.make("app", now: transaction.now), name: name,
                 owner: author.caller.id, createdAt: transaction.now, version: 1)

@@ -126,6 +126,8 @@ extension PortalService {
                     "'\(application.name)' has \(Subscription.countMax) subscriptions, the most there can be. End one first."
                 )
             }
+            try TenantQuota.subscriptions.require(
+                tenant: tenant, counting: "FROM subscriptions WHERE tenant = $1", in: transaction)
             let waits: Bool = try catalog.planNeedsApproval(tenant: tenant, name: plan, in: transaction)
             let subscription: Subscription = Subscription(
                 tenant: tenant, id: Identifier.make("sub", now: transaction.now), applicationID: application.id,

@@ -9,6 +9,7 @@ package enum ProblemType: String, Sendable, CaseIterable {
     case notFound = "not-found"
     case methodNotAllowed = "method-not-allowed"
     case conflict
+    case quotaExceeded = "quota-exceeded"
     case preconditionFailed = "precondition-failed"
     case preconditionRequired = "precondition-required"
     case tooLarge = "too-large"
@@ -27,7 +28,7 @@ package enum ProblemType: String, Sendable, CaseIterable {
         case .forbidden: 403
         case .notFound: 404
         case .methodNotAllowed: 405
-        case .conflict: 409
+        case .conflict, .quotaExceeded: 409
         case .preconditionFailed: 412
         case .tooLarge: 413
         case .unsupportedMediaType: 415
@@ -55,6 +56,7 @@ package enum ProblemType: String, Sendable, CaseIterable {
         case .notFound: "There is no such resource"
         case .methodNotAllowed: "The resource does not have this method"
         case .conflict: "The request conflicts with the present state"
+        case .quotaExceeded: "A quota of the tenant is used up"
         case .preconditionFailed: "The resource has changed meanwhile"
         case .preconditionRequired: "The request must say which version it changes"
         case .tooLarge: "The request is too large"
@@ -76,6 +78,7 @@ package enum ProblemType: String, Sendable, CaseIterable {
         case .notFound: "Cette ressource n'existe pas"
         case .methodNotAllowed: "La ressource n'a pas cette méthode"
         case .conflict: "La requête est en conflit avec l'état actuel"
+        case .quotaExceeded: "Un quota du locataire est épuisé"
         case .preconditionFailed: "La ressource a changé entre-temps"
         case .preconditionRequired: "La requête doit dire quelle version elle modifie"
         case .tooLarge: "La requête est trop grande"

@@ -48,7 +48,13 @@ package final class RESTHandler: Sendable {
                         status int64 NOT NULL, fields text NOT NULL, body bytes NOT NULL, created_at int64 NOT NULL,
                         PRIMARY KEY (caller, route, key));
                     CREATE INDEX rest_idempotency_age ON rest_idempotency (created_at);
-                    """)
+                    """),
+            Migration(
+                number: 2, name: "quotas of tenants",
+                sql: """
+                    CREATE TABLE tenant_quotas (
+                        tenant text NOT NULL, name text NOT NULL, maximum int64 NOT NULL, PRIMARY KEY (tenant, name));
+                    """),
         ])
 
     /// Housekeeping once a minute: expired idempotency keys, sums of anonymous refusals. Returns when cancelled.
