@@ -80,10 +80,10 @@ class ReplayTests(unittest.TestCase):
         acme = "/v1/tenants/{tenant}"
         for tenant in ("acme", "gone", "globex"):
             self.send(201, "POST", "/v1/tenants", {"name": tenant})
+        self.send(200, "PUT", f"{acme}/quotas", {"apis": 40, "subscriptions": 100}, tenant="acme")
+        self.send(200, "PUT", f"{acme}/quotas", {"plans": 3}, tenant="globex")
         self.send(200, "PATCH", acme, {"display_name": "Acme Ltd"}, tenant="acme")
         self.send(204, "DELETE", acme, tenant="gone")
-        self.send(200, "PUT", f"{acme}/quotas", {"apis": 40, "subscriptions": 100}, tenant="globex")
-        self.send(200, "PATCH", acme, {"display_name": "Globex Ltd"}, tenant="globex")
         self.send(200, "PUT", f"{acme}/targets/{{target}}", {"kind": "own", "gateway_group": "default"}, tenant="acme", target="second")
         self.send(
             200, "PUT", f"{acme}/environments/{{environment}}", {"target": "second", "hosts": ["qa.acme.localhost"]},
