@@ -1,6 +1,8 @@
 """The OpenID Connect issuer as a client library of others sees it: Authlib over requests, which checks what it is given."""
 
 import importlib.util
+import json
+import os
 import re
 import sys
 import unittest
@@ -16,8 +18,9 @@ from authlib.jose import JsonWebKey, JsonWebToken  # noqa: E402
 from authlib.oauth2.rfc7636 import create_s256_code_challenge  # noqa: E402
 from authlib.oidc.core import CodeIDToken  # noqa: E402
 
-from processes import ClassScope, Platform, folder  # noqa: E402
-from rest import Rest  # noqa: E402
+from processes import ClassScope, Platform, eventually, folder  # noqa: E402
+from rest import Rest, document  # noqa: E402
+from upstream import Upstream  # noqa: E402
 
 PASSWORD = "correct horse battery"
 BACK = "http://127.0.0.1:9/cb"
@@ -180,3 +183,62 @@ class IssuerTests(unittest.TestCase):
         with self.assertRaises(Exception):
             self.library(client).refresh_token(
                 self.metadata["token_endpoint"], refresh_token=token["refresh_token"])
+
+
+class GatewayTests(unittest.TestCase):
+    """Tokens of ours at gateways: in the platform's process, and one apart that is without its control plane later."""
+
+    def test_a_session_that_ends_ends_at_every_gateway(self):
+        place = folder(self)
+        upstream = Upstream(self)
+        platform = Platform(self, f"{place}/data", arguments=["--gateway-id", "first"]).start()
+        apart = Platform(self, f"{place}/apart", arguments=[
+            "--services", "gateway", "--control-plane", platform.control_plane, "--gateway-id", "second",
+            "--gateway-token-file", f"{platform.data}/gateway.token"]).start()
+        admin = platform.sign_in("acme")
+        self.addCleanup(admin.close)
+        eventually(lambda: any(one["id"] == "second" and one["state"] == "live" for one in admin.all("/v1/gateways")))
+        keys = requests.get(f"{platform.control_plane}/.well-known/jwks.json", timeout=10).json()
+        admin.create("/v1/tenants/acme/apis", {
+            "document": document(), "upstream": upstream.url, "authentication": "none",
+            "policies": [{"jwt": {"issuers": [{
+                "issuer": platform.control_plane, "audiences": ["passerelle"], "keys": {"jwks": keys}}]}}]})
+        self.assertEqual(admin.deploy("acme", "orders")["state"], "success")
+
+        def session():
+            answer = admin.create("/v1/sessions", {"user": "ada", "password": PASSWORD})
+            return answer["session_id"], answer["access_token"]
+
+        def answers(token):
+            return [requests.get(f"{one.gateway}/shop/orders", headers={"Authorization": f"Bearer {token}"},
+                                 timeout=10).status_code for one in (platform, apart)]
+
+        made = admin.create(
+            "/v1/users", {"name": "ada", "password": PASSWORD, "grants": [{"role": "devops", "tenant": "acme"}]})
+        (_, first), (_, second) = session(), session()
+        self.assertEqual((answers(first), answers(second)), ([200, 200], [200, 200]))
+        with Rest(platform.control_plane) as own:
+            own.token = first
+            own.expect(204, "DELETE", f"/v1/sessions/{own.get('/v1/sessions')['items'][0]['id']}")
+        # Within the time in which a deployment reaches them.
+        eventually(lambda: answers(first) == [401, 401], seconds=30)
+        self.assertEqual(answers(second), [200, 200])
+        admin.expect(204, "DELETE", f"/v1/users/{made['id']}/sessions")
+        eventually(lambda: answers(second) == [401, 401], seconds=30)
+        third = session()[1]
+        self.assertEqual(answers(third), [200, 200])
+        # A gateway that starts without its control plane still knows.
+        path = f"{apart.data}/gateway/revocations.json"
+        eventually(lambda: os.path.exists(path) and len(json.load(open(path, encoding="utf-8"))["revoked"]) == 2)
+        platform.kill()
+        apart.kill()
+        apart.start(ready=False)
+        eventually(lambda: self.status(apart, third) == 200, seconds=60)
+        self.assertEqual([self.status(apart, one) for one in (first, second)], [401, 401])
+
+    def status(self, gateway, token):
+        try:
+            return requests.get(f"{gateway.gateway}/shop/orders", headers={"Authorization": f"Bearer {token}"},
+                                timeout=10).status_code
+        except requests.ConnectionError:
+            return 0

@@ -16,6 +16,7 @@ package final class DeploymentsService: PlatformService {
     let catalog: any CatalogOffer
     let tracker: DeploymentTracker
     let publisher: SnapshotPublisher
+    let revocations: RevocationNews
     let directory: GatewayDirectory = GatewayDirectory()
     /// What gateways and deployments are timed by: a clock that is set makes nobody seem away, or late.
     let time: SteadyTime
@@ -25,8 +26,10 @@ package final class DeploymentsService: PlatformService {
     private let tasks: Mutex<[Task<Void, Never>]> = Mutex([])
 
     package init(
-        services: ServiceEnvironment, catalog: any CatalogOffer, portal: any PortalOffer, traffic: any TrafficSink
+        services: ServiceEnvironment, catalog: any CatalogOffer, portal: any PortalOffer, traffic: any TrafficSink,
+        revocations: any RevocationsOffer
     ) {
+        self.revocations = RevocationNews(services: services, offer: revocations)
         self.services = services
         self.catalog = catalog
         self.traffic = traffic
@@ -50,10 +53,12 @@ package final class DeploymentsService: PlatformService {
         try await self.tracker.refresh()
         try await self.deployer.start()
         let publisher: SnapshotPublisher = self.publisher
+        let revocations: RevocationNews = self.revocations
         let tracker: DeploymentTracker = self.tracker
         let clock: any WallClock = self.services.clock
         self.tasks.withLock { tasks in
             tasks.append(Task { await publisher.run() })
+            tasks.append(Task { await revocations.run() })
             tasks.append(
                 Task {
                     while (try? await clock.sleep(for: DeploymentTracker.tick)) != nil {
@@ -119,6 +124,7 @@ package final class DeploymentsService: PlatformService {
         for task in tasks { task.cancel() }
         await self.publisher.wakeAll()
         self.purges.wakeAll()
+        await self.revocations.wakeAll()
         for task in tasks { await task.value }
         await self.keepGateways()
     }

@@ -111,6 +111,7 @@ package final class IdentityService: PlatformService {
                 try SessionTable.deleteExpired(in: transaction)
                 try AccessTokenTable.deleteExpired(in: transaction)
                 try OAuthSecretTable.deleteExpired(in: transaction)
+                try RevocationTable.deleteExpired(in: transaction)
             }
             try await self.tokens.loadRevocations()
             try await self.keys.reload()

@@ -62,11 +62,15 @@ final class GatewayProcess: Sendable {
     }
 
     private static func start(
-        _ settings: Settings, link: any GatewayLink, metrics: MetricRegistry, clock: any WallClock, logger: Logger
+        _ settings: Settings, link: any GatewayLink & RevocationLink, metrics: MetricRegistry, clock: any WallClock,
+        logger: Logger
     ) async throws -> GatewayProcess {
         let live: LiveState = LiveState()
         let agent: GatewayAgent = try GatewayAgent(
             link: link, folder: "\(settings.data)/gateway", live: live, clock: clock, logger: logger)
+        let revocations: RevocationFollower = RevocationFollower(
+            link: link, folder: "\(settings.data)/gateway", live: live, clock: clock, logger: logger)
+        await revocations.load()
         let process: ProcessSettings = ProcessSettings(
             listen: ListenSettings(http: settings.gatewayAddress, https: settings.https), workers: settings.workers,
             telemetry: settings.telemetry, zone: settings.zone, dns: settings.dns)
@@ -98,6 +102,7 @@ final class GatewayProcess: Sendable {
         gateway.tasks.withLock { tasks in
             tasks.append(Task { await agent.run(engine: engine) })
             tasks.append(Task { await agent.keepSaved() })
+            tasks.append(Task { await revocations.run() })
             tasks.append(Task { await reporter.run() })
             tasks.append(Task { await counters.run() })
             tasks.append(Task { await purges.run() })

@@ -110,7 +110,8 @@ final class Platform: Sendable {
             services: services, sealer: sealer, issuer: settings.issuer ?? "http://\(settings.controlPlaneAddress)",
             providers: settings.identityProviders, calls: try Self.outgoingCalls(settings))
         self.deployments = DeploymentsService(
-            services: services, catalog: catalog, portal: portal, traffic: observability)
+            services: services, catalog: catalog, portal: portal, traffic: observability,
+            revocations: RevocationQueries())
         self.geolocation = GeolocationService(services: services)
         let audit: AuditService = try await AuditService.open(
             services: services, sealer: sealer, people: [self.identity])

@@ -9,6 +9,7 @@ import Store
 import Synchronization
 import TestKit
 import Testing
+import Time
 
 @testable import Deployments
 
@@ -56,7 +57,8 @@ struct DeploymentsFixture {
         return [
             CatalogService(services: services, deployments: DeploymentQueries(), portal: portal),
             PortalService(services: services, catalog: catalog),
-            DeploymentsService(services: services, catalog: catalog, portal: portal, traffic: traffic),
+            DeploymentsService(
+                services: services, catalog: catalog, portal: portal, traffic: traffic, revocations: NothingEnded()),
         ]
     }
 
@@ -206,5 +208,15 @@ struct DeploymentsFixture {
     /// The results of a deployment in the log.
     func results(of id: String) async throws -> [JSONValue] {
         try await self.harness.events(Topics.deployResults).filter { $0["deployment_id"]?.text == id }
+    }
+}
+
+/// Identity when nobody has ended anything.
+struct NothingEnded: RevocationsOffer {
+    func latestRevocation(in store: any Queryable) throws -> Int64 { 0 }
+
+    func revocations(after number: Int64, now: Timestamp, limit: Int64, in store: any Queryable) throws -> [Revocation]
+    {
+        []
     }
 }

@@ -26,6 +26,8 @@ struct FixedSealer: SecretSealer {
 /// A signing key made once for all tests.
 enum TestSigningKey {
     static let key: Result<PrivateKey, any Error> = Result { try PrivateKey.generate(.rsa) }
+    /// Somebody else's.
+    static let other: Result<PrivateKey, any Error> = Result { try PrivateKey.generate(.rsa) }
 
     static func store(in store: Store) async throws {
         let key: PrivateKey = try Self.key.get()

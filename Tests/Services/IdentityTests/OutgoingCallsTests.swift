@@ -26,7 +26,8 @@ struct OutgoingCallsTests {
         let rules: EgressRules = EgressRules(allowed: allowed.compactMap { AddressRange($0) })
         return HTTPOutgoingCalls(
             group: EventLoopGroup(count: 1, name: "test"), tls: try TLSContext.client(TLSClientConfiguration()),
-            egress: { rules.verdict($0) }, resolver: ChosenAddresses(answers))
+            egress: { rules.verdict($0) }, resolver: ChosenAddresses(answers),
+            timeout: .seconds(600))
     }
 
     /// A server on this machine that counts who asks.

@@ -194,7 +194,7 @@ extension ProviderLoginTests {
     @Test func aTokenThatSomebodyElseSignedLetsNobodyIn() async throws {
         let place: Place = try await Place()
         let location: String = try await place.leave()
-        place.provider.setKeys([("k1", try PrivateKey.generate(.rsa))])
+        place.provider.setKeys([("k1", try TestSigningKey.other.get())])
         #expect(try await place.back(location).status == 403, "the keys that are known are another's")
     }
 
@@ -379,7 +379,7 @@ extension ProviderLoginTests {
     func otherTokensOfTheProviderAreNot(what: String, changes: JSONObject, type: String) async throws {
         let place: Place = try await Place()
         // The provider's keys are not ours.
-        place.provider.setKeys([("k1", try PrivateKey.generate(.rsa))])
+        place.provider.setKeys([("k1", try TestSigningKey.other.get())])
         let token: String = place.provider.accessToken(changes, type: type)
         #expect(try await place.fixture.send("GET", "/v1/me", token: token).status == 401, "\(what)")
         #expect(try await place.users().isEmpty)
@@ -421,7 +421,7 @@ extension ProviderLoginTests {
     @Test func aNewKeyIsFetchedOnceItIsNeededAndNotAtWill() async throws {
         let place: Place = try await Place()
         #expect(try await place.fixture.send("GET", "/v1/me", token: place.provider.accessToken()).status == 200)
-        let next: PrivateKey = try PrivateKey.generate(.rsa)
+        let next: PrivateKey = try TestSigningKey.other.get()
         place.provider.setKeys([("k1", try TestSigningKey.key.get()), ("k2", next)])
         place.provider.change { $0.keyID = "k2" }
         let before: Int = place.provider.calls.count

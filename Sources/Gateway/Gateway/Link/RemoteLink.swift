@@ -4,7 +4,7 @@ import JSON
 import Time
 
 /// The link over HTTP, with a gateway token.
-package final class RemoteLink: GatewayLink {
+package final class RemoteLink: GatewayLink, RevocationLink {
     /// Largest snapshot taken, bytes.
     package static let snapshotBytesMax: Int = 1 << 30
     /// Largest answer besides, bytes.
@@ -67,6 +67,23 @@ package final class RemoteLink: GatewayLink {
         // An order of a later version that cannot be read may mean anything.
         let forgetsAll: Bool = answer["all"]?.boolean ?? false || orders.count < told.count
         return PurgeFeed(number: answer["number"]?.integer ?? 0, forgetsAll: forgetsAll, orders: orders)
+    }
+
+    package func revocations(after number: Int64, wait: Duration) async throws -> LinkRevocations {
+        let response: HTTPClientResponse = try await self.send(
+            "GET", "revocations", query: "after=\(number)&wait=\(wait.components.seconds)", body: nil)
+        let answer: JSONValue = try JSONReader.parse(try await self.body(of: response, max: Self.answerBytesMax))
+        guard let latest: Int64 = answer["latest"]?.integer else {
+            throw LinkError.refused(status: response.status, detail: "expected 'latest'")
+        }
+        var revoked: [RevokedTokens] = []
+        for element in answer["revoked"]?.elements ?? [] {
+            revoked.append(
+                RevokedTokens(
+                    id: element["id"]?.text ?? "", at: element["at"]?.integer ?? 0, ends: element["ends"]?.integer ?? 0)
+            )
+        }
+        return LinkRevocations(latest: latest, revoked: revoked)
     }
 
     package func acknowledge(_ acknowledgement: LinkAcknowledgement) async throws {

@@ -3,7 +3,7 @@ package import Gateway
 import GatewayConfiguration
 
 /// The link of a gateway in the same process: the same protocol, by direct call.
-package final class DirectLink: GatewayLink {
+package final class DirectLink: GatewayLink, RevocationLink {
     private let service: DeploymentsService
     private let id: String
     private let group: String
@@ -39,6 +39,13 @@ package final class DirectLink: GatewayLink {
 
     package func purges(since number: Int64?, wait: Duration) async throws -> PurgeFeed {
         try await self.service.purges.feed(gateway: self.id, since: number, wait: wait)
+    }
+
+    package func revocations(after number: Int64, wait: Duration) async throws -> LinkRevocations {
+        let news: RevocationNews.News = try await self.service.revocations.news(after: number, wait: wait)
+        return LinkRevocations(
+            latest: news.latest,
+            revoked: news.revocations.map { RevokedTokens(id: $0.id, at: $0.seconds.at, ends: $0.seconds.ends) })
     }
 
     package func acknowledge(_ acknowledgement: LinkAcknowledgement) async throws {

@@ -26,6 +26,15 @@ extension DeploymentsService {
                 ], answers: [Answer(200, "A whole snapshot or a delta"), Answer(204, "Nothing newer")]
             ) { [self] in try await self.pullSnapshot($0) },
             Route(
+                "GET", "/v1/gateways/{gateway}/revocations", operationID: "pullRevocations", tag: Self.name,
+                summary: "Tokens to be refused although they are signed, as soon as there are newer ones",
+                access: .gateway,
+                query: [
+                    QueryParameter("after", .integer(0...Int64.max), "The last number the gateway knows."),
+                    QueryParameter("wait", .integer(0...Self.waitSecondsMax), "Seconds to wait for a newer one."),
+                ], answers: [Answer(200, "What was ended, and the number to ask with next")]
+            ) { [self] in try await self.pullRevocations($0) },
+            Route(
                 "POST", "/v1/gateways/{gateway}/acknowledgement", operationID: "acknowledgeSnapshot", tag: Self.name,
                 summary: "What the gateway runs now", access: .gateway, body: .json(Self.acknowledgement),
                 answers: [Answer(204, "Noted")]
@@ -98,6 +107,17 @@ extension DeploymentsService {
             }
         response.fields.append("Passerelle-Live-Gateways", "\(self.liveGateways(ofGroup: context.caller.id))")
         return response
+    }
+
+    private func pullRevocations(_ context: RequestContext) async throws -> HTTPResponse {
+        _ = try Self.gatewayID(context)
+        context.request.endWhenDraining()
+        let news: RevocationNews.News = try await self.revocations.news(
+            after: Int64(context.integer("after") ?? 0), wait: .seconds(context.integer("wait") ?? 0))
+        let revoked: [JSONValue] = news.revocations.map {
+            .object(["id": .string($0.id), "at": .int($0.seconds.at), "ends": .int($0.seconds.ends)])
+        }
+        return .json(.object(["latest": .int(news.latest), "revoked": .array(revoked)]))
     }
 
     private func countQuotas(_ context: RequestContext) async throws -> HTTPResponse {

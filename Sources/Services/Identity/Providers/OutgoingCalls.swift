@@ -31,7 +31,7 @@ package struct OutgoingCallError: Error, CustomStringConvertible {
 /// Calls over HTTP/1.1. Redirects are not followed: what comes back with one is no answer.
 package final class HTTPOutgoingCalls: OutgoingCalls {
     /// For a whole call.
-    static let timeout: Duration = .seconds(10)
+    package static let timeout: Duration = .seconds(10)
     /// Calls to one host at a time.
     static let connectionsPerHostMax: Int = 8
 
@@ -40,14 +40,14 @@ package final class HTTPOutgoingCalls: OutgoingCalls {
     /// - Parameter egress: judges every address right before connecting to exactly that address.
     package init(
         group: EventLoopGroup, tls: TLSContext, egress: @escaping @Sendable (SocketAddress) -> EgressVerdict,
-        resolver: any NameResolver = SystemResolver()
+        resolver: any NameResolver = SystemResolver(), timeout: Duration = HTTPOutgoingCalls.timeout
     ) {
         var configuration: HTTPClientConfiguration = HTTPClientConfiguration(
             tls: tls, egress: egress, resolver: resolver)
-        configuration.timeouts.connect = .seconds(5)
-        configuration.timeouts.response = Self.timeout
-        configuration.timeouts.body = Self.timeout
-        configuration.timeouts.total = Self.timeout
+        configuration.timeouts.connect = timeout / 2
+        configuration.timeouts.response = timeout
+        configuration.timeouts.body = timeout
+        configuration.timeouts.total = timeout
         configuration.limits.connectionsPerOriginMax = Self.connectionsPerHostMax
         self.client = HTTPClient(group: group, configuration: configuration)
     }

@@ -140,6 +140,7 @@ extension IdentityService {
                 try GrantRules.requireAuthority(of: author.caller, from: [], to: account.grants)
             }
             try ServiceAccountTable.update(account, in: transaction)
+            if account.state != .active { try RevocationTable.add([account.id], in: transaction) }
             try Self.record("role-changed", audit: "service-account.updated", account, author, in: transaction)
             return (.json(account.json, version: account.version), account.id)
         }
@@ -159,6 +160,7 @@ extension IdentityService {
                     token, owner: account.id, tenant: account.tenant, author, in: transaction)
             }
             try ServiceAccountTable.delete(account, in: transaction)
+            try RevocationTable.add([account.id], in: transaction)
             try Self.record("role-changed", audit: "service-account.deleted", account, author, in: transaction)
             return (account.id, ended)
         }

@@ -109,5 +109,15 @@ extension IdentityService {
                     CREATE INDEX provider_grants_user ON provider_grants (user_id);
                     ALTER TABLE sessions ADD COLUMN provider text;
                     """),
+            // What gateways learn of what was ended, in the order of commits.
+            Migration(
+                number: 7, name: "revocations for gateways",
+                sql: """
+                    CREATE TABLE revocation_counter (id int64 NOT NULL PRIMARY KEY, number int64 NOT NULL);
+                    INSERT INTO revocation_counter (id, number) VALUES (1, 0);
+                    CREATE TABLE gateway_revocations (
+                        number int64 NOT NULL PRIMARY KEY, id text NOT NULL, revoked_at int64 NOT NULL,
+                        ends_at int64 NOT NULL);
+                    """),
         ])
 }

@@ -35,6 +35,8 @@ enum OAuthClientTable {
     }
 
     static func delete(_ client: OAuthClient, in transaction: Transaction) throws {
+        // Every token names its client: gateways need not know of the grants.
+        try RevocationTable.add([client.id], in: transaction)
         try transaction.execute(
             "DELETE FROM oauth_clients WHERE tenant = $1 AND client_id = $2", .text(client.tenant), .text(client.id))
     }
@@ -84,9 +86,11 @@ enum OAuthGrantTable {
 
     /// - Returns: whether it worked until now.
     static func revoke(_ id: String, in transaction: Transaction) throws -> Bool {
-        try transaction.execute(
+        let count: Int = try transaction.execute(
             "UPDATE oauth_grants SET revoked_at = $2 WHERE grant_id = $1 AND revoked_at IS NULL", .text(id),
-            .int(transaction.now.milliseconds)) > 0
+            .int(transaction.now.milliseconds))
+        if count > 0 { try RevocationTable.add([id], in: transaction) }
+        return count > 0
     }
 
     /// Ends what users let a client do. - Returns: the grants that worked until now.

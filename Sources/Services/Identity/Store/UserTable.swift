@@ -154,29 +154,35 @@ enum SessionTable {
 
     /// - Returns: the sessions that worked until now.
     static func revokeAll(ofUser user: String, in transaction: Transaction) throws -> [String] {
-        try transaction.rows(
+        let ended: [String] = try transaction.rows(
             """
             UPDATE sessions SET revoked_at = $2 WHERE user_id = $1 AND revoked_at IS NULL AND expires_at > $2
             RETURNING session_id
             """, .text(user), .int(transaction.now.milliseconds)
         ) { (row: Row) throws(StoreError) -> String in try row.text(0) }
+        try RevocationTable.add(sessions: ended, in: transaction)
+        return ended
     }
 
     /// Those that a provider has opened. - Returns: the sessions that worked until now.
     static func revokeAll(ofUser user: String, provider: String, in transaction: Transaction) throws -> [String] {
-        try transaction.rows(
+        let ended: [String] = try transaction.rows(
             """
             UPDATE sessions SET revoked_at = $2
             WHERE user_id = $1 AND provider = $3 AND revoked_at IS NULL AND expires_at > $2 RETURNING session_id
             """, .text(user), .int(transaction.now.milliseconds), .text(provider)
         ) { (row: Row) throws(StoreError) -> String in try row.text(0) }
+        try RevocationTable.add(sessions: ended, in: transaction)
+        return ended
     }
 
     /// - Returns: whether the session worked until now.
     static func revoke(_ id: String, in transaction: Transaction) throws -> Bool {
-        try transaction.execute(
+        let count: Int = try transaction.execute(
             "UPDATE sessions SET revoked_at = $2 WHERE session_id = $1 AND revoked_at IS NULL AND expires_at > $2",
-            .text(id), .int(transaction.now.milliseconds)) > 0
+            .text(id), .int(transaction.now.milliseconds))
+        if count > 0 { try RevocationTable.add(sessions: [id], in: transaction) }
+        return count > 0
     }
 
     static func deleteExpired(in transaction: Transaction) throws {

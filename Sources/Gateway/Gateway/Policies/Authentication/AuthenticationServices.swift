@@ -58,6 +58,8 @@ final class AuthenticationServices: Sendable {
     let network: AuthenticationNetwork
     let workers: AuthenticationWorkers
     let nonces: NonceTable
+    /// Tokens that their issuer has ended.
+    let revocations: TokenRevocations = TokenRevocations()
     let introspections: Atomic<Int> = Atomic(0)
     /// Mixed into the digests of passwords: what is kept of them cannot be tried out elsewhere.
     let secret: [UInt8] = Random.bytes(32)

@@ -55,6 +55,7 @@ extension AuthenticationStage {
             let identity: VerifiedIdentity = known.identity
         {
             known.keys?.refreshWhenDue(now: context.time.monotonic)
+            if self.services.revocations.refuses(known) { return self.refuse(.jwt, .tokenInvalid, .notAccepted) }
             return self.acceptToken(
                 identity, judge.policy.scopes, judge.policy.requiresApplication, .acceptedFromCache, context, &decision)
         }
@@ -73,6 +74,7 @@ extension AuthenticationStage {
         case .accepted(let entry):
             guard let identity: VerifiedIdentity = entry.identity else { return .refused(.tokenInvalid) }
             self.services.cache.insert(entry, now: now)
+            if self.services.revocations.refuses(entry) { return self.refuse(.jwt, .tokenInvalid, .notAccepted) }
             return self.acceptToken(
                 identity, judge.policy.scopes, judge.policy.requiresApplication, .accepted, context, &decision)
         case .refused(let error): return self.refuse(error)
@@ -141,6 +143,9 @@ extension AuthenticationStage {
             let now: Int64 = context.time.wallSeconds
             if let known: CachedIdentity = self.services.cache.find(digest, verifier: introspector.id, now: now) {
                 guard let identity: VerifiedIdentity = known.identity else {
+                    return self.refuse(.introspection, .tokenInvalid, .notAccepted)
+                }
+                if self.services.revocations.refuses(known) {
                     return self.refuse(.introspection, .tokenInvalid, .notAccepted)
                 }
                 return self.acceptToken(

@@ -14,6 +14,8 @@ final class CachedIdentity: Sendable {
     /// Whose keys vouch for it, and which version of them: other keys, another judgement.
     let keys: KeyProvider?
     let keysVersion: UInt64
+    /// The version of `TokenRevocations` that it was looked up in.
+    let revocationsSeen: Atomic<UInt64> = Atomic(0)
 
     init(
         digest: KeyDigest, verifier: UInt64, expires: Int64, identity: VerifiedIdentity?, keys: KeyProvider? = nil,
