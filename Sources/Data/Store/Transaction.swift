@@ -28,6 +28,13 @@ package final class Transaction: Queryable {
         do { return try self.database.execute(sql, parameters) } catch { throw self.noting(error) }
     }
 
+    /// The same with values in an array.
+    @discardableResult
+    package func execute(_ sql: String, values: [SQLValue]) throws(StoreError) -> Int {
+        try self.checkOpen()
+        do { return try self.database.execute(sql, values) } catch { throw self.noting(error) }
+    }
+
     package func visit(
         _ sql: String, _ parameters: [SQLValue], _ body: (Row) throws(StoreError) -> Bool
     ) throws(StoreError) {

@@ -104,6 +104,30 @@ import Time
         for process: Process in processes { await process.close() }
     }
 
+    /// More batches than one statement takes, at ends that are remembered from round to round.
+    @Test func numbersAllThatOneChangePublishes() async throws {
+        let place: StorePlace = StorePlace(.postgresql)
+        let process: Process = try await Process(place)
+        for round: Int64 in 1...3 {
+            try await process.store.write { tx in
+                for number: Int in 0..<60 {
+                    for topic: String in ["api-created", "deploy-requests"] {
+                        try tx.publish(topic: topic, key: Array("k\(number)".utf8), value: Array("\(round)".utf8))
+                    }
+                }
+            }
+            for topic: String in ["api-created", "deploy-requests"] {
+                try await eventually("all are numbered") { try Self.total(process.log, topic) == 60 * round }
+            }
+        }
+        for partition: Int in 0..<6 {
+            let records: [Record] = try await Self.records(process.log, "deploy-requests", partition)
+            #expect(!records.isEmpty && records.map(\.offset) == (0..<Int64(records.count)).map { $0 })
+            #expect(records.map(\.text) == records.map(\.text).sorted())
+        }
+        await process.close()
+    }
+
     @Test func anotherProcessNumbersWhenTheFirstIsGone() async throws {
         let place: StorePlace = StorePlace(.postgresql)
         let first: Process = try await Process(place)

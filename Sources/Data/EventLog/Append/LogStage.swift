@@ -217,24 +217,26 @@ final class LogStage: CommitAttachment {
     }
 
     func prepareCommit(_ transaction: Transaction) throws {
+        if transaction.engine == .postgresql { return try self.writeUnnumbered(transaction) }
         for slot: Int in self.dirty where !self.partitions[slot].isEmpty {
-            if transaction.engine == .postgresql {
-                try self.writeUnnumbered(PartitionSlot(index: slot), transaction)
-            } else {
-                try self.write(PartitionSlot(index: slot), transaction)
-            }
+            try self.write(PartitionSlot(index: slot), transaction)
         }
     }
 
     /// Leaves the records to the sequencer: transactions of several processes commit in an order that none of them knows.
-    private func writeUnnumbered(_ slot: PartitionSlot, _ transaction: Transaction) throws(StoreError) {
-        self.hasOutbox = true
-        for batch: RecordBatch in self.partitions[slot.index].finish(baseOffset: 0) {
+    private func writeUnnumbered(_ transaction: Transaction) throws(StoreError) {
+        var batches: [UnnumberedBatch] = []
+        for index: Int in self.dirty where !self.partitions[index].isEmpty {
+            let slot: PartitionSlot = PartitionSlot(index: index)
+            let (topic, partition): (String, Int) = (self.topics.topic(of: slot).name, self.topics.partition(of: slot))
             // Offsets of one publication count on from piece to piece; each is numbered anew.
-            try OutboxTable.insert(
-                batch, topic: self.topics.topic(of: slot).name, partition: self.topics.partition(of: slot),
-                in: transaction)
+            for batch: RecordBatch in self.partitions[index].finish(baseOffset: 0) {
+                batches.append(UnnumberedBatch(topic: topic, partition: partition, batch: batch))
+            }
         }
+        if batches.isEmpty { return }
+        self.hasOutbox = true
+        try OutboxTable.insert(batches, in: transaction)
     }
 
     private func write(_ slot: PartitionSlot, _ transaction: Transaction) throws {

@@ -25,12 +25,14 @@ extension EventLog {
     /// Removes the oldest batches of every partition that are older than the topic's retention or beyond its size, in small
     /// transactions, `limit` batches at most. Whole batches only, from the front only, so offsets never have holes.
     @discardableResult
-    package func removeExpired(limit: Int = EventLog.retentionRunDefault) async throws -> RetentionReport {
+    package func removeExpired(limit: Int = EventLog.retentionRunDefault, under term: LeaseTerm? = nil) async throws
+        -> RetentionReport
+    {
         var report: RetentionReport = RetentionReport()
         for index: Int in 0..<self.topics.slotCount {
             let slot: PartitionSlot = PartitionSlot(index: index)
             if self.heads.range(slot).isEmpty { continue }
-            while let cut: RetentionRules.Cut = try await self.removeStep(slot) {
+            while let cut: RetentionRules.Cut = try await self.removeStep(slot, term) {
                 report.batches += cut.batches
                 report.bytes += cut.bytes
                 if report.batches >= limit {
@@ -48,18 +50,20 @@ extension EventLog {
     /// Runs retention now and then, until the task is cancelled or the store is closed; of several processes one does. Trouble
     /// is logged and tried again at the next turn.
     package func keepRetention(every interval: Duration = EventLog.retentionIntervalDefault) async {
-        await self.whileHolding(Self.retentionLease) { _ in await self.removeExpired(every: interval) }
+        await self.whileHolding(Self.retentionLease) { term in await self.removeExpired(every: interval, term) }
     }
 
-    private func removeExpired(every interval: Duration) async {
+    private func removeExpired(every interval: Duration, _ term: LeaseTerm) async {
         while !Task.isCancelled {
             do {
-                let report: RetentionReport = try await self.removeExpired()
+                let report: RetentionReport = try await self.removeExpired(under: term)
                 if report.batches > 0 {
                     self.logger.info(
                         "retention removed old events",
                         ["batches": .int(Int64(report.batches)), "bytes": .int(report.bytes)])
                 }
+            } catch is FencedError {
+                return
             } catch StoreError.closed {
                 return
             } catch {
@@ -70,7 +74,7 @@ extension EventLog {
     }
 
     /// One transaction of retention in one partition; nil when nothing (more) is to go.
-    private func removeStep(_ slot: PartitionSlot) async throws -> RetentionRules.Cut? {
+    private func removeStep(_ slot: PartitionSlot, _ term: LeaseTerm?) async throws -> RetentionRules.Cut? {
         let topic: TopicDefinition = self.topics.topic(of: slot)
         let partition: Int = self.topics.partition(of: slot)
         let rules: RetentionRules = RetentionRules(topic, now: self.clock.now())
@@ -83,6 +87,7 @@ extension EventLog {
         guard let cut: RetentionRules.Cut = planned else { return nil }
         let witness: RemovalWitness? = self.removalWitness(of: topic.name)
         let isRemoved: Bool = try await self.store.write { transaction in
+            try term?.fence(transaction)
             if let witness: RemovalWitness {
                 let row: PartitionRow? = try LogTables.partition(topic.name, partition, in: transaction)
                 guard let row: PartitionRow, row.first < cut.first,

@@ -10,16 +10,29 @@ struct OutboxLook: Sendable {
 
 /// The SQL of log_outbox: records that are committed and have no offsets yet. On PostgreSQL only.
 enum OutboxTable {
-    /// Publishes a batch whose offsets count from 0. Called when all else of the transaction is done: the row's id is taken with
-    /// all locks held.
-    static func insert(
-        _ batch: RecordBatch, topic: String, partition: Int, in transaction: Transaction
-    ) throws(StoreError) {
-        try transaction.execute(
-            """
-            INSERT INTO log_outbox (transaction_id, topic, partition, batch)
-            VALUES (pg_current_xact_id()::text::bigint, $1, $2, $3)
-            """, .text(topic), .int(Int64(partition)), .bytes(batch.bytes))
+    /// Rows that one statement inserts: a change that publishes has two or three, and each statement costs a round trip.
+    private static let rowsPerStatement: Int = 8
+    /// The statement for so many rows, from one on.
+    private static let insertions: [String] = (1...OutboxTable.rowsPerStatement).map { count in
+        let rows: [String] = (0..<count).map {
+            "(pg_current_xact_id()::text::bigint, $\(3 * $0 + 1), $\(3 * $0 + 2), $\(3 * $0 + 3))"
+        }
+        return "INSERT INTO log_outbox (transaction_id, topic, partition, batch) VALUES " + rows.joined(separator: ", ")
+    }
+
+    /// Publishes batches whose offsets count from 0, in their order. Called when all else of the transaction is done: the rows' ids
+    /// are taken with all locks held.
+    static func insert(_ batches: [UnnumberedBatch], in transaction: Transaction) throws(StoreError) {
+        var rest: ArraySlice<UnnumberedBatch> = batches[...]
+        while !rest.isEmpty {
+            let rows: ArraySlice<UnnumberedBatch> = rest.prefix(self.rowsPerStatement)
+            var values: [SQLValue] = []
+            for row: UnnumberedBatch in rows {
+                values += [.text(row.topic), .int(Int64(row.partition)), .bytes(row.batch.bytes)]
+            }
+            try transaction.execute(self.insertions[rows.count - 1], values: values)
+            rest = rest.dropFirst(rows.count)
+        }
     }
 
     /// The oldest rows without their batches.
@@ -62,6 +75,13 @@ enum OutboxTable {
             """
         ) { (row: Row) throws(StoreError) -> String in try row.text(0) }
     }
+}
+
+/// A batch that waits for its offsets.
+struct UnnumberedBatch: Sendable {
+    let topic: String
+    let partition: Int
+    let batch: RecordBatch
 }
 
 /// A row of log_outbox that was taken out.

@@ -36,6 +36,17 @@ final class Sequencer: Sendable {
         case numbered, idle, held
     }
 
+    /// Where a partition ends, remembered from round to round: nobody else moves it while the lease is held, and moving it fails
+    /// where it does not stand as expected.
+    private struct End: Sendable {
+        var next: Int64 = 0
+        var seekTimestamp: Int64 = Int64.min
+        /// It has a row.
+        var isStored: Bool = false
+    }
+
+    private typealias Ends = [TopicPartition: End]
+
     /// Until the task is cancelled, the lease is lost, or the store is closed.
     func run(_ log: EventLog, _ term: LeaseTerm) async {
         log.shared.isSequencer.store(true, ordering: .sequentiallyConsistent)
@@ -46,9 +57,10 @@ final class Sequencer: Sendable {
         var heldPause: Duration = Self.heldPause
         var loggedAt: UInt64 = 0
         var troublePause: Duration = Self.troublePause
+        var ends: Ends = [:]
         while !Task.isCancelled {
             do {
-                let round: Round = try await self.round(log, term)
+                let round: Round = try await self.round(log, term, &ends)
                 troublePause = Self.troublePause
                 switch round {
                 case .numbered: heldPause = Self.heldPause
@@ -66,6 +78,7 @@ final class Sequencer: Sendable {
             } catch StoreError.closed {
                 return
             } catch {
+                ends = [:]
                 // The store tells of its own trouble, for as long as it lasts: once is enough here.
                 let level: LogLevel = troublePause == Self.troublePause ? .warning : .debug
                 log.logger.log(level, "events could not be numbered", ["error": .string("\(error)")])
@@ -86,7 +99,7 @@ final class Sequencer: Sendable {
         timer.cancel()
     }
 
-    private func round(_ log: EventLog, _ term: LeaseTerm) async throws -> Round {
+    private func round(_ log: EventLog, _ term: LeaseTerm, _ ends: inout Ends) async throws -> Round {
         let look: OutboxLook = try await log.store.read { reader in
             try OutboxTable.look(limit: Self.rowsMax, in: reader)
         }
@@ -96,11 +109,15 @@ final class Sequencer: Sendable {
         guard let last: OutboxRow = ripe.last else { return look.rows.isEmpty ? .idle : .held }
         let oldestRunning: Int64 = look.oldestRunning
         let topics: TopicTable = log.topics
-        let appended: [AppendedBatch] = try await log.store.write(isolation: .readCommitted) { transaction in
+        let known: Ends = ends
+        let numbered: (appended: [AppendedBatch], ends: Ends) = try await log.store.write(isolation: .readCommitted) {
+            transaction in
             try term.fence(transaction)
             let taken: [OutboxBatch] = try OutboxTable.take(upTo: last.id, below: oldestRunning, in: transaction)
-            return try Self.number(taken, topics, in: transaction)
+            return try Self.number(taken, topics, known, in: transaction)
         }
+        ends = numbered.ends
+        let appended: [AppendedBatch] = numbered.appended
         self.rounds.add(1, ordering: .relaxed)
         log.heads.committed(appended)
         var heads: [(topic: String, partition: Int, next: Int64)] = []
@@ -116,8 +133,9 @@ final class Sequencer: Sendable {
 
     /// Writes what was taken from the outbox where it belongs. Topics that this binary does not know are numbered, too.
     private static func number(
-        _ taken: [OutboxBatch], _ topics: TopicTable, in transaction: Transaction
-    ) throws -> [AppendedBatch] {
+        _ taken: [OutboxBatch], _ topics: TopicTable, _ known: Ends, in transaction: Transaction
+    ) throws -> (appended: [AppendedBatch], ends: Ends) {
+        var ends: Ends = known
         var byPartition: [TopicPartition: [RecordBatch]] = [:]
         for row: OutboxBatch in taken {
             let at: TopicPartition = TopicPartition(topic: row.topic, partition: Int(row.partition))
@@ -126,13 +144,13 @@ final class Sequencer: Sendable {
         var appended: [AppendedBatch] = []
         // In one order everywhere, so that two processes cannot wait for each other.
         for (at, batches): (TopicPartition, [RecordBatch]) in byPartition.sorted(by: { $0.key < $1.key }) {
-            for batch: RecordBatch in try Self.append(batches, to: at, in: transaction) {
+            for batch: RecordBatch in try Self.append(batches, to: at, &ends, in: transaction) {
                 if let slot: PartitionSlot = topics.knownSlot(at.topic, Int64(at.partition)) {
                     appended.append(AppendedBatch(slot: slot, batch: batch))
                 }
             }
         }
-        return appended
+        return (appended, ends)
     }
 
     private static func batch(_ row: OutboxBatch) throws(LogError) -> RecordBatch {
@@ -146,25 +164,41 @@ final class Sequencer: Sendable {
     }
 
     private static func append(
-        _ batches: [RecordBatch], to at: TopicPartition, in transaction: Transaction
+        _ batches: [RecordBatch], to at: TopicPartition, _ ends: inout Ends, in transaction: Transaction
     ) throws -> [RecordBatch] {
-        let row: PartitionRow? = try LogTables.partition(at.topic, at.partition, in: transaction)
-        let start: Int64 = row?.next ?? 0
-        var seekTimestamp: Int64 = row?.seekTimestamp ?? Int64.min
+        var end: End = try ends[at] ?? self.storedEnd(at, in: transaction)
+        let start: Int64 = end.next
         let numbered: [RecordBatch] = try BatchMerger.number(batches, baseOffset: start)
-        var (next, bytes): (Int64, Int) = (start, 0)
-        for batch: RecordBatch in numbered {
-            next = batch.nextOffset
-            bytes += batch.bytes.count
-            seekTimestamp = max(seekTimestamp, batch.maxTimestamp)
-            try LogTables.insert(
-                batch, topic: at.topic, partition: at.partition, seekTimestamp: seekTimestamp, in: transaction)
+        let moved: Bool
+        if numbered.count == 1, end.isStored {
+            end.seekTimestamp = max(end.seekTimestamp, numbered[0].maxTimestamp)
+            moved = try LogTables.append(
+                numbered[0], topic: at.topic, partition: at.partition, seekTimestamp: end.seekTimestamp, in: transaction
+            )
+        } else {
+            var bytes: Int = 0
+            for batch: RecordBatch in numbered {
+                bytes += batch.bytes.count
+                end.seekTimestamp = max(end.seekTimestamp, batch.maxTimestamp)
+                try LogTables.insert(
+                    batch, topic: at.topic, partition: at.partition, seekTimestamp: end.seekTimestamp, in: transaction)
+            }
+            moved = try LogTables.moveNext(
+                topic: at.topic, partition: at.partition, from: start, to: numbered[numbered.count - 1].nextOffset,
+                adding: bytes, seekTimestamp: end.seekTimestamp, isStored: end.isStored, in: transaction)
         }
-        let moved: Bool = try LogTables.moveNext(
-            topic: at.topic, partition: at.partition, from: start, to: next, adding: bytes,
-            seekTimestamp: seekTimestamp, isStored: row != nil, in: transaction)
         guard moved else { throw LogError.conflict(topic: at.topic, partition: at.partition) }
+        end.next = numbered[numbered.count - 1].nextOffset
+        end.isStored = true
+        ends[at] = end
         return numbered
+    }
+
+    private static func storedEnd(_ at: TopicPartition, in transaction: Transaction) throws(StoreError) -> End {
+        guard let row: PartitionRow = try LogTables.partition(at.topic, at.partition, in: transaction) else {
+            return End()
+        }
+        return End(next: row.next, seekTimestamp: row.seekTimestamp, isStored: true)
     }
 
     // MARK: - Held back

@@ -91,6 +91,23 @@ enum LogTables {
             .int(expected)) == 1
     }
 
+    /// Inserts a batch at a partition's end and moves the end behind it, in one round trip; false when the end did not stand where
+    /// the batch begins. On PostgreSQL only.
+    static func append(
+        _ batch: RecordBatch, topic: String, partition: Int, seekTimestamp: Int64, in transaction: Transaction
+    ) throws(StoreError) -> Bool {
+        try transaction.execute(
+            """
+            WITH moved AS (
+                UPDATE log_partitions SET next_offset = $1, byte_count = byte_count + $2, seek_timestamp = $3
+                WHERE topic = $4 AND partition = $5 AND next_offset = $6 RETURNING topic)
+            INSERT INTO log_batches (topic, partition, base_offset, record_count, max_timestamp, seek_timestamp, batch)
+            SELECT $4, $5, $6, $7, $8, $3, $9 FROM moved
+            """, .int(batch.nextOffset), .int(Int64(batch.bytes.count)), .int(seekTimestamp), .text(topic),
+            .int(Int64(partition)), .int(batch.baseOffset), .int(Int64(batch.recordCount)), .int(batch.maxTimestamp),
+            .bytes(batch.bytes)) == 1
+    }
+
     /// The base offset of the batch that holds `offset`, or of the first after it; nil when there is none.
     static func batchHolding(
         _ offset: Int64, topic: String, partition: Int, in database: some Queryable
