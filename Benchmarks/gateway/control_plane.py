@@ -4,11 +4,10 @@ import http.client
 import json
 import os
 import re
-import statistics
 import sys
 import time
 
-from bench import Subject, free_port, percentile
+from bench import Subject, free_port
 from gateways import LIMIT
 
 

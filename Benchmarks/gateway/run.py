@@ -15,18 +15,18 @@ request failed that should not have, and 0 when only a goal was missed: figures 
 """
 import argparse
 import contextlib
-import http.client
 import os
 import shutil
 import signal
 import socket
 import statistics
 import sys
+import threading
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
-from bench import Bench, Subject, percentile, processor_seconds, resident_megabytes  # noqa: E402
+from bench import Bench, Subject, free_port, percentile, resident_megabytes  # noqa: E402
 from control_plane import ControlPlane  # noqa: E402
 from gateways import Gateways, Issuer  # noqa: E402
 from peers import Peers, find_envoy  # noqa: E402
@@ -177,7 +177,9 @@ class Run:
             rows += [("HTTP/2 in, HTTP/1.1 out", clear), ("HTTP/2 over TLS 1.3 in, HTTP/1.1 out", over_tls)]
         for work, row in rows:
             self.table.costs(work, row, ("nginx, the same", ratio(row["passerelle"], row["nginx"]), 1.0, ""))
-        for process in {subject.process.pid: subject.process for subject in [*subjects.values(), *over_tls.values(), *clear.values()]}.values():
+        # Some share a process.
+        every = [*subjects.values(), *over_tls.values(), *clear.values()]
+        for process in {subject.pid: subject.process for subject in every}.values():
             self.bench.end(process)
 
     # The tail at half of nginx's capacity.
@@ -208,7 +210,7 @@ class Run:
         if subject.failed:
             self.bench.failures.append(f"deployments: {subject.failed} requests failed")
         self.table.add(
-            f"REST deploy to live, ms, 10,000 routes, half load: p50", {"passerelle": f"{statistics.median(took):.1f}"})
+            "REST deploy to live, ms, 10,000 routes, half load: p50", {"passerelle": f"{statistics.median(took):.1f}"})
         self.table.add(
             f"  p99 of {len(took)}; the load's own p99 was {percentile(answered, 0.99):.1f} ms" if answered else "  p99",
             {"passerelle": f"{percentile(took, 0.99):.1f}"}, ("", percentile(took, 0.99), 10, " ms"))
@@ -218,7 +220,7 @@ class Run:
 
     def memory(self):
         listed = "\n".join(f"      - {{path: \"/r{number}/items/{{id}}\", methods: [GET]}}" for number in range(5000))
-        process, port = self.gateways.file("5000-routes", self.gateways.api(listed))
+        process, port = self.gateways.file("5000 routes", self.gateways.api(listed))
         routed = Subject("5,000 routes", process, f"http://127.0.0.1:{port}/r7/items/1")
         self.bench.wrk(routed, 1)
         megabytes = resident_megabytes(process.pid)
@@ -266,10 +268,7 @@ class Run:
         self.row_of_failures(f"reload under load, {changes} times: requests failed", count, failed + (0 if live else 1))
         self.bench.end(process)
 
-        ports = [self.bench.backend]
-        while len(ports) < 2:
-            from bench import free_port
-            ports.append(free_port())
+        ports = [self.bench.backend, free_port()]
         other = [self.bench.start_backend(ports[1])]
         process, port = self.gateways.file("two-targets", self.gateways.api(targets=ports))
         subject = Subject("two targets", process, f"http://127.0.0.1:{port}/x")
@@ -298,7 +297,6 @@ class Run:
 
     def meanwhile(self, subject, seconds, change, every):
         """Loads the subject, and changes something now and then. Returns requests, failures, changes."""
-        import threading
         result = []
         thread = threading.Thread(target=lambda: result.append(self.bench.wrk(subject, seconds)))
         thread.start()

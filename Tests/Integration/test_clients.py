@@ -2,7 +2,6 @@
 connection, or resets streams as fast as it opens them. Meanwhile others are served, and afterwards nothing of them is left."""
 
 import json
-import os
 import resource
 import socket
 import struct

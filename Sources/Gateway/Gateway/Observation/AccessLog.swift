@@ -127,6 +127,7 @@ package final class AccessLog: RecordSink {
     private func run(_ first: Int32) {
         var fd: Int32 = first
         var random: LoopRandom = LoopRandom()
+        var line: AccessLogLine = AccessLogLine(self.rules.fields)
         var isStopping: Bool = false
         while !isStopping {
             self.bell.wait(milliseconds: 1000)
@@ -148,16 +149,16 @@ package final class AccessLog: RecordSink {
                     self.failedCount.wrappingAdd(1, ordering: .relaxed)
                 }
             }
-            for batch in batches { self.write(batch, to: fd, &random) }
+            for batch in batches { self.write(batch, to: fd, &random, &line) }
         }
         Glibc.close(fd)
     }
 
-    private func write(_ batch: RecordBatch, to fd: Int32, _ random: inout LoopRandom) {
+    private func write(_ batch: RecordBatch, to fd: Int32, _ random: inout LoopRandom, _ line: inout AccessLogLine) {
         var lines: [UInt8] = []
         lines.reserveCapacity(Self.bufferBytes + 4096)
         for index in batch.records.indices where self.isWanted(batch.records[index], &random) {
-            AccessLogLine.append(index, of: batch, fields: self.rules.fields, to: &lines)
+            line.append(index, of: batch, to: &lines)
             if lines.count >= Self.bufferBytes {
                 self.write(lines, to: fd)
                 lines.removeAll(keepingCapacity: true)
@@ -190,16 +191,28 @@ package final class AccessLog: RecordSink {
     }
 }
 
-/// A record as one line of JSON. Fields without a value are left out.
-enum AccessLogLine {
-    static func append(_ index: Int, of batch: RecordBatch, fields: Set<AccessLogField>, to lines: inout [UInt8]) {
+/// Writes a record as one line of JSON. Fields without a value are left out.
+///
+/// Under load many records begin in the same millisecond and come from the same few clients: the texts of the last of each are kept.
+struct AccessLogLine {
+    private let fields: [AccessLogField]
+    private var millisecond: Int64 = .min
+    private var time: String = ""
+    private var address: IPAddress?
+    private var client: String = ""
+
+    init(_ fields: Set<AccessLogField>) {
+        self.fields = AccessLogField.allCases.filter { fields.contains($0) }
+    }
+
+    mutating func append(_ index: Int, of batch: RecordBatch, to lines: inout [UInt8]) {
         let record: RequestRecord = batch.records[index]
         let route: Identity = batch.identity(record.route)
         var writer: JSONWriter = JSONWriter(appendingTo: lines)
         // The writer owns the bytes while it writes: no copy.
         lines = []
         writer.beginObject()
-        for field in AccessLogField.allCases where fields.contains(field) {
+        for field in self.fields {
             self.append(field, record, route, batch, path: batch.path(at: index), &writer)
         }
         writer.endObject()
@@ -207,37 +220,56 @@ enum AccessLogLine {
         lines.append(UInt8(ascii: "\n"))
     }
 
-    private static func append(
+    private mutating func append(
         _ field: AccessLogField, _ record: RequestRecord, _ route: Identity, _ batch: RecordBatch,
         path: ArraySlice<UInt8>?, _ writer: inout JSONWriter
     ) {
         switch field {
-        case .time: self.field("time", Timestamp(nanoseconds: record.started).rfc3339, &writer)
-        case .client: self.field("client", record.client.text, &writer)
-        case .method: self.field("method", "\(record.method.name)", &writer)
+        case .time: Self.field("time", self.text(ofTime: record.started), &writer)
+        case .client: Self.field("client", self.text(of: record.client), &writer)
+        case .method: Self.field("method", "\(record.method.name)", &writer)
         case .path:
             guard let path else { return }
             writer.field("path")
             path.withUnsafeBytes { writer.string(utf8: $0) }
-        case .status: self.field("status", Int64(record.status), &writer)
-        case .duration: self.field("duration_us", Int64(record.durationMicroseconds), &writer)
+        case .status: Self.field("status", Int64(record.status), &writer)
+        case .duration: Self.field("duration_us", Int64(record.durationMicroseconds), &writer)
         case .upstream:
             if record.upstreamMicroseconds > 0 {
-                self.field("upstream_us", Int64(record.upstreamMicroseconds), &writer)
+                Self.field("upstream_us", Int64(record.upstreamMicroseconds), &writer)
             }
-        case .bytesIn: self.field("bytes_in", Int64(clamping: record.bytesIn), &writer)
-        case .bytesOut: self.field("bytes_out", Int64(clamping: record.bytesOut), &writer)
-        case .tenant: self.field("tenant", route.tenant, &writer)
-        case .api: self.field("api", route.api, &writer)
-        case .route: self.field("route", route.detail, &writer)
-        case .target: self.field("target", batch.identity(record.target).detail, &writer)
-        case .application: self.field("application", batch.identity(record.application).detail, &writer)
-        case .subscription: self.field("subscription", batch.identity(record.subscription).detail, &writer)
-        case .reason: if record.reason != .none { self.field("reason", record.reason.slug, &writer) }
+        case .bytesIn: Self.field("bytes_in", Int64(clamping: record.bytesIn), &writer)
+        case .bytesOut: Self.field("bytes_out", Int64(clamping: record.bytesOut), &writer)
+        case .tenant: Self.field("tenant", route.tenant, &writer)
+        case .api: Self.field("api", route.api, &writer)
+        case .route: Self.field("route", route.detail, &writer)
+        case .target: Self.field("target", batch.identity(record.target).detail, &writer)
+        case .application: Self.field("application", batch.identity(record.application).detail, &writer)
+        case .subscription: Self.field("subscription", batch.identity(record.subscription).detail, &writer)
+        case .reason: if record.reason != .none { Self.field("reason", record.reason.slug, &writer) }
         case .trace:
-            if record.traceHigh | record.traceLow != 0 { self.field("trace_id", self.traceID(record), &writer) }
-        case .span: if record.span != 0 { self.field("span_id", self.hex(record.span), &writer) }
+            if record.traceHigh | record.traceLow != 0 {
+                Self.field("trace_id", [record.traceHigh, record.traceLow], count: 2, &writer)
+            }
+        case .span: if record.span != 0 { Self.field("span_id", [record.span, 0], count: 1, &writer) }
         }
+    }
+
+    private mutating func text(ofTime nanoseconds: Int64) -> String {
+        let millisecond: Int64 = nanoseconds / 1_000_000
+        if millisecond != self.millisecond {
+            self.millisecond = millisecond
+            self.time = Timestamp(nanoseconds: nanoseconds).rfc3339
+        }
+        return self.time
+    }
+
+    private mutating func text(of address: IPAddress) -> String {
+        if address != self.address {
+            self.address = address
+            self.client = address.text
+        }
+        return self.client
     }
 
     private static func field(_ name: StaticString, _ value: String, _ writer: inout JSONWriter) {
@@ -251,12 +283,17 @@ enum AccessLogLine {
         writer.int(value)
     }
 
-    private static func traceID(_ record: RequestRecord) -> String {
-        self.hex(record.traceHigh) + self.hex(record.traceLow)
-    }
-
-    private static func hex(_ value: UInt64) -> String {
-        let text: String = String(value, radix: 16)
-        return String(repeating: "0", count: 16 - text.count) + text
+    /// One or two words as hexadecimal digits, the most significant first.
+    private static func field(
+        _ name: StaticString, _ words: InlineArray<2, UInt64>, count: Int, _ writer: inout JSONWriter
+    ) {
+        writer.field(name)
+        withUnsafeTemporaryAllocation(byteCount: 32, alignment: 1) { (digits: UnsafeMutableRawBufferPointer) in
+            for place in 0..<count * 16 {
+                let digit: UInt8 = UInt8(truncatingIfNeeded: words[place / 16] >> UInt64(60 - 4 * (place % 16))) & 15
+                digits[place] = digit < 10 ? 0x30 + digit : 0x57 + digit
+            }
+            writer.string(utf8: UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(digits)[..<(count * 16)]))
+        }
     }
 }

@@ -1,0 +1,95 @@
+import GatewayConfiguration
+import Synchronization
+import Telemetry
+import Testing
+import Time
+
+@testable import Gateway
+
+/// A control plane that writes down what it is told; refuses the first batch.
+private final class ListeningLink: GatewayLink {
+    let batches: Mutex<[TrafficBatch]> = Mutex([])
+    private let refusals: Mutex<Int> = Mutex(1)
+
+    struct Refused: Error {}
+
+    func pull(since version: Int64, hash: String, wait: Duration) async throws -> LinkPull { throw Refused() }
+    func acknowledge(_ acknowledgement: LinkAcknowledgement) async throws {}
+    func purges(since number: Int64?, wait: Duration) async throws -> PurgeFeed { throw Refused() }
+    func add(_ changes: [CounterChange]) async throws -> [Int64] { changes.map { $0.amount } }
+
+    func report(_ batch: TrafficBatch) async throws {
+        let isRefused: Bool = self.refusals.withLock { (left: inout Int) -> Bool in
+            left -= 1
+            return left >= 0
+        }
+        if isRefused { throw Refused() }
+        self.batches.withLock { $0.append(batch) }
+    }
+
+    var lines: [(line: TrafficBatch.Line, sums: TrafficBatch.Sums)] { self.batches.withLock { $0.flatMap(\.lines) } }
+}
+
+struct TrafficReporterTests {
+    private static let identities: [Identity] = [
+        .none, Identity(kind: .route, tenant: "acme", api: "orders", detail: "all"),
+        Identity(kind: .application, tenant: "acme", api: "", detail: "shop"),
+        // Another number for the same names, as after a change of the configuration.
+        Identity(kind: .route, tenant: "acme", api: "orders", detail: "all"),
+    ]
+
+    private static func record(
+        route: UInt32 = 1, application: UInt32 = 0, status: UInt16 = 200, second: Int64 = 0, took: UInt32 = 10
+    ) -> RequestRecord {
+        var record: RequestRecord = RequestRecord()
+        record.route = IdentityNumber(route)
+        record.application = IdentityNumber(application)
+        record.status = status
+        record.started = 1_767_323_040_000_000_000 + second * 1_000_000_000
+        record.durationMicroseconds = took
+        record.bytesIn = 1
+        record.bytesOut = 100
+        return record
+    }
+
+    @Test func sumsByLineAndReportsOnce() async throws {
+        let link: ListeningLink = ListeningLink()
+        let reporter: TrafficReporter = TrafficReporter(link: link, clock: SystemClock(), logger: .silent)
+        let records: [RequestRecord] = [
+            Self.record(took: 10), Self.record(took: 30), Self.record(status: 503), Self.record(application: 2),
+            Self.record(second: 60), Self.record(route: 0), Self.record(route: 3, took: 20),
+        ]
+        // Two batches of the same lines: they are one sum as long as they wait.
+        for _ in 0..<2 { reporter.receive(RecordBatch(records: records, identities: Self.identities)) }
+        let running: Task<Void, Never> = Task { await reporter.run() }
+        #expect(await eventually { link.lines.count == 4 })
+        running.cancel()
+        await running.value
+        #expect(link.batches.withLock { $0.count } == 1)
+        let first: Int64 = 1_767_323_040_000
+        let sums: (String, Int64, Int) -> TrafficBatch.Sums? = {
+            (application: String, minute: Int64, statusClass: Int) in
+            link.lines.first {
+                $0.line.application == application && $0.line.minute == minute && $0.line.statusClass == statusClass
+            }?.sums
+        }
+        let plain: TrafficBatch.Sums = try #require(sums("", first, 2))
+        #expect(plain.requests == 6)
+        #expect(plain.durationMicroseconds == 120)
+        #expect(plain.durationMicrosecondsMax == 30)
+        #expect(plain.bytesIn == 6 && plain.bytesOut == 600)
+        #expect(sums("", first, 5)?.requests == 2)
+        #expect(sums("shop", first, 2)?.requests == 2)
+        #expect(sums("", first + 60_000, 2)?.requests == 2)
+        #expect(link.lines.allSatisfy { $0.line.tenant == "acme" && $0.line.api == "orders" && $0.line.route == "all" })
+        #expect(reporter.dropped == 0)
+    }
+
+    @Test func dropsAndCountsWhatIsTooMuch() {
+        let reporter: TrafficReporter = TrafficReporter(link: ListeningLink(), clock: SystemClock(), logger: .silent)
+        var records: [RequestRecord] = []
+        for minute in 0..<Int64(TrafficReporter.linesMax + 5) { records.append(Self.record(second: minute * 60)) }
+        reporter.receive(RecordBatch(records: records + records, identities: Self.identities))
+        #expect(reporter.dropped == 10)
+    }
+}
