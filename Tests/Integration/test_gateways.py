@@ -1,6 +1,7 @@
 """Two gateways on one control plane: deployments wait for both, name one that is away; each serves from disk when the control
 plane is gone, also from its start, and catches up."""
 
+import json
 import os
 import unittest
 
@@ -116,6 +117,42 @@ class GatewayTests(unittest.TestCase):
         self.deployed()
         self.assertEqual(self.second.stop(), 0)
         self.assertEqual(self.platform.stop(), 0)
+
+    def test_settings_of_an_import_decide_at_the_gateway(self):
+        """A canary with targets of two versions, a path of its own upstream, a cost, and a mock, all by the control plane alone."""
+        stable, canary, reports = (Upstream(self) for _ in range(3))
+        answer = {"responses": {"200": {"description": "fine", "content": {"application/json": {"example": {"mock": True}}}}}}
+        name = {"name": "name", "in": "path", "required": True, "schema": {"type": "string"}}
+        paths = {"/orders": {"get": answer}, "/reports/{name}.json": {"parameters": [name], "get": answer}, "/mocked": {"get": answer}}
+        text = json.dumps({
+            "openapi": "3.1.0", "info": {"title": "Shop", "version": "1"}, "servers": [{"url": "/new"}], "paths": paths})
+        settings = {
+            "upstream": {
+                "targets": [{"url": stable.url, "version": "v1"}, {"url": canary.url, "version": "v2"}],
+                "canary": {"versions": [{"name": "v1", "weight": 100}, {"name": "v2", "weight": 0}], "force": {"header": "X-Version"}},
+                "retries": {"attempts": 1}, "circuit_breaker": {}, "balance": "least_requests"},
+            "routes": [
+                {"path": "/reports/{name}.json", "upstream": {"targets": [{"url": reports.url + "/base"}]}, "cost": 4},
+                {"path": "/mocked", "policies": [{"mock": {"examples": True}}]}]}
+        self.rest.create("/v1/tenants/acme/apis", {
+            "name": "shop", "document": text, "authentication": "none", "gateway": settings,
+            "policies": [{"rate_limit": {"limit": 10, "window": "1h", "by": "ip"}}]})
+        self.assertEqual(self.rest.deploy("acme", "shop")["state"], "success")
+
+        def call(path, **fields):
+            with Rest(self.platform.gateway) as rest:
+                return rest.request("GET", f"/new{path}", fields=fields)
+
+        self.assertEqual(call("/orders").status, 200)
+        self.assertEqual(call("/orders", **{"X-Version": "v2"}).status, 200)
+        self.assertEqual((stable.requests, canary.requests), (["/orders"], ["/orders"]))
+        self.assertEqual(call("/reports/x.json").json, {"path": "/base/reports/x.json"})
+        self.assertEqual(call("/reports/x.xml").status, 404)
+        self.assertEqual(call("/mocked").json, {"mock": True})
+        # Two of one, one of four and one mock make seven of ten: three are left, which is too few for another report.
+        refused = call("/reports/y.json")
+        self.assertEqual((refused.status, refused.fields["RateLimit"].split(";")[1]), (429, "r=3"))
+        self.assertEqual(len(reports.requests), 1)
 
     def test_a_purge_reaches_both_and_one_that_was_away(self):
         self.second.start()

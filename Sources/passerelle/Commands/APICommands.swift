@@ -8,7 +8,7 @@ enum APICommands {
     /// Largest file of policies, bytes.
     static let policiesBytesMax: Int = 1 << 20
 
-    static let all: [Command] = [importDocument, configure, list, show, diff, delete]
+    static let all: [Command] = [importDocument, configure, list, show, revision, diff, delete]
 
     static let importDocument: Command = Command(
         "apis import", operands: ["FILE"], summary: "Import an OpenAPI document; again for the next revision",
@@ -120,6 +120,18 @@ enum APICommands {
         let name: String = ControlPlane.escaped(arguments.operands[0])
         let api: JSONValue = try await plane.get(try plane.tenantPath("/apis/\(name)"))
         console.show(api, members: ["name", "id", "title", "state", "latest_revision", "base_path", "created_at"])
+    }
+
+    static let revision: Command = Command(
+        "apis revision", operands: ["API", "N?"], summary: "A revision's configuration of the gateway, as JSON (the latest)",
+        example: "passerelle apis revision orders 3 --tenant acme"
+    ) { arguments, console in
+        let plane: ControlPlane = try ControlPlane(arguments)
+        let path: String = try plane.tenantPath("/apis/\(ControlPlane.escaped(arguments.operands[0]))")
+        var number: String = arguments.operand(1) ?? ""
+        if number.isEmpty { number = "\(try await plane.get(path)["latest_revision"]?.integer ?? 0)" }
+        let revision: JSONValue = try await plane.get("\(path)/revisions/\(ControlPlane.escaped(number))")
+        console.printJSON(console.format == .json ? revision : revision["gateway"] ?? .null)
     }
 
     static let diff: Command = Command(
