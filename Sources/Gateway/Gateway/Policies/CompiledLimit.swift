@@ -18,10 +18,10 @@ struct CompiledLimit: BitwiseCopyable, Sendable {
     var own: Int32
     /// For `application` and `key`: place among the words of a subscription.
     var slot: Int32
-    /// Tells this limit's subjects from other limits' in the shared table.
-    var seed: UInt64
     /// What one request takes; 0: what the route says.
     var cost: UInt32
+    /// Tells this limit's subjects from other limits' in the shared table.
+    var seed: UInt64
     /// Name of the field for `header`.
     var header: TextRange
     /// Place in `Snapshot.claimPaths` for `claim`.
@@ -31,6 +31,10 @@ struct CompiledLimit: BitwiseCopyable, Sendable {
     /// The configured limit and window, as `RateLimit-Policy` states them.
     var quota: UInt64
     var windowSeconds: UInt64
+
+    /// What one request takes of it, whose route says `route`.
+    @inline(__always)
+    func cost(_ route: UInt32) -> UInt32 { self.cost > 0 ? self.cost : route }
 
     /// What a request is refused with that this limit has no room for.
     var refusal: RequestReason {
@@ -43,7 +47,7 @@ struct CompiledLimit: BitwiseCopyable, Sendable {
 
     static let none: CompiledLimit = CompiledLimit(
         rule: LimitRule(concurrent: 1, scope: .gateway), subject: .api, isShared: false, isQuota: false, isEarly: false,
-        own: -1, slot: -1, seed: 0, cost: 1, header: TextRange(), name: TextRange(), quota: 0, windowSeconds: 0)
+        own: -1, slot: -1, cost: 1, seed: 0, header: TextRange(), name: TextRange(), quota: 0, windowSeconds: 0)
 
     /// Limits that can apply to one request at most: the API's, the route's and the plan's.
     static let perRequestMax: Int = 2 * PolicyDefinition.countMax + 3
@@ -57,37 +61,35 @@ struct LimitPlace: BitwiseCopyable {
     var fingerprint: UInt64
     /// Place of the limit in `Snapshot`'s table.
     var limit: Int32
-    /// What the request takes.
-    var cost: UInt32
 
     // The table is reached through `live` only where it is needed: a reference taken for every request would be a count that
     // all loops write.
 
-    func wouldAdmit(_ rule: LimitRule, _ live: LiveState, at time: DecisionTime) -> Bool {
+    func wouldAdmit(_ rule: LimitRule, _ live: LiveState, at time: DecisionTime, cost: UInt64) -> Bool {
         let now: UInt64 = time.reading(for: rule)
-        if let word { return rule.wouldAdmit(word.pointee.load(ordering: .relaxed), now: now) }
-        return live.subjects.wouldAdmit(self.fingerprint, rule: rule, now: now)
+        if let word { return rule.wouldAdmit(word.pointee.load(ordering: .relaxed), now: now, cost: cost) }
+        return live.subjects.wouldAdmit(self.fingerprint, rule: rule, now: now, cost: cost)
     }
 
-    func take(_ rule: LimitRule, isShared: Bool, _ live: LiveState, at time: DecisionTime) -> Bool {
+    func take(_ rule: LimitRule, isShared: Bool, _ live: LiveState, at time: DecisionTime, cost: UInt64) -> Bool {
         let now: UInt64 = time.reading(for: rule)
-        guard let word else { return live.subjects.take(self.fingerprint, rule: rule, now: now) }
-        guard rule.take(word.pointee, now: now) else { return false }
-        if isShared { rule.adjust((word + 1).pointee, by: Int64(rule.cost), now: now) }
+        guard let word else { return live.subjects.take(self.fingerprint, rule: rule, now: now, cost: cost) }
+        guard rule.take(word.pointee, now: now, cost: cost) else { return false }
+        if isShared { rule.adjust((word + 1).pointee, by: Int64(cost), now: now) }
         return true
     }
 
-    func giveBack(_ rule: LimitRule, isShared: Bool, _ live: LiveState, at time: DecisionTime) {
+    func giveBack(_ rule: LimitRule, isShared: Bool, _ live: LiveState, at time: DecisionTime, cost: UInt64) {
         let now: UInt64 = time.reading(for: rule)
-        guard let word else { return live.subjects.giveBack(self.fingerprint, rule: rule, now: now) }
-        rule.giveBack(word.pointee, now: now)
-        if isShared { rule.giveBack((word + 1).pointee, now: now) }
+        guard let word else { return live.subjects.giveBack(self.fingerprint, rule: rule, now: now, cost: cost) }
+        rule.giveBack(word.pointee, now: now, cost: cost)
+        if isShared { rule.giveBack((word + 1).pointee, now: now, cost: cost) }
     }
 
-    func standing(_ rule: LimitRule, _ live: LiveState, at time: DecisionTime) -> LimitStanding {
+    func standing(_ rule: LimitRule, _ live: LiveState, at time: DecisionTime, cost: UInt64) -> LimitStanding {
         let now: UInt64 = time.reading(for: rule)
-        if let word { return rule.standing(word.pointee.load(ordering: .relaxed), now: now) }
-        return live.subjects.standing(self.fingerprint, rule: rule, now: now)
+        if let word { return rule.standing(word.pointee.load(ordering: .relaxed), now: now, cost: cost) }
+        return live.subjects.standing(self.fingerprint, rule: rule, now: now, cost: cost)
     }
 }
 

@@ -33,8 +33,6 @@ struct LimitRule: BitwiseCopyable, Sendable, Equatable {
     var interval: UInt64
     /// For `aligned`.
     var aligned: AlignedWindow
-    /// What one request takes: at most the limit, so that one that costs more passes when nothing else is counted.
-    private(set) var cost: UInt64 = 1
 
     static let countBits: UInt64 = 28
     static let countMask: UInt64 = (1 << 28) - 1
@@ -98,69 +96,64 @@ struct LimitRule: BitwiseCopyable, Sendable, Equatable {
         return share
     }
 
-    /// The rule for a request that takes `cost`.
+    /// What a request takes that says so much: at most the limit, so that one that costs more passes when nothing else is counted.
     @inline(__always)
-    func costing(_ cost: UInt32) -> LimitRule {
-        if cost <= 1 { return self }
-        var rule: LimitRule = self
-        rule.cost = min(UInt64(cost), max(1, self.limit))
-        return rule
-    }
+    func cost(_ stated: UInt32) -> UInt64 { stated <= 1 ? 1 : min(UInt64(stated), max(1, self.limit)) }
 
-    /// What may be counted at most, not reaching it, for a request to pass.
+    /// What may be counted at most, not reaching it, for a request of this cost to pass.
     @inline(__always)
-    private var bound: UInt64 { self.limit &+ 1 &- self.cost }
+    private func bound(_ cost: UInt64) -> UInt64 { self.limit &+ 1 &- cost }
 
     /// Whether a request would be admitted now, without counting it.
     @inline(__always)
-    func wouldAdmit(_ word: UInt64, now: UInt64) -> Bool {
+    func wouldAdmit(_ word: UInt64, now: UInt64, cost: UInt64 = 1) -> Bool {
         switch self.algorithm {
-        case .window: return !self.isOpen(word, now: now) || word & Self.countMask < self.bound
+        case .window: return !self.isOpen(word, now: now) || word & Self.countMask < self.bound(cost)
         case .tokenBucket:
             let start: UInt64 = max(word, now)
-            return start - now + self.cost * self.interval <= self.limit * self.interval
-        case .sliding: return self.slide(word, now: now).used < self.bound
-        case .aligned: return self.alignedCount(word, now: now) < self.bound
+            return start - now + cost * self.interval <= self.limit * self.interval
+        case .sliding: return self.slide(word, now: now).used < self.bound(cost)
+        case .aligned: return self.alignedCount(word, now: now) < self.bound(cost)
         case .concurrent: return word < self.limit
         }
     }
 
     /// The word after counting a request; only where `wouldAdmit`.
     @inline(__always)
-    func counted(_ word: UInt64, now: UInt64) -> UInt64 {
+    func counted(_ word: UInt64, now: UInt64, cost: UInt64 = 1) -> UInt64 {
         switch self.algorithm {
         case .window:
-            if self.isOpen(word, now: now) { return word + self.cost }
-            return Self.milliseconds(now) << Self.countBits | self.cost
-        case .tokenBucket: return max(word, now) + self.cost * self.interval
-        case .sliding: return self.slide(word, now: now).word + self.cost
-        case .aligned: return self.alignedWord(now: now, count: self.alignedCount(word, now: now) + self.cost)
+            if self.isOpen(word, now: now) { return word + cost }
+            return Self.milliseconds(now) << Self.countBits | cost
+        case .tokenBucket: return max(word, now) + cost * self.interval
+        case .sliding: return self.slide(word, now: now).word + cost
+        case .aligned: return self.alignedWord(now: now, count: self.alignedCount(word, now: now) + cost)
         case .concurrent: return word + 1
         }
     }
 
     /// The word after giving back one request that was counted in it, or the same word when nothing is left to give back to.
     @inline(__always)
-    func returned(_ word: UInt64, now: UInt64) -> UInt64 {
+    func returned(_ word: UInt64, now: UInt64, cost: UInt64 = 1) -> UInt64 {
         switch self.algorithm {
-        case .window: return self.isOpen(word, now: now) ? word - min(self.cost, word & Self.countMask) : word
-        case .tokenBucket: return word >= self.cost * self.interval ? word - self.cost * self.interval : word
+        case .window: return self.isOpen(word, now: now) ? word - min(cost, word & Self.countMask) : word
+        case .tokenBucket: return word >= cost * self.interval ? word - cost * self.interval : word
         case .sliding:
             let moved: UInt64 = self.slide(word, now: now).word
             let count: UInt64 = moved & Self.slideMask
-            return count > 0 ? moved - min(self.cost, count) : word
-        case .aligned: return word - min(self.cost, self.alignedCount(word, now: now))
+            return count > 0 ? moved - min(cost, count) : word
+        case .aligned: return word - min(cost, self.alignedCount(word, now: now))
         case .concurrent: return word > 0 ? word - 1 : word
         }
     }
 
     /// Counts a request if it is admitted. Exact whoever else counts at the same time.
     @inline(__always)
-    func take(_ word: borrowing LimitWord, now: UInt64) -> Bool {
+    func take(_ word: borrowing LimitWord, now: UInt64, cost: UInt64 = 1) -> Bool {
         var current: UInt64 = word.load(ordering: .relaxed)
-        while self.wouldAdmit(current, now: now) {
+        while self.wouldAdmit(current, now: now, cost: cost) {
             let (done, seen): (Bool, UInt64) = word.weakCompareExchange(
-                expected: current, desired: self.counted(current, now: now), ordering: .relaxed)
+                expected: current, desired: self.counted(current, now: now, cost: cost), ordering: .relaxed)
             if done { return true }
             current = seen
         }
@@ -168,10 +161,10 @@ struct LimitRule: BitwiseCopyable, Sendable, Equatable {
     }
 
     /// Gives back what `take` counted, because another limit refused the request or, of `concurrent`, because it ended.
-    func giveBack(_ word: borrowing LimitWord, now: UInt64) {
+    func giveBack(_ word: borrowing LimitWord, now: UInt64, cost: UInt64 = 1) {
         var current: UInt64 = word.load(ordering: .relaxed)
         while true {
-            let desired: UInt64 = self.returned(current, now: now)
+            let desired: UInt64 = self.returned(current, now: now, cost: cost)
             if desired == current { return }
             let (done, seen): (Bool, UInt64) = word.weakCompareExchange(
                 expected: current, desired: desired, ordering: .relaxed)
@@ -206,23 +199,23 @@ struct LimitRule: BitwiseCopyable, Sendable, Equatable {
     }
 
     /// What a caller may be told about a word.
-    func standing(_ word: UInt64, now: UInt64) -> LimitStanding {
+    func standing(_ word: UInt64, now: UInt64, cost: UInt64 = 1) -> LimitStanding {
         switch self.algorithm {
-        case .window: return self.windowStanding(word, now: now)
+        case .window: return self.windowStanding(word, now: now, cost)
         case .tokenBucket:
             let ahead: UInt64 = max(word, now) - now
             let capacity: UInt64 = self.limit * self.interval
             let remaining: UInt64 = ahead >= capacity ? 0 : (capacity - ahead) / self.interval
-            let needed: UInt64 = ahead + self.cost * self.interval
+            let needed: UInt64 = ahead + cost * self.interval
             let wait: UInt64 = needed > capacity ? needed - capacity : 0
             return LimitStanding(remaining: remaining, resetNanoseconds: ahead, retryNanoseconds: wait)
-        case .sliding: return self.slidingStanding(word, now: now)
+        case .sliding: return self.slidingStanding(word, now: now, cost)
         case .aligned:
             let count: UInt64 = self.alignedCount(word, now: now)
             let left: UInt64 = self.aligned.end(at: now) - now
             return LimitStanding(
                 remaining: count >= self.limit ? 0 : self.limit - count, resetNanoseconds: count > 0 ? left : 0,
-                retryNanoseconds: count >= self.bound ? left : 0)
+                retryNanoseconds: count >= self.bound(cost) ? left : 0)
         case .concurrent:
             // Nobody knows when the others end.
             let isFull: Bool = word >= self.limit
@@ -232,7 +225,7 @@ struct LimitRule: BitwiseCopyable, Sendable, Equatable {
         }
     }
 
-    private func windowStanding(_ word: UInt64, now: UInt64) -> LimitStanding {
+    private func windowStanding(_ word: UInt64, now: UInt64, _ cost: UInt64) -> LimitStanding {
         guard self.isOpen(word, now: now) else {
             return LimitStanding(remaining: self.limit, resetNanoseconds: 0, retryNanoseconds: 0)
         }
@@ -242,23 +235,23 @@ struct LimitRule: BitwiseCopyable, Sendable, Equatable {
         let left: UInt64 = (self.windowMilliseconds - (elapsed < self.windowMilliseconds ? elapsed : 0)) * 1_000_000
         return LimitStanding(
             remaining: count >= self.limit ? 0 : self.limit - count, resetNanoseconds: left,
-            retryNanoseconds: count >= self.bound ? left : 0)
+            retryNanoseconds: count >= self.bound(cost) ? left : 0)
     }
 
-    private func slidingStanding(_ word: UInt64, now: UInt64) -> LimitStanding {
+    private func slidingStanding(_ word: UInt64, now: UInt64, _ cost: UInt64) -> LimitStanding {
         let length: UInt64 = self.windowMilliseconds * 1_000_000
         let (moved, used): (UInt64, UInt64) = self.slide(word, now: now)
         let current: UInt64 = moved & Self.slideMask
         let previous: UInt64 = moved >> Self.slideBits & Self.slideMask
         let left: UInt64 = length - now % length
         var wait: UInt64 = 0
-        if used >= self.bound {
+        if used >= self.bound(cost) {
             // Until enough of the earlier window has gone out of sight: in this window, or of this one in the next.
-            if current < self.bound {
-                let inSight: UInt64 = Self.scaled(length, by: self.bound - current, over: max(1, previous))
+            if current < self.bound(cost) {
+                let inSight: UInt64 = Self.scaled(length, by: self.bound(cost) - current, over: max(1, previous))
                 wait = left > inSight ? left - inSight : 0
             } else {
-                let inSight: UInt64 = Self.scaled(length, by: self.bound, over: current)
+                let inSight: UInt64 = Self.scaled(length, by: self.bound(cost), over: current)
                 wait = left + (length > inSight ? length - inSight : 0)
             }
             wait = max(1, wait)

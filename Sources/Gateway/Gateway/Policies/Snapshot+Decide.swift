@@ -41,7 +41,7 @@ extension Snapshot {
         }
         if rules.addressLimitCount > 0 {
             self.placeLimits(rules, from: 0, count: Int(rules.addressLimitCount), request, .anonymous, &decision)
-            if !self.passLimits(alreadyTaken: 0, at: time, &decision) { return false }
+            if !self.passLimits(alreadyTaken: 0, cost: rules.cost, at: time, &decision) { return false }
         }
         return true
     }
@@ -56,8 +56,8 @@ extension Snapshot {
         if limitsLeft > 0 || caller.planCount > 0 {
             let taken: Int = decision.taken.count
             self.placeLimits(rules, from: Int(rules.addressLimitCount), count: limitsLeft, request, caller, &decision)
-            self.placePlanLimits(rules, caller, &decision)
-            if !self.passLimits(alreadyTaken: taken, at: time, &decision) { return false }
+            self.placePlanLimits(caller, &decision)
+            if !self.passLimits(alreadyTaken: taken, cost: rules.cost, at: time, &decision) { return false }
         }
         if !rules.stripPrefix.isEmpty {
             decision.forwarding.strippedPathLength = self.strippedLength(request.path, rules.stripPrefix)

@@ -12,10 +12,7 @@ extension Snapshot {
         var index: Int = Int(rules.limitStart) + from
         let end: Int = index + count
         while index < end {
-            let limit: CompiledLimit = self.limits[index]
-            var place: LimitPlace = self.place(limit, index: index, request, caller)
-            place.cost = limit.cost > 0 ? limit.cost : rules.cost
-            decision.taken.add(place)
+            decision.taken.add(self.place(self.limits[index], index: index, request, caller))
             index += 1
         }
     }
@@ -42,21 +39,17 @@ extension Snapshot {
     }
 
     private func place(_ word: Int32, _ limit: Int32) -> LimitPlace {
-        LimitPlace(word: self.words[Int(word)], wordIndex: word, fingerprint: 0, limit: limit, cost: 1)
+        LimitPlace(word: self.words[Int(word)], wordIndex: word, fingerprint: 0, limit: limit)
     }
 
     private func place(_ fingerprint: UInt64, _ limit: Int32) -> LimitPlace {
-        LimitPlace(word: nil, wordIndex: -1, fingerprint: fingerprint, limit: limit, cost: 1)
+        LimitPlace(word: nil, wordIndex: -1, fingerprint: fingerprint, limit: limit)
     }
 
     /// Notes the counts of the caller's plan.
-    func placePlanLimits(_ rules: RouteRules, _ caller: Caller, _ decision: inout Decision) {
+    func placePlanLimits(_ caller: Caller, _ decision: inout Decision) {
         for number in 0..<caller.planCount {
-            let limit: Int32 = caller.planLimit + number
-            var place: LimitPlace = self.place(caller.planWordStart + number, limit)
-            let own: UInt32 = self.limits.pointer(Int(limit)).pointee.cost
-            place.cost = own > 0 ? own : rules.cost
-            decision.taken.add(place)
+            decision.taken.add(self.place(caller.planWordStart + number, caller.planLimit + number))
         }
     }
 
@@ -97,18 +90,21 @@ extension Snapshot {
         }
     }
 
-    /// Counts the request in every place noted from `alreadyTaken` on, or in none at all, those taken before included.
+    /// Counts the request, which takes `cost` where a limit does not say it, in every place noted from `alreadyTaken` on, or in none at all, those taken before included.
     ///
     /// All are asked first, so that a request one limit refuses does not even briefly occupy another. Between asking and
     /// counting other loops may count; then what was counted is given back.
-    func passLimits(alreadyTaken: Int, at time: DecisionTime, _ decision: inout Decision) -> Bool {
+    func passLimits(
+        alreadyTaken: Int, cost: UInt32, at time: DecisionTime, _ decision: inout Decision
+    ) -> Bool {
         let count: Int = decision.taken.count
         if count - alreadyTaken > 1 || alreadyTaken > 0 {
             for index in alreadyTaken..<count {
                 let place: LimitPlace = decision.taken.places[index]
-                let rule: LimitRule = self.share.rule(self.limits[Int(place.limit)]).costing(place.cost)
-                if !place.wouldAdmit(rule, self.live, at: time) {
-                    self.refuse(index, taken: alreadyTaken, at: time, &decision)
+                let limit: UnsafePointer<CompiledLimit> = self.limits.pointer(Int(place.limit))
+                let rule: LimitRule = self.share.rule(limit.pointee)
+                if !place.wouldAdmit(rule, self.live, at: time, cost: rule.cost(limit.pointee.cost(cost))) {
+                    self.refuse(index, taken: alreadyTaken, cost: cost, at: time, &decision)
                     return false
                 }
             }
@@ -116,9 +112,10 @@ extension Snapshot {
         for index in alreadyTaken..<count {
             let place: LimitPlace = decision.taken.places[index]
             let limit: UnsafePointer<CompiledLimit> = self.limits.pointer(Int(place.limit))
-            let rule: LimitRule = self.share.rule(limit.pointee).costing(place.cost)
-            if !place.take(rule, isShared: limit.pointee.isShared, self.live, at: time) {
-                self.refuse(index, taken: index, at: time, &decision)
+            let rule: LimitRule = self.share.rule(limit.pointee)
+            let own: UInt64 = rule.cost(limit.pointee.cost(cost))
+            if !place.take(rule, isShared: limit.pointee.isShared, self.live, at: time, cost: own) {
+                self.refuse(index, taken: index, cost: cost, at: time, &decision)
                 return false
             }
             if rule.algorithm == .concurrent { decision.forwarding.held.add(place.wordIndex) }
@@ -135,29 +132,32 @@ extension Snapshot {
 
     /// Gives back the first `taken` counts and writes the answer's fields; `refusing` is the place that had no room.
     private func refuse(
-        _ refusing: Int, taken: Int, at time: DecisionTime, _ decision: inout Decision
+        _ refusing: Int, taken: Int, cost: UInt32, at time: DecisionTime, _ decision: inout Decision
     ) {
         for index in 0..<taken {
             let place: LimitPlace = decision.taken.places[index]
             let limit: CompiledLimit = self.limits[Int(place.limit)]
-            place.giveBack(self.share.rule(limit).costing(place.cost), isShared: limit.isShared, self.live, at: time)
+            let rule: LimitRule = self.share.rule(limit)
+            let own: UInt64 = rule.cost(limit.cost(cost))
+            place.giveBack(rule, isShared: limit.isShared, self.live, at: time, cost: own)
         }
         decision.forwarding.held = HeldPlaces()
         decision.reason = self.limits[Int(decision.taken.places[refusing].limit)].refusal
-        self.writeLimitFields(at: time, &decision)
+        self.writeLimitFields(cost: cost, at: time, &decision)
     }
 
     /// `Retry-After` (RFC 9110 section 10.2.3), `RateLimit-Policy` and `RateLimit` (draft-ietf-httpapi-ratelimit-headers-10),
     /// for all limits that apply to the request.
-    private func writeLimitFields(at time: DecisionTime, _ decision: inout Decision) {
+    private func writeLimitFields(cost: UInt32, at time: DecisionTime, _ decision: inout Decision) {
         var retry: UInt64 = 0
         var policies: [UInt8] = []
         var standings: [UInt8] = []
         for index in 0..<decision.taken.count {
             let place: LimitPlace = decision.taken.places[index]
             let limit: CompiledLimit = self.limits[Int(place.limit)]
+            let rule: LimitRule = self.share.rule(limit)
             let standing: LimitStanding = place.standing(
-                self.share.rule(limit).costing(place.cost), self.live, at: time)
+                rule, self.live, at: time, cost: rule.cost(limit.cost(cost)))
             retry = max(retry, standing.retryNanoseconds)
             let name: UnsafeRawBufferPointer = limit.name.bytes
             if index > 0 {

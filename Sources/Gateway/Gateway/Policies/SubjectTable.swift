@@ -56,13 +56,13 @@ final class SubjectTable: Sendable {
     var evictions: UInt64 { self.evictionCount.load(ordering: .relaxed) }
 
     /// Whether a request of this subject would be admitted, without counting it.
-    func wouldAdmit(_ fingerprint: UInt64, rule: LimitRule, now: UInt64) -> Bool {
+    func wouldAdmit(_ fingerprint: UInt64, rule: LimitRule, now: UInt64, cost: UInt64 = 1) -> Bool {
         let index: Int = self.find(Mark.final(fingerprint))
-        return index < 0 || rule.wouldAdmit(self.slots.base[index].word.load(ordering: .relaxed), now: now)
+        return index < 0 || rule.wouldAdmit(self.slots.base[index].word.load(ordering: .relaxed), now: now, cost: cost)
     }
 
     /// Counts a request of this subject if it is admitted.
-    func take(_ fingerprint: UInt64, rule: LimitRule, now: UInt64) -> Bool {
+    func take(_ fingerprint: UInt64, rule: LimitRule, now: UInt64, cost: UInt64 = 1) -> Bool {
         let key: UInt64 = Mark.final(fingerprint)
         let expiry: UInt64 = rule.expiry(now: now)
         for _ in 0..<Self.triesMax {
@@ -72,23 +72,23 @@ final class SubjectTable: Sendable {
             if self.slots.base[index].expiry.load(ordering: .relaxed) < expiry {
                 self.slots.base[index].expiry.max(expiry, ordering: .relaxed)
             }
-            let isAdmitted: Bool = rule.take(self.slots.base[index].word, now: now)
+            let isAdmitted: Bool = rule.take(self.slots.base[index].word, now: now, cost: cost)
             // The slot may have gone to another subject since it was found (only when this one had expired): count again.
             if self.slots.base[index].fingerprint.load(ordering: .acquiring) == key { return isAdmitted }
-            if isAdmitted { rule.giveBack(self.slots.base[index].word, now: now) }
+            if isAdmitted { rule.giveBack(self.slots.base[index].word, now: now, cost: cost) }
         }
         return true
     }
 
     /// Gives back what `take` counted.
-    func giveBack(_ fingerprint: UInt64, rule: LimitRule, now: UInt64) {
+    func giveBack(_ fingerprint: UInt64, rule: LimitRule, now: UInt64, cost: UInt64 = 1) {
         let index: Int = self.find(Mark.final(fingerprint))
-        if index >= 0 { rule.giveBack(self.slots.base[index].word, now: now) }
+        if index >= 0 { rule.giveBack(self.slots.base[index].word, now: now, cost: cost) }
     }
 
-    func standing(_ fingerprint: UInt64, rule: LimitRule, now: UInt64) -> LimitStanding {
+    func standing(_ fingerprint: UInt64, rule: LimitRule, now: UInt64, cost: UInt64 = 1) -> LimitStanding {
         let index: Int = self.find(Mark.final(fingerprint))
-        return rule.standing(index < 0 ? 0 : self.slots.base[index].word.load(ordering: .relaxed), now: now)
+        return rule.standing(index < 0 ? 0 : self.slots.base[index].word.load(ordering: .relaxed), now: now, cost: cost)
     }
 
     private func index(_ key: UInt64, _ step: Int) -> Int { (Int(truncatingIfNeeded: key >> 1) &+ step) & self.mask }

@@ -250,7 +250,7 @@ extension SnapshotCompiler {
             self.tables.limits.append(
                 CompiledLimit(
                     rule: word.rule, subject: .plan, isShared: word.sharing != nil, isQuota: word.sharing == .quota,
-                    isEarly: false, own: -1, slot: 0, seed: 0, cost: word.rule.algorithm == .concurrent ? 1 : 0,
+                    isEarly: false, own: -1, slot: 0, cost: word.rule.algorithm == .concurrent ? 1 : 0, seed: 0,
                     header: TextRange(),
                     name: self.text(word.sharing == .quota ? "\"plan-quota\"" : "\"plan\""), quota: word.rule.limit,
                     windowSeconds: (word.rule.windowMilliseconds + 999) / 1000))

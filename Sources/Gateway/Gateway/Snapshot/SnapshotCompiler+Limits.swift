@@ -85,7 +85,7 @@ struct APILimitCompiler {
         let rule: LimitRule = policy.rule
         var limit: CompiledLimit = CompiledLimit(
             rule: rule, subject: .api, isShared: policy.sharing != nil, isQuota: policy.isQuota,
-            isEarly: policy.isEarly, own: -1, slot: -1, seed: compiler.seed(key), cost: policy.cost,
+            isEarly: policy.isEarly, own: -1, slot: -1, cost: policy.cost, seed: compiler.seed(key),
             header: TextRange(),
             name: compiler.text("\"\(policy.name ?? name)\""), quota: UInt64(policy.stated),
             windowSeconds: (rule.windowMilliseconds + 999) / 1000)

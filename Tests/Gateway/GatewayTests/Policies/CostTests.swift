@@ -9,16 +9,20 @@ struct CostTests {
     private final class Word: Sendable {
         private let value: LimitWord = LimitWord(0)
 
-        func take(_ rule: LimitRule, _ now: UInt64) -> Bool { rule.take(self.value, now: now) }
-
-        func giveBack(_ rule: LimitRule, _ now: UInt64) { rule.giveBack(self.value, now: now) }
-
-        func wouldAdmit(_ rule: LimitRule, _ now: UInt64) -> Bool {
-            rule.wouldAdmit(self.value.load(ordering: .relaxed), now: now)
+        func take(_ rule: LimitRule, _ now: UInt64, cost: UInt32 = 1) -> Bool {
+            rule.take(self.value, now: now, cost: rule.cost(cost))
         }
 
-        func standing(_ rule: LimitRule, _ now: UInt64) -> LimitStanding {
-            rule.standing(self.value.load(ordering: .relaxed), now: now)
+        func giveBack(_ rule: LimitRule, _ now: UInt64, cost: UInt32) {
+            rule.giveBack(self.value, now: now, cost: rule.cost(cost))
+        }
+
+        func wouldAdmit(_ rule: LimitRule, _ now: UInt64, cost: UInt32) -> Bool {
+            rule.wouldAdmit(self.value.load(ordering: .relaxed), now: now, cost: rule.cost(cost))
+        }
+
+        func standing(_ rule: LimitRule, _ now: UInt64, cost: UInt32 = 1) -> LimitStanding {
+            rule.standing(self.value.load(ordering: .relaxed), now: now, cost: rule.cost(cost))
         }
     }
 
@@ -91,17 +95,16 @@ struct CostTests {
         LimitRule(limit: 10, window: .day),
     ]) func whatIsGivenBackIsWholeAgain(_ rule: LimitRule) {
         let now: UInt64 = 86_400_000_000_000 * 1000
-        let dear: LimitRule = rule.costing(4)
         let word: Word = Word()
-        #expect(word.take(dear, now))
-        #expect(word.take(dear, now))
-        #expect(!word.take(dear, now))
-        #expect(word.standing(dear, now).retryNanoseconds > 0)
+        #expect(word.take(rule, now, cost: 4))
+        #expect(word.take(rule, now, cost: 4))
+        #expect(!word.take(rule, now, cost: 4))
+        #expect(word.standing(rule, now, cost: 4).retryNanoseconds > 0)
         #expect(word.standing(rule, now).remaining == 2)
         #expect(word.standing(rule, now).retryNanoseconds == 0)
-        word.giveBack(dear, now)
+        word.giveBack(rule, now, cost: 4)
         #expect(word.standing(rule, now).remaining == 6)
-        word.giveBack(dear, now)
+        word.giveBack(rule, now, cost: 4)
         #expect(word.standing(rule, now).remaining == 10)
     }
 
@@ -111,12 +114,11 @@ struct CostTests {
         LimitRule(limit: 10, window: .seconds(10), algorithm: .slidingWindow),
     ]) func aDearRequestPassesWhenItIsTold(_ rule: LimitRule) {
         let now: UInt64 = 86_400_000_000_000 * 1000 + 2_000_000_000
-        let dear: LimitRule = rule.costing(4)
         let word: Word = Word()
         for _ in 0..<8 { #expect(word.take(rule, now)) }
-        let wait: UInt64 = word.standing(dear, now).retryNanoseconds
+        let wait: UInt64 = word.standing(rule, now, cost: 4).retryNanoseconds
         #expect(wait > 0)
-        #expect(!word.wouldAdmit(dear, now + wait - 10_000_000))
-        #expect(word.wouldAdmit(dear, now + wait + 1))
+        #expect(!word.wouldAdmit(rule, now + wait - 10_000_000, cost: 4))
+        #expect(word.wouldAdmit(rule, now + wait + 1, cost: 4))
     }
 }
