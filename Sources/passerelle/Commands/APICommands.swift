@@ -123,7 +123,8 @@ enum APICommands {
     }
 
     static let revision: Command = Command(
-        "apis revision", operands: ["API", "N?"], summary: "A revision's configuration of the gateway, as JSON (the latest)",
+        "apis revision", operands: ["API", "N?"],
+        summary: "What a revision (the latest) configures at gateways, as JSON",
         example: "passerelle apis revision orders 3 --tenant acme"
     ) { arguments, console in
         let plane: ControlPlane = try ControlPlane(arguments)

@@ -31,7 +31,7 @@ package final class LiveState: Sendable {
     /// Connections of clients, where policies limit them.
     let connections: ConnectionCounts = ConnectionCounts()
     /// Stored responses.
-    let cache: CacheStore = CacheStore()
+    let cache: CacheStore
     /// What came of checking messages.
     let validation: ValidationCounters = ValidationCounters()
     /// How policies ask other services.
@@ -49,8 +49,9 @@ package final class LiveState: Sendable {
 
     init(
         subjectsMax: Int = SubjectTable.subjectsMax, authentication: AuthenticationSettings = AuthenticationSettings(),
-        stageExtension: StageExtension?
+        stageExtension: StageExtension?, cache: CacheStore = CacheStore()
     ) {
+        self.cache = cache
         self.authentication = AuthenticationServices(authentication)
         self.stageExtension = stageExtension
         self.subjects = SubjectTable(capacity: subjectsMax)

@@ -208,12 +208,10 @@ final class CacheStage: RequestStage, @unchecked Sendable {
 final class CacheWait: PolicyWork, @unchecked Sendable {
     // Safe to share: holds nothing that changes.
     private let fill: CacheFill
-    /// As long as most upstreams take.
-    private static let patience: UInt64 = 10_000_000_000
 
     init(_ fill: CacheFill) { self.fill = fill }
 
-    override var timeout: UInt64 { CacheWait.patience }
+    override var timeout: UInt64 { self.fill.patience }
     override var goesOnAfterTimeout: Bool { true }
     override func start(_ done: @escaping @Sendable () -> Void) { self.fill.wait(done) }
 }

@@ -43,8 +43,12 @@ final class CacheStore: Sendable {
     /// Addresses remembered as not storable, in one shard; beyond: all are forgotten.
     private static let passingMax: Int = 4096
     private static let passingTime: UInt64 = 30_000_000_000
+    /// How long a request waits for another one's fetch, as long as most upstreams take; nanoseconds.
+    static let patienceDefault: UInt64 = 10_000_000_000
+    fileprivate let patience: UInt64
 
-    init(bytesMax: Int = CacheStore.bytesMaxDefault) {
+    init(bytesMax: Int = CacheStore.bytesMaxDefault, patience: UInt64 = CacheStore.patienceDefault) {
+        self.patience = patience
         self.shardBytesMax = bytesMax / CacheStore.shardCount
         self.boxes = (0..<CacheStore.shardCount).map { _ in Box() }
     }
@@ -231,6 +235,8 @@ final class CacheFill: Sendable {
         self.key = key
         self.store = store
     }
+
+    var patience: UInt64 { self.store.patience }
 
     /// Calls back when it is over, at once if it is.
     func wait(_ done: @escaping @Sendable () -> Void) {
