@@ -11,8 +11,9 @@ import threading
 import unittest
 
 from processes import ClassScope, Platform, Settings, eventually, folder, free_base, run, spawn
-from rest import Rest
+from rest import Rest, document
 from test_tokens import call, end, environment, is_ok
+from upstream import Upstream
 
 # What is planted begins with this, so that one search finds any of it.
 MARK = "planted-9d1f"
@@ -375,6 +376,61 @@ class OpenBaoTests(SecretsCase):
                       environment={"PASSERELLE_URL": platform.control_plane, "PASSERELLE_TOKEN": rest.token})
         self.assertEqual(missing.returncode, 1)
         self.assertIn("answered 404", missing.stderr)
+
+
+class GatewayTests(SecretsCase):
+    """`secret://` in an API: the value reaches the upstream through both gateways and stands nowhere in clear."""
+
+    def test_a_reference_opens_at_the_gateways_alone(self):
+        place = folder(self)
+        upstream = Upstream(self)
+        platform = Platform(self, f"{place}/data", arguments=["--gateway-id", "first"]).start()
+        rest = platform.sign_in("acme")
+        self.addCleanup(rest.close)
+        apart = Platform(self, f"{place}/apart", arguments=[
+            "--services", "gateway", "--control-plane", platform.control_plane, "--gateway-id", "second",
+            "--gateway-token-file", f"{platform.data}/gateway.token"]).start()
+        eventually(lambda: len([one for one in rest.all("/v1/gateways") if one["state"] == "live"]) == 2)
+        rest.create("/v1/tenants/acme/apis", {
+            "document": document(), "upstream": upstream.url, "authentication": "none",
+            "policies": [{"headers": {"request": {"set": {"X-Upstream-Token": "Bearer secret://crm-token"}}}}]})
+        path = "/v1/tenants/acme/apis/orders/deployments"
+        refused = rest.expect(409, "POST", path, {"environment": "dev"}).json
+        self.assertIn("secret://crm-token", refused["detail"])
+        self.put(rest, "/v1/tenants/acme/secrets/crm-token", {"value": planted("link", 1)})
+        self.assertEqual(rest.deploy("acme", "orders")["state"], "success")
+        for gateway in (platform, apart):
+            self.assertEqual(self.sent(gateway, upstream), "Bearer " + planted("link", 1))
+        self.assertIn("orders", rest.expect(409, "DELETE", "/v1/tenants/acme/secrets/crm-token").json["detail"])
+        # A new version reaches both without a deployment.
+        self.put(rest, "/v1/tenants/acme/secrets/crm-token", {"value": planted("link", 2)})
+        for gateway in (platform, apart):
+            eventually(lambda gateway=gateway: self.sent(gateway, upstream) == "Bearer " + planted("link", 2))
+        # The gateway apart starts without its control plane, from its disk, where the value is sealed to its own key.
+        apart.stop()
+        platform.stop()
+        apart.start()
+        eventually(lambda: self.sent(apart, upstream) == "Bearer " + planted("link", 2))
+        self.assertEqual(search(place, traces(MARK)), [])
+        # Who loses the key gets the secrets again.
+        apart.stop()
+        os.remove(f"{apart.data}/gateway/gateway.key")
+        platform.start()
+        apart.start()
+        for gateway in (platform, apart):
+            eventually(lambda gateway=gateway: self.sent(gateway, upstream) == "Bearer " + planted("link", 2))
+        for one in (platform, apart):
+            one.stop()
+            self.assertNotIn(MARK, one.log())
+        self.assertEqual(search(place, traces(MARK)), [])
+
+    def sent(self, gateway, upstream):
+        """What the upstream gets through a gateway; None when nothing answers."""
+        upstream.fields = None
+        with Rest(gateway.gateway) as rest:
+            if rest.request("GET", "/shop/orders").status != 200:
+                return None
+        return upstream.fields["X-Upstream-Token"]
 
 
 class CommandTests(SecretsCase):

@@ -8,7 +8,7 @@ import Time
 
 /// Owns deployments, what is live, the gateways and the link to them.
 ///
-/// Publishes `deploy-requests` and `deploy-results`; consumes `deploy-requests` and `api-deleted`.
+/// Publishes `deploy-requests` and `deploy-results`; consumes `deploy-requests`, `api-deleted` and `secret-rotated`.
 package final class DeploymentsService: PlatformService {
     package static let name: String = "deployments"
 
@@ -21,14 +21,17 @@ package final class DeploymentsService: PlatformService {
     /// What gateways and deployments are timed by: a clock that is set makes nobody seem away, or late.
     let time: SteadyTime
     let traffic: any TrafficSink
+    /// What references in API definitions stand for; without it none can be deployed.
+    let secrets: (any SecretsOffer)?
     let purges: PurgeBoard
     private let deployer: Deployer
     private let tasks: Mutex<[Task<Void, Never>]> = Mutex([])
 
     package init(
         services: ServiceEnvironment, catalog: any CatalogOffer, portal: any PortalOffer, traffic: any TrafficSink,
-        revocations: any RevocationsOffer
+        revocations: any RevocationsOffer, secrets: (any SecretsOffer)? = nil
     ) {
+        self.secrets = secrets
         self.revocations = RevocationNews(services: services, offer: revocations)
         self.services = services
         self.catalog = catalog
@@ -37,7 +40,8 @@ package final class DeploymentsService: PlatformService {
         self.time = SteadyTime(services.clock)
         self.tracker = DeploymentTracker(services: services, directory: self.directory, time: self.time)
         self.publisher = SnapshotPublisher(
-            services: services, catalog: catalog, portal: portal, tracker: self.tracker, directory: self.directory)
+            services: services, catalog: catalog, portal: portal, secrets: secrets, tracker: self.tracker,
+            directory: self.directory)
         self.deployer = Deployer(services: services, catalog: catalog)
     }
 

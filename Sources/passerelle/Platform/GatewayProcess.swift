@@ -56,7 +56,8 @@ final class GatewayProcess: Sendable {
         let link: RemoteLink = RemoteLink(
             client: client, controlPlane: url, id: Self.name(settings),
             token: String(decoding: token.prefix { $0 > 32 }, as: UTF8.self),
-            address: "http://\(settings.gatewayAddress)")
+            address: "http://\(settings.gatewayAddress)",
+            key: try GatewayKey(folder: "\(settings.data)/gateway").publicText)
         return try await Self.start(
             settings, link: link, metrics: MetricRegistry(), clock: SystemClock(), logger: logger)
     }

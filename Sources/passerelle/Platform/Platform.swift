@@ -111,7 +111,7 @@ final class Platform: Sendable {
             providers: settings.identityProviders, calls: try Self.outgoingCalls(settings))
         self.deployments = DeploymentsService(
             services: services, catalog: catalog, portal: portal, traffic: observability,
-            revocations: RevocationQueries())
+            revocations: RevocationQueries(), secrets: SecretQueries(sealer: sealer))
         self.geolocation = GeolocationService(services: services)
         let audit: AuditService = try await AuditService.open(
             services: services, sealer: sealer, people: [self.identity])

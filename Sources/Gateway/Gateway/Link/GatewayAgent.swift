@@ -1,5 +1,5 @@
 import EventLoops
-package import Files
+import Files
 import GatewayConfiguration
 import JSON
 package import Telemetry
@@ -25,6 +25,10 @@ package actor GatewayAgent {
 
     private let link: any GatewayLink
     private let files: SnapshotFiles
+    /// What secrets are sealed to.
+    private let key: GatewayKey
+    /// Something that is on the disk cannot be read here: what the control plane has is asked for as a whole.
+    private var mustPullWhole: Bool = false
     private let live: LiveState
     private let clock: any WallClock
     private let logger: Logger
@@ -41,8 +45,10 @@ package actor GatewayAgent {
     /// - Parameter folder: where the last good snapshot is kept; made when missing.
     package init(
         link: any GatewayLink, folder: String, live: LiveState, clock: any WallClock, logger: Logger
-    ) throws(FileError) {
-        self.files = try SnapshotFiles(folder: folder)
+    ) throws {
+        let key: GatewayKey = try GatewayKey(folder: folder)
+        self.key = key
+        self.files = try SnapshotFiles(folder: folder, key: key)
         self.link = link
         self.live = live
         self.clock = clock
@@ -55,6 +61,7 @@ package actor GatewayAgent {
         do {
             guard let saved: HashedDocument = try self.files.load() else { return self.snapshot }
             self.compile(saved)
+            self.mustPullWhole = !saved.unreadable.isEmpty
         } catch {
             self.logger.log(
                 .warning, "the saved snapshot is not usable; waiting for the control plane",
@@ -110,7 +117,9 @@ package actor GatewayAgent {
     /// - Returns: whether there is something new to acknowledge.
     private func pull(wait: Duration) async throws -> Bool {
         let pull: LinkPull = try await self.link.pull(
-            since: self.document.version, hash: self.document.hash, wait: wait)
+            since: self.mustPullWhole ? 0 : self.document.version,
+            hash: self.mustPullWhole ? "" : self.document.hash, wait: wait)
+        self.mustPullWhole = false
         self.live.limitShare = pull.liveGateways
         switch pull.answer {
         case .unchanged: return false
@@ -118,7 +127,7 @@ package actor GatewayAgent {
         case .bytes(let bytes):
             var next: HashedDocument = self.document
             do {
-                try next.receive(bytes)
+                try next.receive(bytes, opener: self.key)
             } catch {
                 // What came does not fit what is here: from nothing, the whole document is sent.
                 self.logger.log(.warning, "asking for the whole snapshot", ["error": .string("\(error)")])

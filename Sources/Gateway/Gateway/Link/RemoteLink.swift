@@ -17,12 +17,17 @@ package final class RemoteLink: GatewayLink, RevocationLink {
     private let id: String
     private let token: String
     private let address: String
+    private let key: String?
 
     /// - Parameters:
     ///   - controlPlane: its URL, for example `http://127.0.0.1:8001`.
     ///   - id: the gateway's name, unique in its group.
     ///   - address: where the gateway listens: shown in `passerelle gateways`.
-    package init(client: HTTPClient, controlPlane: URLParts, id: String, token: String, address: String) {
+    ///   - key: `GatewayKey.publicText`: what secrets are sealed to; without it none are sent.
+    package init(
+        client: HTTPClient, controlPlane: URLParts, id: String, token: String, address: String, key: String? = nil
+    ) {
+        self.key = key
         self.client = client
         self.base = controlPlane
         self.id = id
@@ -125,6 +130,7 @@ package final class RemoteLink: GatewayLink, RevocationLink {
         let path: String = "/v1/gateways/\(PercentCoding.encode(self.id))/\(verb)"
         var fields: HTTPFields = HTTPFields()
         fields.append("Authorization", "Bearer \(self.token)")
+        if verb == "snapshot", let key: String = self.key { fields.append(GatewayKey.field, key) }
         if body != nil { fields.append("Content-Type", "application/json") }
         let url: URLParts = URLParts(
             scheme: self.base.scheme, host: self.base.host, port: self.base.port, path: path, query: query)

@@ -8,6 +8,7 @@ import Synchronization
 /// What a gateway keeps on its disk, so that it starts without its control plane.
 ///
 /// ```
+/// gateway.key     the gateway's own private key: the secrets of the others are sealed to it
 /// snapshot.json   a whole document, at most `GatewayAgent.saveEvery` behind
 /// changes-N       what the control plane sent since, each record synced before it is acknowledged; N counts up
 ///                 record = length (4 bytes, big-endian) + CRC-32C of the bytes (4) + the bytes as they came
@@ -32,8 +33,13 @@ final class SnapshotFiles: Sendable {
     private let changeThread: EventLoop = EventLoop.start(name: "snapshot-log")
     private let documentThread: EventLoop = EventLoop.start(name: "snapshot")
 
-    /// - Parameter folder: made when missing.
-    init(folder: String) throws(FileError) {
+    private let key: GatewayKey?
+
+    /// - Parameters:
+    ///   - folder: made when missing.
+    ///   - key: what the secrets of a document are sealed to; nil keeps none.
+    init(folder: String, key: GatewayKey? = nil) throws(FileError) {
+        self.key = key
         try Files.makeFolder(folder)
         self.folder = folder
         var last: Int = 0
@@ -56,14 +62,15 @@ final class SnapshotFiles: Sendable {
         var document: HashedDocument?
         if Files.exists(self.documentPath) {
             var saved: HashedDocument = HashedDocument()
-            try saved.receive(try Files.read(self.documentPath, bytesMax: GatewayAgent.savedBytesMax))
+            try saved.receive(
+                try Files.read(self.documentPath, bytesMax: GatewayAgent.savedBytesMax), opener: self.key)
             document = saved
         }
         for path in try self.changePaths() {
             for record in Self.records(try Files.read(path, bytesMax: GatewayAgent.savedBytesMax)) {
                 var next: HashedDocument = document ?? HashedDocument()
                 // What does not fit follows on something that the document holds already.
-                guard (try? next.receive(record)) != nil else { continue }
+                guard (try? next.receive(record, opener: self.key)) != nil else { continue }
                 if next.version > document?.version ?? -1 { document = next }
             }
         }
@@ -158,8 +165,14 @@ final class SnapshotFiles: Sendable {
             if !isTaken { continuation.resume(returning: 0) }
         }
         let path: String = self.documentPath
+        let key: GatewayKey? = self.key
         try await Self.run(on: self.documentThread) { () throws(FileError) in
-            try Files.replace(path, with: document.json().serialized())
+            var json: JSONValue = document.json()
+            if let key: GatewayKey, !document.secrets.isEmpty, var object: JSONObject = json.object {
+                object["secrets"] = .object(key.sealed(document))
+                json = .object(object)
+            }
+            try Files.replace(path, with: json.serialized())
         }
         for name in try Folders.names(in: self.folder) {
             if let number: Int = Self.number(name), number <= last { try Files.remove(self.path(of: number)) }

@@ -5,7 +5,11 @@ extension HashedDocument {
     /// Puts in an entry written as JSON: what a control plane keeps of its APIs, applications and plans.
     ///
     /// Throws every problem of the entry, by JSON pointer; the document is then as it was.
-    package mutating func put(_ kind: EntryKind, json: JSONValue) throws(InvalidDocument) {
+    /// - Parameter secrets: what the references of an API stand for.
+    package mutating func put(
+        _ kind: EntryKind, json: JSONValue, secrets: EntrySecrets = [:]
+    ) throws(InvalidDocument) {
+        if kind == .api, !secrets.isEmpty { return try self.set(api: json, secrets: secrets) }
         let node: Node = try GatewayDocument.parse(json.serialized(), limits: GatewayDocument.limits)
         switch kind {
         case .api: self.set(try NodeDecoder.decode(node) { APIDefinition.read($0) })

@@ -18,6 +18,8 @@ package struct HashedDocument: Sendable {
     private var digest: DocumentDigest = DocumentDigest()
     /// Entries that were sent in another form than this version writes: kept as they came, because the hash is that of the form.
     private var formsSent: [EntryKind: [EntryKey: JSONValue]] = [:]
+    /// What the references of APIs stand for. In memory only: forms and hash hold the references.
+    package private(set) var secrets: [EntryKey: EntrySecrets] = [:]
 
     /// An empty document of version 0.
     package init() {
@@ -85,6 +87,7 @@ package struct HashedDocument: Sendable {
 
     private mutating func forget(_ kind: EntryKind, _ key: EntryKey) {
         self.formsSent[kind]?[key] = nil
+        if kind == .api, !self.secrets.isEmpty { self.secrets[key] = nil }
         if self.unreadable.isEmpty { return }
         self.unreadable.removeAll { $0.kind == kind && $0.key == key }
     }
@@ -92,18 +95,25 @@ package struct HashedDocument: Sendable {
     // MARK: Receiving
 
     /// Takes an entry as it was sent. The hash is that of what was sent, whether it can be read or not.
-    mutating func set(_ kind: EntryKind, sent node: Node) throws(SnapshotError) {
+    ///
+    /// - Parameter secrets: what the references of an API stand for; those it misses make the entry unreadable.
+    mutating func set(
+        _ kind: EntryKind, sent node: Node, secrets known: [String: String] = [:]
+    ) throws(SnapshotError) {
         let json: JSONValue = node.json()
         guard let id: String = json["id"]?.text, EntryRules.problem(id: id) == nil,
             let tenant: String = json["tenant"]?.text, EntryRules.problem(id: tenant) == nil
         else { throw .malformed("an entry of \(kind.rawValue) without id and tenant") }
         let key: EntryKey = EntryKey(tenant: tenant, id: id)
+        let opened: (node: Node, secrets: EntrySecrets)
         do throws(InvalidDocument) {
+            opened = try Self.opened(kind, key, node, json, known)
             switch kind {
-            case .api: self.set(try NodeDecoder.decode(node) { APIDefinition.read($0) })
+            case .api: self.set(try Self.readAPI(opened.node, opened.secrets))
             case .application: self.set(try NodeDecoder.decode(node) { ApplicationDefinition.read($0) })
             case .plan: self.set(try NodeDecoder.decode(node) { PlanDefinition.read($0) })
             }
+            if !opened.secrets.isEmpty { self.secrets[key] = opened.secrets }
         } catch {
             self.remove(kind, key)
             let problems: [String] = error.problems.map {
@@ -111,10 +121,67 @@ package struct HashedDocument: Sendable {
             }
             self.unreadable.append(UnreadableEntry(kind: kind, key: key, problems: problems))
         }
+        self.keepForm(json, of: kind, key)
+    }
+
+    /// The hash is that of the form, and the form stays where it says something else than what was read.
+    private mutating func keepForm(_ json: JSONValue, of kind: EntryKind, _ key: EntryKey) {
         let hash: [UInt8] = SHA256.hash(json.canonical())
         if self.digest.hash(kind, key) == hash { return }
         self.formsSent[kind, default: [:]][key] = json
         self.digest.set(kind, key, hash)
+    }
+
+    /// Puts in an API written with references, read with what they stand for.
+    mutating func set(api json: JSONValue, secrets: EntrySecrets) throws(InvalidDocument) {
+        let opened: JSONValue = SecretReference.replacing(in: json) { name, version in
+            version.flatMap { secrets["\(name)@\($0)"] }
+        }
+        let node: Node = try GatewayDocument.parse(opened.serialized(), limits: GatewayDocument.limits)
+        let api: APIDefinition = try Self.readAPI(node, secrets)
+        self.set(api)
+        self.secrets[api.key] = secrets
+        self.keepForm(json, of: .api, api.key)
+    }
+
+    /// Reads an API; what is wrong with it is told without the values of secrets.
+    private static func readAPI(_ node: Node, _ secrets: EntrySecrets) throws(InvalidDocument) -> APIDefinition {
+        do throws(InvalidDocument) {
+            return try NodeDecoder.decode(node) { APIDefinition.read($0) }
+        } catch {
+            if secrets.isEmpty { throw error }
+            var problems: [Problem] = []
+            for problem in error.problems {
+                var message: String = problem.message
+                for (reference, value) in secrets {
+                    message = message.replacing(value, with: "\(SecretReference.scheme)\(reference)")
+                }
+                problems.append(
+                    Problem(pointer: problem.pointer, line: problem.line, column: problem.column, message: message))
+            }
+            throw InvalidDocument(problems: problems)
+        }
+    }
+
+    /// An entry with its references replaced, and what they stood for.
+    private static func opened(
+        _ kind: EntryKind, _ key: EntryKey, _ node: Node, _ json: JSONValue, _ known: [String: String]
+    ) throws(InvalidDocument) -> (node: Node, secrets: EntrySecrets) {
+        let references: Set<String> = kind == .api ? SecretReference.versioned(in: json) : []
+        if references.isEmpty { return (node, [:]) }
+        var secrets: EntrySecrets = [:]
+        var problems: [Problem] = []
+        for reference in references.sorted() {
+            secrets[reference] = known["\(key.tenant)/\(reference)"]
+            guard secrets[reference] == nil else { continue }
+            let message: String = "\(SecretReference.scheme)\(reference) does not open at this gateway"
+            problems.append(Problem(pointer: "", line: 1, column: 1, message: message))
+        }
+        if !problems.isEmpty { throw InvalidDocument(problems: problems) }
+        let opened: JSONValue = SecretReference.replacing(in: json) { name, version in
+            version.flatMap { secrets["\(name)@\($0)"] }
+        }
+        return (try GatewayDocument.parse(opened.serialized(), limits: GatewayDocument.limits), secrets)
     }
 
     // MARK: Sending

@@ -84,9 +84,9 @@ package enum SecretReference {
 
     /// The text in pieces; one piece where nothing is referred to.
     private static func parts(of text: String) -> [Part] {
+        guard Self.mayRefer(text) else { return [.text(text)] }
         let bytes: [UInt8] = Array(text.utf8)
         let mark: [UInt8] = Array(Self.scheme.utf8)
-        guard bytes.count > mark.count, text.utf8.contains(UInt8(ascii: ":")) else { return [.text(text)] }
         var parts: [Part] = []
         var start: Int = 0
         var at: Int = 0
@@ -116,6 +116,17 @@ package enum SecretReference {
         }
         if start < bytes.count { parts.append(.text(String(decoding: bytes[start...], as: UTF8.self))) }
         return parts
+    }
+
+    /// Whether the scheme is in it. Nearly no text has it, so this costs nothing but a look at each byte.
+    private static func mayRefer(_ text: String) -> Bool {
+        let mark: StaticString = "secret://"
+        var matched: Int = 0
+        for byte in text.utf8 {
+            if byte == mark.utf8Start[matched] { matched += 1 } else { matched = byte == mark.utf8Start[0] ? 1 : 0 }
+            if matched == mark.utf8CodeUnitCount { return true }
+        }
+        return false
     }
 
     private static func isNameByte(_ byte: UInt8) -> Bool {

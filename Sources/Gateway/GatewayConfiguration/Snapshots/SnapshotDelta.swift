@@ -1,3 +1,4 @@
+import Bytes
 package import Documents
 package import JSON
 
@@ -69,30 +70,35 @@ package enum SnapshotError: Error, Sendable, Equatable, CustomStringConvertible 
 
 extension HashedDocument {
     /// Takes over what a control plane sent: a whole document, or a change to this one. Either all of it or nothing.
-    package mutating func receive(_ bytes: [UInt8]) throws(SnapshotError) {
+    ///
+    /// - Parameter opener: for the values that references stand for, which came with it, sealed.
+    package mutating func receive(
+        _ bytes: [UInt8], opener: (any SecretOpener)? = nil
+    ) throws(SnapshotError) {
         let root: Node
         do throws(InvalidDocument) {
             root = try GatewayDocument.parse(bytes, limits: GatewayDocument.limits)
         } catch {
             throw .malformed(error.text())
         }
-        try self.receive(root)
+        try self.receive(root, opener: opener)
     }
 
-    package mutating func receive(_ root: Node) throws(SnapshotError) {
+    package mutating func receive(_ root: Node, opener: (any SecretOpener)? = nil) throws(SnapshotError) {
         guard case .int(let version)? = root["version"]?.kind, version >= 0, let hash: String = root["hash"]?.text
         else {
             throw .malformed("expected 'version' and 'hash'")
         }
+        let secrets: [String: String] = Self.secrets(root["secrets"], opener)
         var next: HashedDocument = HashedDocument()
         if let base: Node = root["base"] {
             guard case .int(let number) = base.kind else { throw .malformed("expected a number as 'base'") }
             guard number == self.version else { throw .wrongBase(expected: self.version, found: number) }
             next = self
-            try next.put(root["changed"])
+            try next.put(root["changed"], secrets)
             try next.takeOut(root["removed"])
         } else {
-            try next.put(root)
+            try next.put(root, secrets)
         }
         let found: String = next.hash
         guard found == hash else { throw .wrongHash(expected: hash, found: found) }
@@ -100,12 +106,25 @@ extension HashedDocument {
         self = next
     }
 
-    private mutating func put(_ node: Node?) throws(SnapshotError) {
+    /// What came sealed beside the entries, by `tenant/name@version`; what does not open is left out.
+    private static func secrets(_ node: Node?, _ opener: (any SecretOpener)?) -> [String: String] {
+        guard let opener, let members: [Node.Member] = node?.members else { return [:] }
+        var secrets: [String: String] = [:]
+        for member in members {
+            guard let reference: String = member.key.text,
+                let sealed: [UInt8] = member.value.text.flatMap({ Base64.decode($0) })
+            else { continue }
+            secrets[reference] = opener.open(sealed, reference: reference)
+        }
+        return secrets
+    }
+
+    private mutating func put(_ node: Node?, _ secrets: [String: String]) throws(SnapshotError) {
         guard let node else { return }
         for kind in EntryKind.allCases {
             guard let list: Node = node[kind.rawValue] else { continue }
             guard let entries: [Node] = list.elements else { throw .malformed("expected a list as '\(kind.rawValue)'") }
-            for entry in entries { try self.set(kind, sent: entry) }
+            for entry in entries { try self.set(kind, sent: entry, secrets: secrets) }
         }
     }
 

@@ -203,11 +203,16 @@ struct APIDefinitionDraft: Sendable {
             .invalidRequest, "The gateway configuration made from this import is not valid.", errors: errors)
     }
 
+    /// Stands for a secret while a configuration is checked: text, and 32 bytes in base64.
+    private static let possibleSecret: String = "c2VjcmV0IHNlY3JldCBzZWNyZXQgc2VjcmV0IHNlY3I="
+
     private static func problems(of gateway: JSONValue) -> [Problem] {
         var entry: JSONObject = gateway.object ?? [:]
         entry["id"] = "check"
         entry["tenant"] = "check"
-        return APIDefinition.problems(json: .object(entry))
+        // What a reference stands for is known where it is deployed; here it need only be possible.
+        let possible: JSONValue = SecretReference.replacing(in: .object(entry)) { _, _ in Self.possibleSecret }
+        return APIDefinition.problems(json: possible)
     }
 
     /// The configuration with nothing but what the platform puts into it: what is wrong with it then is not the policies' fault.

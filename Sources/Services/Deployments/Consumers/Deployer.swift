@@ -6,7 +6,8 @@ import REST
 import Store
 import Synchronization
 
-/// Carries out what `deploy-requests` and `api-deleted` ask for: sets what is live and numbers the change for the gateways.
+/// Carries out what `deploy-requests` and `api-deleted` ask for, and gives what is live the new versions of secrets: sets what is
+/// live and numbers the change for the gateways.
 ///
 /// Group `deployer`. Effects commit with the offset, so each request takes effect once. Nothing is waited for here: the tracker
 /// follows the gateways.
@@ -25,12 +26,12 @@ final class Deployer: Sendable {
     func start() async throws {
         let catalog: any CatalogOffer = self.catalog
         let consumer: Consumer = try self.services.log.consume(
-            group: "deployer", topics: [Topics.deployRequests, Topics.apiDeleted],
+            group: "deployer", topics: [Topics.deployRequests, Topics.apiDeleted, Topics.secretRotated],
             handler: .transactional { transaction, record in
-                if record.topic == Topics.apiDeleted {
-                    try Self.undeployDeleted(record, in: transaction)
-                } else {
-                    try Self.carryOut(record, catalog: catalog, in: transaction)
+                switch record.topic {
+                case Topics.apiDeleted: try Self.undeployDeleted(record, in: transaction)
+                case Topics.secretRotated: try Self.renewSecret(record, catalog: catalog, in: transaction)
+                default: try Self.carryOut(record, catalog: catalog, in: transaction)
                 }
             })
         self.consumer.withLock { $0 = consumer }
@@ -41,6 +42,23 @@ final class Deployer: Sendable {
     private static func author(of record: Record) -> Author {
         let trace: TraceContext = record.traceparent.flatMap { TraceContext(traceparent: $0) } ?? TraceContext.make()
         return Author(caller: .platform("deployments"), trace: trace)
+    }
+
+    /// What is live and refers to the secret goes to the gateways again, with its new version.
+    private static func renewSecret(
+        _ record: Record, catalog: any CatalogOffer, in transaction: Transaction
+    ) throws {
+        guard let event: JSONValue = try? JSONReader.parse(record.value), let tenant: String = event["tenant"]?.text,
+            let name: String = event["name"]?.text
+        else { throw DeliveryError.poison(reason: "expected tenant and name in \(Topics.secretRotated)") }
+        let apis: [APIRecord] = try LiveSecrets(catalog: catalog).apis(
+            tenant: tenant, referringTo: name, in: transaction)
+        if apis.isEmpty { return }
+        for api in apis { try GatewayChanges.touch(.api, tenant: tenant, id: api.id, in: transaction) }
+        try Self.author(of: record).audit(
+            "secret.delivered", tenant: tenant, resource: AuditEntry.Resource(type: "secret", id: name),
+            changes: ["version": event["version"] ?? .null, "apis": .array(apis.map { .string($0.id) })],
+            in: transaction)
     }
 
     private static func carryOut(

@@ -28,12 +28,15 @@ struct GroupDocument: Sendable {
 
     /// Puts an entry in, or takes it out when `json` is nil. It belongs to the version that `advance` names next.
     ///
+    /// - Parameter secrets: what the references of an API stand for.
     /// - Returns: why the entry cannot be in a snapshot; nil when it is. What was there of it before stays.
     @discardableResult
-    mutating func set(_ kind: EntryKind, _ key: EntryKey, json: JSONValue?, version: Int64) -> String? {
+    mutating func set(
+        _ kind: EntryKind, _ key: EntryKey, json: JSONValue?, secrets: EntrySecrets = [:], version: Int64
+    ) -> String? {
         if let json: JSONValue {
             do {
-                try self.document.put(kind, json: json)
+                try self.document.put(kind, json: json, secrets: secrets)
             } catch {
                 return error.text()
             }

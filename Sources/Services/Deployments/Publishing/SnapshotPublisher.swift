@@ -20,6 +20,7 @@ actor SnapshotPublisher {
     private let services: ServiceEnvironment
     private let catalog: any CatalogOffer
     private let portal: any PortalOffer
+    private let secrets: (any SecretsOffer)?
     private let tracker: DeploymentTracker
     private let directory: GatewayDirectory
     private var groups: [String: GroupDocument] = [:]
@@ -42,13 +43,24 @@ actor SnapshotPublisher {
     private struct Loaded: Sendable {
         let change: GatewayChanges.Change
         /// The entries of an API by group; of other kinds one entry for all groups.
-        var entries: [(group: String?, key: EntryKey, json: JSONValue?)]
+        var entries: [Entry]
+    }
+
+    private struct Entry: Sendable {
+        let group: String?
+        let key: EntryKey
+        let json: JSONValue?
+        /// What references in it stand for.
+        var secrets: EntrySecrets = [:]
+        /// Why it cannot be in a snapshot; what was there before stays.
+        var refusal: String?
     }
 
     init(
-        services: ServiceEnvironment, catalog: any CatalogOffer, portal: any PortalOffer, tracker: DeploymentTracker,
-        directory: GatewayDirectory
+        services: ServiceEnvironment, catalog: any CatalogOffer, portal: any PortalOffer,
+        secrets: (any SecretsOffer)?, tracker: DeploymentTracker, directory: GatewayDirectory
     ) {
+        self.secrets = secrets
         self.services = services
         self.catalog = catalog
         self.portal = portal
@@ -81,8 +93,9 @@ actor SnapshotPublisher {
             let since: Int64 = self.version
             let catalog: any CatalogOffer = self.catalog
             let portal: any PortalOffer = self.portal
+            let secrets: (any SecretsOffer)? = self.secrets
             let loaded: [Loaded] = try await self.services.store.read { reader in
-                try Self.load(since: since, catalog: catalog, portal: portal, in: reader)
+                try Self.load(since: since, catalog: catalog, portal: portal, secrets: secrets, in: reader)
             }
             guard let last: Loaded = loaded.last else { break }
             guard since == self.version else { continue }
@@ -103,26 +116,28 @@ actor SnapshotPublisher {
     }
 
     private static func load(
-        since: Int64, catalog: any CatalogOffer, portal: any PortalOffer, in store: any Queryable
+        since: Int64, catalog: any CatalogOffer, portal: any PortalOffer, secrets: (any SecretsOffer)?,
+        in store: any Queryable
     ) throws -> [Loaded] {
         var loaded: [Loaded] = []
         for change in try GatewayChanges.since(since, limit: Self.changesMax, in: store) {
             let key: EntryKey = EntryKey(tenant: change.tenant, id: change.id)
             switch change.kind {
-            case .api: loaded.append(try Self.loadAPI(change, catalog: catalog, in: store))
+            case .api: loaded.append(try Self.loadAPI(change, catalog: catalog, secrets: secrets, in: store))
             case .application:
                 let json: JSONValue? = try portal.gatewayApplication(tenant: change.tenant, id: change.id, in: store)
-                loaded.append(Loaded(change: change, entries: [(nil, key, json)]))
+                loaded.append(Loaded(change: change, entries: [Entry(group: nil, key: key, json: json)]))
             case .plan:
                 let json: JSONValue? = try catalog.gatewayPlan(tenant: change.tenant, name: change.id, in: store)
-                loaded.append(Loaded(change: change, entries: [(nil, key, json)]))
+                loaded.append(Loaded(change: change, entries: [Entry(group: nil, key: key, json: json)]))
             }
         }
         return loaded
     }
 
     private static func loadAPI(
-        _ change: GatewayChanges.Change, catalog: any CatalogOffer, in store: any Queryable
+        _ change: GatewayChanges.Change, catalog: any CatalogOffer, secrets: (any SecretsOffer)?,
+        in store: any Queryable
     ) throws -> Loaded {
         var loaded: Loaded = Loaded(change: change, entries: [])
         guard let api: APIRecord = try catalog.api(tenant: change.tenant, reference: change.id, in: store) else {
@@ -137,10 +152,40 @@ actor SnapshotPublisher {
             else { continue }
             let key: EntryKey = EntryKey(
                 tenant: change.tenant, id: SnapshotEntry.id(apiID: api.id, environment: place.environment))
+            let json: JSONValue = SnapshotEntry.json(api: api, revision: revision, environment: environment)
             loaded.entries.append(
-                (place.gatewayGroup, key, SnapshotEntry.json(api: api, revision: revision, environment: environment)))
+                Self.resolved(json, key, group: place.gatewayGroup, secrets: secrets, in: store))
         }
         return loaded
+    }
+
+    /// The entry with the present versions in its references, and what they stand for.
+    private static func resolved(
+        _ json: JSONValue, _ key: EntryKey, group: String, secrets: (any SecretsOffer)?, in store: any Queryable
+    ) -> Entry {
+        let names: Set<String> = SecretReference.names(in: json)
+        if names.isEmpty { return Entry(group: group, key: key, json: json) }
+        var known: EntrySecrets = [:]
+        var versions: [String: Int64] = [:]
+        do {
+            for name in names.sorted() {
+                guard let version: Int64 = try secrets?.currentVersion(tenant: key.tenant, name: name, in: store),
+                    let value: String = try secrets?.value(
+                        tenant: key.tenant, name: name, version: version, in: store)
+                else {
+                    let refusal: String = "\(SecretReference.scheme)\(name): there is no such secret"
+                    return Entry(group: group, key: key, json: json, refusal: refusal)
+                }
+                versions[name] = version
+                known["\(name)@\(version)"] = value
+            }
+        } catch {
+            return Entry(group: group, key: key, json: json, refusal: "its secrets do not open: \(error)")
+        }
+        let fixed: JSONValue = SecretReference.replacing(in: json) { name, _ in
+            versions[name].map { "\(SecretReference.scheme)\(name)@\($0)" }
+        }
+        return Entry(group: group, key: key, json: fixed, secrets: known)
     }
 
     private func take(_ loaded: Loaded) {
@@ -155,7 +200,10 @@ actor SnapshotPublisher {
             let group: String = entry.group ?? ""
             places.insert(Place(group: group, entry: entry.key))
             self.openGroup(group)
-            let refusal: String? = self.groups[group]?.set(.api, entry.key, json: entry.json, version: version)
+            let refusal: String? =
+                entry.refusal
+                ?? self.groups[group]?.set(
+                    .api, entry.key, json: entry.json, secrets: entry.secrets, version: version)
             self.directory.note(
                 refusal: refusal, group: group, entry: entry.key.text, revision: entry.json?["revision"]?.integer ?? 0)
             if let refusal: String {

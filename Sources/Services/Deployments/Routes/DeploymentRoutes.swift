@@ -1,5 +1,6 @@
 import Contracts
 import EventLog
+import GatewayConfiguration
 import HTTP
 import Identifiers
 import JSON
@@ -16,7 +17,7 @@ extension DeploymentsService {
                 summary: "Deploys, undeploys or rolls back an API in an environment",
                 access: .tenant(Permission("deployments", "deployment", "write")), body: .json(Self.newDeployment),
                 answers: [Answer(202, "Recorded; follow the deployment at its Location")]
-            ) { [catalog] in try await Self.createDeployment($0, catalog: catalog) },
+            ) { [catalog, secrets] in try await Self.createDeployment($0, catalog: catalog, secrets: secrets) },
             Route(
                 "GET", base, operationID: "listDeployments", tag: Self.name,
                 summary: "The API's deployments, newest first", access: read, query: QueryParameter.page,
@@ -38,7 +39,7 @@ extension DeploymentsService {
         ], required: ["environment"])
 
     private static func createDeployment(
-        _ context: RequestContext, catalog: any CatalogOffer
+        _ context: RequestContext, catalog: any CatalogOffer, secrets: (any SecretsOffer)?
     ) async throws -> HTTPResponse {
         let author: Author = context.author
         let name: String = context.body["environment"]?.text ?? ""
@@ -52,6 +53,9 @@ extension DeploymentsService {
             else { throw APIProblem.invalid("/environment", "there is no environment '\(name)'") }
             let revision: Int64 = try Self.revision(
                 for: action, api: api, environment: environment, context: context, catalog: catalog, in: transaction)
+            if action != .undeploy {
+                try Self.requireSecrets(of: api, revision, catalog: catalog, secrets: secrets, in: transaction)
+            }
             let deployment: Deployment = Deployment(
                 tenant: context.tenant, id: Identifier.make("dep", now: transaction.now), apiID: api.id,
                 apiName: api.name, revision: revision, environment: name, action: action, state: .pending,
@@ -76,6 +80,23 @@ extension DeploymentsService {
         }
         if action != .rollback, body["to"] != nil {
             throw APIProblem.invalid("/to", "only for 'rollback'; a deployment names its revision in 'revision'")
+        }
+    }
+
+    /// Everything a revision refers to by `secret://` must be there.
+    private static func requireSecrets(
+        of api: APIRecord, _ number: Int64, catalog: any CatalogOffer, secrets: (any SecretsOffer)?,
+        in store: any Queryable
+    ) throws {
+        guard
+            let revision: RevisionRecord = try catalog.revision(
+                tenant: api.tenant, apiID: api.id, number: number, in: store)
+        else { return }
+        for name in SecretReference.names(in: revision.gateway).sorted() {
+            if try secrets?.currentVersion(tenant: api.tenant, name: name, in: store) != nil { continue }
+            throw APIProblem.conflict(
+                "Revision \(number) of '\(api.name)' refers to secret://\(name), and there is no such secret. Create it first: passerelle secrets set \(name)."
+            )
         }
     }
 

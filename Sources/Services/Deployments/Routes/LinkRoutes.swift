@@ -1,4 +1,5 @@
 import Contracts
+import Gateway
 import GatewayConfiguration
 import HTTP
 import JSON
@@ -102,8 +103,9 @@ extension DeploymentsService {
         var response: HTTPResponse =
             switch answer {
             case .unchanged: .noContent
-            case .whole(let document): .json(document.json())
-            case .delta(let delta, _): .json(delta.json())
+            case .whole(let document): .json(Self.with(document.secrets, document.json(), context))
+            case .delta(let delta, let document):
+                .json(Self.with(Self.secrets(of: delta, in: document), delta.json(), context))
             }
         response.fields.append("Passerelle-Live-Gateways", "\(self.liveGateways(ofGroup: context.caller.id))")
         return response
@@ -118,6 +120,27 @@ extension DeploymentsService {
             .object(["id": .string($0.id), "at": .int($0.seconds.at), "ends": .int($0.seconds.ends)])
         }
         return .json(.object(["latest": .int(news.latest), "revoked": .array(revoked)]))
+    }
+
+    /// The values that what is sent refers to, sealed to the key the gateway tells.
+    private static func with(
+        _ secrets: [EntryKey: EntrySecrets], _ json: JSONValue, _ context: RequestContext
+    ) -> JSONValue {
+        let sealed: JSONObject = SnapshotSecrets.sealed(
+            secrets, toField: context.request.fields[GatewayKey.field])
+        guard !sealed.isEmpty, var object: JSONObject = json.object else { return json }
+        object["secrets"] = .object(sealed)
+        return .object(object)
+    }
+
+    private static func secrets(of delta: SnapshotDelta, in document: HashedDocument) -> [EntryKey: EntrySecrets] {
+        if document.secrets.isEmpty { return [:] }
+        var found: [EntryKey: EntrySecrets] = [:]
+        for entry in delta.changed[.api] ?? [] {
+            let key: EntryKey = EntryKey(tenant: entry["tenant"]?.text ?? "", id: entry["id"]?.text ?? "")
+            found[key] = document.secrets[key]
+        }
+        return found
     }
 
     private func countQuotas(_ context: RequestContext) async throws -> HTTPResponse {
