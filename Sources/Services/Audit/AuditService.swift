@@ -130,6 +130,12 @@ package final class AuditService: PlatformService {
                 try EntryIndex.removePurged(before: first, limit: Self.purgeRowsMax, in: transaction)
             }
         } while removed == Self.purgeRowsMax && !Task.isCancelled
+        let past: Timestamp = self.services.clock.now().adding(.zero - AccessRule.window - AccessCounts.keptFor)
+        repeat {
+            removed = try await self.services.store.write { transaction in
+                try AccessCounts.forget(before: past, limit: Self.purgeRowsMax, in: transaction)
+            }
+        } while removed == Self.purgeRowsMax && !Task.isCancelled
         guard let retention: Duration = TopicDefinition.auditLog.retention else { return }
         let time: Timestamp = self.services.clock.now().adding(.zero - retention - SubjectKeys.period)
         repeat {

@@ -80,18 +80,28 @@ final class TreeBuilder: Sendable {
         if page.records.isEmpty { return 0 }
         var hashes: [TreeHash] = []
         var fields: [EntryFields] = []
+        var counted: [AccessRule.Count] = []
         for (index, record) in page.records.enumerated() {
             guard record.offset == size + Int64(index) else { throw LeafMissing(leaf: size + Int64(index)) }
             hashes.append(TreeHash(leaf: record.value))
-            fields.append(EntryFields(entry: record.value))
+            let entry: EntryFields = EntryFields(entry: record.value)
+            fields.append(entry)
+            if AccessRule.eventTypes.contains(entry.eventType),
+                let value: JSONValue = try? JSONReader.parse(record.value),
+                let count: AccessRule.Count = AccessRule.count(of: value)
+            {
+                counted.append(count)
+            }
         }
         let leaves: [TreeHash] = hashes
         let entries: [EntryFields] = fields
+        let counts: [AccessRule.Count] = counted
         try await self.services.store.write { transaction in
             try TreeTables.append(leaves, toTreeOf: size, in: transaction)
             for (index, entry) in entries.enumerated() {
                 try EntryIndex.insert(entry, leaf: size + Int64(index), in: transaction)
             }
+            for count in counts { try AccessCounts.add(count, in: transaction) }
         }
         self.leaves.add(UInt64(leaves.count))
         return leaves.count

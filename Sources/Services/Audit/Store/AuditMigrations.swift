@@ -9,7 +9,15 @@ enum AuditMigrations {
         service: "audit",
         steps: [
             Migration(number: 1, name: "tree", sql: Self.tree), Migration(number: 2, name: "people", sql: Self.people),
+            Migration(number: 3, name: "unusual access", sql: Self.access),
         ])
+
+    private static let access: String = """
+        CREATE TABLE audit_access (
+            tenant text NOT NULL, rule text NOT NULL, who text NOT NULL, since int64 NOT NULL, amount int64 NOT NULL,
+            PRIMARY KEY (tenant, rule, who, since));
+        CREATE INDEX audit_access_age ON audit_access (since);
+        """
 
     // Of the platform, as users are. `subject` is a user, a service account or an address; who destroys the rows erases what the
     // keys seal in entries.
