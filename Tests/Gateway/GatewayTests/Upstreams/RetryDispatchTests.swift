@@ -1,3 +1,4 @@
+import EventLoops
 import GatewayConfiguration
 import Synchronization
 import Telemetry
@@ -52,6 +53,32 @@ struct RetryDispatchTests {
         let text: String = String(decoding: metrics.prometheusText(), as: UTF8.self)
         #expect(
             text.contains("passerelle_gateway_retries_total{tenant=\"default\",api=\"test\",result=\"made\"} \(made)"))
+        await gateway.stop()
+        #expect(gateway.engine.blockCount == 0)
+    }
+
+    /// Killed one after the other and back since then, all wait for the end of their ejection.
+    @Test(arguments: BalanceRule.allCases) func whoIsBackIsAskedThoughAllAreOut(_ rule: BalanceRule) async throws {
+        let held: [RefusingPort] = try (0..<3).map { _ in try RefusingPort() }
+        let gateway: GatewayUnderTest = try await Self.gateway(
+            held.map { $0.port }, RetryDefinition(attempts: 3, budgetShare: 100, budgetMin: 1000)
+        ) { (api: inout APIDefinition) in
+            api.upstream.balance = rule
+            api.upstream.passiveHealth = PassiveHealth(failures: 1, ejectFor: .seconds(3600))
+        }
+        let client: RawSocket = try gateway.connect()
+        client.send(Self.get)
+        #expect(client.receiveMessage().status >= 502)
+        for index in held.indices { #expect(gateway.target(index).ejectedUntil.load(ordering: .relaxed) > 0) }
+        // One is back, hours before anyone would look.
+        let back: RawUpstream = try RawUpstream(on: .loopback(port: held[1].port)) { (session: RawUpstream.Session) in
+            while session.request() != nil { session.send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n") }
+        }
+        for _ in 0..<4 {
+            client.send(Self.get)
+            #expect(client.receiveMessage().status == 200)
+        }
+        #expect(back.requests.count == 4)
         await gateway.stop()
         #expect(gateway.engine.blockCount == 0)
     }

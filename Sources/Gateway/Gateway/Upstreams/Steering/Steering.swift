@@ -91,12 +91,33 @@ final class Steering {
                     candidates.version = Candidates.any
                     continue
                 }
+                if !wasRefused, let index: Int = self.lastResort(tried) {
+                    if self.plan.countsLoad {
+                        self.members[index].pool.state.inFlight.wrappingAdd(1, ordering: .relaxed)
+                    }
+                    return .target(index)
+                }
                 self.withdraw(now: now, &admission)
                 return wasRefused ? .open : .none
             }
             if self.admitTarget(index, now: now, &admission, wasRefused: &wasRefused) { return .target(index) }
             candidates.tried.insert(index)
         }
+    }
+
+    /// Where requests may be tried again: of those that are only out because of failures a while ago, the one whose time is over
+    /// first. That they are out is a guess, and one that would leave nobody is not worth a request: several servers that were killed
+    /// one after the other may all be back, each waiting for its time.
+    private func lastResort(_ tried: MemberSet) -> Int? {
+        if self.plan.retries == nil { return nil }
+        var best: Int?
+        var first: UInt64 = .max
+        for (index, member) in self.members.enumerated() where member.weight > 0 && !tried.contains(index) {
+            guard member.pool.state.flags.load(ordering: .acquiring) == 0 else { continue }
+            let until: UInt64 = member.pool.state.ejectedUntil.load(ordering: .relaxed)
+            if until < first { (best, first) = (index, until) }
+        }
+        return best
     }
 
     private func pick(_ candidates: borrowing Candidates, key: UInt64) -> Int? {
