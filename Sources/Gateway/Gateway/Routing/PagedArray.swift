@@ -3,26 +3,42 @@ final class Page<Element>: @unchecked Sendable {
     // Safe to share: the compiler writes a place only as long as no snapshot can read it; see `PagedArray`.
     let base: UnsafeMutablePointer<Element>
 
-    /// Places of a page, as a power of two: what a change copies at least.
+    /// Places there are; fewer than `size` only in the one page of a small array.
+    let capacity: Int
+
+    /// Places of a page, as a power of two: what a change copies at least. About 32 KiB, so that the list of pages of even a large
+    /// array stays in the processor's nearest cache.
     @inline(__always)
-    static var shift: Int { 8 }
+    static var shift: Int {
+        Int.bitWidth - 1 - (32_768 / max(1, MemoryLayout<Element>.stride)).leadingZeroBitCount
+    }
     @inline(__always)
     static var size: Int { 1 << self.shift }
     @inline(__always)
     static var mask: Int { self.size - 1 }
 
-    init(filler: Element) {
-        self.base = .allocate(capacity: Self.size)
-        self.base.initialize(repeating: filler, count: Self.size)
+    init(filler: Element, capacity: Int) {
+        self.capacity = capacity
+        self.base = .allocate(capacity: capacity)
+        self.base.initialize(repeating: filler, count: capacity)
     }
 
     init(copying other: Page<Element>) {
-        self.base = .allocate(capacity: Self.size)
-        self.base.initialize(from: other.base, count: Self.size)
+        self.capacity = other.capacity
+        self.base = .allocate(capacity: other.capacity)
+        self.base.initialize(from: other.base, count: other.capacity)
+    }
+
+    /// The same with more places.
+    init(enlarging other: Page<Element>, to capacity: Int, filler: Element) {
+        self.capacity = capacity
+        self.base = .allocate(capacity: capacity)
+        self.base.initialize(from: other.base, count: other.capacity)
+        (self.base + other.capacity).initialize(repeating: filler, count: capacity - other.capacity)
     }
 
     deinit {
-        self.base.deinitialize(count: Self.size)
+        self.base.deinitialize(count: self.capacity)
         self.base.deallocate()
     }
 }
@@ -32,6 +48,9 @@ final class Page<Element>: @unchecked Sendable {
 /// `share` gives the present state away; from then on, a page is copied before a shared element in it is replaced. What is
 /// appended goes where no shared state looks. One thread; the states may be read by any.
 struct PagedArray<Element> {
+    /// Places of the first page, before it grows.
+    private static var capacityMin: Int { 16 }
+
     private let filler: Element
     private var pages: [Page<Element>] = []
     /// The pages' memory, to be reached without a reference count.
@@ -45,15 +64,39 @@ struct PagedArray<Element> {
 
     init(filler: Element, count: Int = 0) {
         self.filler = filler
-        while self.pages.count * Page<Element>.size < count { self.addPage() }
+        if count > 0 && count < Page<Element>.size { self.add(Page(filler: filler, capacity: count)) }
+        while self.pages.count * Page<Element>.size < count && count >= Page<Element>.size {
+            self.add(Page(filler: filler, capacity: Page<Element>.size))
+        }
         self.count = count
     }
 
-    private mutating func addPage() {
-        let page: Page<Element> = Page(filler: self.filler)
+    private mutating func add(_ page: Page<Element>) {
         self.pages.append(page)
         self.bases.append(page.base)
         self.isOwn.append(true)
+    }
+
+    private mutating func set(_ page: Page<Element>, at index: Int) {
+        self.pages[index] = page
+        self.bases[index] = page.base
+        self.isOwn[index] = true
+    }
+
+    /// Makes a place behind the last one.
+    private mutating func makeRoom() {
+        if self.pages.isEmpty {
+            self.add(Page(filler: self.filler, capacity: min(Self.capacityMin, Page<Element>.size)))
+        } else if self.pages.count == 1, self.pages[0].capacity < Page<Element>.size {
+            let capacity: Int = min(max(self.pages[0].capacity * 4, Self.capacityMin), Page<Element>.size)
+            self.set(Page(enlarging: self.pages[0], to: capacity, filler: self.filler), at: 0)
+        } else {
+            self.add(Page(filler: self.filler, capacity: Page<Element>.size))
+        }
+    }
+
+    private var capacity: Int {
+        self.pages.count == 1 ? self.pages[0].capacity : self.pages.count << Page<Element>.shift
     }
 
     subscript(index: Int) -> Element {
@@ -64,21 +107,14 @@ struct PagedArray<Element> {
         set {
             precondition(index >= 0 && index < self.count)
             let page: Int = index >> Page<Element>.shift
-            if !self.isOwn[page] && index < self.sharedCount { self.copy(page) }
+            if !self.isOwn[page] && index < self.sharedCount { self.set(Page(copying: self.pages[page]), at: page) }
             self.shared = nil
             self.bases[page][index & Page<Element>.mask] = newValue
         }
     }
 
-    private mutating func copy(_ index: Int) {
-        let page: Page<Element> = Page(copying: self.pages[index])
-        self.pages[index] = page
-        self.bases[index] = page.base
-        self.isOwn[index] = true
-    }
-
     mutating func append(_ element: Element) {
-        if self.count == self.pages.count << Page<Element>.shift { self.addPage() }
+        if self.count == self.capacity { self.makeRoom() }
         self.bases[self.count >> Page<Element>.shift][self.count & Page<Element>.mask] = element
         self.count += 1
         self.shared = nil

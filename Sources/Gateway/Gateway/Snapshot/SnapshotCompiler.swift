@@ -1,4 +1,5 @@
 import GatewayConfiguration
+import Glibc
 import HTTP
 
 /// What a snapshot is made of.
@@ -125,19 +126,30 @@ final class SnapshotCompiler: @unchecked Sendable {
 
     /// What of one list is another thing in the other: between equal beginnings and ends.
     static func difference<Entry: Equatable>(_ old: [Entry], _ new: [Entry]) -> (Range<Int>, Range<Int>) {
-        let isSame: Bool = old.withUnsafeBufferPointer { old in
-            new.withUnsafeBufferPointer { old.baseAddress == $0.baseAddress && old.count == $0.count }
+        old.withUnsafeBufferPointer { old in
+            new.withUnsafeBufferPointer { new in
+                if old.baseAddress == new.baseAddress && old.count == new.count { return (0..<0, 0..<0) }
+                var start: Int = 0
+                while start < old.count, start < new.count, Self.isSame(old, start, new, start) { start += 1 }
+                var (oldEnd, newEnd): (Int, Int) = (old.count, new.count)
+                while oldEnd > start, newEnd > start, Self.isSame(old, oldEnd - 1, new, newEnd - 1) {
+                    oldEnd -= 1
+                    newEnd -= 1
+                }
+                return (start..<oldEnd, start..<newEnd)
+            }
         }
-        if isSame { return (0..<0, 0..<0) }
-        var start: Int = 0
-        while start < old.count, start < new.count, old[start] == new[start] { start += 1 }
-        var oldEnd: Int = old.count
-        var newEnd: Int = new.count
-        while oldEnd > start, newEnd > start, old[oldEnd - 1] == new[newEnd - 1] {
-            oldEnd -= 1
-            newEnd -= 1
-        }
-        return (start..<oldEnd, start..<newEnd)
+    }
+
+    /// An entry that nobody touched is the same down to its bits, which is quickly seen: they name the same memory. Other bits say
+    /// nothing.
+    private static func isSame<Entry: Equatable>(
+        _ old: UnsafeBufferPointer<Entry>, _ oldIndex: Int, _ new: UnsafeBufferPointer<Entry>, _ newIndex: Int
+    ) -> Bool {
+        guard let first: UnsafePointer<Entry> = old.baseAddress, let second: UnsafePointer<Entry> = new.baseAddress,
+            memcmp(first + oldIndex, second + newIndex, MemoryLayout<Entry>.size) != 0
+        else { return true }
+        return old[oldIndex] == new[newIndex]
     }
 
     /// Puts these in the place of those; false when one of them cannot be served.
