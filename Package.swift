@@ -179,7 +179,7 @@ let targets: [Target] = [
     tests("Runtime", "Telemetry", []),
     tests("Runtime", "TLS", ["Crypto"]),
     tests("Runtime", "HTTP", ["EventLoops", "TLS", "Bytes", "Crypto"]),
-    tests("Runtime", "Processes", []),
+    tests("Runtime", "Processes", ["CLinux"]),
     tests("Data", "Store", ["JSON", "Time"]),
     tests("Data", "KeyRing", ["Bytes", "Crypto", "EventLoops", "Files", "HTTP", "JSON", "Store", "Time"]),
     tests("Data", "Backup", ["Store", "KeyRing", "Files", "Time"]),

@@ -100,8 +100,10 @@ package final class Lifecycle: Sendable {
     }
 
     /// Begins the stop from inside, as a signal would; a stop under way goes on unchanged.
-    package func requestStop(_ reason: String) {
-        self.beginStop(.requested(reason))
+    ///
+    /// - Parameter limit: in place of the drain deadline.
+    package func requestStop(_ reason: String, within limit: Duration? = nil) {
+        self.beginStop(.requested(reason), within: limit ?? self.drainDeadline)
     }
 
     /// Everything has stopped in time: the deadline no longer counts. The caller exits.
@@ -143,7 +145,7 @@ package final class Lifecycle: Sendable {
     private func watch() {
         while true {
             let (timeout, isLate): (Int32, Bool) = self.timeout()
-            if isLate { self.cutOff("not everything stopped within \(self.drainDeadline): exiting with code 1") }
+            if isLate { self.cutOff("not everything stopped in time: exiting with code 1") }
             var entry = pollfd(fd: self.reading, events: Int16(POLLIN), revents: 0)
             guard poll(&entry, 1, timeout) > 0 else { continue }
             var byte: UInt8 = 0
@@ -164,13 +166,15 @@ package final class Lifecycle: Sendable {
 
     private func handle(_ number: Int32) {
         if number == SIGHUP { return self.beginReload() }
-        if !self.beginStop(.signal(number)) { self.cutOff("a second signal: exiting at once with code 1") }
+        if !self.beginStop(.signal(number), within: self.drainDeadline) {
+            self.cutOff("a second signal: exiting at once with code 1")
+        }
     }
 
     /// False when a stop is under way.
     @discardableResult
-    private func beginStop(_ cause: StopCause) -> Bool {
-        let deadline: UInt64 = clinux_monotonic_nanoseconds() + UInt64(max(0, self.drainDeadline / .nanoseconds(1)))
+    private func beginStop(_ cause: StopCause, within limit: Duration) -> Bool {
+        let deadline: UInt64 = clinux_monotonic_nanoseconds() + UInt64(max(0, limit / .nanoseconds(1)))
         let waiting: [CheckedContinuation<StopCause, Never>]? = self.state.withLock { (state: inout State) in
             guard case .running = state.phase else { return nil }
             state.phase = .draining(cause, deadline: deadline)

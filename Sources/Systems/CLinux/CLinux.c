@@ -2,10 +2,12 @@
 #include "CLinux.h"
 #include <arpa/nameser.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <resolv.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -13,6 +15,7 @@
 #include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
+#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -194,4 +197,125 @@ int clinux_dns_query(const uint8_t *servers, int count, int timeout_seconds, int
     int received = length < 0 ? -1 : res_nsend(&state, question, length, answer, capacity);
     res_nclose(&state);
     return received;
+}
+
+enum { DESCRIPTORS_MAX = 64 };
+
+// Binds or connects below a descriptor of the folder: sun_path holds 107 bytes only.
+static int message_socket(const char *path, int (*use)(int, const struct sockaddr *, socklen_t)) {
+    char folder[4096];
+    const char *slash = strrchr(path, '/');
+    size_t length = slash ? (size_t)(slash - path) : 0;
+    if (length >= sizeof folder) {
+        errno = ENAMETOOLONG;
+        return -1;
+    }
+    memcpy(folder, path, length);
+    folder[length] = 0;
+    const char *place = slash ? (length ? folder : "/") : ".";
+    int directory = open(place, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (directory < 0) return -1;
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int written = snprintf(address.sun_path, sizeof address.sun_path, "/proc/self/fd/%d/%s", directory,
+                           slash ? slash + 1 : path);
+    int fd = -1;
+    if (written < 0 || (size_t)written >= sizeof address.sun_path) {
+        errno = ENAMETOOLONG;
+    } else {
+        fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+        if (fd >= 0 && use(fd, (const struct sockaddr *)&address, sizeof address) != 0) {
+            int code = errno;
+            close(fd);
+            errno = code;
+            fd = -1;
+        }
+    }
+    int code = errno;
+    close(directory);
+    errno = code;
+    return fd;
+}
+
+int clinux_message_listen(const char *path) {
+    int fd = message_socket(path, bind);
+    if (fd >= 0 && listen(fd, 8) != 0) {
+        int code = errno;
+        close(fd);
+        errno = code;
+        return -1;
+    }
+    return fd;
+}
+
+int clinux_message_connect(const char *path) { return message_socket(path, connect); }
+
+int clinux_message_accept(int listener) { return accept4(listener, NULL, NULL, SOCK_CLOEXEC); }
+
+int clinux_message_send(int fd, const void *bytes, size_t length, const int *descriptors, int count) {
+    if (count > DESCRIPTORS_MAX) return -EINVAL;
+    union {
+        char room[CMSG_SPACE(sizeof(int) * DESCRIPTORS_MAX)];
+        struct cmsghdr align;
+    } control;
+    memset(&control, 0, sizeof control);
+    struct iovec vector = {.iov_base = (void *)bytes, .iov_len = length};
+    struct msghdr message = {.msg_iov = &vector, .msg_iovlen = 1};
+    if (count > 0) {
+        message.msg_control = control.room;
+        message.msg_controllen = CMSG_SPACE(sizeof(int) * (size_t)count);
+        struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+        header->cmsg_level = SOL_SOCKET;
+        header->cmsg_type = SCM_RIGHTS;
+        header->cmsg_len = CMSG_LEN(sizeof(int) * (size_t)count);
+        memcpy(CMSG_DATA(header), descriptors, sizeof(int) * (size_t)count);
+    }
+    ssize_t sent;
+    do sent = sendmsg(fd, &message, MSG_NOSIGNAL);
+    while (sent < 0 && errno == EINTR);
+    return sent < 0 ? -errno : 0;
+}
+
+ssize_t clinux_message_receive(int fd, void *bytes, size_t capacity, int *descriptors, int *count) {
+    int room = *count < DESCRIPTORS_MAX ? *count : DESCRIPTORS_MAX;
+    *count = 0;
+    union {
+        char room[CMSG_SPACE(sizeof(int) * DESCRIPTORS_MAX)];
+        struct cmsghdr align;
+    } control;
+    struct iovec vector = {.iov_base = bytes, .iov_len = capacity};
+    struct msghdr message = {
+        .msg_iov = &vector, .msg_iovlen = 1, .msg_control = control.room, .msg_controllen = sizeof control.room};
+    ssize_t received;
+    do received = recvmsg(fd, &message, MSG_CMSG_CLOEXEC);
+    while (received < 0 && errno == EINTR);
+    if (received < 0) return -errno;
+    int refused = (message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0;
+    for (struct cmsghdr *header = CMSG_FIRSTHDR(&message); header; header = CMSG_NXTHDR(&message, header)) {
+        if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS) continue;
+        int found = (int)((header->cmsg_len - CMSG_LEN(0)) / sizeof(int));
+        for (int index = 0; index < found; index++) {
+            int descriptor;
+            memcpy(&descriptor, CMSG_DATA(header) + sizeof(int) * (size_t)index, sizeof(int));
+            if (refused || *count == room) {
+                refused = 1;
+                close(descriptor);
+            } else {
+                descriptors[(*count)++] = descriptor;
+            }
+        }
+    }
+    if (refused) {
+        while (*count > 0) close(descriptors[--*count]);
+        return -EMSGSIZE;
+    }
+    return received;
+}
+
+int clinux_message_peer(int fd, uint32_t *user, int32_t *process) {
+    struct ucred peer;
+    socklen_t length = sizeof peer;
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) != 0) return -1;
+    *user = peer.uid;
+    *process = peer.pid;
+    return 0;
 }

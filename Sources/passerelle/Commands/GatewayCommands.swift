@@ -1,7 +1,9 @@
+import EventLoops
 import Gateway
 import GatewayConfiguration
 import JSON
 import Processes
+import Synchronization
 import Telemetry
 
 enum GatewayCommands {
@@ -20,6 +22,8 @@ enum GatewayCommands {
         options: [
             .init("config", "FILE", "the configuration (gateway.yaml)"),
             .init("check", nil, "name every problem with line and column, and serve nothing"),
+            .init("upgrade", nil, "take over from the process that runs this file: no connection is lost"),
+            .init("upgrade-socket", "FILE", "where a process that runs this file is taken over (FILE.sock)"),
             .init("log-level", "LEVEL", "debug, info, warning or error (info)"),
         ], example: "passerelle gateway --config gateway.yaml --check"
     ) { arguments, console in
@@ -34,16 +38,32 @@ enum GatewayCommands {
             throw CommandError.usage(
                 "--log-level is '\(arguments["log-level"] ?? "")'; expected debug, info, warning or error.")
         }
-        try await Self.run(path, logger: Logger.standardError(level: level), console: console)
-    }
-
-    private static func run(_ path: String, logger: Logger, console: Console) async throws {
+        let logger: Logger = Logger.standardError(level: level)
+        let socket: String = arguments["upgrade-socket"] ?? "\(path).sock"
         ProcessHardening.apply(logger: logger)
         let lifecycle: Lifecycle = Lifecycle.start(logger: logger, drainDeadline: ServerCommands.drainDeadline)
+        let takeover: Takeover
+        if arguments.has("upgrade") {
+            takeover = try Takeover.begin(socket, logger)
+            // What can be found wrong now costs nobody anything.
+            let problems: [String] = StandaloneGateway.check(path)
+            guard problems.isEmpty else { throw CommandError.failed(problems.joined(separator: "\n")) }
+            try takeover.waitForRelease()
+        } else {
+            takeover = Takeover.none(logger)
+        }
+        try await Self.run(path, takeover, socket, lifecycle, logger: logger, console: console)
+    }
+
+    private static func run(
+        _ path: String, _ takeover: Takeover, _ socket: String, _ lifecycle: Lifecycle, logger: Logger, console: Console
+    ) async throws {
+        var settings: EngineSettings = EngineSettings()
+        settings.listeners = takeover.listeners
         let gateway: StandaloneGateway
         let addresses: StandaloneGateway.Addresses
         do throws(StandaloneGateway.StartError) {
-            gateway = try StandaloneGateway(path: path, logger: logger, metrics: MetricRegistry()) {
+            gateway = try StandaloneGateway(path: path, logger: logger, metrics: MetricRegistry(), engine: settings) {
                 (settings: CounterSettings, folder: String) throws(StandaloneGateway.StartError) in
                 do throws(CommandError) {
                     return try RedisCounters.make(settings, folder: folder)
@@ -55,6 +75,19 @@ enum GatewayCommands {
         } catch {
             throw CommandError.failed(error.description)
         }
+        let isHandedOver: Atomic<Bool> = Atomic(false)
+        let point: HandoverPoint? = Takeover.offer(
+            socket, logger,
+            HandoverDuties(
+                sockets: { takeover.listeners.duplicates() }, release: { await gateway.release() },
+                resume: { gateway.resume() },
+                handedOver: { (process: Int32) in
+                    isHandedOver.store(true, ordering: .releasing)
+                    lifecycle.requestStop(
+                        "process \(process) took over",
+                        within: Takeover.drainDeadline + ServerCommands.drainDeadline)
+                }))
+        try takeover.end()
         lifecycle.onReload { await gateway.reload() }
         var places: [String] = []
         if let http = addresses.http { places.append("http://\(http)") }
@@ -62,7 +95,11 @@ enum GatewayCommands {
         if let admin = addresses.admin { places.append("admin http://\(admin)") }
         console.progress("Serving \(path): \(places.joined(separator: ", "))", isFinal: true)
         _ = await lifecycle.waitForStop()
-        await gateway.drain(deadline: ServerCommands.drainDeadline)
+        point?.close()
+        let hasSuccessor: Bool = isHandedOver.load(ordering: .acquiring)
+        await gateway.drain(
+            deadline: hasSuccessor ? Takeover.drainDeadline : ServerCommands.drainDeadline,
+            idleGrace: hasSuccessor ? Takeover.idleGrace : .zero)
         lifecycle.finish()
         logger.flush()
     }

@@ -14,11 +14,14 @@ enum ServerCommands {
     static let drainDeadline: Duration = .seconds(20)
 
     static let serve: Command = Command(
-        "serve", summary: "Run the platform, or some of its services", options: Settings.options,
+        "serve", summary: "Run the platform, or some of its services",
+        options: Settings.options + [
+            .init("upgrade", nil, "take over from the process that serves the data folder: no connection is lost")
+        ],
         example: "passerelle serve --data /var/lib/passerelle"
     ) { arguments, console in
         let settings: Settings = try Settings.load(arguments)
-        let server: Server = try await Server.start(settings) { name, password in
+        let server: Server = try await Server.start(settings, isUpgrade: arguments.has("upgrade")) { name, password in
             console.print("First administrator: \(name)\nOne-time password:   \(password)\n(shown this once)")
         }
         console.progress("Serving: \(server.summary)", isFinal: true)

@@ -15,13 +15,33 @@ import Time
 final class GatewayProcess: Sendable {
     private let agent: GatewayAgent
     private let engine: GatewayEngine
+    private let purges: PurgeFollower
+    private let revocations: RevocationFollower
+    private let link: ChangingLink
+    private let linkTo: @Sendable (Platform?) -> any GatewayLink & RevocationLink
+    let metrics: MetricRegistry
+    private let admin: Mutex<AdminServer?> = Mutex(nil)
+    private let isStopping: Atomic<Bool> = Atomic(false)
     private let tasks: Mutex<[Task<Void, Never>]> = Mutex([])
+    /// Those that follow the control plane and keep what it says on disk.
+    private let followers: Mutex<[Task<Void, Never>]> = Mutex([])
     let address: SocketAddress
     /// Where it listens with TLS.
     let https: SocketAddress?
 
-    private init(agent: GatewayAgent, engine: GatewayEngine, address: SocketAddress, https: SocketAddress?) {
+    private init(
+        agent: GatewayAgent, engine: GatewayEngine, purges: PurgeFollower, revocations: RevocationFollower,
+        link: ChangingLink,
+        linkTo: @escaping @Sendable (Platform?) -> any GatewayLink & RevocationLink, metrics: MetricRegistry,
+        address: SocketAddress,
+        https: SocketAddress?
+    ) {
         self.https = https
+        self.purges = purges
+        self.revocations = revocations
+        self.link = link
+        self.linkTo = linkTo
+        self.metrics = metrics
         self.agent = agent
         self.engine = engine
         self.address = address
@@ -30,16 +50,23 @@ final class GatewayProcess: Sendable {
     /// The gateway of the platform's own process.
     static func start(in platform: Platform) async throws -> GatewayProcess {
         let settings: Settings = platform.settings
-        let link: DirectLink = DirectLink(
-            service: platform.deployments, id: Self.name(settings), group: settings.gatewayGroup,
-            address: "http://\(settings.gatewayAddress)")
+        let first: DirectLink = Self.directLink(to: platform)
         return try await Self.start(
-            settings, link: link, metrics: platform.services.metrics, clock: platform.services.clock,
-            logger: platform.services.logger)
+            settings, listeners: platform.listeners, metrics: platform.services.metrics,
+            clock: platform.services.clock, logger: platform.services.logger
+        ) { (platform: Platform?) in platform.map { Self.directLink(to: $0) } ?? first }
+    }
+
+    private static func directLink(to platform: Platform) -> DirectLink {
+        DirectLink(
+            service: platform.deployments, id: Self.name(platform.settings), group: platform.settings.gatewayGroup,
+            address: "http://\(platform.settings.gatewayAddress)")
     }
 
     /// A gateway apart, over HTTP.
-    static func startApart(_ settings: Settings, logger: Logger) async throws -> GatewayProcess {
+    static func startApart(
+        _ settings: Settings, listeners: Listeners, logger: Logger
+    ) async throws -> GatewayProcess {
         guard let text: String = settings.controlPlaneURL, let url: URLParts = URLParts(text),
             let file: String = settings.gatewayTokenFile
         else { throw CommandError.usage("A gateway apart needs --control-plane and --gateway-token-file.") }
@@ -58,14 +85,36 @@ final class GatewayProcess: Sendable {
             token: String(decoding: token.prefix { $0 > 32 }, as: UTF8.self),
             address: "http://\(settings.gatewayAddress)",
             key: try GatewayKey(folder: "\(settings.data)/gateway").publicText)
-        return try await Self.start(
-            settings, link: link, metrics: MetricRegistry(), clock: SystemClock(), logger: logger)
+        let metrics: MetricRegistry = MetricRegistry()
+        let gateway: GatewayProcess = try await Self.start(
+            settings, listeners: listeners, metrics: metrics, clock: SystemClock(), logger: logger
+        ) { _ in link }
+        try gateway.startAdmin(settings, listeners, metrics)
+        return gateway
+    }
+
+    /// Tells health and metrics where the settings say so: a gateway apart has no control plane that does.
+    private func startAdmin(_ settings: Settings, _ listeners: Listeners, _ metrics: MetricRegistry) throws {
+        guard let text: String = settings.adminAddress else { return }
+        guard let address: SocketAddress = SocketAddress(text) else {
+            throw CommandError.usage("'\(text)' is not an address; expected for example 127.0.0.1:8002.")
+        }
+        let admin: AdminServer = AdminServer(address: address, metrics: metrics, listeners: listeners) { [weak self] in
+            self.map { $0.hasSnapshot && !$0.isStopping.load(ordering: .acquiring) } ?? false
+        }
+        do {
+            _ = try admin.start()
+        } catch {
+            throw CommandError.failed("The gateway cannot tell its health on \(text): \(error)")
+        }
+        self.admin.withLock { $0 = admin }
     }
 
     private static func start(
-        _ settings: Settings, link: any GatewayLink & RevocationLink, metrics: MetricRegistry, clock: any WallClock,
-        logger: Logger
+        _ settings: Settings, listeners: Listeners, metrics: MetricRegistry, clock: any WallClock, logger: Logger,
+        linkTo: @escaping @Sendable (Platform?) -> any GatewayLink & RevocationLink
     ) async throws -> GatewayProcess {
+        let link: ChangingLink = ChangingLink(linkTo(nil))
         let live: LiveState = LiveState()
         let agent: GatewayAgent = try GatewayAgent(
             link: link, folder: "\(settings.data)/gateway", live: live, clock: clock, logger: logger)
@@ -80,8 +129,10 @@ final class GatewayProcess: Sendable {
             live: live, quotas: link, limits: try RedisCounters.make(settings.counters, folder: "."),
             away: settings.counters.whenAway, clock: clock, logger: logger, metrics: metrics)
         let purges: PurgeFollower = PurgeFollower(link: link, live: live, clock: clock, logger: logger)
+        var engineSettings: EngineSettings = EngineSettings()
+        engineSettings.listeners = listeners
         let engine: GatewayEngine = GatewayEngine(
-            process: process, snapshot: await agent.load(), upstreamFolder: settings.data,
+            process: process, snapshot: await agent.load(), engine: engineSettings, upstreamFolder: settings.data,
             observation: GatewayEngine.Observation(live: live, metrics: metrics, sinks: [reporter], logger: logger))
         let address: SocketAddress
         let https: SocketAddress?
@@ -99,14 +150,14 @@ final class GatewayProcess: Sendable {
                 .joined(separator: " and ")
             throw CommandError.failed("The gateway cannot listen on \(addresses): \(error)")
         }
-        let gateway: GatewayProcess = GatewayProcess(agent: agent, engine: engine, address: address, https: https)
+        let gateway: GatewayProcess = GatewayProcess(
+            agent: agent, engine: engine, purges: purges, revocations: revocations, link: link, linkTo: linkTo,
+            metrics: metrics,
+            address: address, https: https)
+        gateway.follow()
         gateway.tasks.withLock { tasks in
-            tasks.append(Task { await agent.run(engine: engine) })
-            tasks.append(Task { await agent.keepSaved() })
-            tasks.append(Task { await revocations.run() })
             tasks.append(Task { await reporter.run() })
             tasks.append(Task { await counters.run() })
-            tasks.append(Task { await purges.run() })
         }
         return gateway
     }
@@ -121,15 +172,55 @@ final class GatewayProcess: Sendable {
         return "gw-\(host)-\(port)"
     }
 
+    /// Whether it knows what to serve.
+    var hasSnapshot: Bool { self.agent.hasSnapshot }
+
     /// Where it listens, in words.
     var summary: String {
         self.https.map { "gateway http://\(self.address), https://\($0)" } ?? "gateway http://\(self.address)"
     }
 
-    func stop(within limit: Duration) async {
-        await self.engine.drain(deadline: limit)
+    private func follow() {
+        let (agent, engine, purges, revocations): (GatewayAgent, GatewayEngine, PurgeFollower, RevocationFollower) = (
+            self.agent, self.engine, self.purges, self.revocations
+        )
+        self.followers.withLock { followers in
+            followers.append(Task { await agent.run(engine: engine) })
+            followers.append(Task { await agent.keepSaved() })
+            followers.append(Task { await purges.run() })
+            followers.append(Task { await revocations.run() })
+        }
+    }
+
+    private func stopFollowing() async {
+        let followers: [Task<Void, Never>] = self.followers.withLock { followers in
+            defer { followers = [] }
+            return followers
+        }
+        for task in followers { task.cancel() }
+        for task in followers { await task.value }
+    }
+
+    /// Lets go of the control plane and of the files of the snapshot, and serves on.
+    func release() async {
+        await self.stopFollowing()
+        self.link.use(nil)
+    }
+
+    /// Follows a control plane again: the platform's, or the one it had.
+    func resume(_ platform: Platform?) {
+        self.link.use(self.linkTo(platform))
+        self.follow()
+    }
+
+    /// - Parameter idleGrace: see `GatewayEngine.drain`.
+    func stop(within limit: Duration, idleGrace: Duration = .zero) async {
+        self.isStopping.store(true, ordering: .releasing)
+        await self.engine.drain(deadline: limit, idleGrace: idleGrace)
+        await self.stopFollowing()
         let tasks: [Task<Void, Never>] = self.tasks.withLock { $0 }
         for task in tasks { task.cancel() }
         for task in tasks { await task.value }
+        await self.admin.withLock { $0.take() }?.stop()
     }
 }

@@ -29,6 +29,7 @@ final class Platform: Sendable {
     private static let gatewayService: String = "gateway"
 
     let settings: Settings
+    let listeners: Listeners
     let services: ServiceEnvironment
     let identity: IdentityService
     let deployments: DeploymentsService
@@ -43,13 +44,15 @@ final class Platform: Sendable {
 
     /// Opens everything and serves nothing yet.
     ///
+    /// - Parameter listeners: where listening sockets come from.
+    /// - Parameter metrics: where its numbers go, beside others that are there. Default: nobody else's.
     /// - Parameter unseal: opens the key ring, and waits where its master key cannot be reached.
     /// - Throws: `CommandError.failed` with what to do when the folder or its files cannot be used.
     static func open(
-        _ settings: Settings, logger: Logger,
+        _ settings: Settings, listeners: Listeners = Listeners(), logger: Logger, metrics: MetricRegistry? = nil,
         unseal: (KeyRing, Logger) async throws -> Void = { keys, _ in try await keys.unseal() }
     ) async throws -> Platform {
-        let metrics: MetricRegistry = MetricRegistry()
+        let metrics: MetricRegistry = metrics ?? MetricRegistry()
         let clock: SystemClock = SystemClock()
         ProcessMetrics.register(in: metrics, clock: clock)
         let writer: LogWriter = try LogWriter(topics: Topics.all)
@@ -73,7 +76,7 @@ final class Platform: Sendable {
             configuration: try settings.keys.configuration(data: settings.data, isShared: settings.storeURL != nil),
             clock: clock)
         try await unseal(keys, logger)
-        return try await Platform(settings, services, telemetry, keys: keys)
+        return try await Platform(settings, services, telemetry, keys: keys, listeners: listeners)
     }
 
     /// The schema of everything in the data folder's database.
@@ -92,8 +95,9 @@ final class Platform: Sendable {
         + SecretsService.sealedColumns
 
     private init(
-        _ settings: Settings, _ services: ServiceEnvironment, _ telemetry: Store, keys: KeyRing
+        _ settings: Settings, _ services: ServiceEnvironment, _ telemetry: Store, keys: KeyRing, listeners: Listeners
     ) async throws {
+        self.listeners = listeners
         let sealer: KeyRingSealer = KeyRingSealer(keys: keys)
         let catalog: CatalogQueries = CatalogQueries()
         let portal: PortalQueries = PortalQueries(clock: services.clock)
@@ -183,7 +187,8 @@ final class Platform: Sendable {
             throw CommandError.usage("'\(text)' is not an address.")
         }
         let server: HTTPServer = HTTPServer(
-            configuration: HTTPServerConfiguration(address: address), group: EventLoopGroup(count: 1, name: name)
+            configuration: HTTPServerConfiguration(address: address, listeners: self.listeners),
+            group: EventLoopGroup(count: 1, name: name)
         ) { await handler.respond(to: $0) }
         do {
             let bound: SocketAddress = try server.start()
@@ -195,7 +200,18 @@ final class Platform: Sendable {
     }
 
     /// The gateway of this process listens: what was waited for until `/readyz` says that all is ready.
-    func gatewayStarted() { self.readiness.started(service: Self.gatewayService) }
+    ///
+    /// - Parameter hasSnapshot: whether it knows what to serve.
+    func gatewayStarted(_ hasSnapshot: @escaping @Sendable () -> Bool) {
+        self.readiness.started(service: Self.gatewayService)
+        let since: Timestamp = self.services.clock.now()
+        self.readiness.add("snapshot") {
+            hasSnapshot() ? nil : Unreadiness(reason: "the gateway waits for its first snapshot", since: since)
+        }
+    }
+
+    /// Says that the process is about to stop, before anything does.
+    func announceStop() { self.readiness.drain() }
 
     /// Keeps the token with which gateways of this machine call in, and makes sure that it is known.
     private func keepGatewayToken() async throws {

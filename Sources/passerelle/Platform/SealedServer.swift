@@ -16,11 +16,13 @@ enum SealedServer {
     /// Returns once the ring is unsealed.
     ///
     /// - Throws: `CommandError.failed` when the master key is refused or another one, or the process is to stop.
-    static func wait(for keys: KeyRing, _ settings: Settings, _ lifecycle: Lifecycle, _ logger: Logger) async throws {
+    static func wait(
+        for keys: KeyRing, _ settings: Settings, _ listeners: Listeners, _ lifecycle: Lifecycle, _ logger: Logger
+    ) async throws {
         guard let reason: String = try await Self.tryOnce(keys) else { return }
         logger.log(.warning, "sealed: waiting for the master key", ["reason": .string(reason)])
         let state: State = State(reason: reason)
-        let server: HTTPServer = try Self.serve(settings, state)
+        let server: HTTPServer = try Self.serve(settings, listeners, state)
         let watcher: Task<Void, Never> = Task {
             _ = await lifecycle.waitForStop()
             state.stop()
@@ -55,12 +57,13 @@ enum SealedServer {
         }
     }
 
-    private static func serve(_ settings: Settings, _ state: State) throws -> HTTPServer {
+    private static func serve(_ settings: Settings, _ listeners: Listeners, _ state: State) throws -> HTTPServer {
         guard let address: SocketAddress = SocketAddress(settings.controlPlaneAddress) else {
             throw CommandError.usage("'\(settings.controlPlaneAddress)' is not an address.")
         }
         let server: HTTPServer = HTTPServer(
-            configuration: HTTPServerConfiguration(address: address), group: EventLoopGroup(count: 1, name: "sealed")
+            configuration: HTTPServerConfiguration(address: address, listeners: listeners),
+            group: EventLoopGroup(count: 1, name: "sealed")
         ) { request in Self.answer(request, reason: state.reason) }
         do {
             _ = try server.start()

@@ -30,6 +30,8 @@ struct Settings: Sendable {
     var gatewayAddress: String = "127.0.0.1:8000"
     /// Where the control plane listens. Default 127.0.0.1:8001.
     var controlPlaneAddress: String = "127.0.0.1:8001"
+    /// Where a gateway apart tells its health and metrics; nowhere unless configured.
+    var adminAddress: String?
     /// Where the sample API listens. Default 127.0.0.1:8010.
     var geolocationAddress: String = "127.0.0.1:8010"
     /// The gateway's HTTPS listener; none unless configured. Its files are relative to the working folder.
@@ -68,6 +70,9 @@ struct Settings: Sendable {
     var egressAllowed: [AddressRange] = []
     var logLevel: LogLevel = .info
 
+    /// Where a process that serves the data folder can be taken over.
+    var handoverPath: String { "\(self.data)/passerelle.sock" }
+
     func runs(_ service: String) -> Bool { self.services.contains(service) }
 
     /// Whether this process is a gateway apart: no store, the link over HTTP.
@@ -99,6 +104,7 @@ struct Settings: Sendable {
         .init("gateway-group", "GROUP", "the gateways that run the same snapshot (default)"),
         .init("control-plane", "URL", "the control plane of a gateway apart"),
         .init("gateway-token-file", "FILE", "the token of a gateway apart"),
+        .init("admin", "ADDRESS", "where a gateway apart answers /healthz, /readyz and /metrics (nowhere)"),
         .init("backup-folder", "FOLDER", "where backups of the running platform go (nowhere)"),
         .init("backup-key-file", "FILE", "the file with their passphrase or key"),
         .init("limits-url", "URL", "Redis for limits that gateways share (none: limits are divided)"),
@@ -203,6 +209,7 @@ struct Settings: Sendable {
         case "gateway-id": self.gatewayID = value
         case "gateway-group": self.gatewayGroup = value
         case "control-plane": self.controlPlaneURL = value
+        case "admin": self.adminAddress = value
         case "backup-folder": self.backupFolder = value
         case "backup-key-file": self.backupKeyFile = value
         case "gateway-token-file": self.gatewayTokenFile = value

@@ -34,7 +34,10 @@ enum SettingsFile {
         if let services: [String] = fields["services"]?.list(count: 1...64, { Self.service($0) }) {
             settings.services = services
         }
-        if let listen: NodeFields = fields["listen"]?.fields(["gateway", "https", "control_plane", "geolocation"]) {
+        if let listen: NodeFields = fields["listen"]?.fields([
+            "gateway", "https", "control_plane", "geolocation", "admin",
+        ]) {
+            if let text: String = listen["admin"]?.string(length: 1...256) { settings.adminAddress = text }
             if let https: NodeDecoder = listen["https"] { settings.https = HTTPSListener.read(https) ?? settings.https }
             if let text: String = listen["gateway"]?.string(length: 1...256) { settings.gatewayAddress = text }
             if let text: String = listen["control_plane"]?.string(length: 1...256) {

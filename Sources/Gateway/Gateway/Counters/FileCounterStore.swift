@@ -68,6 +68,9 @@ package final class FileCounterStore: CounterStore {
         }
     }
 
+    /// Lets go of the file; the next count opens it again.
+    package func close() { self.state.withLock { $0.file = nil } }
+
     private func append(_ lines: [UInt8], _ state: inout State) throws(FileError) {
         if state.bytes > Self.bytesBeforeRewrite { try self.rewrite(&state) }
         if state.file == nil { state.file = try AppendFile(self.path) }

@@ -344,13 +344,21 @@ final class ClientConnection: TimedHandler {
         self.close(abruptly: self.exchange.responseStarted)
     }
 
-    /// The gateway stops: an idle connection ends now, one at work after its answer.
-    func drain() {
+    /// The gateway stops: an idle connection ends now, or, where it is kept, after one more request; one at work after its answer.
+    func drain(keepsIdle: Bool) {
         switch self.phase {
-        case .idle: self.close()
+        case .idle:
+            // A request that is here already is not lost.
+            self.inputReady = true
+            self.readInput()
+            if !keepsIdle { self.closeIfIdle() }
         case .deciding, .exchange, .answering: self.exchange.keepsAlive = false
         case .head, .linger, .closed: break
         }
+    }
+
+    func closeIfIdle() {
+        if self.phase == .idle { self.close() }
     }
 
     /// Tells what became of the exchange and gives the snapshot back; once for each exchange.

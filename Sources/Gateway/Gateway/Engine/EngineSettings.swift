@@ -1,3 +1,4 @@
+package import EventLoops
 package import HTTP
 
 /// Times and limits of client connections that no route sets. Nanoseconds where nothing else is said.
@@ -15,6 +16,8 @@ package struct EngineSettings: Sendable {
     /// Connections of one loop; beyond it new ones are closed at once and counted.
     package var connectionsMax: Int = 200_000
     package var limits: HTTPLimits = .standard
+    /// Where listening sockets come from. Default: they are opened.
+    package var listeners: Listeners = Listeners()
 
     package init() {}
 }

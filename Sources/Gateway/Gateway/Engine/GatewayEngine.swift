@@ -35,6 +35,7 @@ package final class GatewayEngine: Sendable {
 
     private let settings: ProcessSettings
     private let folder: String
+    private let listeners: Listeners
     private let group: EventLoopGroup
     private let loops: [GatewayLoop]
     let book: AddressBook
@@ -90,6 +91,7 @@ package final class GatewayEngine: Sendable {
         self.metrics = observation?.metrics
         self.logger = observation?.logger ?? .silent
         self.folder = folder
+        self.listeners = engine.listeners
         var count: Int?
         if case .fixed(let number) = process.workers { count = number }
         let group: EventLoopGroup = EventLoopGroup(count: count, name: "gateway")
@@ -137,6 +139,17 @@ package final class GatewayEngine: Sendable {
             snapshot.live.validation.publish(in: registry)
         }
         self.prepare(snapshot)
+    }
+
+    /// Why a listener with TLS could not be opened, as far as files are to blame; nil: nothing. Blocks on the disk.
+    package static func problem(of listener: HTTPSListener, folder: String) -> String? {
+        let keeper: CertificateKeeper = CertificateKeeper(listener, folder: folder, logger: .silent, metrics: nil)
+        do throws(StartError) {
+            _ = try keeper.load()
+            return nil
+        } catch {
+            return error.description
+        }
     }
 
     /// Numbers that are read when metrics are scraped.
@@ -222,9 +235,9 @@ package final class GatewayEngine: Sendable {
     private func listen(_ text: String, _ context: TLSContext?) async throws(StartError) -> SocketAddress {
         guard let address: SocketAddress = SocketAddress(text) else { throw .address(text) }
         do throws(SystemError) {
-            let (sockets, bound): ([Int32], SocketAddress) = try Socket.listen(address, count: self.loops.count)
+            let (sockets, bound): ([Int32], SocketAddress) = try self.listeners.open(address, count: self.loops.count)
             for (index, fd) in sockets.enumerated() {
-                let loop: GatewayLoop = self.loops[index]
+                let loop: GatewayLoop = self.loops[index % self.loops.count]
                 let result: Result<Void, SystemError> = await withCheckedContinuation {
                     (continuation: CheckedContinuation<Result<Void, SystemError>, Never>) in
                     loop.events.execute {
@@ -342,7 +355,10 @@ package final class GatewayEngine: Sendable {
     }
 
     /// Stops accepting, lets exchanges end until the deadline, cuts off the rest, and ends the loops.
-    package func drain(deadline: Duration) async {
+    ///
+    /// - Parameter idleGrace: how long connections without a request stay open for one more, which is answered with
+    ///   `Connection: close`: for a gateway whose successor has the listening sockets. Zero: not at all.
+    package func drain(deadline: Duration, idleGrace: Duration = .zero) async {
         if self.isStopped.exchange(true, ordering: .relaxed) { return }
         self.keeper.withLock { $0.take() }?.stop()
         let loops: [GatewayLoop] = self.loops
@@ -351,7 +367,17 @@ package final class GatewayEngine: Sendable {
                 loop.events.schedule(ActionTimer { loop.cutOff() }, after: deadline)
             }
         }
-        await self.onEveryLoop { (loop: GatewayLoop, done: @escaping @Sendable () -> Void) in loop.drain(done) }
+        let keepsIdle: Bool = idleGrace > .zero
+        if keepsIdle {
+            for loop in loops {
+                loop.events.execute {
+                    loop.events.schedule(ActionTimer { loop.endIdle() }, after: min(idleGrace, deadline))
+                }
+            }
+        }
+        await self.onEveryLoop { (loop: GatewayLoop, done: @escaping @Sendable () -> Void) in
+            loop.drain(keepsIdle: keepsIdle, done)
+        }
         for loop in loops { loop.events.execute { loop.peers = [] } }
         self.group.shutdown()
         let watch: UpstreamWatch? = self.watch.withLock { (watch: inout UpstreamWatch?) -> UpstreamWatch? in

@@ -41,6 +41,7 @@ final class GatewayLoop: @unchecked Sendable {
     let counters: LoopCounters = LoopCounters()
     private let book: AddressBook
     private let contexts: TLSContextBook
+    let sockets: Listeners
     private let loopCount: Int
     /// Where the gateway stands.
     let zone: String?
@@ -101,6 +102,7 @@ final class GatewayLoop: @unchecked Sendable {
         self.zone = zone
         self.events = events
         self.settings = LoopSettings(settings)
+        self.sockets = settings.listeners
         self.book = book
         self.contexts = contexts
         self.mirrors = mirrors
@@ -350,19 +352,26 @@ final class GatewayLoop: @unchecked Sendable {
         for listener in self.listeners { listener.use(context) }
     }
 
-    /// Stops accepting, lets every exchange end, and calls back when no client is left.
-    func drain(_ whenDone: @escaping () -> Void) {
+    /// Stops accepting, lets every exchange end, and calls back when no client is left. Connections without a request end now, or
+    /// with `keepsIdle` when `endIdle` is called, or after the request that they may still bring.
+    func drain(keepsIdle: Bool, _ whenDone: @escaping () -> Void) {
         self.isDraining = true
         self.onDrained = whenDone
-        for listener in self.listeners { listener.close() }
+        for listener in self.listeners { listener.close(takesWaiting: !keepsIdle) }
         self.listeners = []
         for pool in self.pools.values { pool.closeIdle() }
         // Closing takes a client out of the list: walk a copy. References are held by the loop until this turn ends.
         let clients: [Unmanaged<ClientConnection>] = self.clients
-        for client in clients { client._withUnsafeGuaranteedRef { $0.drain() } }
+        for client in clients { client._withUnsafeGuaranteedRef { $0.drain(keepsIdle: keepsIdle) } }
         let servers: [Unmanaged<HTTP2Server>] = self.servers
         for server in servers { server._withUnsafeGuaranteedRef { $0.drain() } }
         self.endDrainIfDone()
+    }
+
+    /// Closes connections that a drain has kept and that brought no request.
+    func endIdle() {
+        let clients: [Unmanaged<ClientConnection>] = self.clients
+        for client in clients { client._withUnsafeGuaranteedRef { $0.closeIfIdle() } }
     }
 
     /// Closes every client as it is: the deadline of a drain has passed.

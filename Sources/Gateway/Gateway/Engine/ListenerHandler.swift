@@ -59,11 +59,13 @@ final class ListenerHandler: TimedHandler {
         }
     }
 
-    func close() {
+    /// - Parameter takesWaiting: connections that wait are accepted, as nobody else is there to do so.
+    func close(takesWaiting: Bool) {
         if self.isClosed { return }
+        if takesWaiting { self.ready(Readiness(rawValue: Interest.read.rawValue & 1)) }
         self.isClosed = true
         self.loop.events.cancel(self.timer)
         self.loop.events.deregister(fd: self.fd)
-        Socket.close(self.fd)
+        self.loop.sockets.close(self.fd)
     }
 }

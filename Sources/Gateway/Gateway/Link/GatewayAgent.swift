@@ -2,6 +2,7 @@ import EventLoops
 import Files
 import GatewayConfiguration
 import JSON
+import Synchronization
 package import Telemetry
 package import Time
 
@@ -23,6 +24,15 @@ package actor GatewayAgent {
     /// How long a pull waits while something is not on the disk yet, which is then tried again.
     static let pullWaitUnsaved: Duration = .seconds(1)
 
+    /// Whether there is a snapshot to serve: from disk, or from the control plane, be it an empty one. Before that every request
+    /// is answered with 404, so the gateway is not ready.
+    package nonisolated var hasSnapshot: Bool { self.fed.flag.load(ordering: .acquiring) }
+
+    private final class Fed: Sendable {
+        let flag: Atomic<Bool> = Atomic(false)
+    }
+
+    private nonisolated let fed: Fed = Fed()
     private let link: any GatewayLink
     private let files: SnapshotFiles
     /// What secrets are sealed to.
@@ -62,6 +72,7 @@ package actor GatewayAgent {
             guard let saved: HashedDocument = try self.files.load() else { return self.snapshot }
             self.compile(saved)
             self.mustPullWhole = !saved.unreadable.isEmpty
+            self.fed.flag.store(true, ordering: .releasing)
         } catch {
             self.logger.log(
                 .warning, "the saved snapshot is not usable; waiting for the control plane",
@@ -86,7 +97,10 @@ package actor GatewayAgent {
                     mustAcknowledge = false
                 }
                 // A disk that fails keeps nothing from being served: only the word that it will last is not given.
-                let isNew: Bool = try await self.pull(wait: mustAcknowledge ? Self.pullWaitUnsaved : Self.pullWait)
+                var wait: Duration = mustAcknowledge ? Self.pullWaitUnsaved : Self.pullWait
+                // That there is nothing to serve is news, too, the first time.
+                if !self.hasSnapshot { wait = .zero }
+                let isNew: Bool = try await self.pull(wait: wait)
                 mustAcknowledge = isNew || mustAcknowledge
                 if isAway {
                     self.logger.log(.info, "the control plane answers again", ["version": .int(self.document.version)])
@@ -122,7 +136,9 @@ package actor GatewayAgent {
         self.mustPullWhole = false
         self.live.limitShare = pull.liveGateways
         switch pull.answer {
-        case .unchanged: return false
+        case .unchanged:
+            self.fed.flag.store(true, ordering: .releasing)
+            return false
         case .document(let document): self.compile(document)
         case .bytes(let bytes):
             var next: HashedDocument = self.document
@@ -138,6 +154,7 @@ package actor GatewayAgent {
             self.unsaved.append(bytes)
         }
         await self.engine?.apply(self.snapshot)
+        self.fed.flag.store(true, ordering: .releasing)
         return true
     }
 

@@ -10,9 +10,14 @@ package final class AdminServer: Sendable {
     private let group: EventLoopGroup
 
     /// `isReady` is asked for every `/readyz`.
-    package init(address: SocketAddress, metrics: MetricRegistry, isReady: @escaping @Sendable () -> Bool) {
+    package init(
+        address: SocketAddress, metrics: MetricRegistry, listeners: Listeners = Listeners(),
+        isReady: @escaping @Sendable () -> Bool
+    ) {
         self.group = EventLoopGroup(count: 1, name: "admin")
-        self.server = HTTPServer(configuration: HTTPServerConfiguration(address: address), group: self.group) {
+        self.server = HTTPServer(
+            configuration: HTTPServerConfiguration(address: address, listeners: listeners), group: self.group
+        ) {
             (request: HTTPRequest) -> HTTPResponse in
             AdminServer.answer(request, metrics: metrics, isReady: isReady)
         }

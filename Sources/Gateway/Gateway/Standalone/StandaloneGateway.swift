@@ -49,6 +49,8 @@ package final class StandaloneGateway: Sendable {
     private let state: Mutex<State>
     /// Reads, compiles and looks after the file: slow work has a thread of its own.
     private let worker: EventLoop
+    private let listeners: Listeners
+    private let quotas: (any CounterStore)?
     private let counters: CounterKeeper
     private let counting: Mutex<Task<Void, Never>?> = Mutex(nil)
 
@@ -82,9 +84,12 @@ package final class StandaloneGateway: Sendable {
         self.engine = GatewayEngine(
             process: file.settings, snapshot: snapshot, engine: engine, folder: StandaloneGateway.folder(of: path),
             observation: GatewayEngine.Observation(live: self.live, metrics: metrics, logger: logger))
+        self.listeners = engine.listeners
         let folder: String = StandaloneGateway.folder(of: path)
+        let quotas: (any CounterStore)? = try StandaloneGateway.quotas(file.settings.counters, folder)
+        self.quotas = quotas
         self.counters = CounterKeeper(
-            live: self.live, quotas: try StandaloneGateway.quotas(file.settings.counters, folder),
+            live: self.live, quotas: quotas,
             limits: try sharedCounters(file.settings.counters, folder), away: file.settings.counters.whenAway,
             clock: SystemClock(), logger: logger, metrics: metrics)
         self.state = Mutex(State(settings: file.settings, snapshot: snapshot))
@@ -166,8 +171,7 @@ package final class StandaloneGateway: Sendable {
         var addresses: Addresses = Addresses(http: bound.http, https: bound.https)
         addresses.admin = try self.startAdmin()
         self.state.withLock { $0.isReady = true }
-        let counters: CounterKeeper = self.counters
-        self.counting.withLock { $0 = Task { await counters.run() } }
+        self.count()
         self.worker.execute { self.look(last: nil, taken: self.firstSeen) }
         return addresses
     }
@@ -177,7 +181,8 @@ package final class StandaloneGateway: Sendable {
         guard let address: SocketAddress = SocketAddress(text) else {
             throw StartError(problems: ["listen.admin: '\(text)' is not an address such as 127.0.0.1:8002"])
         }
-        let admin: AdminServer = AdminServer(address: address, metrics: self.metrics) { [weak self] in
+        let admin: AdminServer = AdminServer(address: address, metrics: self.metrics, listeners: self.listeners) {
+            [weak self] in
             self?.state.withLock { $0.isReady } ?? false
         }
         do throws(SystemError) {
@@ -197,15 +202,35 @@ package final class StandaloneGateway: Sendable {
         }
     }
 
+    private func count() {
+        let counters: CounterKeeper = self.counters
+        self.counting.withLock { $0 = Task { await counters.run() } }
+    }
+
+    private func stopCounting() async {
+        let counting: Task<Void, Never>? = self.counting.withLock { (counting) in counting.take() }
+        counting?.cancel()
+        await counting?.value
+    }
+
+    /// Lets go of what only one process may hold, the file of quotas, and serves on.
+    package func release() async {
+        await self.stopCounting()
+        (self.quotas as? FileCounterStore)?.close()
+    }
+
+    /// Takes it back.
+    package func resume() { self.count() }
+
     /// Not ready any more; exchanges under way end until the deadline, then the rest is cut off.
-    package func drain(deadline: Duration) async {
+    ///
+    /// - Parameter idleGrace: see `GatewayEngine.drain`.
+    package func drain(deadline: Duration, idleGrace: Duration = .zero) async {
         self.state.withLock { $0.isReady = false }
         self.worker.stop()
         self.worker.join()
-        await self.engine.drain(deadline: deadline)
-        let counting: Task<Void, Never>? = self.counting.withLock { $0 }
-        counting?.cancel()
-        await counting?.value
+        await self.engine.drain(deadline: deadline, idleGrace: idleGrace)
+        await self.stopCounting()
         let admin: AdminServer? = self.admin.withLock { (admin: inout AdminServer?) -> AdminServer? in admin.take() }
         await admin?.stop()
     }

@@ -154,6 +154,13 @@ package enum Socket {
         return address
     }
 
+    /// Whether connections can be accepted from it.
+    static func isListening(_ fd: Int32) -> Bool {
+        var value: Int32 = 0
+        var length: socklen_t = socklen_t(MemoryLayout<Int32>.size)
+        return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &value, &length) == 0 && value != 0
+    }
+
     /// Sends small writes at once. Fails only on sockets that are gone, which the next transfer reports.
     package static func disableDelay(_ fd: Int32) {
         var on: Int32 = 1

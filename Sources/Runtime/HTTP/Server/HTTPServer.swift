@@ -42,12 +42,13 @@ package final class HTTPServer: Sendable {
             return true
         }
         precondition(isFirst, "a server starts once")
-        let listening = try Socket.listen(self.core.configuration.address, count: self.loops.count)
-        for (index, serverLoop) in self.loops.enumerated() {
-            let fd: Int32 = listening.sockets[index]
+        let listeners: Listeners = self.core.configuration.listeners
+        let listening = try listeners.open(self.core.configuration.address, count: self.loops.count)
+        for (index, fd) in listening.sockets.enumerated() {
+            let serverLoop: ServerLoop = self.loops[index % self.loops.count]
             serverLoop.loop.execute {
                 // Fails only when the kernel is out of memory for epoll entries; then this loop takes no connections.
-                do { try serverLoop.listen(fd) } catch { Socket.close(fd) }
+                do { try serverLoop.listen(fd) } catch { listeners.close(fd) }
             }
         }
         return listening.bound

@@ -9,11 +9,14 @@ package struct HTTPServerConfiguration: Sendable {
     package var tls: TLSContext?
     package var limits: HTTPServerLimits
     package var timeouts: HTTPServerTimeouts
+    /// Where listening sockets come from. Default: they are opened.
+    package var listeners: Listeners
 
     package init(
         address: SocketAddress, tls: TLSContext? = nil, limits: HTTPServerLimits = HTTPServerLimits(),
-        timeouts: HTTPServerTimeouts = HTTPServerTimeouts()
+        timeouts: HTTPServerTimeouts = HTTPServerTimeouts(), listeners: Listeners = Listeners()
     ) {
+        self.listeners = listeners
         self.address = address
         self.tls = tls
         self.limits = limits

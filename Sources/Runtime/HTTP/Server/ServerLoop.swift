@@ -1,7 +1,7 @@
 import EventLoops
 import TLS
 
-/// What one server has on one loop: its listening socket, its connections, and scratch space they share.
+/// What one server has on one loop: its listening sockets, its connections, and scratch space they share.
 ///
 /// Sendable by this rule: everything but the `let`s is touched on `loop` only.
 final class ServerLoop: @unchecked Sendable {
@@ -17,7 +17,7 @@ final class ServerLoop: @unchecked Sendable {
     let table: HTTPFieldTable
     let scratch: UnsafeMutableRawBufferPointer
 
-    private var listener: Listener?
+    private var listeners: [Listener] = []
     private var connections: [ServerConnection] = []
     private(set) var isDraining: Bool = false
     private var retry: ActionTimer?
@@ -35,7 +35,7 @@ final class ServerLoop: @unchecked Sendable {
     func listen(_ fd: Int32) throws(SystemError) {
         let listener: Listener = Listener(fd: fd, owner: self)
         try self.loop.register(listener, fd: fd, interest: .read)
-        self.listener = listener
+        self.listeners.append(listener)
     }
 
     /// Stops accepting, lets idle connections and willing streams go; the others end with their response. On the loop.
@@ -62,13 +62,14 @@ final class ServerLoop: @unchecked Sendable {
 
     private func stopListening() {
         if let retry: ActionTimer = self.retry.take() { self.loop.cancel(retry) }
-        guard let listener: Listener = self.listener.take() else { return }
-        self.loop.deregister(fd: listener.fd, closing: true)
-        Socket.close(listener.fd)
+        for listener in self.listeners {
+            self.loop.deregister(fd: listener.fd, closing: true)
+            self.core.configuration.listeners.close(listener.fd)
+        }
+        self.listeners = []
     }
 
-    fileprivate func accept() {
-        guard let listener: Listener = self.listener else { return }
+    fileprivate func accept(_ listener: Listener) {
         for _ in 0..<ServerLoop.acceptsPerTurn {
             switch Socket.accept(listener.fd) {
             case .connection(let fd, let address): self.admit(fd, address)
@@ -108,16 +109,18 @@ final class ServerLoop: @unchecked Sendable {
     /// Level-triggered readiness would spin while there are no descriptors, so the listener is left alone for a moment.
     private func pauseAccepting(_ listener: Listener) {
         try? self.loop.modify(fd: listener.fd, interest: [])
+        if self.retry != nil { return }
         let timer: ActionTimer = ActionTimer { [weak self] in
-            guard let self: ServerLoop = self, let listener: Listener = self.listener else { return }
-            try? self.loop.modify(fd: listener.fd, interest: .read)
+            guard let self: ServerLoop = self else { return }
+            self.retry = nil
+            for listener in self.listeners { try? self.loop.modify(fd: listener.fd, interest: .read) }
         }
         self.retry = timer
         self.loop.schedule(timer, after: ServerLoop.exhaustedPause)
     }
 }
 
-/// The listening socket of one loop.
+/// A listening socket of one loop.
 private final class Listener: ReadinessHandler {
     let fd: Int32
     private weak var owner: ServerLoop?
@@ -127,5 +130,5 @@ private final class Listener: ReadinessHandler {
         self.owner = owner
     }
 
-    override func ready(_ events: Readiness) { self.owner?.accept() }
+    override func ready(_ events: Readiness) { self.owner?.accept(self) }
 }

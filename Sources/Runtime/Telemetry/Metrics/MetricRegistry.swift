@@ -40,11 +40,16 @@ package final class MetricRegistry: Sendable {
         return histogram
     }
 
-    /// A gauge read at each scrape, on the scraping thread: `read` must not block.
+    /// A gauge read at each scrape, on the scraping thread: `read` must not block. A later one of the same name and labels replaces it.
     package func gauge(
         _ name: String, help: String, labels: MetricLabels = [:], read: @escaping @Sendable () -> Double
     ) {
-        _ = self.series(name, .gauge, help, labels) { .callback { [MetricSample(labels: [:], value: read())] } }
+        let series: MetricSeries = .callback { [MetricSample(labels: [:], value: read())] }
+        self.families.withLock { (families: inout [String: MetricFamily]) in
+            let family: MetricFamily = MetricRegistry.family(name, .gauge, help, in: families)
+            families[name] = family
+            family.replace(labels, with: series, seriesMax: self.seriesMax)
+        }
     }
 
     /// A whole family read at each scrape, on the scraping thread: lag per group, state per target. At most `seriesMax`
@@ -162,6 +167,14 @@ final class MetricFamily {
         self.index[labels] = self.series.count
         self.series.append((labels, made))
         return made
+    }
+
+    func replace(_ labels: MetricLabels, with series: MetricSeries, seriesMax: Int) {
+        if let known: Int = self.index[labels] {
+            self.series[known].series = series
+        } else {
+            _ = self.series(labels, seriesMax: seriesMax) { series }
+        }
     }
 
     func replaceAll(with series: MetricSeries) {

@@ -69,3 +69,16 @@ int clinux_is_dumpable(void);
 // answer as received, or -1.
 int clinux_dns_query(const uint8_t *servers, int count, int timeout_seconds, int attempts, const char *name,
                      int type, uint8_t *answer, int capacity);
+
+// Sockets of a path that carry messages and descriptors (SOCK_SEQPACKET, SCM_RIGHTS); close-on-exec, blocking. The path may be
+// longer than a socket's address. -1 with errno.
+int clinux_message_listen(const char *path);
+int clinux_message_connect(const char *path);
+int clinux_message_accept(int listener);
+// 0, or -errno.
+int clinux_message_send(int fd, const void *bytes, size_t length, const int *descriptors, int count);
+// Bytes received (0: the peer is gone), or -errno. `count` is the room for descriptors and then how many came; a message that does
+// not fit is refused with EMSGSIZE, its descriptors closed.
+ssize_t clinux_message_receive(int fd, void *bytes, size_t capacity, int *descriptors, int *count);
+// Who is at the other end (SO_PEERCRED): 0, or -1 with errno.
+int clinux_message_peer(int fd, uint32_t *user, int32_t *process);

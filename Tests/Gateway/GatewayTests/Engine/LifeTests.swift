@@ -35,6 +35,38 @@ struct LifeTests {
         #expect(throws: SystemError.self) { try RawSocket(port: gateway.port) }
     }
 
+    /// A gateway that has a successor: who has a connection does not lose the request it sends just then.
+    @Test func keepsIdleConnectionsForOneMoreRequest() async throws {
+        let upstream: RawUpstream = try RawUpstream { (session: RawUpstream.Session) in
+            while session.request() != nil { session.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok") }
+        }
+        let gateway: GatewayUnderTest = try await .start([upstream.port])
+        let used: RawSocket = try gateway.connect()
+        let fresh: RawSocket = try gateway.connect()
+        #expect(await eventually { gateway.engine.connectionCount == 2 })
+        async let drained: Void = gateway.engine.drain(deadline: .seconds(600), idleGrace: .seconds(300))
+        try await offPool {
+            // No more is accepted: the drain has begun.
+            while (try? RawSocket(port: gateway.port)) != nil {}
+            for socket in [used, fresh] {
+                socket.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+                let response: RawMessage = socket.receiveMessage()
+                #expect(response.status == 200)
+                #expect(response.field("connection") == "close")
+                #expect(socket.receiveAll() == "")
+            }
+        }
+        await drained
+    }
+
+    @Test func endsIdleConnectionsAfterTheirGrace() async throws {
+        let gateway: GatewayUnderTest = try await .start([1])
+        let idle: RawSocket = try gateway.connect()
+        #expect(await eventually { gateway.engine.connectionCount == 1 })
+        await gateway.engine.drain(deadline: .seconds(600), idleGrace: .milliseconds(50))
+        try await offPool { #expect(idle.receiveAll() == "") }
+    }
+
     @Test func takesASnapshotAfterItsEndWithoutWaiting() async throws {
         let gateway: GatewayUnderTest = try await .start([1])
         await gateway.stop()
