@@ -40,6 +40,7 @@ ELSEWHERE = {
     "POST /v1/me/second-factor/verify": "sessions",
     "POST /v1/me/second-factor/remove": "secrets",
     "DELETE /v1/users/{user}/second-factor": "secrets",
+    "POST /v1/oauth-clients/{client}/secret": "secrets",
     "POST /v1/signing-keys": "keys are secret and made anew",
     "POST /v1/permissions/check": "asks, and changes nothing",
     "POST /v1/events/groups/{group}/seek": "positions in the log, not state",
@@ -195,10 +196,11 @@ class ReplayTests(unittest.TestCase):
     def clients(self):
         body = {"name": "Shop", "confidential": True, "grant_types": ["authorization_code"], "scopes": ["openid"],
                 "redirect_uris": ["https://shop.example/cb"]}
-        self.driven |= {"POST /v1/oauth-clients", "DELETE /v1/oauth-clients/{client}"}
+        self.driven |= {"POST /v1/oauth-clients", "PATCH /v1/oauth-clients/{client}", "DELETE /v1/oauth-clients/{client}"}
         for tenant in ("?tenant=acme", ""):
             made = [self.rest.expect(201, "POST", f"/v1/oauth-clients{tenant}", body).json["id"] for _ in range(2)]
             self.rest.expect(204, "DELETE", f"/v1/oauth-clients/{made[0]}{tenant}")
+            self.rest.expect(200, "PATCH", f"/v1/oauth-clients/{made[1]}{tenant}", {"name": "Store"})
 
     def missing_routes(self):
         routes = set()

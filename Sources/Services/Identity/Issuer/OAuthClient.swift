@@ -11,6 +11,14 @@ struct OAuthClient: Sendable {
     static let secretPrefix: String = "pcs_"
     static let secretBytes: Int = 32
     static let addressesMax: Int = 16
+    /// How long the secret before a new one works, seconds: at most, and when nothing is said.
+    static let overlapMax: Int64 = 30 * 86_400
+    static let overlapDefault: Int64 = 86_400
+    /// The command line: part of the program, so it is in no table.
+    static let commandLine: OAuthClient = OAuthClient(
+        tenant: "", id: "passerelle-cli", name: "Passerelle (command line)", secretHash: nil, redirectURIs: [],
+        logoutURIs: [], grantTypes: [deviceGrant, "refresh_token"], scopes: ["openid", "profile", "platform"],
+        isTrusted: false, account: nil, createdAt: Timestamp(milliseconds: 0), version: 1)
     static let deviceGrant: String = "urn:ietf:params:oauth:grant-type:device_code"
     static let grantTypes: [String] = ["authorization_code", "refresh_token", "client_credentials", deviceGrant]
     /// What a client may ask for. `platform`: to call the control plane as the user, with all that the user may do there.
@@ -33,6 +41,8 @@ struct OAuthClient: Sendable {
     let account: String?
     let createdAt: Timestamp
     let version: Int64
+    /// The secret before, and until when it works beside the present one.
+    var oldSecret: (hash: String, ends: Timestamp)?
 
     var json: JSONValue {
         func texts(_ values: [String]) -> JSONValue { .array(values.map { JSONValue.string($0) }) }
@@ -42,14 +52,18 @@ struct OAuthClient: Sendable {
             "redirect_uris": texts(self.redirectURIs), "post_logout_redirect_uris": texts(self.logoutURIs),
             "grant_types": texts(self.grantTypes), "scopes": texts(self.scopes), "trusted": .bool(self.isTrusted),
             "service_account": self.account.map { .string($0) } ?? .null,
+            "old_secret_ends_at": self.oldSecret.map { .string($0.ends.rfc3339) } ?? .null,
             "created_at": .string(self.createdAt.rfc3339),
         ])
     }
 
     /// Whether `secret` is the client's. A client without one has none to show.
-    func isRight(secret: String?) -> Bool {
+    func isRight(secret: String?, now: Timestamp) -> Bool {
         guard let hash: String = self.secretHash else { return secret == nil }
-        return ConstantTime.equals(AccessToken.hash(secret ?? ""), hash)
+        let shown: String = AccessToken.hash(secret ?? "")
+        if ConstantTime.equals(shown, hash) { return true }
+        guard let old = self.oldSecret, now < old.ends else { return false }
+        return ConstantTime.equals(shown, old.hash)
     }
 
     /// Why `text` is no address to send people back to; nil when it is one.

@@ -83,7 +83,7 @@ extension IdentityService {
         }
         let wanted: String = id ?? ""
         let found: OAuthClient? = try await context.read { try OAuthClientTable.find(wanted, in: $0) }
-        guard let client: OAuthClient = found, client.isRight(secret: secret) else {
+        guard let client: OAuthClient = found, client.isRight(secret: secret, now: context.now) else {
             self.refusals.countAnonymous(ip: context.ip, account: found?.id ?? "")
             throw OAuthError("invalid_client", "There is no such client, or its secret is wrong.")
         }

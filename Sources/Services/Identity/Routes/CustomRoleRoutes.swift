@@ -37,7 +37,8 @@ extension IdentityService {
             ) { [self] in try await self.putRole($0) },
             Route(
                 "DELETE", "/v1/roles/{role}", operationID: "deleteRole", tag: Self.name,
-                summary: "Deletes a custom role that nobody holds", access: Self.write, query: [.tenant],
+                summary: "Deletes a custom role that nobody holds", access: Self.write, isCritical: true,
+                query: [.tenant],
                 answers: [Answer(204, "Deleted")]
             ) { try await Self.deleteRole($0) },
         ]

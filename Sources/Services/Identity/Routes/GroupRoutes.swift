@@ -50,7 +50,7 @@ extension IdentityService {
             ) { [self] in try await self.updateGroup($0) },
             Route(
                 "DELETE", one, operationID: "deleteGroup", tag: Self.name,
-                summary: "Deletes a group; its members lose what they held by it", access: Self.write,
+                summary: "Deletes a group; its members lose what they held by it", access: Self.write, isCritical: true,
                 query: [.tenant], answers: [Answer(204, "Deleted")]
             ) { [self] in try await self.deleteGroup($0) },
             Route(
@@ -72,7 +72,7 @@ extension IdentityService {
             ) { [self] in try await self.setMember($0, isMember: true) },
             Route(
                 "DELETE", "\(one)/members/{user}", operationID: "removeMember", tag: Self.name,
-                summary: "Takes a user out of a group", access: Self.write, query: [.tenant],
+                summary: "Takes a user out of a group", access: Self.write, isCritical: true, query: [.tenant],
                 answers: [Answer(204, "The user is no member")]
             ) { [self] in try await self.setMember($0, isMember: false) },
         ]

@@ -53,7 +53,8 @@ extension IdentityService {
             ) { [self] in try await self.updateServiceAccount($0) },
             Route(
                 "DELETE", one, operationID: "deleteServiceAccount", tag: Self.name,
-                summary: "Deletes a service account; its tokens end at once", access: Self.write, query: [.tenant],
+                summary: "Deletes a service account; its tokens end at once", access: Self.write, isCritical: true,
+                query: [.tenant],
                 answers: [Answer(204, "Deleted")]
             ) { [self] in try await self.deleteServiceAccount($0) },
             Route(

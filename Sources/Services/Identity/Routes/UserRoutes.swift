@@ -35,6 +35,7 @@ extension IdentityService {
             Route(
                 "PATCH", "/v1/users/{user}", operationID: "updateUser", tag: IdentityService.name,
                 summary: "Enables or disables a user", access: .platform(Permission("identity", "user", "write")),
+                isCritical: true,
                 body: .json(
                     Schema.object(["state": Schema.choice(User.State.allCases.map(\.rawValue))], required: ["state"])),
                 answers: [Answer(200, "The user")]
@@ -49,7 +50,7 @@ extension IdentityService {
             Route(
                 "PUT", "/v1/users/{user}/password", operationID: "setPassword", tag: IdentityService.name,
                 summary: "Sets a password: the own with the old one, another's as administrator; all sessions end",
-                access: .authenticated,
+                access: .authenticated, isCritical: true,
                 body: .json(
                     Schema.object(["old_password": Self.password, "password": Self.password], required: ["password"])),
                 answers: [Answer(204, "Set")]

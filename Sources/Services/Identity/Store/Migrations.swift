@@ -119,5 +119,12 @@ extension IdentityService {
                         number int64 NOT NULL PRIMARY KEY, id text NOT NULL, revoked_at int64 NOT NULL,
                         ends_at int64 NOT NULL);
                     """),
+            // The secret before the present one, while both work.
+            Migration(
+                number: 8, name: "secrets of clients with overlap",
+                sql: """
+                    ALTER TABLE oauth_clients ADD COLUMN old_secret_hash text;
+                    ALTER TABLE oauth_clients ADD COLUMN old_secret_ends int64;
+                    """),
         ])
 }

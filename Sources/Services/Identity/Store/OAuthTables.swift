@@ -6,15 +6,17 @@ enum OAuthClientTable {
     private static let columns: String = """
         tenant, client_id, name, secret_hash, redirect_uris, logout_uris, grant_types, scopes, trusted, account, created_at, version
         """
+    private static let readColumns: String = "\(columns), old_secret_hash, old_secret_ends"
 
     static func find(_ id: String, in store: any Queryable) throws -> OAuthClient? {
-        try store.first(
-            "SELECT \(Self.columns) FROM oauth_clients WHERE client_id = $1", .text(id), decode: Self.decode)
+        if id == OAuthClient.commandLine.id { return .commandLine }
+        return try store.first(
+            "SELECT \(Self.readColumns) FROM oauth_clients WHERE client_id = $1", .text(id), decode: Self.decode)
     }
 
     static func all(tenant: String, after: String, limit: Int, in store: any Queryable) throws -> [OAuthClient] {
         try store.rows(
-            "SELECT \(Self.columns) FROM oauth_clients WHERE tenant = $1 AND client_id > $2 ORDER BY client_id LIMIT $3",
+            "SELECT \(Self.readColumns) FROM oauth_clients WHERE tenant = $1 AND client_id > $2 ORDER BY client_id LIMIT $3",
             .text(tenant), .text(after), .int(Int64(limit)), decode: Self.decode)
     }
 
@@ -28,10 +30,21 @@ enum OAuthClientTable {
             .int(client.version))
     }
 
-    static func setSecret(_ hash: String, of client: OAuthClient, in transaction: Transaction) throws {
+    /// Writes everything that can change of a client, with its next version.
+    static func update(_ client: OAuthClient, in transaction: Transaction) throws {
         try transaction.execute(
-            "UPDATE oauth_clients SET secret_hash = $3, version = version + 1 WHERE tenant = $1 AND client_id = $2",
-            .text(client.tenant), .text(client.id), .text(hash))
+            """
+            UPDATE oauth_clients SET name = $3, secret_hash = $4, redirect_uris = $5, logout_uris = $6,
+                grant_types = $7, scopes = $8, trusted = $9, account = $10, version = $11, old_secret_hash = $12,
+                old_secret_ends = $13
+            WHERE tenant = $1 AND client_id = $2
+            """, .text(client.tenant), .text(client.id), .text(client.name),
+            client.secretHash.map { .text($0) } ?? .null, .text(client.redirectURIs.joined(separator: " ")),
+            .text(client.logoutURIs.joined(separator: " ")), .text(client.grantTypes.joined(separator: " ")),
+            .text(client.scopes.joined(separator: " ")), .bool(client.isTrusted),
+            client.account.map { .text($0) } ?? .null, .int(client.version),
+            client.oldSecret.map { .text($0.hash) } ?? .null,
+            client.oldSecret.map { .int($0.ends.milliseconds) } ?? .null)
     }
 
     static func delete(_ client: OAuthClient, in transaction: Transaction) throws {
@@ -45,11 +58,15 @@ enum OAuthClientTable {
         func words(_ column: Int) throws(StoreError) -> [String] {
             try row.text(column).split(separator: " ").map(String.init)
         }
-        return OAuthClient(
+        var client: OAuthClient = OAuthClient(
             tenant: try row.text(0), id: try row.text(1), name: try row.text(2), secretHash: try row.optionalText(3),
             redirectURIs: try words(4), logoutURIs: try words(5), grantTypes: try words(6), scopes: try words(7),
             isTrusted: try row.bool(8), account: try row.optionalText(9),
             createdAt: Timestamp(milliseconds: try row.int(10)), version: try row.int(11))
+        if let hash: String = try row.optionalText(12), let ends: Int64 = try row.optionalInt(13) {
+            client.oldSecret = (hash, Timestamp(milliseconds: ends))
+        }
+        return client
     }
 }
 
