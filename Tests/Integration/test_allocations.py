@@ -30,7 +30,7 @@ BOUNDS = {
     "traced": 0,
     "logged": 0,
     # OpenSSL's: two buffers that it gives back while a connection is idle, and what it writes a record with.
-    "tls": 7,
+    "tls": 8,
     # nghttp2 makes and ends a stream.
     "http2": 5,
 }
