@@ -93,6 +93,16 @@ struct GatewayOptionsTests {
                 ["routes": [["path": "/open", "policies": [["mock": ["status": 1]]]]]], "http://x",
                 "/gateway/routes/0/policies/0/mock/status"
             ),
+            (
+                [
+                    "routes": [
+                        [
+                            "path": "/open",
+                            "policies": [["jwt": ["issuers": [["issuer": "i", "keys": ["file": "/etc/passwd"]]]]]],
+                        ]
+                    ]
+                ], "http://x", "/gateway/routes/0/policies/0/jwt/issuers/0/keys/file"
+            ),
             (["version": ["in": "header"]], "http://x", "/gateway/version"),
             (
                 ["upstream": ["tls": ["certificate": ["cert": "../a.pem", "key": "k"]]]], "http://x",

@@ -173,6 +173,7 @@ struct APIDefinitionDraft: Sendable {
             of: document, basePath: basePath, tenant: tenant)
         var policies: [JSONValue] = []
         if request.needsKey { policies.append(.object(["api_key": .object(["header": "X-API-Key"])])) }
+        try GatewayOptions.refuseFiles(request.policies)
         policies.append(contentsOf: try ValidationDocument.filled(request.policies, from: document))
         var gateway: JSONObject = [
             "routes": .array(routes.map { $0.route }),

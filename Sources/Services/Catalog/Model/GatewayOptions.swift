@@ -105,8 +105,9 @@ struct GatewayOptions: Sendable {
     ) throws(APIProblem) -> JSONObject {
         var route: JSONObject = settings
         if let policies: [JSONValue] = settings["policies"]?.elements {
-            route["policies"] = .array(
-                try ValidationDocument.filled(policies, from: document, at: "/gateway/routes/\(index)/policies"))
+            let place: String = "/gateway/routes/\(index)/policies"
+            try Self.refuseFiles(policies, at: place)
+            route["policies"] = .array(try ValidationDocument.filled(policies, from: document, at: place))
         }
         route["methods"] = .array(methods.map { .string($0) })
         guard let upstream: JSONObject = settings["upstream"]?.object else { return route }
@@ -131,6 +132,18 @@ struct GatewayOptions: Sendable {
 
     /// Where gateways keep certificates that tenants may name, in their data folders.
     static let certificateFolder: String = "upstream-certificates"
+
+    /// Refuses policies that name a file: on the machines of gateways a tenant has none.
+    static func refuseFiles(_ policies: [JSONValue], at place: String = "/policies") throws(APIProblem) {
+        for (index, policy) in policies.enumerated() {
+            let issuers: [JSONValue] = policy["jwt"]?["issuers"]?.elements ?? []
+            for (number, issuer) in issuers.enumerated() where issuer["keys"]?["file"] != nil {
+                throw APIProblem.invalid(
+                    "\(place)/\(index)/jwt/issuers/\(number)/keys/file",
+                    "expected url or jwks in its place: files are for a gateway that runs from a file of its own")
+            }
+        }
+    }
 
     /// An upstream with the files of its certificate in the tenant's own folder: a tenant cannot show a target what is another's.
     private func checked(
