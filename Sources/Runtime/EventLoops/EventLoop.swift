@@ -44,6 +44,8 @@ package final class EventLoop: @unchecked Sendable {
     }
 
     deinit {
+        // Stopped and never joined: nobody will ask for its end any more, so the system may forget the thread by itself.
+        if let thread: pthread_t = self.joined.withLock({ $0.take() }) { pthread_detach(thread) }
         close(self.wake)
         close(self.epoll)
     }
