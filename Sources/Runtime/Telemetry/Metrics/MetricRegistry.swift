@@ -72,15 +72,12 @@ package final class MetricRegistry: Sendable {
 
     /// Everything in Prometheus' text format 0.0.4, families by name. Send it as `MetricFormat.prometheus.contentType`.
     package func prometheusText() -> [UInt8] {
-        var text = PrometheusText(seriesMax: self.seriesMax)
-        for family in self.snapshots() { text.append(family) }
-        return text.bytes
+        self.text(.prometheus)
     }
 
     /// Everything in the format a scrape asked for, families by name. Send it as the format's `contentType`.
     package func text(_ format: MetricFormat) -> [UInt8] {
-        if format == .prometheus { return self.prometheusText() }
-        var text = OpenMetricsText(seriesMax: self.seriesMax)
+        var text: MetricText = MetricText(format, seriesMax: self.seriesMax)
         for family in self.snapshots() { text.append(family) }
         return text.finished()
     }
