@@ -1,9 +1,6 @@
 import Contracts
-import EventLog
-import JSON
 import REST
 import Store
-import Telemetry
 import Time
 
 /// Tells gateways which tokens to take no more, as soon as that is committed.
@@ -13,7 +10,6 @@ import Time
 actor RevocationNews {
     /// Revocations in one answer at most; the gateway asks for the next at once.
     static let countMax: Int64 = 5_000
-    private static let lookAtLeastEvery: Duration = .seconds(5)
 
     struct News: Sendable {
         let latest: Int64
@@ -33,20 +29,8 @@ actor RevocationNews {
 
     /// Follows the log until cancelled.
     func run() async {
-        var seen: Int64 = (try? self.services.log.offsets(topic: Topics.auditLog, partition: 0).upperBound) ?? 0
-        while !Task.isCancelled {
-            do {
-                try await self.look()
-                _ = try await self.services.log.waitForAppend(
-                    topic: Topics.auditLog, partition: 0, beyond: seen, wait: Self.lookAtLeastEvery)
-                seen = try self.services.log.offsets(topic: Topics.auditLog, partition: 0).upperBound
-            } catch is CancellationError {
-                return
-            } catch {
-                self.services.logger.log(
-                    .warning, "revoked tokens could not be told to gateways", ["error": .string("\(error)")])
-                try? await self.services.clock.sleep(for: .seconds(1))
-            }
+        await self.services.afterEachAuditEntry(failure: "revoked tokens could not be told to gateways") {
+            try await self.look()
         }
     }
 

@@ -14,8 +14,6 @@ import Time
 actor SnapshotPublisher {
     /// Most changes taken into one version.
     static let changesMax: Int64 = 1_000
-    /// Longest wait for a wake-up before looking anyway.
-    static let lookAtLeastEvery: Duration = .seconds(5)
 
     private let services: ServiceEnvironment
     private let catalog: any CatalogOffer
@@ -71,19 +69,8 @@ actor SnapshotPublisher {
 
     /// Follows the log until cancelled.
     func run() async {
-        var seen: Int64 = (try? self.services.log.offsets(topic: Topics.auditLog, partition: 0).upperBound) ?? 0
-        while !Task.isCancelled {
-            do {
-                try await self.publish()
-                _ = try await self.services.log.waitForAppend(
-                    topic: Topics.auditLog, partition: 0, beyond: seen, wait: Self.lookAtLeastEvery)
-                seen = try self.services.log.offsets(topic: Topics.auditLog, partition: 0).upperBound
-            } catch is CancellationError {
-                return
-            } catch {
-                self.services.logger.log(.warning, "snapshots could not be published", ["error": .string("\(error)")])
-                try? await self.services.clock.sleep(for: .seconds(1))
-            }
+        await self.services.afterEachAuditEntry(failure: "snapshots could not be published") {
+            try await self.publish()
         }
     }
 
