@@ -1,37 +1,24 @@
 import Crypto
 import Files
 import GatewayConfiguration
-import Glibc
 import Synchronization
 import TLS
 import Telemetry
+import TestKit
 import Testing
 
 @testable import Gateway
 
 /// The files of the HTTPS listener, followed.
 struct CertificateKeeperTests {
-    private final class Folder: Sendable {
-        let path: String
+    /// Replaced as a whole, as who renews certificates does.
+    private static func write(_ text: String, to name: String, in folder: TemporaryFolder) throws {
+        try Files.replace(folder.file(name), with: Array(text.utf8))
+    }
 
-        init() throws {
-            var template: [CChar] = Array("/tmp/passerelle-keeper-XXXXXX".utf8CString)
-            self.path = try #require(mkdtemp(&template).map { String(cString: $0) })
-        }
-
-        deinit {
-            for name in ["a.pem", "a.key", "ca.pem"] { unlink("\(self.path)/\(name)") }
-            rmdir(self.path)
-        }
-
-        func write(_ text: String, to name: String) throws {
-            try Files.replace("\(self.path)/\(name)", with: Array(text.utf8))
-        }
-
-        func write(_ certified: CertifiedKey) throws {
-            try self.write(certified.key.pem(), to: "a.key")
-            try self.write(certified.certificate.pem(), to: "a.pem")
-        }
+    private static func write(_ certified: CertifiedKey, in folder: TemporaryFolder) throws {
+        try Self.write(certified.key.pem(), to: "a.key", in: folder)
+        try Self.write(certified.certificate.pem(), to: "a.pem", in: folder)
     }
 
     private static func listener(_ clients: ClientCertificateRule? = nil) -> HTTPSListener {
@@ -53,9 +40,9 @@ struct CertificateKeeperTests {
     }
 
     @Test func takesChangedFilesAndRefusesWrongOnes() async throws {
-        let folder: Folder = try Folder()
+        let folder: TemporaryFolder = TemporaryFolder()
         let first: CertifiedKey = try CertificateAuthority.selfSigned(names: ["localhost"])
-        try folder.write(first)
+        try Self.write(first, in: folder)
         let metrics: MetricRegistry = MetricRegistry()
         let keeper: CertificateKeeper = CertificateKeeper(
             Self.listener(), folder: folder.path, logger: .silent, metrics: metrics)
@@ -64,14 +51,14 @@ struct CertificateKeeperTests {
         #expect(Self.metric(metrics, expiry) == Double(first.certificate.validity.notAfter))
         // A change that came before anybody followed is a change too.
         let second: CertifiedKey = try CertificateAuthority.selfSigned(names: ["localhost"], lifetime: .seconds(86_400))
-        try folder.write(second)
+        try Self.write(second, in: folder)
         let installed: Atomic<Int> = Atomic(0)
         keeper.follow { _ in installed.wrappingAdd(1, ordering: .relaxed) }
         #expect(await eventually { Self.reloads(metrics, "taken") >= 1 })
         #expect(Self.metric(metrics, expiry) == Double(second.certificate.validity.notAfter))
         let before: Int = installed.load(ordering: .relaxed)
         #expect(before >= 1)
-        try folder.write("no certificate", to: "a.pem")
+        try Self.write("no certificate", to: "a.pem", in: folder)
         #expect(await eventually { Self.reloads(metrics, "refused") >= 1 })
         #expect(installed.load(ordering: .relaxed) == before)
         #expect(Self.metric(metrics, expiry) == Double(second.certificate.validity.notAfter))
@@ -79,22 +66,22 @@ struct CertificateKeeperTests {
     }
 
     @Test func namesTheFileThatIsWrong() throws {
-        let folder: Folder = try Folder()
-        try folder.write(CertificateAuthority.selfSigned(names: ["localhost"]))
+        let folder: TemporaryFolder = TemporaryFolder()
+        try Self.write(CertificateAuthority.selfSigned(names: ["localhost"]), in: folder)
         let rule: ClientCertificateRule = ClientCertificateRule(authorities: "ca.pem")
         let keeper: CertificateKeeper = CertificateKeeper(
             Self.listener(rule), folder: folder.path, logger: .silent, metrics: nil)
         for text in [nil, "nobody"] {
-            if let text { try folder.write(text, to: "ca.pem") }
+            if let text { try Self.write(text, to: "ca.pem", in: folder) }
             let error: GatewayEngine.StartError? = #expect(throws: GatewayEngine.StartError.self) {
                 _ = try keeper.load()
             }
             #expect(error?.description.contains("ca.pem") == true)
         }
-        try folder.write(CertificateAuthority(name: "CA").identity.certificate.pem(), to: "ca.pem")
+        try Self.write(CertificateAuthority(name: "CA").identity.certificate.pem(), to: "ca.pem", in: folder)
         _ = try keeper.load()
         // A key of another.
-        try folder.write(CertificateAuthority.selfSigned(names: ["localhost"]).key.pem(), to: "a.key")
+        try Self.write(CertificateAuthority.selfSigned(names: ["localhost"]).key.pem(), to: "a.key", in: folder)
         let error: GatewayEngine.StartError? = #expect(throws: GatewayEngine.StartError.self) {
             _ = try keeper.load()
         }

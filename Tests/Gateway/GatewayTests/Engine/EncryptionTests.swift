@@ -1,9 +1,9 @@
 import Crypto
 import EventLoops
-import Files
 import GatewayConfiguration
 import Glibc
 import TLS
+import TestKit
 import Testing
 
 @testable import Gateway
@@ -68,15 +68,9 @@ struct EncryptionTests {
 
     @Test(arguments: [1, 100, 70_000, 2_000_000]) func servesHTTPS(size: Int) async throws {
         let certified: CertifiedKey = try Self.certified()
-        var template: [CChar] = Array("/tmp/passerelle-tls-XXXXXX".utf8CString)
-        let folder: String = try #require(mkdtemp(&template).map { String(cString: $0) })
-        try Files.replace("\(folder)/a.pem", with: Array(certified.certificate.pem().utf8))
-        try Files.replace("\(folder)/a.key", with: Array(certified.key.pem().utf8))
-        defer {
-            unlink("\(folder)/a.pem")
-            unlink("\(folder)/a.key")
-            rmdir(folder)
-        }
+        let folder: TemporaryFolder = TemporaryFolder()
+        folder.write(try certified.certificate.pem(), to: "a.pem")
+        folder.write(try certified.key.pem(), to: "a.key")
         let body: String = String(repeating: "b", count: size)
         let upstream: RawUpstream = try .answering("HTTP/1.1 200 OK\r\nContent-Length: \(size)\r\n\r\n\(body)")
         let process: ProcessSettings = ProcessSettings(
@@ -88,7 +82,7 @@ struct EncryptionTests {
         let document: GatewayDocument = try GatewayUnderTest.document([upstream.port])
         let engine: GatewayEngine = GatewayEngine(
             process: process, snapshot: Snapshot.compile(document, previous: nil, carrying: LiveState()).snapshot,
-            folder: folder)
+            folder: folder.path)
         let port: UInt16 = try #require(try await engine.start().https).port
         let context: TLSContext = try TLSContext.client(
             TLSClientConfiguration(trust: .authorities([certified.certificate]), applicationProtocols: ["http/1.1"]))
