@@ -18,8 +18,8 @@ START_SECONDS = 60
 STOP_SECONDS = 40
 # Ports a platform takes above its base, as `--port-base` says.
 PORTS = range(0, 5)
-# Below the range from which the kernel takes ports for outgoing connections.
-PORT_RANGE = (20000, 32000)
+# Below the range from which the kernel takes ports for outgoing connections; each lane has its own.
+FIRST_PORT, PORTS_OF_A_LANE, LANES = 20000, 3000, 4
 
 _running = []
 
@@ -33,6 +33,8 @@ class Settings:
     # Rounds and cuts end early after so long, and say so; 0: never.
     seconds = 180
     seed = 0
+    # Which of the lanes of suites that run side by side this process is.
+    lane = 0
 
 
 @atexit.register
@@ -52,8 +54,9 @@ def folder(case):
 
 def free_base():
     """A port such that it and those above it are free. Another process may take one before it is used: then a test says so."""
+    first = FIRST_PORT + Settings.lane % LANES * PORTS_OF_A_LANE
     for _ in range(200):
-        base = random.randrange(*PORT_RANGE)
+        base = random.randrange(first, first + PORTS_OF_A_LANE - len(PORTS))
         if all(_is_free(base + port) for port in PORTS):
             return base
     raise RuntimeError("no free ports")

@@ -1,7 +1,10 @@
 #!/usr/bin/env python3
 """Integration tests: the real binary, from outside, as users and other processes meet it.
 
-    Tests/Integration/run.py [--binary .build/release/passerelle] [--only guide,demo,...] [--rounds 50] [--cuts 50] [--seconds 180] [--seed N]
+    Tests/Integration/run.py [--binary .build/release/passerelle] [--only guide,demo,...] [--lanes 2] [--rounds 50] [--cuts 50]
+                             [--seconds 180] [--seed N]
+
+Most of a suite's time is waiting, so suites run side by side, each in a process of its own, and say what they found when they end.
 
     demo       what `passerelle demo` promises, every line it says to try, and its second start
     guide      docs/getting-started.md, executed from the page, by commands and by REST
@@ -38,9 +41,13 @@ The closing line is 'N passed, N failed'; the exit code is 1 when something fail
 import argparse
 import importlib
 import os
+import queue
 import random
+import re
 import signal
+import subprocess
 import sys
+import threading
 import time
 import unittest
 
@@ -83,6 +90,9 @@ SUITES = [
 
 # They compare with what was acknowledged: one loss is one too many, whatever a second run finds.
 NEVER_AGAIN = {"upgrade", "takeovers", "faults", "power", "kill"}
+
+# Suites that take longest, in seconds: kill 120, the others 25 to 50.
+LONGEST = ["kill", "guide", "tokens", "limits", "gateways", "takeovers", "clients", "power", "outages", "postgresql"]
 
 
 class Result(unittest.TestResult):
@@ -136,16 +146,16 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--binary", default=".build/release/passerelle")
     parser.add_argument("--only", default=",".join(SUITES))
+    parser.add_argument("--lanes", type=int, default=2, help="suites that run side by side")
     parser.add_argument("--rounds", type=int, default=Settings.rounds)
     parser.add_argument("--cuts", type=int, default=Settings.cuts)
     parser.add_argument("--seconds", type=int, default=Settings.seconds, help="of rounds, and of cuts; 0: until all are done")
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 32))
+    parser.add_argument("--lane", type=int, default=0, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    for name in ("rounds", "cuts", "seconds", "seed", "lane"):
+        setattr(Settings, name, getattr(options, name))
     Settings.binary = os.path.abspath(options.binary)
-    Settings.rounds = options.rounds
-    Settings.cuts = options.cuts
-    Settings.seconds = options.seconds
-    Settings.seed = options.seed
     if not os.access(Settings.binary, os.X_OK):
         sys.exit(f"{options.binary} is not there: make build")
 
@@ -155,6 +165,19 @@ def main():
     for name in names:
         if name not in SUITES:
             sys.exit(f"there is no suite '{name}'; there are: {', '.join(SUITES)}")
+    lanes = min(options.lanes, len(names))
+    if lanes > 1:
+        passed, failed, unsteady = run_in_lanes(names, lanes, options)
+    else:
+        passed, failed, unsteady = run_here(names)
+    for reason in unsteady:
+        print(f"\nunsteady, passed at the second run; to be mended: {reason}")
+    print(f"{passed} passed, {failed} failed")
+    sys.exit(1 if failed else 0)
+
+
+def run_here(names):
+    """One suite after the other: how many tests passed, how many failed, and the reasons of those that passed at a second run."""
     passed = failed = 0
     unsteady = []
     for name in names:
@@ -167,10 +190,55 @@ def main():
                 unsteady += first.reasons
         passed += result.passed
         failed += result.failed
-    for reason in unsteady:
-        print(f"\nunsteady, passed at the second run; to be mended: {reason}")
-    print(f"{passed} passed, {failed} failed")
-    sys.exit(1 if failed else 0)
+    return passed, failed, unsteady
+
+
+def run_in_lanes(names, lanes, options):
+    """As `run_here`, with each suite in a process of its own. The longest come first, so that no lane is left with one at the end."""
+    waiting = queue.SimpleQueue()
+    for name in sorted(names, key=lambda name: (LONGEST.index(name) if name in LONGEST else len(LONGEST), SUITES.index(name))):
+        waiting.put(name)
+    ended = queue.SimpleQueue()
+    running = set()
+
+    def lane(number):
+        while True:
+            try:
+                name = waiting.get_nowait()
+            except queue.Empty:
+                return
+            command = [sys.executable, "-B", __file__, "--only", name, "--binary", Settings.binary, "--lane", str(number)]
+            for option in ("rounds", "cuts", "seconds", "seed"):
+                command += [f"--{option}", str(getattr(options, option))]
+            process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+            running.add(process)
+            said = process.communicate()[0]
+            running.discard(process)
+            ended.put((name, process.returncode, said))
+
+    threads = [threading.Thread(target=lane, args=(number,), daemon=True) for number in range(lanes)]
+    for thread in threads:
+        thread.start()
+    passed = failed = 0
+    unsteady = []
+    try:
+        for _ in names:
+            name, code, said = ended.get()
+            counted = re.search(r"^(\d+) passed, (\d+) failed$", said, re.MULTILINE)
+            if counted is None:
+                print(f"{said}{name} ended with {code} and did not say what it found", flush=True)
+                failed += 1
+                continue
+            said = said[:counted.start()]
+            said, *reasons = re.split(r"^unsteady, passed at the second run; to be mended: ", said, flags=re.MULTILINE)
+            print(said.rstrip("\n"), flush=True)
+            unsteady += reasons
+            passed += int(counted.group(1))
+            failed += int(counted.group(2))
+    finally:
+        for process in list(running):
+            process.terminate()
+    return passed, failed, unsteady
 
 
 def run(name):

