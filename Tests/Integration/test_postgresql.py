@@ -320,9 +320,22 @@ class PostgresTests(unittest.TestCase):
         place = f"{into}/tenants/acme/apis/orders"
         for name in ("api.json", "live.json", "revisions/1.json", "revisions/1.document.json", "revisions/1.gateway.json"):
             self.assertTrue(os.path.exists(f"{place}/{name}"), name)
+        # A newer binary beside the platform: what only reads does so, what would change something is refused, the schema stays.
+        applied = "SELECT service, number FROM schema_migrations ORDER BY 1, 2"
+        self.server.sql("replay", "DELETE FROM schema_migrations WHERE service = 'identity' AND number = "
+                                  "(SELECT max(number) FROM schema_migrations WHERE service = 'identity')")
+        before = self.server.sql("replay", applied)
+        with open(f"{self.place}/url", "w", encoding="utf-8") as file:
+            file.write(url + "\n")
+        os.chmod(f"{self.place}/url", 0o600)
+        sound = run("audit", "verify", "--store-url-file", f"{self.place}/url")
+        self.assertEqual(sound.returncode, 0, sound.stdout + sound.stderr)
+        refused = run("users", "reset-administrator", "--store-url-file", f"{self.place}/url")
+        self.assertEqual((refused.returncode, "older version" in refused.stderr), (1, True), refused.stderr)
         # Served or not, it is the same.
         self.assertEqual(platform.stop(), 0)
         again = f"{self.place}/again"
         self.assertEqual(
             run("events", "replay", "--into", again, "--until", str(last), environment=environment).returncode, 0)
         self.assertEqual(subprocess.run(["diff", "-r", into, again], check=False).returncode, 0)
+        self.assertEqual(self.server.sql("replay", applied), before)

@@ -96,13 +96,32 @@ class StartTests(unittest.TestCase):
         before = self.make_newer(platform.data)
         self.refused(
             FAILED, "serve", "--data", platform.data, "--port-base", str(platform.base), says="newer version")
+        # Nor do commands read what they may not understand, or write it.
+        for words in (["users", "reset-administrator"], ["audit", "verify"], ["events", "replay", "--into", f"{platform.data}-then"]):
+            self.refused(FAILED, *words, "--data", platform.data, says="newer version")
+        self.assertEqual(self.migrations(platform.data), before, "nothing was written")
+
+    def test_commands_leave_a_folder_of_an_older_version_as_it_is(self):
+        platform = Platform(self, f"{folder(self)}/data").start()
+        platform.stop()
+        with sqlite3.connect(f"{platform.data}/passerelle.db") as database:
+            database.execute("DELETE FROM schema_migrations WHERE (service, number) IN "
+                             "(SELECT service, max(number) FROM schema_migrations WHERE service IN ('identity', 'log') GROUP BY 1)")
+        database.close()
+        before = self.migrations(platform.data)
+        # What only reads has all it needs.
+        for words in (["audit", "verify"], ["events", "replay", "--into", f"{platform.data}-then"]):
+            done = run(*words, "--data", platform.data)
+            self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        for words in (["users", "reset-administrator"], ["store", "migrate", "--to", "postgresql://app@127.0.0.1:1/none"]):
+            self.refused(FAILED, *words, "--data", platform.data, says=["older version", "start the platform"])
         self.assertEqual(self.migrations(platform.data), before, "nothing was written")
 
     def make_newer(self, data):
         with sqlite3.connect(f"{data}/passerelle.db") as database:
             table, columns = self.migration_table(database)
             number = next(name for name in columns if name in ("number", "version"))
-            row = dict(zip(columns, database.execute(f"SELECT * FROM {table} LIMIT 1").fetchone()))
+            row = dict(zip(columns, database.execute(f"SELECT * FROM {table} WHERE service = 'log' LIMIT 1").fetchone()))
             row[number] = 9999
             marks = ",".join("?" * len(row))
             database.execute(f"INSERT INTO {table} ({','.join(row)}) VALUES ({marks})", list(row.values()))

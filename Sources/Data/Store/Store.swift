@@ -28,11 +28,11 @@ package final class Store: Sendable {
         if !self.isClosing.load(ordering: .acquiring) { self.engine.shutDownDetached {} }
     }
 
-    /// Locks the folder or connects to the server, makes what is missing, brings the schema up to date, and starts the
-    /// threads. Blocks.
+    /// Locks the folder or connects to the server, makes what is missing and brings the schema up to date, or only checks it
+    /// (`StoreConfiguration.schema`), and starts the threads. Blocks.
     ///
-    /// Throws `.locked`, `.notWritable`, `.newerDatabase`, `.changedMigration`, `.foreignDatabase`, `.corrupt`,
-    /// `.unavailable`, or `.misconfigured`.
+    /// Throws `.locked`, `.notWritable`, `.newerDatabase`, `.olderDatabase`, `.changedMigration`, `.foreignDatabase`,
+    /// `.corrupt`, `.unavailable`, or `.misconfigured`.
     package static func open(
         _ configuration: StoreConfiguration, migrations: [ServiceMigrations] = [],
         extensions: [any CommitExtension] = []

@@ -1,6 +1,16 @@
 package import Telemetry
 package import Time
 
+/// What opening a store does about a schema that is not this binary's.
+package enum SchemaUse: Sendable {
+    /// Brings it up to date, and makes it where there is none: for who serves the database.
+    case migrate
+    /// Takes it only if it is exactly this binary's: for who changes what others serve.
+    case complete
+    /// Takes it if it has what the given services need of theirs, whatever else there is, older or newer: for who only reads that.
+    case partial
+}
+
 /// How to open a store.
 package struct StoreConfiguration: Sendable {
     /// Where PostgreSQL is, as a connection URI (`postgresql://USER@HOST:PORT/DATABASE?sslmode=verify-full`); nil is SQLite in
@@ -23,6 +33,8 @@ package struct StoreConfiguration: Sendable {
     var silenceMax: Duration = .milliseconds(PostgresLimits.silenceMilliseconds)
     /// The oldest PostgreSQL that is taken, as libpq writes versions.
     var serverVersionMin: Int32 = PostgresLimits.serverVersionMin
+    /// Whether the schema is brought up to date. Unless it is, nothing is made: no folder, no file, no table.
+    package var schema: SchemaUse = .migrate
     /// Where `Transaction.now` comes from.
     package var clock: any WallClock
     package var logger: Logger

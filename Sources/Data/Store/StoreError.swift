@@ -11,6 +11,9 @@ package enum StoreError: Error, Sendable, Equatable {
     case timedOut(after: Duration)
     /// The data folder was written by a newer version: this binary knows `service` only up to migration `known`.
     case newerDatabase(service: String, number: Int, known: Int)
+    /// The database lacks migrations that this binary works with, and whoever opened it was not to apply them: `service` is at
+    /// migration `number`, 0 for none.
+    case olderDatabase(service: String, number: Int, needed: Int)
     /// A migration that was applied has since been edited. Migrations are for ever: add another one.
     case changedMigration(service: String, number: Int, name: String)
     /// Another process works on this data folder; `pid` is nil when it has not written its number yet.
@@ -71,6 +74,11 @@ extension StoreError: CustomStringConvertible {
         case .newerDatabase(let service, let number, let known):
             return "the database was written by a newer version: service '\(service)' is at migration \(number), "
                 + "this binary knows \(known == 0 ? "none" : "up to \(known)"); start the newer binary, or restore a backup made by this one"
+        case .olderDatabase(let service, let number, let needed):
+            return
+                "the database is of an older version: service '\(service)' is at migration \(number == 0 ? "none" : "\(number)") "
+                + "and this needs \(needed); nothing was changed. Use the binary of the platform that serves it, or start the "
+                + "platform with this one, which brings it up to date"
         case .changedMigration(let service, let number, let name):
             return
                 "migration \(number) '\(name)' of service '\(service)' differs from the one that was applied to this database; "

@@ -142,9 +142,10 @@ enum AuditCommands {
     ) async throws -> AuditVerdict {
         var configuration: StoreConfiguration = place
         configuration.readers = 1
+        configuration.schema = .partial
         let store: Store
         do {
-            store = try Store.open(configuration, migrations: Platform.migrations)
+            store = try Store.open(configuration, migrations: AuditVerification.migrations)
         } catch {
             let shown: String = place.url == nil ? place.folder : "The database"
             throw CommandError.failed("\(shown) cannot be opened: \(error)")

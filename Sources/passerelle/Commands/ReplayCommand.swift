@@ -3,6 +3,7 @@ import Bytes
 import Catalog
 import Contracts
 import Crypto
+import EventLog
 import Files
 import JSON
 import Store
@@ -12,6 +13,10 @@ import Time
 enum ReplayCommand {
     /// How long a replay may read from a server.
     private static let readSecondsMax: Int64 = 86_400
+    /// What is read of a database, which thus may be of an older version, and of a newer one that left it alone.
+    private static let migrations: [ServiceMigrations] = [
+        LogMigrations.service.needing(1), CatalogService.migrations.needing(1),
+    ]
 
     static let replay: Command = Command(
         "events replay",
@@ -91,7 +96,8 @@ enum ReplayCommand {
     ) async throws -> Rebuilt {
         var configuration: StoreConfiguration = StoreConfiguration(folder: "", url: url, readers: 1)
         configuration.readTimeMax = .seconds(Self.readSecondsMax)
-        let store: Store = try Store.open(configuration, migrations: Platform.migrations)
+        configuration.schema = .partial
+        let store: Store = try Store.open(configuration, migrations: Self.migrations)
         let rebuilt: Result<Rebuilt, any Error>
         do {
             rebuilt = .success(try await store.read { try work($0) })
@@ -115,9 +121,11 @@ enum ReplayCommand {
             throw CommandError.failed("\(folder) is no data folder: there is no passerelle.db in it.")
         }
         do {
-            return try DatabasePicture(ofOpenStoreIn: folder)
+            let picture: DatabasePicture = try DatabasePicture(ofOpenStoreIn: folder)
+            try picture.require(Self.migrations)
+            return picture
         } catch {
-            throw CommandError.failed("\(error)")
+            throw CommandError.failed("\(folder) cannot be read: \(error)")
         }
     }
 }

@@ -60,8 +60,9 @@ enum StoreCommands {
     private static func verifyAuditLog(_ url: String, _ console: Console) async throws -> Int64 {
         let verdict: AuditVerdict
         do {
-            let store: Store = try Store.open(
-                StoreConfiguration(folder: "", url: url, readers: 1), migrations: Platform.migrations)
+            var configuration: StoreConfiguration = StoreConfiguration(folder: "", url: url, readers: 1)
+            configuration.schema = .partial
+            let store: Store = try Store.open(configuration, migrations: AuditVerification.migrations)
             verdict = try await AuditVerification.run(on: store, checkpoint: nil, trusting: []) { count in
                 console.progress("\(count) audit entries read")
             }

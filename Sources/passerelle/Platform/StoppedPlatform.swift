@@ -32,11 +32,12 @@ enum StoppedPlatform {
             throw CommandError.failed("\(folder) is no data folder: there is no passerelle.db in it.")
         }
         let writer: LogWriter = try LogWriter(topics: Topics.all)
+        var configuration: StoreConfiguration = StoreConfiguration(folder: folder, url: url, readers: 1)
+        // A newer binary must not change the schema under the platform that it is used beside, or before one was upgraded.
+        configuration.schema = .complete
         let store: Store
         do {
-            store = try Store.open(
-                StoreConfiguration(folder: folder, url: url, readers: 1), migrations: Platform.migrations,
-                extensions: [writer])
+            store = try Store.open(configuration, migrations: Platform.migrations, extensions: [writer])
         } catch {
             throw CommandError.failed("\(error)")
         }

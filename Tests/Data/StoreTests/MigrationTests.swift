@@ -1,3 +1,4 @@
+import Glibc
 import TestKit
 import Testing
 
@@ -13,8 +14,10 @@ import Testing
         [ServiceMigrations(service: "catalog", steps: steps)]
     }
 
-    private static func open(_ place: StorePlace, _ migrations: [ServiceMigrations]) async throws {
-        let test: TestStore = try TestStore(at: place, migrations: migrations)
+    private static func open(
+        _ place: StorePlace, _ migrations: [ServiceMigrations], _ schema: SchemaUse = .migrate
+    ) async throws {
+        let test: TestStore = try TestStore(at: place, migrations: migrations, schema: schema)
         await test.store.close()
     }
 
@@ -45,6 +48,63 @@ import Testing
         }
         // Nothing was changed and the lock was released: the right binary still opens it.
         try await Self.open(place, Self.service(Self.first, Self.second))
+    }
+
+    @Test(arguments: TestEngine.allCases)
+    func whoMayNotMigrateLeavesAnOlderDatabaseAlone(_ engine: TestEngine) async throws {
+        let place: StorePlace = StorePlace(engine)
+        try await Self.open(place, Self.service(Self.first))
+        for schema: SchemaUse in [.complete, .partial] {
+            await #expect(throws: StoreError.olderDatabase(service: "catalog", number: 1, needed: 2)) {
+                try await Self.open(place, Self.service(Self.first, Self.second), schema)
+            }
+        }
+        // Nothing was changed: to the older binary it is what it was.
+        try await Self.open(place, Self.service(Self.first), .complete)
+        await #expect(throws: StoreError.newerDatabase(service: "catalog", number: 1, known: 0)) {
+            try await Self.open(place, [], .complete)
+        }
+    }
+
+    @Test(arguments: TestEngine.allCases)
+    func whoReadsLittleNeedsLittle(_ engine: TestEngine) async throws {
+        let place: StorePlace = StorePlace(engine)
+        try await Self.open(place, Self.service(Self.first) + [TestStore.notes])
+        // A step that is not needed is missing, and nothing is known of another service.
+        let test: TestStore = try TestStore(
+            at: place, migrations: [Self.service(Self.first, Self.second)[0].needing(1)], schema: .partial)
+        #expect(try await test.store.read { try $0.first("SELECT count(*) FROM one") { try $0.int(0) } } == 0)
+        await test.store.close()
+        await #expect(throws: StoreError.olderDatabase(service: "log", number: 0, needed: 1)) {
+            let log: ServiceMigrations = ServiceMigrations(service: "log", steps: [Self.first])
+            try await Self.open(place, [log], .partial)
+        }
+        // A newer version may have changed what is read.
+        try await Self.open(place, Self.service(Self.first, Self.second) + [TestStore.notes])
+        await #expect(throws: StoreError.newerDatabase(service: "catalog", number: 2, known: 1)) {
+            try await Self.open(place, Self.service(Self.first), .partial)
+        }
+    }
+
+    @Test(arguments: TestEngine.allCases, [SchemaUse.complete, .partial])
+    func whoMayNotMigrateMakesNothing(_ engine: TestEngine, _ schema: SchemaUse) async throws {
+        let place: StorePlace = StorePlace(engine)
+        await #expect(throws: StoreError.self) { try await Self.open(place, Self.service(Self.first), schema) }
+        #expect(access(place.folder.file("data"), F_OK) != 0)
+        // Whoever comes next finds nothing, and may make it.
+        try await Self.open(place, Self.service(Self.first))
+    }
+
+    @Test func aPictureIsHeldAgainstWhatIsReadOfIt() async throws {
+        let place: StorePlace = StorePlace(.sqlite)
+        let test: TestStore = try TestStore(at: place, migrations: Self.service(Self.first))
+        let picture: DatabasePicture = try DatabasePicture(ofOpenStoreIn: place.folder.file("data"))
+        #expect(throws: StoreError.olderDatabase(service: "catalog", number: 1, needed: 2)) {
+            try picture.require(Self.service(Self.first, Self.second))
+        }
+        try picture.require([Self.service(Self.first, Self.second)[0].needing(1)])
+        picture.end()
+        await test.store.close()
     }
 
     @Test(arguments: TestEngine.allCases)

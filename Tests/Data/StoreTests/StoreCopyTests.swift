@@ -97,6 +97,16 @@ import Testing
         }
     }
 
+    @Test func aFolderOfAnOlderVersionIsRefusedAsItIs() async throws {
+        let (source, target): (TestStore, StorePlace) = try await Self.fill(1)
+        let newer: ServiceMigrations = ServiceMigrations(
+            service: "notes", steps: TestStore.notes.steps + [Migration(number: 2, name: "none", sql: "")])
+        #expect(throws: StoreError.olderDatabase(service: "notes", number: 1, needed: 2)) {
+            _ = try StoreCopy(folder: source.folder.file("data"), to: target.url ?? "", migrations: [newer])
+        }
+        #expect(try Self.copy(source, target).run().rows == 2)
+    }
+
     @Test func aFolderInUseIsRefused() async throws {
         let source: TestStore = try TestStore(.sqlite)
         #expect {

@@ -54,7 +54,7 @@ struct TestStore {
     init(
         at place: StorePlace, migrations: [ServiceMigrations] = [TestStore.notes],
         extensions: [any CommitExtension] = [], bytesMax: Int? = nil, readTimeMax: Duration = .seconds(5),
-        clock: any WallClock = ManualClock(),
+        schema: SchemaUse = .migrate, clock: any WallClock = ManualClock(),
         logger: Logger = .silent, metrics: MetricRegistry = MetricRegistry()
     ) throws {
         self.place = place
@@ -63,6 +63,7 @@ struct TestStore {
             metrics: metrics)
         configuration.writers = Self.writers
         configuration.readTimeMax = readTimeMax
+        configuration.schema = schema
         self.store = try Store.open(configuration, migrations: migrations, extensions: extensions)
     }
 

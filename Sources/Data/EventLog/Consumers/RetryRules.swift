@@ -75,8 +75,8 @@ extension StoreError {
     /// Whether disk, load or shutdown is the cause, and neither the record nor the handler.
     var isStoreTrouble: Bool {
         switch self {
-        case .unavailable, .overloaded, .conflict, .corrupt, .notWritable, .locked, .newerDatabase, .changedMigration,
-            .foreignDatabase, .misconfigured, .closed:
+        case .unavailable, .overloaded, .conflict, .corrupt, .notWritable, .locked, .newerDatabase, .olderDatabase,
+            .changedMigration, .foreignDatabase, .misconfigured, .closed:
             true
         case .constraint, .decoding, .misuse, .timedOut: false
         }

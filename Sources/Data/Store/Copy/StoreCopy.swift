@@ -3,9 +3,9 @@ package import Time
 /// Moves a store from SQLite in a folder to an empty PostgreSQL database, and compares the two row by row.
 ///
 /// ```
-/// schema of both up to date ─► each table in the order of its key ─► every row compared ─► the copy is released
+/// schema of the source checked, of the target made ─► each table in the order of its key ─► every row compared ─► the copy is released
 /// ```
-/// The source is locked and only read (its schema is brought up to date). Rows go in the order of the primary key, in
+/// The source is locked and only read, so its schema must be this binary's. Rows go in the order of the primary key, in
 /// transactions of some hundreds, so a copy that was interrupted goes on behind the last row it finds. Until it is
 /// released the target counts as unfinished and no platform starts on it: the marker is the service `store-copy` in its list of
 /// migrations. A table whose rows differ is copied anew by the next run.
@@ -58,7 +58,7 @@ package final class StoreCopy {
     private let target: PostgresConnection
     private let progress: (Progress) -> Void
 
-    /// Locks the folder, connects, and brings both schemas up to date.
+    /// Locks the folder, checks its schema, connects, and makes that of the target.
     ///
     /// Throws `.locked` while a process uses the folder, `.foreignDatabase` when the target belongs to something else or to
     /// another installation, and whatever `Store.open` throws.
@@ -71,7 +71,7 @@ package final class StoreCopy {
         self.source = try Connection(path: folder.databasePath, mode: .readWrite)
         self.progress = progress
         try self.source.configureWriter()
-        _ = try MigrationRunner(.sqlite(self.source), migrations, now: clock.now()).run()
+        try MigrationRunner(.sqlite(self.source), migrations, now: clock.now()).prepare(.complete)
         let configuration: StoreConfiguration = StoreConfiguration(folder: path, url: url)
         self.target = try PostgresSessions(try PostgresAddress(url), configuration).connect(
             statementTime: .milliseconds(PostgresLimits.migrationMillisecondsMax), now: 0)

@@ -28,9 +28,19 @@ package struct Migration: Sendable {
 package struct ServiceMigrations: Sendable {
     package let service: String
     package let steps: [Migration]
+    /// How many of them must be there for who opens the store with `SchemaUse.partial`.
+    fileprivate(set) var needed: Int
 
     package init(service: String, steps: [Migration]) {
         self.service = service
         self.steps = steps
+        self.needed = steps.count
+    }
+
+    /// For who only reads tables that the first `count` steps have made.
+    package func needing(_ count: Int) -> ServiceMigrations {
+        var copy: ServiceMigrations = self
+        copy.needed = min(count, self.steps.count)
+        return copy
     }
 }

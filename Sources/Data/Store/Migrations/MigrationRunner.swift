@@ -1,6 +1,7 @@
 import Time
 
-/// Brings a database to the schema this binary knows: everything is checked first, then applied in one transaction.
+/// Brings a database to the schema this binary knows: everything is checked first, then applied in one transaction. Or only
+/// checks it, for those who may not change what others serve.
 ///
 /// The table `schema_migrations (service, number, name, checksum, applied_at)` holds what was applied. The checksum is
 /// FNV-1a (64 bits, hex) over the migration's words, so that only layout and comments may change afterwards.
@@ -36,6 +37,15 @@ struct MigrationRunner {
         try self.checkNumbering()
     }
 
+    /// Does what opening the store asks for.
+    func prepare(_ use: SchemaUse) throws(StoreError) {
+        switch use {
+        case .migrate: _ = try self.run()
+        case .complete: try self.check(isPartial: false)
+        case .partial: try self.check(isPartial: true)
+        }
+    }
+
     /// Applies what is missing; returns how many migrations that were. Either all or none.
     func run() throws(StoreError) -> Int {
         // The list is read inside: another process may be at the same.
@@ -54,6 +64,28 @@ struct MigrationRunner {
     }
 
     // MARK: - Checks
+
+    /// Changes nothing. Throws `.olderDatabase` where a step is missing, and what `run` would throw.
+    ///
+    /// - Parameter isPartial: services that were not given may be of any version, and of those that were, what they need will do.
+    private func check(isPartial: Bool) throws(StoreError) {
+        guard try self.isListed() else {
+            throw .foreignDatabase(reason: "\(self.database.shown) is empty: no platform was ever started on it")
+        }
+        let applied: [Applied] = try self.applied().filter {
+            !isPartial || $0.service == StoreCopy.marker.service || self.steps(of: $0.service) != nil
+        }
+        let done: [String: Int] = try self.done(applied)
+        for service: ServiceMigrations in self.services {
+            let needed: Int = isPartial ? service.needed : service.steps.count
+            let last: Int = done[service.service] ?? 0
+            if last < needed { throw .olderDatabase(service: service.service, number: last, needed: needed) }
+        }
+    }
+
+    private func steps(of service: String) -> [Migration]? {
+        self.services.first { $0.service == service }?.steps
+    }
 
     /// Whether the database holds a list of migrations. Throws when it holds other things and no list.
     private func isListed() throws(StoreError) -> Bool {
@@ -99,11 +131,7 @@ struct MigrationRunner {
 
     /// What is not applied yet, in order. Throws when the database holds something this binary does not know.
     private func missing(_ applied: [Applied]) throws(StoreError) -> [Step] {
-        var done: [String: Int] = [:]
-        for entry: Applied in applied {
-            try self.check(entry)
-            done[entry.service] = max(done[entry.service] ?? 0, entry.number)
-        }
+        let done: [String: Int] = try self.done(applied)
         var missing: [Step] = []
         for service: ServiceMigrations in self.services {
             let last: Int = done[service.service] ?? 0
@@ -114,8 +142,18 @@ struct MigrationRunner {
         return missing
     }
 
+    /// The highest number applied of each service. Throws when an entry is none this binary knows.
+    private func done(_ applied: [Applied]) throws(StoreError) -> [String: Int] {
+        var done: [String: Int] = [:]
+        for entry: Applied in applied {
+            try self.check(entry)
+            done[entry.service] = max(done[entry.service] ?? 0, entry.number)
+        }
+        return done
+    }
+
     private func check(_ entry: Applied) throws(StoreError) {
-        let known: [Migration] = self.services.first { $0.service == entry.service }?.steps ?? []
+        let known: [Migration] = self.steps(of: entry.service) ?? []
         if entry.service == StoreCopy.marker.service, known.isEmpty {
             throw .misconfigured(
                 "\(self.database.shown) holds an unfinished copy of an installation: "

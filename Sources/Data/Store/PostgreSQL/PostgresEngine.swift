@@ -65,7 +65,8 @@ final class PostgresEngine: StoreEngine {
         let connection: PostgresConnection = try sessions.connect(
             statementTime: .milliseconds(PostgresLimits.migrationMillisecondsMax), now: 0)
         defer { connection.close() }
-        _ = try MigrationRunner(.postgresql(connection), migrations, now: configuration.clock.now()).run()
+        try MigrationRunner(.postgresql(connection), migrations, now: configuration.clock.now()).prepare(
+            configuration.schema)
     }
 
     func shutDownDetached(_ done: @escaping @Sendable () -> Void) {

@@ -1,5 +1,6 @@
 import CSQLite
 import Glibc
+import Time
 
 /// The database file as it stood after one commit, byte for byte, while the store goes on: what a backup copies.
 ///
@@ -124,6 +125,12 @@ package final class DatabasePicture: Queryable, @unchecked Sendable {
     }
 
     package var engine: StoreEngineKind { .sqlite }
+
+    /// Throws `.olderDatabase`, `.newerDatabase`, `.changedMigration` or `.foreignDatabase` where it has not what these services
+    /// need.
+    package func require(_ services: [ServiceMigrations]) throws(StoreError) {
+        try MigrationRunner(.sqlite(self.reader), services, now: Timestamp(nanoseconds: 0)).prepare(.partial)
+    }
 
     package func visit(
         _ sql: String, _ parameters: [SQLValue], _ body: (Row) throws(StoreError) -> Bool

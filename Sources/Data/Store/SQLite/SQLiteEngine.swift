@@ -21,11 +21,13 @@ final class SQLiteEngine: StoreEngine {
         self.state = StoreState(logger: configuration.logger)
         let metrics: StoreMetrics = StoreMetrics(configuration.metrics)
         let folder: DataFolder = DataFolder(path: configuration.folder)
-        try folder.create()
+        let makes: Bool = configuration.schema == .migrate
+        if makes { try folder.create() }
         self.lock = try FolderLock(folder)
-        try folder.createDatabaseFile()
+        if makes { try folder.createDatabaseFile() }
         let connection: Connection = try Self.openWriter(folder, configuration)
-        _ = try MigrationRunner(.sqlite(connection), migrations, now: configuration.clock.now()).run()
+        try MigrationRunner(.sqlite(connection), migrations, now: configuration.clock.now()).prepare(
+            configuration.schema)
         connection.restrict()
         var attachments: [any CommitAttachment] = []
         for item: any CommitExtension in extensions { attachments.append(item.makeAttachment()) }

@@ -1,6 +1,12 @@
+import EventLog
 package import Store
 
 extension AuditVerification {
+    /// What it reads, which is all that a database must have of this binary's schema.
+    package static let migrations: [ServiceMigrations] = [
+        LogMigrations.service.needing(1), AuditMigrations.service.needing(1),
+    ]
+
     /// Verifies the audit log in a store: of a running platform, or of a data folder nobody else uses.
     ///
     /// Cost: one pass over the audit log, some 200 MB/s; constant memory.
