@@ -158,7 +158,9 @@ let targets: [Target] = [
         swiftSettings: common),
     .target(
         name: "ServiceTestKit",
-        dependencies: ["TestKit", "Contracts", "REST", "EventLog", "Store", "HTTP", "JSON", "Time", "Telemetry"],
+        dependencies: [
+            "TestKit", "Contracts", "REST", "EventLog", "Store", "HTTP", "JSON", "Time", "Telemetry", "Crypto",
+        ],
         path: "Tests/ServiceTestKit", swiftSettings: common),
     .executableTarget(
         name: "CrashWriter", dependencies: ["Store", "EventLog", "JSON", "Time"], path: "Tests/Crash/CrashWriter",

@@ -8,7 +8,7 @@ import time
 import unittest
 
 from processes import Platform, eventually, folder
-from rest import Rest, document
+from rest import Rest
 from upstream import Upstream
 
 # More than the platform has written when it is ready, less than what the test writes.
@@ -19,11 +19,7 @@ class DrainTests(unittest.TestCase):
     def setUp(self):
         self.upstream = Upstream(self)
         self.platform = Platform(self, f"{folder(self)}/data").start()
-        with self.platform.sign_in("acme") as rest:
-            rest.create("/v1/tenants/acme/apis", {
-                "document": document(), "upstream": self.upstream.url, "authentication": "none"})
-            self.assertEqual(rest.deploy("acme", "orders")["state"], "success")
-            self.token = rest.token
+        self.token = self.platform.open_api(self.upstream.url)
 
     def in_background(self, work):
         results = []

@@ -1,6 +1,5 @@
 import Bytes
 import Contracts
-import Crypto
 import EventLog
 import Identifiers
 import JSON
@@ -11,19 +10,6 @@ import TestKit
 import Testing
 
 @testable import Audit
-
-/// Seals with a fixed key: what the key ring does.
-struct FixedSealer: SecretSealer {
-    let key: [UInt8] = [UInt8](repeating: 7, count: 32)
-
-    func seal(_ secret: [UInt8], name: String) throws -> [UInt8] {
-        try AESGCM.seal(secret, key: self.key, associatedData: Array(name.utf8))
-    }
-
-    func open(_ sealed: [UInt8], name: String) throws -> [UInt8] {
-        try AESGCM.open(sealed, key: self.key, associatedData: Array(name.utf8))
-    }
-}
 
 /// The audit service on a real store and log, and entries to fill them with.
 struct AuditFixture {

@@ -10,19 +10,6 @@ import Testing
 
 @testable import Identity
 
-/// Seals with a fixed key: what the key ring does.
-struct FixedSealer: SecretSealer {
-    let key: [UInt8] = [UInt8](repeating: 9, count: 32)
-
-    func seal(_ secret: [UInt8], name: String) throws -> [UInt8] {
-        try AESGCM.seal(secret, key: self.key, associatedData: Array(name.utf8))
-    }
-
-    func open(_ sealed: [UInt8], name: String) throws -> [UInt8] {
-        try AESGCM.open(sealed, key: self.key, associatedData: Array(name.utf8))
-    }
-}
-
 /// A signing key made once for all tests.
 enum TestSigningKey {
     static let key: Result<PrivateKey, any Error> = Result { try PrivateKey.generate(.rsa) }
