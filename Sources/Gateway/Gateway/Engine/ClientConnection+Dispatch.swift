@@ -46,6 +46,7 @@ extension ClientConnection {
             return self.forward(bytes, count, view, route, path.hasEncodedSlash, lease)
         case .methodNotAllowed(let allow): self.answer(.methodNotAllowed, allow: allow)
         case .options(let allow): self.answer(.optionsAnswered, allow: allow)
+        case .undecided: self.answer(.expressionLimit)
         case .none: self.answer(.noRoute)
         }
         return loop.requestHead.count

@@ -21,6 +21,8 @@ package enum RequestReason: UInt8, Sendable, CaseIterable, BitwiseCopyable {
     case answered = 13
     case cached = 14
     case replayed = 15
+    // Regular expressions of the configuration.
+    case expressionLimit = 16
     // Policies.
     case addressDenied = 20
     case credentialsMissing = 21
@@ -92,7 +94,7 @@ package enum RequestReason: UInt8, Sendable, CaseIterable, BitwiseCopyable {
         case .upstreamConnectFailed, .upstreamReset, .upstreamInvalidResponse, .upstreamNotHTTP2: return 502
         case .upstreamConnectTimeout, .upstreamTimeout: return 504
         case .clientClosed: return 499
-        case .internalError: return 500
+        case .internalError, .expressionLimit: return 500
         case .idempotencyKeyInvalid: return 400
         case .idempotencyInProgress, .idempotencyUnrepeatable: return 409
         case .idempotencyMismatch: return 422
@@ -123,6 +125,7 @@ package enum RequestReason: UInt8, Sendable, CaseIterable, BitwiseCopyable {
         case .answered: return "answered"
         case .cached: return "cached"
         case .replayed: return "replayed"
+        case .expressionLimit: return "expression-limit"
         case .addressDenied: return "address-denied"
         case .credentialsMissing: return "credentials-missing"
         case .credentialsUnknown: return "credentials-unknown"
@@ -185,6 +188,7 @@ package enum RequestReason: UInt8, Sendable, CaseIterable, BitwiseCopyable {
         case .answered: return "The gateway answered by a policy."
         case .cached: return "The gateway answered from its cache."
         case .replayed: return "The gateway repeated the answer to an earlier request."
+        case .expressionLimit: return "A rule of this gateway could not be decided for this request within its bounds."
         case .addressDenied: return "Your address may not call this API."
         case .credentialsMissing: return "This API needs credentials."
         case .credentialsUnknown: return "The credentials are not valid."

@@ -33,6 +33,8 @@ package struct RouteExplanation: Sendable, Equatable {
         case methodNotAllowed(allow: String)
         /// 204, with the value of `Allow`.
         case options(allow: String)
+        /// 500: an expression that stands before every other route that fits passes its bounds with this request.
+        case undecided
         /// 404.
         case noRoute
         /// 400: the path has no form that every server reads the same.
@@ -70,6 +72,7 @@ package struct RouteExplanation: Sendable, Equatable {
         case .route: lines.append("\(self.path) is taken by:")
         case .methodNotAllowed(let allow): lines.append("\(self.path) does not take this method: 405, Allow: \(allow)")
         case .options(let allow): lines.append("\(self.path) is answered by the gateway: 204, Allow: \(allow)")
+        case .undecided: lines.append("\(self.path) is refused: 500, an expression passes its bounds")
         case .noRoute: lines.append("\(self.path) has no route: 404")
         case .pathRefused: lines.append("the path is refused: 400, servers read it differently")
         }
@@ -139,6 +142,8 @@ private struct RouteExplainer {
         let group: ExpressionGroup?
         /// What keeps it from taking the request; nil: nothing.
         let missing: String?
+        /// One of its expressions passes its bounds.
+        let isUndecided: Bool
     }
 
     /// Routes with one expression stand together, where the first of them stands.
@@ -154,6 +159,8 @@ private struct RouteExplainer {
     private var entries: [Entry] = []
     private var known: MethodSet = []
     private var groupOrders: [ExpressionGroup: Int] = [:]
+    /// An expression of the route that is looked at passed its bounds.
+    private var gaveUp: Bool = false
 
     init(_ request: ExplainedRequest) {
         self.request = request
@@ -187,14 +194,17 @@ private struct RouteExplainer {
         for form in route.forms {
             let group: ExpressionGroup? = form.path.expression.map { ExpressionGroup(host: host, expression: $0) }
             if let group { self.groupOrders[group] = min(order, self.groupOrders[group] ?? order) }
+            self.gaveUp = false
             guard let pathRank: [Int] = self.pathRank(form.path) else { continue }
             self.known.formUnion(route.methods.isEmpty ? .all : route.methods)
             let fit: MethodFit = MethodFit(route.methods, self.method)
             let counts: [Int] = [form.headers.count, form.query.count, -order]
+            let missing: String? = self.missing(form, fit)
             let entry: Entry = Entry(
                 api: api.key, route: route, host: host,
                 standing: Standing(values: hostRank + pathRank + [Int(fit.rawValue)] + counts), group: group,
-                missing: self.missing(form, fit))
+                missing: self.gaveUp ? "its expression passes its bounds with this request" : missing,
+                isUndecided: self.gaveUp)
             if best == nil || entry.missing == nil { best = entry }
         }
         if let best { self.entries.append(best) }
@@ -217,10 +227,21 @@ private struct RouteExplainer {
         return best
     }
 
-    private func pathRank(_ pattern: PathPattern) -> [Int]? {
+    /// Whether an expression matches; one that passes its bounds counts as if it did.
+    private mutating func holds(_ match: () throws(PatternFailure) -> Bool) -> Bool {
+        do throws(PatternFailure) {
+            return try match()
+        } catch {
+            self.gaveUp = true
+            return true
+        }
+    }
+
+    private mutating func pathRank(_ pattern: PathPattern) -> [Int]? {
+        let path: String = self.path
         if let expression: TextExpression = pattern.expression {
-            let isMatch: Bool? = try? expression.expression.matches(self.path)
-            return isMatch == true ? [-1, 0, 0, 0, 0, 0] : nil
+            let isMatch: Bool = self.holds { () throws(PatternFailure) in try expression.expression.matches(path) }
+            return isMatch ? [-1, 0, 0, 0, 0, 0] : nil
         }
         let found: [Substring] = self.path.dropFirst().split(separator: "/", omittingEmptySubsequences: false)
         let wanted: [PathPattern.Segment] = pattern.segments
@@ -229,7 +250,9 @@ private struct RouteExplainer {
             switch segment {
             case .literal(let literal): if literal != text { return nil }
             case .parameter: if text.isEmpty { return nil }
-            case .pattern(let pattern): if (try? pattern.matches(Array(text.utf8))) != true { return nil }
+            case .pattern(let pattern):
+                let segment: [UInt8] = Array(text.utf8)
+                guard self.holds({ () throws(PatternFailure) in try pattern.matches(segment) }) else { return nil }
             }
         }
         switch pattern.kind {
@@ -239,7 +262,7 @@ private struct RouteExplainer {
         }
     }
 
-    private func missing(_ route: RouteDefinition, _ fit: MethodFit) -> String? {
+    private mutating func missing(_ route: RouteDefinition, _ fit: MethodFit) -> String? {
         if fit == .no { return "takes \(route.methods.joined(separator: ", ")) only" }
         for condition in route.headers {
             let values: [String] = self.request.headers.filter { $0.name.lowercased() == condition.name }.map {
@@ -253,13 +276,18 @@ private struct RouteExplainer {
         return nil
     }
 
-    private func meets(_ condition: RouteCondition, _ values: [String]) -> Bool {
+    private mutating func meets(_ condition: RouteCondition, _ values: [String]) -> Bool {
         switch condition.test {
         case .present: return !values.isEmpty
         case .absent: return values.isEmpty
         case .exact(let wanted): return values.contains(wanted)
         case .prefix(let wanted): return values.contains { $0.hasPrefix(wanted) }
-        case .regex(let wanted): return values.contains { (try? wanted.expression.matches($0)) == true }
+        case .regex(let wanted):
+            for value in values {
+                let isMet: Bool = self.holds { () throws(PatternFailure) in try wanted.expression.matches(value) }
+                if isMet { return true }
+            }
+            return false
         }
     }
 
@@ -304,12 +332,15 @@ private struct RouteExplainer {
                 RouteExplanation.Candidate(
                     api: entry.api, route: entry.route.id, path: entry.route.path, host: entry.host, verdict: verdict))
         }
-        return RouteExplanation(
-            outcome: self.outcome(hasWinner: winner != nil), path: self.path, candidates: candidates)
+        return RouteExplanation(outcome: self.outcome(winner), path: self.path, candidates: candidates)
     }
 
-    private func outcome(hasWinner: Bool) -> RouteExplanation.Outcome {
-        if hasWinner { return .route }
+    private func outcome(_ winner: Entry?) -> RouteExplanation.Outcome {
+        for entry in self.entries where entry.isUndecided {
+            guard let winner else { return .undecided }
+            if winner.standing.values.lexicographicallyPrecedes(entry.standing.values) { return .undecided }
+        }
+        if winner != nil { return .route }
         if self.known.isEmpty || MethodFit(self.known, self.method) != .no { return .noRoute }
         let allow: String = String(decoding: self.known.allowText, as: UTF8.self)
         return self.method == .options ? .options(allow: allow) : .methodNotAllowed(allow: allow)

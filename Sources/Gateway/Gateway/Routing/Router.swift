@@ -8,6 +8,8 @@ package enum Match: Sendable, Equatable {
     case methodNotAllowed(allow: [UInt8])
     /// `OPTIONS` on a known path that no route takes: 204. The bytes are the value of `Allow`.
     case options(allow: [UInt8])
+    /// A regular expression passed its bounds, so it is not known which route is meant: 500.
+    case undecided
     /// 404.
     case none
 }
@@ -36,7 +38,7 @@ package struct RouteIndex: Sendable, Hashable, BitwiseCopyable {
 /// literals, segments with text beside parameters, and parameters meet, all ways are walked: at most `templateShapesMax` in one
 /// scope. Expressions are tried one
 /// after the other, at most `expressionsMax` in one scope, and only when nothing else there takes the request. One that passes
-/// its limits ends the search with 404: what stands behind it may have other policies.
+/// its limits ends the search with an error: what stands behind it may have other policies.
 package final class Router: Sendable {
     private let memory: RouterMemory
     private let tables: RouterTables
@@ -57,9 +59,9 @@ package final class Router: Sendable {
         var search: RouterSearch = RouterSearch(self.tables, request)
         var found: Int32 = -1
         if self.tables.hasHosts { found = search.findByHost() }
-        if found < 0, self.tables.anyScope >= 0 { found = search.find(scope: self.tables.anyScope) }
+        if found < 0, !search.isGivenUp, self.tables.anyScope >= 0 { found = search.find(scope: self.tables.anyScope) }
         probes = search.probes
-        if search.isGivenUp { return .none }
+        if search.isGivenUp { return .undecided }
         if found >= 0 { return .route(RouteIndex(Int(found))) }
         return self.refusal(search.known, method: request.method)
     }

@@ -98,7 +98,7 @@ struct RouterSearch {
             let exact: Int32 = self.scope(of: host, count: count, isWildcard: false)
             if exact >= 0 {
                 let found: Int32 = self.find(scope: exact)
-                if found >= 0 { return found }
+                if found >= 0 || self.isGivenUp { return found }
             }
             return self.findByWildcard(host, count: count)
         }
@@ -117,7 +117,7 @@ struct RouterSearch {
             let scope: Int32 = self.scope(of: host + index + 1, count: count - index - 1, isWildcard: true)
             if scope >= 0 {
                 let found: Int32 = self.find(scope: scope)
-                if found >= 0 { return found }
+                if found >= 0 || self.isGivenUp { return found }
             }
         }
         return -1
@@ -146,7 +146,7 @@ struct RouterSearch {
         let scope: RouterScope = self.tables.scopes[Int(index)]
         if scope.hasExact {
             let found: Int32 = self.findExact(scope: index)
-            if found >= 0 { return found }
+            if found >= 0 || self.isGivenUp { return found }
         }
         if scope.root >= 0 {
             self.template = RouteCandidate()
@@ -171,7 +171,7 @@ struct RouterSearch {
             }
             var best: RouteCandidate = RouteCandidate()
             self.consider(terminal: candidate.terminal, major: 0, minor: 0, partial: 0, best: &best)
-            if best.route >= 0 { return best.route }
+            if best.route >= 0 || self.isGivenUp { return best.route }
         }
         return -1
     }

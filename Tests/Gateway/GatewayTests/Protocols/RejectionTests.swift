@@ -66,6 +66,9 @@ struct RejectionTests {
         Scenario(reason: .noRoute, route: #"{"path": "/only"}"#),
         Scenario(
             reason: .methodNotAllowed, route: #"{"path": "/x", "methods": ["PUT"]}"#),
+        Scenario(
+            reason: .expressionLimit, route: #"{"regex": "/(a+)+"}"#,
+            request: Scenario.get("/" + String(repeating: "a", count: 40) + "b")),
         // Policies.
         Scenario(reason: .addressDenied, policies: #"[{"ip": {"deny": ["127.0.0.1"]}}]"#),
         Scenario(reason: .credentialsMissing, policies: keyed),

@@ -45,9 +45,19 @@ struct MatcherTests {
             "routes: [{id: bad, regex: '/(a+)+'}, {id: next, regex: '/.*'}, {id: head, path: /h, headers: {x: {regex: '(a+)+'}}}]"
         )
         let hostile: String = String(repeating: "a", count: 60) + "b"
-        #expect(snapshot.outcome(SampleRequest(path: "/" + hostile)) == "404")
-        #expect(snapshot.outcome(SampleRequest(path: "/ab")) == "next")
-        #expect(snapshot.outcome(SampleRequest(path: "/h", headers: [("X", hostile)])) == "404")
+        for request in [SampleRequest(path: "/" + hostile), SampleRequest(path: "/h", headers: [("X", hostile)])] {
+            #expect(snapshot.outcome(request) == "500")
+            #expect(snapshot.explained(request) == "500")
+        }
+        for (path, route) in [("/ab", "next"), ("/aa", "bad")] {
+            #expect(snapshot.outcome(SampleRequest(path: path)) == route)
+            #expect(snapshot.explained(SampleRequest(path: path)) == route)
+        }
+        let explanation: RouteExplanation = snapshot.explain(ExplainedRequest(method: "GET", path: "/" + hostile))
+        #expect(explanation.lines.first == "/\(hostile) is refused: 500, an expression passes its bounds")
+        #expect(
+            explanation.lines.last
+                == "  - bad (API default/a, host any): its expression passes its bounds with this request")
     }
 
     @Test(arguments: [
@@ -81,7 +91,7 @@ struct MatcherTests {
         let snapshot: Snapshot = try Self.snapshot(
             "routes: [{id: bad, path: '/{id:(a+)+}'}, {id: next, path: '/{id}'}, {id: rest, path: '/*'}]")
         let hostile: String = String(repeating: "a", count: 60) + "b"
-        #expect(snapshot.outcome(SampleRequest(path: "/" + hostile)) == "404")
+        #expect(snapshot.outcome(SampleRequest(path: "/" + hostile)) == "500")
         #expect(snapshot.outcome(SampleRequest(path: "/aaa")) == "bad")
         #expect(snapshot.outcome(SampleRequest(path: "/ab")) == "next")
     }

@@ -40,6 +40,7 @@ extension Snapshot {
             case .route(let index): return self.routes[index.value].id
             case .methodNotAllowed(let allow): return "405 " + String(decoding: allow, as: UTF8.self)
             case .options(let allow): return "204 " + String(decoding: allow, as: UTF8.self)
+            case .undecided: return "500"
             case .none: return "404"
             }
         }
@@ -57,6 +58,7 @@ extension Snapshot {
         case .route: return explanation.candidates[0].route
         case .methodNotAllowed(let allow): return "405 " + allow
         case .options(let allow): return "204 " + allow
+        case .undecided: return "500"
         case .noRoute: return "404"
         case .pathRefused: return "400"
         }

@@ -36,7 +36,7 @@ final class RewriteStage: RequestStage, @unchecked Sendable {
                 path = changed
             } catch {
                 // What the path would have become nobody knows, and the old one may mean something else.
-                return decision.refuse(.pathRefused)
+                return decision.refuse(error == .tooMuchWork ? .expressionLimit : .pathRefused)
             }
         }
         if path.first != UInt8(ascii: "/") { path.insert(UInt8(ascii: "/"), at: 0) }
