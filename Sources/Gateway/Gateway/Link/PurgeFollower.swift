@@ -23,7 +23,7 @@ package final class PurgeFollower: Sendable {
     /// Follows until cancelled. That the control plane is away is the agent's to say.
     package func run() async {
         var number: Int64?
-        var pause: Duration = GatewayAgent.pauseMin
+        var pause: LinkPause = LinkPause()
         while !Task.isCancelled {
             do {
                 let feed: PurgeFeed = try await self.link.purges(since: number, wait: Self.wait)
@@ -31,11 +31,10 @@ package final class PurgeFollower: Sendable {
                 if number == nil || feed.forgetsAll { self.note(self.live.purgeEverything(), orders: 0) }
                 if feed.forgetsAll || !feed.orders.isEmpty { self.note(self.forget(feed), orders: feed.orders.count) }
                 number = feed.number
-                pause = GatewayAgent.pauseMin
+                pause.reset()
             } catch {
                 if Task.isCancelled { return }
-                try? await self.clock.sleep(for: pause)
-                pause = min(pause * 2, GatewayAgent.pauseMax)
+                try? await self.clock.sleep(for: pause.take(after: error))
             }
         }
     }

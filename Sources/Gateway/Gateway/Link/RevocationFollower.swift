@@ -30,7 +30,6 @@ package struct LinkRevocations: Sendable {
 package actor RevocationFollower {
     /// Shorter than what makes a gateway away.
     static let wait: Duration = .seconds(8)
-    static let pause: Duration = .seconds(1)
     static let fileBytesMax: Int = 256 << 20
 
     private let link: any RevocationLink
@@ -75,13 +74,21 @@ package actor RevocationFollower {
 
     /// Follows the control plane until cancelled. That it is away, the snapshot's follower says.
     package func run() async {
+        var pause: LinkPause = LinkPause()
+        var isKnown: Bool = true
         while !Task.isCancelled {
             do {
                 try await self.follow()
+                pause.reset()
+                isKnown = true
             } catch is CancellationError {
                 return
             } catch {
-                try? await self.clock.sleep(for: Self.pause)
+                if isKnown, LinkPause.isUnknown(error) {
+                    isKnown = false
+                    self.logger.log(.warning, "the control plane is too old to tell which tokens were revoked")
+                }
+                try? await self.clock.sleep(for: pause.take(after: error))
             }
         }
     }
