@@ -79,6 +79,11 @@ struct Channel {
         }
     }
 
+    /// The connection below takes no more streams and ends with those it has; nothing where there are none.
+    func refuseFurtherStreams() {
+        self.stream?._withUnsafeGuaranteedRef { $0.connection.refuseFurtherStreams() }
+    }
+
     /// Sends nothing more; the peer reads an end of stream.
     func finishWriting() {
         if let stream: Unmanaged<HTTP2Stream> = self.stream {

@@ -20,6 +20,7 @@ extension ClientConnection {
         let keeps: Bool = self.survivesAnswer(reason)
         self.exchange.keepsAlive = keeps
         self.phase = .answering
+        if reason == .tooManyConnections { self.channel.refuseFurtherStreams() }
         self.composeAnswer(reason, lines: lines, allow: allow, keeps: keeps)
         self.sendScratch()
         self.finishAnswer(keeps: keeps)

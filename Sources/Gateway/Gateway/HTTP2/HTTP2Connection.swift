@@ -60,6 +60,8 @@ class HTTP2Connection: TimedHandler {
     func controlFrame(_ frame: UnsafePointer<nghttp2_frame>) {}
     /// A stream is over and was taken out of `streams`; its owner was told.
     func recycle(_ stream: HTTP2Stream) {}
+    /// Takes no more streams: the connection ends with those it has.
+    func refuseFurtherStreams() {}
     /// The connection is gone; its streams' owners were told.
     func ended() {}
 

@@ -129,10 +129,7 @@ final class HTTP2Server: HTTP2Connection {
     /// Ends a connection without streams.
     private func sayGoodbye() {
         guard let session: OpaquePointer = self.session else { return }
-        _ = nghttp2_submit_goaway(
-            session, HTTP2Stream.noFlags, nghttp2_session_get_last_proc_stream_id(session), NGHTTP2_NO_ERROR.rawValue,
-            nil, 0)
-        self.flushLater()
+        self.submitGoAway(session)
         self.endsAfterFlush = true
     }
 
@@ -147,11 +144,31 @@ final class HTTP2Server: HTTP2Connection {
     /// heard that, the last one that is.
     func drain() {
         guard let session: OpaquePointer = self.session, !self.isDraining else { return }
-        self.isDraining = true
+        self.keepNoStreams()
         _ = nghttp2_submit_shutdown_notice(session)
         _ = nghttp2_submit_ping(session, HTTP2Stream.noFlags, nil)
+        self.flushLater()
+    }
+
+    /// At once, without a notice: what the client has sent meanwhile it may send again elsewhere.
+    override func refuseFurtherStreams() {
+        guard let session: OpaquePointer = self.session, !self.isDraining else { return }
+        self.keepNoStreams()
+        self.submitGoAway(session)
+    }
+
+    /// Streams that end are not used again.
+    private func keepNoStreams() {
+        self.isDraining = true
         for stream in self.free { stream.client?.close() }
         self.free = []
+    }
+
+    /// Names the last stream that is served.
+    private func submitGoAway(_ session: OpaquePointer) {
+        _ = nghttp2_submit_goaway(
+            session, HTTP2Stream.noFlags, nghttp2_session_get_last_proc_stream_id(session), NGHTTP2_NO_ERROR.rawValue,
+            nil, 0)
         self.flushLater()
     }
 
@@ -159,10 +176,7 @@ final class HTTP2Server: HTTP2Connection {
         guard self.isDraining, frame.pointee.hd.type == UInt8(NGHTTP2_PING.rawValue),
             let session: OpaquePointer = self.session
         else { return }
-        _ = nghttp2_submit_goaway(
-            session, HTTP2Stream.noFlags, nghttp2_session_get_last_proc_stream_id(session), NGHTTP2_NO_ERROR.rawValue,
-            nil, 0)
-        self.flushLater()
+        self.submitGoAway(session)
     }
 
     override func ended() {

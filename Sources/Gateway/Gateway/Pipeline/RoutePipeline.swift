@@ -73,7 +73,9 @@ extension RoutePipeline {
             // The API's own is one limit for all of its routes.
             let isOfRoute: Bool = context.route.policies.contains { $0.kind == "connection_limit" }
             let name: String = context.api.key.text + (isOfRoute ? " \(context.route.id)" : "")
-            stages.requests.append(ConnectionLimitStage(policy, name: name, counts: context.live.connections))
+            stages.requests.append(
+                ConnectionLimitStage(
+                    policy, name: name, counts: context.live.connections, share: context.live.share))
         case .acl(let policy): stages.requests.append(AccessControlStage(policy))
         case .identityHeaders(let policy): stages.requests.append(IdentityHeadersStage(policy))
         case .cache(let policy):

@@ -61,7 +61,7 @@ package final class LiveState: Sendable {
 
     /// Gateways that share every limit: each admits its part. Set by the link, read by every request. 1 or more.
     package var limitShare: Int {
-        get { Int(truncatingIfNeeded: self.share.divisor.pointee.load(ordering: .relaxed)) }
+        get { self.share.gateways }
         set { self.share.divisor.pointee.store(UInt64(max(1, newValue)), ordering: .relaxed) }
     }
 
@@ -161,6 +161,9 @@ struct LimitShare: @unchecked Sendable {
         self.divisor.initialize(to: Atomic(1))
         (self.divisor + 1).initialize(to: Atomic(.max))
     }
+
+    /// Gateways that divide limits, 1 or more.
+    var gateways: Int { Int(truncatingIfNeeded: self.divisor.pointee.load(ordering: .relaxed)) }
 
     /// The rule of a limit as this gateway keeps it now.
     @inline(__always)

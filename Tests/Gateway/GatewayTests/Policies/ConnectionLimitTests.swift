@@ -50,13 +50,43 @@ struct ConnectionLimitTests {
         for number in 0..<3 { peer.headers(UInt32(1 + 2 * number), HTTP2Peer.request("GET", "/\(number)")) }
         for number in 0..<3 { #expect(peer.response(UInt32(1 + 2 * number)).status == 200) }
         #expect(Self.held(content, byAddress: false) == 1)
-        let other: HTTP2Peer = try HTTP2Peer(port: content.gateway.port)
-        #expect(other.exchange(1, HTTP2Peer.request("GET", "/")).status == 429)
+        let refused: HTTP2Peer = try HTTP2Peer(port: content.gateway.port)
+        // GOAWAY without an error (RFC 9113, 6.8), and the end once the answer is out.
+        refused.headers(1, HTTP2Peer.request("GET", "/"))
+        #expect(refused.untilGoAway() == 0)
+        #expect(refused.response(1).status == 429)
+        while refused.next() != nil {}
         peer.socket.close()
         #expect(await eventually { Self.held(content, byAddress: false) == 0 })
-        #expect(other.exchange(3, HTTP2Peer.request("GET", "/")).status == 200)
+        let other: HTTP2Peer = try HTTP2Peer(port: content.gateway.port)
+        #expect(other.exchange(1, HTTP2Peer.request("GET", "/")).status == 200)
         other.socket.close()
         #expect(await eventually { Self.held(content, byAddress: false) == 0 })
+        await content.stop()
+    }
+
+    @Test(arguments: [
+        ("connection_limit: 4", 1, 4), ("connection_limit: 4", 2, 2), ("connection_limit: 3", 2, 1),
+        ("connection_limit: 1", 3, 1), ("connection_limit: {limit: 2, scope: gateway}", 2, 2),
+    ]) func liveGatewaysDivideTheLimit(_ policy: String, gateways: Int, expected: Int) async throws {
+        let content: ContentGateway = try await .start("policies: [{\(policy)}]")
+        content.gateway.live.limitShare = gateways
+        var clients: [RawSocket] = []
+        for _ in 0..<expected {
+            let client: RawSocket = try content.gateway.connect()
+            #expect(Self.status(client) == 200)
+            clients.append(client)
+        }
+        let beyond: RawSocket = try content.gateway.connect()
+        beyond.send(Self.get)
+        let refusal: RawMessage = beyond.receiveMessage()
+        #expect(refusal.status == 429)
+        #expect(refusal.field("ratelimit-policy") == "\"connections\";q=\(expected);qu=\"connections\"")
+        // Whoever is in stays in when gateways come.
+        content.gateway.live.limitShare = 100
+        #expect(Self.status(clients[0]) == 200)
+        for client in clients { client.close() }
+        #expect(await eventually { Self.held(content) == 0 })
         await content.stop()
     }
 

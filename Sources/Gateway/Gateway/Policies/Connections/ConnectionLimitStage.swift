@@ -1,22 +1,26 @@
 import GatewayConfiguration
 
-/// Refuses requests on connections beyond the policy's limit, 429; the engine closes such a connection behind the answer.
+/// Refuses requests on connections beyond the policy's limit, 429; the engine closes such a connection behind the answer, one of
+/// HTTP/2 when the streams it has are over.
 final class ConnectionLimitStage: RequestStage, @unchecked Sendable {
     private let policy: ConnectionLimitPolicy
     private let name: String
     private let counts: ConnectionCounts
-    /// Nobody knows when another one closes.
-    private let lines: [UInt8]
+    /// Its memory is that of the state that every snapshot holds.
+    private let share: LimitShare
 
     /// `name` is the same for every version of the API or route that has the policy.
-    init(_ policy: ConnectionLimitPolicy, name: String, counts: ConnectionCounts) {
+    init(_ policy: ConnectionLimitPolicy, name: String, counts: ConnectionCounts, share: LimitShare) {
         self.policy = policy
         self.name = name
         self.counts = counts
-        self.lines = Array(
-            ("Retry-After: 1\r\nRateLimit-Policy: \"connections\";q=\(policy.limit);qu=\"connections\"\r\n"
-                + "RateLimit: \"connections\";r=0\r\n").utf8)
+        self.share = share
         super.init(rank: .connection)
+    }
+
+    /// Connections that this gateway admits now.
+    private var limit: Int {
+        self.policy.scope == .gateway ? self.policy.limit : max(1, self.policy.limit / self.share.gateways)
     }
 
     override var countsConnections: Bool { true }
@@ -27,7 +31,12 @@ final class ConnectionLimitStage: RequestStage, @unchecked Sendable {
         // Requests of the gateway's own come over no connection.
         guard let seats: ConnectionSeats = context.seats else { return .next }
         let key: SeatKey = SeatKey(limit: self.name, address: self.policy.by == .ip ? request.remote : nil)
-        if seats.sit(key, limit: self.policy.limit, self.counts) { return .next }
-        return decision.refuse(.tooManyConnections, self.lines)
+        let limit: Int = self.limit
+        if seats.sit(key, limit: limit, self.counts) { return .next }
+        // Nobody knows when another one closes.
+        let lines: String =
+            "Retry-After: 1\r\nRateLimit-Policy: \"connections\";q=\(limit);qu=\"connections\"\r\n"
+            + "RateLimit: \"connections\";r=0\r\n"
+        return decision.refuse(.tooManyConnections, Array(lines.utf8))
     }
 }
