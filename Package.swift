@@ -233,6 +233,7 @@ let fuzzers: [Target] = [
     fuzzer("HTTPHeads", ["HTTP"]),
     fuzzer("Connections", ["Gateway", "GatewayConfiguration", "EventLoops", "HTTP"]),
     fuzzer("SpanAnswers", ["Gateway"]),
+    fuzzer("IdempotencyRecords", ["Gateway"]),
     fuzzer("GatewayFiles", ["GatewayConfiguration", "Documents", "JSON"]),
 ]
 

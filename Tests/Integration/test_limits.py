@@ -1,6 +1,9 @@
 """Counts that gateways share: a limit through Redis with two gateways from a file, a quota over a restart and over two gateways of a
 platform, and what happens while the counters are away."""
 
+import base64
+import hashlib
+import hmac
 import json
 import subprocess
 import time
@@ -28,18 +31,47 @@ def admitted(url, tries, key=None):
     return sum(status(url, key) == 200 for _ in range(tries))
 
 
+def post(url, fields, body=b"ab"):
+    """Status, body and whether the answer is a repeated one."""
+    request = urllib.request.Request(url, data=body, headers=fields)
+    try:
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return answer.status, answer.read(), answer.headers.get("Idempotent-Replayed") == "true"
+    except urllib.error.HTTPError as error:
+        return error.code, error.read(), False
+
+
+def signed(url, secret, nonce, body=b"ab"):
+    """Fields of a request signed by RFC 9421 with hmac-sha256."""
+    digest = "sha-256=:" + base64.b64encode(hashlib.sha256(body).digest()).decode() + ":"
+    parameters = ('("@method" "@authority" "@path" "content-digest");'
+                  f'created={int(time.time())};keyid="k";nonce="{nonce}"')
+    base = (f'"@method": POST\n"@authority": {url.split("/")[2]}\n"@path": /\n"content-digest": {digest}\n'
+            f'"@signature-params": {parameters}')
+    value = base64.b64encode(hmac.new(secret, base.encode(), hashlib.sha256).digest()).decode()
+    return {"Content-Digest": digest, "Signature-Input": f"s={parameters}", "Signature": f"s=:{value}:",
+            "Host": url.split("/")[2]}
+
+
+def metric(admin, name):
+    """The sum of a metric's series whose line begins like this."""
+    with urllib.request.urlopen(f"{admin}/metrics", timeout=10) as answer:
+        lines = answer.read().decode().splitlines()
+    return sum(float(line.split()[-1]) for line in lines if line.startswith(name))
+
+
 class FileLimitTests(unittest.TestCase):
     def setUp(self):
         self.place = folder(self)
         self.upstream = Upstream(self)
 
-    def gateway(self, name, policy, counters):
+    def gateway(self, name, policy, counters, applications=()):
         base = free_base()
         path = f"{self.place}/{name}.yaml"
         with open(path, "w", encoding="utf-8") as file:
             json.dump({
                 "version": 1, "listen": {"http": f"127.0.0.1:{base}", "admin": f"127.0.0.1:{base + 1}"}, "workers": 1,
-                "counters": counters,
+                "counters": counters, "applications": list(applications),
                 "apis": [{"id": "a", "routes": [{"path": "/*"}], "policies": [policy],
                           "upstream": {"targets": [{"url": self.upstream.url}]}}]}, file)
         process = spawn([Settings.binary, "gateway", "--config", path], stderr=subprocess.DEVNULL,
@@ -73,14 +105,54 @@ class FileLimitTests(unittest.TestCase):
         self.assertEqual(admitted(second, 60), 39)
         server.kill()
         server.wait()
+        eventually(lambda: status(second) == 429
+                   and metric(admin, "passerelle_gateway_counter_exchange_failures_total") > 0)
 
-        def failures():
-            with urllib.request.urlopen(f"{admin}/metrics", timeout=10) as answer:
-                text = answer.read().decode()
-            return [line for line in text.splitlines()
-                    if line.startswith("passerelle_gateway_counter_exchange_failures_total")][0].split()[-1] != "0"
+    def test_gateways_share_idempotency_keys_through_redis(self):
+        server, port = self.redis()
+        gateways = [
+            self.gateway(name, {"idempotency": {}}, {"redis": f"redis://127.0.0.1:{port}", "when_away": "closed"})
+            for name in ("first", "second")]
+        urls = [url for _, url, _ in gateways]
+        key = {"Idempotency-Key": "order-1"}
+        status_first, answer, replayed = post(urls[0], key)
+        self.assertEqual((status_first, replayed), (200, False))
+        # Its answer is on the way to the other.
+        eventually(lambda: post(urls[1], key)[0] == 200)
+        self.assertEqual(post(urls[1], key), (200, answer, True))
+        self.assertEqual(post(urls[1], key, b"xy")[0], 422)
+        self.assertEqual(len(self.upstream.requests), 1)
+        # Also one that starts now.
+        gateways[0][0].terminate()
+        gateways[0][0].wait()
+        _, url, _ = self.gateway("third", {"idempotency": {}}, {"redis": f"redis://127.0.0.1:{port}"})
+        self.assertEqual(post(url, key), (200, answer, True))
+        names = subprocess.run(["redis-cli", "-p", str(port), "keys", "*"], capture_output=True, check=True).stdout
+        self.assertTrue(names.startswith(b"passerelle:idempotency:default:"), names)
+        self.assertNotIn(b"order-1", names)
+        server.kill()
+        server.wait()
+        # Away: closed as configured, open where nothing is said, and told.
+        self.assertEqual(post(urls[1], {"Idempotency-Key": "order-2"})[0], 503)
+        self.assertEqual(post(url, {"Idempotency-Key": "order-2"})[0], 200)
+        self.assertGreater(
+            metric(gateways[1][2], 'passerelle_gateway_shared_claims_total{kind="idempotency",result="away"}'), 0)
 
-        eventually(lambda: status(second) == 429 and failures())
+    def test_gateways_share_nonces_through_redis(self):
+        _, port = self.redis()
+        secret = bytes(range(32))
+        shop = {"id": "shop", "credentials": [{"hmac": {"key_id": "k", "secret": base64.b64encode(secret).decode()}}],
+                "subscriptions": [{"api": "a"}]}
+        urls = [
+            self.gateway(name, {"hmac": {}}, {"redis": f"redis://127.0.0.1:{port}"}, [shop])[1]
+            for name in ("first", "second")]
+        fields = signed(urls[0], secret, "n-1")
+        self.assertEqual(post(urls[0], fields)[0], 200)
+        for url in urls:
+            code, answer, _ = post(url, fields)
+            self.assertEqual(code, 401)
+            self.assertIn(b"signature-replayed", answer)
+        self.assertEqual(post(urls[1], signed(urls[0], secret, "n-2"))[0], 200)
 
     def test_without_its_counters_a_limit_is_what_is_configured(self):
         port = free_base()

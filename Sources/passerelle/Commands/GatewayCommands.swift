@@ -66,7 +66,7 @@ enum GatewayCommands {
             gateway = try StandaloneGateway(path: path, logger: logger, metrics: MetricRegistry(), engine: settings) {
                 (settings: CounterSettings, folder: String) throws(StandaloneGateway.StartError) in
                 do throws(CommandError) {
-                    return try RedisCounters.make(settings, folder: folder)
+                    return try RedisStores.make(settings, folder: folder)
                 } catch {
                     throw StandaloneGateway.StartError(problems: ["\(error)"])
                 }

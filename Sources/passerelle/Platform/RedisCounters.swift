@@ -1,45 +1,20 @@
-import Files
 import Gateway
-import GatewayConfiguration
 import Redis
-import TLS
 import Time
 
 /// Shared counts in Redis: one key a count and window, which goes some time after its window has ended.
 final class RedisCounters: CounterStore {
-    private static let prefix: String = "passerelle:"
     /// How long a key outlives its window: clocks of gateways may lie apart.
     private static let keptMilliseconds: Int64 = 60_000
 
     private let client: RedisClient
 
-    private init(_ client: RedisClient) { self.client = client }
-
-    /// Nil when the settings name no Redis. Connects with the first exchange.
-    ///
-    /// - Throws: `CommandError` that names the setting.
-    static func make(_ settings: CounterSettings, folder: String) throws(CommandError) -> RedisCounters? {
-        guard let text: String = settings.redis else { return nil }
-        var password: [UInt8]?
-        if let name: String = settings.passwordFile {
-            do throws(FileError) {
-                let bytes: [UInt8] = try Files.read(name.hasPrefix("/") ? name : "\(folder)/\(name)", bytesMax: 4096)
-                password = Array(bytes.prefix { $0 != 10 && $0 != 13 })
-            } catch {
-                throw .failed("counters.password_file: \(error)")
-            }
-        }
-        do {
-            return RedisCounters(try RedisClient(try RedisLocation(parsing: text), password: password))
-        } catch {
-            throw .failed("counters.redis: \(error)")
-        }
-    }
+    init(_ client: RedisClient) { self.client = client }
 
     func add(_ changes: [CounterChange]) async throws -> [Int64] {
         var commands: [[[UInt8]]] = []
         for change in changes {
-            let key: [UInt8] = Array("\(Self.prefix)\(change.key):\(change.window)".utf8)
+            let key: [UInt8] = Array("\(RedisStores.prefix)\(change.key):\(change.window)".utf8)
             commands.append([Array("INCRBY".utf8), key, Array("\(change.amount)".utf8)])
             let ends: Int64 = change.ends.milliseconds + Self.keptMilliseconds
             commands.append([Array("PEXPIREAT".utf8), key, Array("\(ends)".utf8)])

@@ -63,6 +63,29 @@ struct RedisClientTests {
         #expect(try await client.send([Self.command("NONSENSE"), Self.command("GET", "none")]).last == .null)
     }
 
+    @Test func callsOfManyGoTogetherAndEachGetsItsOwnReplies() async throws {
+        let server: Server = try Server()
+        let client: RedisClient = try Self.client(server.port)
+        try await Self.waitFor(client)
+        let pipeline: RedisPipeline = RedisPipeline(client)
+        // More than may go together, and more than may wait for the client itself.
+        let count: Int = RedisPipeline.callsMax * 3 + 7
+        let wrong: Int = try await withThrowingTaskGroup(of: Bool.self) { group in
+            for number in 0..<count {
+                group.addTask {
+                    let replies: [RedisReply] = try await pipeline.send([
+                        Self.command("SET", "own \(number)", "\(number)"), Self.command("GET", "own \(number)"),
+                    ])
+                    return replies == [.text("OK"), .bytes(Array("\(number)".utf8))]
+                }
+            }
+            return try await group.reduce(into: 0) { $0 += $1 ? 0 : 1 }
+        }
+        #expect(wrong == 0)
+        server.stop()
+        await #expect(throws: RedisError.self) { _ = try await pipeline.send([Self.command("PING")]) }
+    }
+
     @Test func comesBackWithTheServer() async throws {
         let server: Server = try Server()
         let client: RedisClient = try Self.client(server.port)

@@ -28,8 +28,10 @@ package actor CounterKeeper {
     /// - Parameters:
     ///   - quotas: where quotas are kept; nil: nowhere, each starts at zero with the process.
     ///   - limits: the shared counters of rate limits; nil: there are none, such limits are divided.
+    ///   - claims: where idempotency keys and nonces are kept for all gateways; nil: each knows its own.
     package init(
         live: LiveState, quotas: (any CounterStore)?, limits: (any CounterStore)?,
+        claims: (any ClaimStore)? = nil,
         away: CounterSettings.Away = .divided,
         clock: any WallClock, logger: Logger, metrics: MetricRegistry
     ) {
@@ -44,6 +46,7 @@ package actor CounterKeeper {
             help: "Exchanges of shared counts that failed: meanwhile limits are kept by what is known here.")
         // Until an exchange fails.
         if limits != nil { live.sharedLimitsDivisor = 1 }
+        if let claims { live.claims.attach(claims, away: away, metrics: metrics) }
     }
 
     /// Exchanges until cancelled, and once more then.
@@ -54,6 +57,10 @@ package actor CounterKeeper {
             }
             if let store: any CounterStore = self.limits {
                 group.addTask { await self.follow(.limit, store, every: Self.limitEvery) }
+            }
+            if self.live.claims.isShared {
+                let (claims, clock): (SharedClaims, any WallClock) = (self.live.claims, self.clock)
+                group.addTask { await claims.keepLeases(clock) }
             }
             await group.waitForAll()
         }

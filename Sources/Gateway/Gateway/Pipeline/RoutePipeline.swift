@@ -67,7 +67,8 @@ extension RoutePipeline {
         case .idempotency(let policy):
             stages.requests.append(
                 IdempotencyStage(
-                    policy, route: "\(context.api.key.text) \(context.route.id)", store: context.live.idempotency))
+                    policy, tenant: context.api.tenant, route: "\(context.api.key.text) \(context.route.id)",
+                    store: context.live.idempotency, shared: context.live.claims))
             stages.responses.append(IdempotencyAnswerStage())
         case .connectionLimit(let policy):
             // The API's own is one limit for all of its routes.

@@ -28,6 +28,8 @@ package final class LiveState: Sendable {
 
     /// Requests with an idempotency key.
     let idempotency: IdempotencyStore = IdempotencyStore()
+    /// What other gateways know of idempotency keys and nonces.
+    package let claims: SharedClaims = SharedClaims()
     /// Connections of clients, where policies limit them.
     let connections: ConnectionCounts = ConnectionCounts()
     /// Stored responses.
@@ -52,7 +54,7 @@ package final class LiveState: Sendable {
         stageExtension: StageExtension?, cache: CacheStore = CacheStore()
     ) {
         self.cache = cache
-        self.authentication = AuthenticationServices(authentication)
+        self.authentication = AuthenticationServices(authentication, claims: self.claims)
         self.stageExtension = stageExtension
         self.subjects = SubjectTable(capacity: subjectsMax)
         self.identities = IdentityTable()

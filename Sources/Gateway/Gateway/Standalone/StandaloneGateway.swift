@@ -68,11 +68,10 @@ package final class StandaloneGateway: Sendable {
 
     /// Reads the file and prepares to serve it; nothing listens yet. Blocks.
     ///
-    /// - Parameter sharedCounters: makes the shared counters of rate limits that the settings name; paths in them are relative
-    ///   to the folder given.
+    /// - Parameter sharedStores: makes what the settings say that gateways share; paths in them are relative to the folder given.
     package init(
         path: String, logger: Logger, metrics: MetricRegistry, engine: EngineSettings = EngineSettings(),
-        sharedCounters: (CounterSettings, _ folder: String) throws(StartError) -> (any CounterStore)? = { _, _ in nil }
+        sharedStores: (CounterSettings, _ folder: String) throws(StartError) -> SharedStores = { _, _ in .none }
     ) throws(StartError) {
         self.path = path
         self.logger = logger
@@ -88,9 +87,10 @@ package final class StandaloneGateway: Sendable {
         let folder: String = StandaloneGateway.folder(of: path)
         let quotas: (any CounterStore)? = try StandaloneGateway.quotas(file.settings.counters, folder)
         self.quotas = quotas
+        let shared: SharedStores = try sharedStores(file.settings.counters, folder)
         self.counters = CounterKeeper(
-            live: self.live, quotas: quotas,
-            limits: try sharedCounters(file.settings.counters, folder), away: file.settings.counters.whenAway,
+            live: self.live, quotas: quotas, limits: shared.limits, claims: shared.claims,
+            away: file.settings.counters.whenAway,
             clock: SystemClock(), logger: logger, metrics: metrics)
         self.state = Mutex(State(settings: file.settings, snapshot: snapshot))
         self.worker = EventLoop.start(name: "gateway-file")

@@ -2,6 +2,8 @@ import Bytes
 import Crypto
 import GatewayConfiguration
 import JSON
+import Synchronization
+import Telemetry
 import Testing
 
 @testable import Gateway
@@ -57,16 +59,45 @@ struct SignedRequestTests {
         }
     }
 
-    private func start(_ upstream: RawUpstream, _ policy: SignaturePolicy = SignaturePolicy()) async throws
-        -> GatewayUnderTest
-    {
+    private func start(
+        _ upstream: RawUpstream, _ policy: SignaturePolicy = SignaturePolicy(), live: LiveState = LiveState()
+    ) async throws -> GatewayUnderTest {
         var document: GatewayDocument = try GatewayUnderTest.document([upstream.port], policies: [.signature(policy)])
         document.applications = [
             ApplicationDefinition(
                 id: "shop", credentials: [CredentialDefinition(kind: .hmac(keyID: "key-1", secret: Self.secret))],
                 subscriptions: [SubscriptionDefinition(api: "test")])
         ]
-        return try await .start(document)
+        return try await .start(document, live: live)
+    }
+
+    @Test(arguments: [CounterSettings.Away.open, .closed])
+    func aNonceThatAnotherGatewaySawIsRefused(_ away: CounterSettings.Away) async throws {
+        let upstream: RawUpstream = try .echoing()
+        let claims: MemoryClaims = MemoryClaims()
+        var gateways: [GatewayUnderTest] = []
+        for _ in 0..<2 {
+            let live: LiveState = LiveState()
+            live.claims.attach(claims, away: away, metrics: MetricRegistry())
+            gateways.append(try await self.start(upstream, live: live))
+        }
+        let request: Request = Request()
+        #expect(try gateways[0].exchange(request.text).status == 200)
+        for gateway in gateways {
+            let again: RawMessage = try gateway.exchange(request.text)
+            #expect(again.status == 401)
+            #expect(again.text.contains("signature-replayed"))
+        }
+        #expect(try gateways[1].exchange(Request(nonce: "n-2").text).status == 200)
+        #expect(claims.keys.allSatisfy { $0.hasPrefix("nonce:default:") })
+        // A signature that is not right does not use its nonce up.
+        #expect(try gateways[1].exchange(Request(nonce: "n-3", secret: Array("wrong".utf8)).text).status == 401)
+        #expect(claims.keys.count == 2)
+        claims.isAway.withLock { $0 = true }
+        let answer: RawMessage = try gateways[1].exchange(Request(nonce: "n-4").text)
+        #expect(answer.status == (away == .closed ? 503 : 200))
+        #expect(answer.text.contains("policy-unavailable") == (away == .closed))
+        for gateway in gateways { await gateway.stop() }
     }
 
     @Test func aSignedRequestIsTakenOnce() async throws {

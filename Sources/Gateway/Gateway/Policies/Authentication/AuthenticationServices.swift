@@ -58,6 +58,8 @@ final class AuthenticationServices: Sendable {
     let network: AuthenticationNetwork
     let workers: AuthenticationWorkers
     let nonces: NonceTable
+    /// What other gateways know of nonces.
+    let claims: SharedClaims
     /// Tokens that their issuer has ended.
     let revocations: TokenRevocations = TokenRevocations()
     let introspections: Atomic<Int> = Atomic(0)
@@ -71,7 +73,10 @@ final class AuthenticationServices: Sendable {
     /// A certificate says the same everywhere.
     static let certificateVerifier: UInt64 = 2
 
-    init(_ settings: AuthenticationSettings = AuthenticationSettings()) {
+    init(
+        _ settings: AuthenticationSettings = AuthenticationSettings(), claims: SharedClaims = SharedClaims()
+    ) {
+        self.claims = claims
         self.settings = settings
         self.network = AuthenticationNetwork(callMax: settings.keysCallMax)
         self.workers = AuthenticationWorkers(threads: settings.threads, queueMax: settings.queueMax)

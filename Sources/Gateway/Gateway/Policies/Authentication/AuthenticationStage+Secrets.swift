@@ -113,9 +113,10 @@ extension AuthenticationStage {
         switch judge.judge(request, context, self.services) {
         case .absent: return .absent
         case .needsBody: return .body
-        case .unavailable:
+        case .wait(let work): return .wait(work)
+        case .unavailable(let reason):
             self.services.counters.count(.signature, .unavailable)
-            return .unavailable(.overloaded)
+            return .unavailable(reason)
         case .refused(let reason, let result): return self.refuse(.signature, reason, result)
         case .accepted(let credential, let keyID):
             return self.acceptCredential(

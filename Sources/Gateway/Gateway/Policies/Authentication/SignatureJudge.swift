@@ -1,5 +1,6 @@
 import Crypto
 import GatewayConfiguration
+import Synchronization
 
 /// Judges signed requests by one `hmac` policy (RFC 9421 with hmac-sha256, RFC 9530 for bodies).
 struct SignatureJudge: Sendable {
@@ -10,8 +11,10 @@ struct SignatureJudge: Sendable {
         case refused(RequestReason, AuthenticationCounters.Result)
         /// Good so far; the body is needed to check its digest.
         case needsBody
+        /// Good so far; the other gateways are asked whether they know the nonce.
+        case wait(PolicyWork)
         /// No place to remember the nonce.
-        case unavailable
+        case unavailable(RequestReason)
     }
 
     let policy: SignaturePolicy
@@ -83,15 +86,57 @@ struct SignatureJudge: Sendable {
         _ signature: MessageSignature, _ keyID: String, created: Int64, now: Int64, _ credential: Credential,
         _ context: PolicyContext, _ services: AuthenticationServices
     ) -> Verdict {
-        if let nonce: String = signature.nonce {
-            let text: String = "\(context.rules.tenant) \(keyID)\u{0}\(nonce)"
-            guard let digest: KeyDigest = KeyDigest(bytes: SHA256.hash(text)) else { return .unavailable }
-            switch services.nonces.note(digest, until: created + self.windowSeconds + 1, now: now) {
-            case .fresh: break
-            case .seen: return .refused(.signatureReplayed, .replayed)
-            case .full: return .unavailable
+        guard let nonce: String = signature.nonce else { return .accepted(credential: credential, keyID: keyID) }
+        let tenant: String = context.api.key.tenant
+        let text: String = "\(tenant) \(keyID)\u{0}\(nonce)"
+        guard let digest: KeyDigest = KeyDigest(bytes: SHA256.hash(text)) else { return .unavailable(.overloaded) }
+        if let asked: NonceWork = context.note(NonceWork.self), asked.digest == digest {
+            switch asked.outcome {
+            case .first, .open: return .accepted(credential: credential, keyID: keyID)
+            case .known: return .refused(.signatureReplayed, .replayed)
+            case .closed: return .unavailable(.policyUnavailable)
             }
         }
-        return .accepted(credential: credential, keyID: keyID)
+        let until: Int64 = created + self.windowSeconds + 1
+        switch services.nonces.note(digest, until: until, now: now) {
+        case .fresh: break
+        case .seen: return .refused(.signatureReplayed, .replayed)
+        case .full: return .unavailable(.overloaded)
+        }
+        guard services.claims.isShared else { return .accepted(credential: credential, keyID: keyID) }
+        let work: NonceWork = NonceWork(
+            digest, key: "nonce:\(tenant):\(digest.hex)", keptFor: .seconds(max(1, until - now)),
+            claims: services.claims)
+        // Other methods may wait for work of theirs before this one is asked again.
+        context.setNote(work)
+        return .wait(work)
+    }
+}
+
+/// Asks all gateways whether they know a nonce; from then on they do.
+final class NonceWork: PolicyWork, @unchecked Sendable {
+    // Safe to share: constants, and the outcome behind its lock.
+    let digest: KeyDigest
+    private let key: String
+    private let keptFor: Duration
+    private let claims: SharedClaims
+    private let result: Mutex<SharedClaims.Outcome> = Mutex(.closed)
+
+    init(_ digest: KeyDigest, key: String, keptFor: Duration, claims: SharedClaims) {
+        self.digest = digest
+        self.key = key
+        self.keptFor = keptFor
+        self.claims = claims
+    }
+
+    var outcome: SharedClaims.Outcome { self.result.withLock { $0 } }
+
+    override func start(_ done: @escaping @Sendable () -> Void) {
+        Task {
+            let outcome: SharedClaims.Outcome = await self.claims.claim(
+                .nonce, self.key, [UInt8(ascii: "1")], keptFor: self.keptFor)
+            self.result.withLock { $0 = outcome }
+            done()
+        }
     }
 }

@@ -1,3 +1,4 @@
+import Bytes
 import Crypto
 import GatewayConfiguration
 import HTTP
@@ -5,20 +6,25 @@ import HTTP
 /// Lets a request with a key through once (draft-ietf-httpapi-idempotency-key-header): its repetitions get the answer again while it
 /// is kept, 409 while it is worked on, and 422 when they are not the same request.
 ///
-/// A key belongs to a caller and a route. A caller without application or subject is known by address.
+/// A key belongs to a caller and a route. A caller without application or subject is known by address. What is free here is then
+/// claimed where all gateways see it, if there is such a place: the request waits for that.
 final class IdempotencyStage: RequestStage, @unchecked Sendable {
     private let policy: IdempotencyPolicy
     private let header: [UInt8]
     private let methods: MethodSet
+    private let tenant: String
     private let place: String
     private let store: IdempotencyStore
+    private let shared: SharedClaims
 
-    init(_ policy: IdempotencyPolicy, route: String, store: IdempotencyStore) {
+    init(_ policy: IdempotencyPolicy, tenant: String, route: String, store: IdempotencyStore, shared: SharedClaims) {
         self.policy = policy
         self.header = Array(policy.header.utf8)
         self.methods = MethodSet(names: policy.methods)
+        self.tenant = tenant
         self.place = route
         self.store = store
+        self.shared = shared
         super.init(rank: .idempotency)
     }
 
@@ -26,6 +32,7 @@ final class IdempotencyStage: RequestStage, @unchecked Sendable {
         _ request: RequestView, _ context: PolicyContext, _ decision: inout Decision
     ) -> StageOutcome {
         guard self.methods.contains(request.method) else { return .next }
+        if let work: SharedClaimWork = context.work as? SharedClaimWork { return self.apply(work, context, &decision) }
         let index: Int = self.header.withUnsafeBytes { request.fields.index(of: $0) }
         if index < 0 { return self.policy.isRequired ? decision.refuse(.idempotencyKeyInvalid) : .next }
         let value: UnsafeRawBufferPointer = request.fields.value(at: index)
@@ -34,20 +41,51 @@ final class IdempotencyStage: RequestStage, @unchecked Sendable {
         guard let body: [UInt8] = context.body else { return .needsBody(max: self.policy.bodyBytesMax) }
         let key: [UInt8] = self.key(value, request, context)
         let now: UInt64 = context.time.monotonic
-        switch self.store.claim(key, fingerprint: Self.fingerprint(request, context, body), now: now) {
+        let fingerprint: [UInt8] = Self.fingerprint(request, context, body)
+        switch self.store.claim(key, fingerprint: fingerprint, now: now) {
         case .first(let claim):
             let kept: IdempotencyClaim = IdempotencyClaim(
-                store: self.store, key: key, claim: claim, keptFor: self.policy.keptFor.nanoseconds,
+                store: self.store, key: key, claim: claim, keptFor: self.policy.keptFor,
                 answerBytesMax: self.policy.answerBytesMax)
-            context.setNote(kept)
-            // The answer is kept for the repetition of a client that lost its connection.
-            context.outlivesClient = true
-            return .next
-        case .inProgress: return decision.refuse(.idempotencyInProgress, Array("Retry-After: 1\r\n".utf8))
+            guard self.shared.isShared else { return self.pass(kept, context) }
+            return .suspend(
+                SharedClaimWork(
+                    kept, fingerprint: fingerprint, key: self.sharedKey(value, request, context), claims: self.shared))
+        case .inProgress: return Self.refuseForNow(&decision)
         case .mismatch: return decision.refuse(.idempotencyMismatch)
         case .unrepeatable: return decision.refuse(.idempotencyUnrepeatable)
         case .full: return decision.refuse(.overloaded)
         case .done(let answer): return .answer(Self.replayed(answer))
+        }
+    }
+
+    private func pass(_ claim: IdempotencyClaim, _ context: PolicyContext) -> StageOutcome {
+        context.setNote(claim)
+        // The answer is kept for the repetition of a client that lost its connection.
+        context.outlivesClient = true
+        return .next
+    }
+
+    private static func refuseForNow(_ decision: inout Decision) -> StageOutcome {
+        decision.refuse(.idempotencyInProgress, Array("Retry-After: 1\r\n".utf8))
+    }
+
+    /// What all gateways together know of the key. A claim that is not passed on is given up with the work.
+    private func apply(
+        _ work: SharedClaimWork, _ context: PolicyContext, _ decision: inout Decision
+    ) -> StageOutcome {
+        switch work.outcome {
+        case .first, .open: return self.pass(work.claim, context)
+        case .closed: return decision.refuse(.policyUnavailable)
+        case .known(let bytes):
+            // What cannot be read was written by another version: it is safe not to do the request again.
+            guard let record: IdempotencyRecord = IdempotencyRecord(bytes) else { return Self.refuseForNow(&decision) }
+            guard record.fingerprint == work.fingerprint else { return decision.refuse(.idempotencyMismatch) }
+            switch record.state {
+            case .inProgress: return Self.refuseForNow(&decision)
+            case .unrepeatable: return decision.refuse(.idempotencyUnrepeatable)
+            case .done(let answer): return .answer(Self.replayed(answer))
+            }
         }
     }
 
@@ -65,12 +103,20 @@ final class IdempotencyStage: RequestStage, @unchecked Sendable {
         return true
     }
 
-    /// Place, caller and key, apart by bytes that none of them holds.
+    /// The key where all gateways see it: it begins with the tenant, and does not show the key of the request.
+    private func sharedKey(
+        _ value: UnsafeRawBufferPointer, _ request: RequestView, _ context: PolicyContext
+    ) -> String {
+        "idempotency:\(self.tenant):\(Hex.encode(SHA256.hash(self.key(value, request, context))))"
+    }
+
+    /// Place, caller and key, apart by bytes that none of them holds. The same at every gateway.
     private func key(_ value: UnsafeRawBufferPointer, _ request: RequestView, _ context: PolicyContext) -> [UInt8] {
         var key: [UInt8] = Array(self.place.utf8)
         key.append(0)
         if context.caller.application >= 0 {
-            key.append(contentsOf: "a\(context.caller.applicationIdentity.value)".utf8)
+            key.append(contentsOf: "a".utf8)
+            key.append(contentsOf: context.snapshot.applications[Int(context.caller.application)].id.utf8)
         }
         if let subject: String = context.subject {
             key.append(contentsOf: "s".utf8)
@@ -93,39 +139,6 @@ final class IdempotencyStage: RequestStage, @unchecked Sendable {
         hasher.update([0])
         hasher.update(body)
         return hasher.finish()
-    }
-}
-
-/// A key that a request has taken: ends in a kept answer, or free.
-final class IdempotencyClaim {
-    private let store: IdempotencyStore
-    private let key: [UInt8]
-    private let claim: UInt64
-    private let keptFor: UInt64
-    let answerBytesMax: Int
-    private var isOpen: Bool = true
-
-    init(store: IdempotencyStore, key: [UInt8], claim: UInt64, keptFor: UInt64, answerBytesMax: Int) {
-        self.store = store
-        self.key = key
-        self.claim = claim
-        self.keptFor = keptFor
-        self.answerBytesMax = answerBytesMax
-    }
-
-    /// The exchange ended, whichever way: what was not completed is free again.
-    deinit { self.release() }
-
-    func release() {
-        if !self.isOpen { return }
-        self.isOpen = false
-        self.store.release(self.key, claim: self.claim)
-    }
-
-    func complete(_ answer: LocalAnswer?, now: UInt64) {
-        if !self.isOpen { return }
-        self.isOpen = false
-        self.store.complete(self.key, claim: self.claim, answer: answer, expires: now &+ self.keptFor, now: now)
     }
 }
 

@@ -1,0 +1,25 @@
+/// Where gateways remember together what may happen only once: idempotency keys and nonces. The composition root gives it.
+///
+/// Every call is one step that no other gateway can come between. A call that fails may have been done all the same.
+package protocol ClaimStore: Sendable {
+    /// Puts a value at a key for so long, unless there is one already: then that is returned, and nothing is changed.
+    func claim(_ key: String, _ value: [UInt8], keptFor: Duration) async throws -> [UInt8]?
+    /// Puts another value in the place of this one, or the same for longer; false when it is not there any more.
+    func replace(_ key: String, _ old: [UInt8], with value: [UInt8], keptFor: Duration) async throws -> Bool
+    /// Takes the value out where it is this one.
+    func remove(_ key: String, _ value: [UInt8]) async throws
+}
+
+/// What several gateways share through one server; nil: they do not.
+package struct SharedStores: Sendable {
+    /// Counts of rate limits.
+    package let limits: (any CounterStore)?
+    package let claims: (any ClaimStore)?
+
+    package init(limits: (any CounterStore)?, claims: (any ClaimStore)?) {
+        self.limits = limits
+        self.claims = claims
+    }
+
+    package static let none: SharedStores = SharedStores(limits: nil, claims: nil)
+}

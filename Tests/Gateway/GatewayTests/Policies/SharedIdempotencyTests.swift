@@ -1,0 +1,185 @@
+import GatewayConfiguration
+import Glibc
+import Synchronization
+import Telemetry
+import Testing
+
+@testable import Gateway
+
+/// Two gateways that share what they know of idempotency keys.
+struct SharedIdempotencyTests {
+    private static let post: String =
+        "POST /pay HTTP/1.1\r\nHost: a\r\nIdempotency-Key: k1\r\nContent-Length: 2\r\n\r\n"
+
+    private struct Pair {
+        let first: GatewayUnderTest
+        let second: GatewayUnderTest
+        let claims: MemoryClaims
+        let metrics: MetricRegistry
+
+        func stop() async {
+            await self.first.stop()
+            await self.second.stop()
+        }
+
+        func count(_ result: String) -> Bool {
+            String(decoding: self.metrics.prometheusText(), as: UTF8.self).contains(
+                #"passerelle_gateway_shared_claims_total{kind="idempotency",result="\#(result)"}"#)
+        }
+    }
+
+    private static func start(
+        _ upstream: RawUpstream, away: CounterSettings.Away = .divided, policy: IdempotencyPolicy = IdempotencyPolicy()
+    ) async throws -> Pair {
+        let claims: MemoryClaims = MemoryClaims()
+        let metrics: MetricRegistry = MetricRegistry()
+        var gateways: [GatewayUnderTest] = []
+        for _ in 0..<2 {
+            let live: LiveState = LiveState()
+            live.claims.attach(claims, away: away, metrics: metrics)
+            gateways.append(try await .start([upstream.port], policies: [.idempotency(policy)], live: live))
+        }
+        return Pair(first: gateways[0], second: gateways[1], claims: claims, metrics: metrics)
+    }
+
+    /// Numbers its answers.
+    private static func counting(_ status: Int = 201) throws -> RawUpstream {
+        let count: Counter = Counter()
+        return try RawUpstream { (session: RawUpstream.Session) in
+            while session.request() != nil {
+                count.add(1)
+                session.send(
+                    "HTTP/1.1 \(status) X\r\nX-Id: 7\r\nContent-Length: 1\r\nKeep-Alive: timeout=5\r\n\r\n\(count.value)"
+                )
+            }
+        }
+    }
+
+    private static func isSettled(_ claims: MemoryClaims) -> Bool {
+        claims.stored.allSatisfy { bytes in
+            if case .inProgress? = IdempotencyRecord(bytes)?.state { return false }
+            return true
+        }
+    }
+
+    @Test func aKeySeenAtOneGatewayIsHonouredAtTheOther() async throws {
+        let upstream: RawUpstream = try Self.counting()
+        let pair: Pair = try await Self.start(upstream)
+        #expect(try pair.first.exchange(Self.post + "ab").text == "1")
+        #expect(await eventually { Self.isSettled(pair.claims) && pair.first.live.claims.leaseCount == 0 })
+        for _ in 0..<2 {
+            let again: RawMessage = try pair.second.exchange(Self.post + "ab")
+            #expect(again.status == 201)
+            #expect(again.text == "1")
+            #expect(again.field("x-id") == "7")
+            #expect(again.field("idempotent-replayed") == "true")
+            #expect(again.field("keep-alive") == nil)
+        }
+        #expect(try pair.second.exchange(Self.post + "xy").status == 422)
+        #expect(upstream.requests.count == 1)
+        #expect(pair.claims.keys.allSatisfy { $0.hasPrefix("idempotency:default:") && !$0.contains("k1") })
+        #expect(pair.count("first") && pair.count("known"))
+        await pair.stop()
+        #expect(pair.first.engine.blockCount == 0)
+        #expect(pair.second.engine.blockCount == 0)
+    }
+
+    @Test func whatIsWorkedOnAtOneGatewayIs409AtTheOther() async throws {
+        let goOn: Mutexed<Bool> = Mutexed(false)
+        let upstream: RawUpstream = try RawUpstream { (session: RawUpstream.Session) in
+            while session.request() != nil {
+                while !goOn.value { usleep(1000) }
+                session.send("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ndone")
+            }
+        }
+        let pair: Pair = try await Self.start(upstream)
+        let client: RawSocket = try pair.first.connect()
+        client.send(Self.post + "ab")
+        #expect(await eventually { upstream.requests.count == 1 })
+        #expect(pair.first.live.claims.leaseCount == 1)
+        await pair.first.live.claims.renew()
+        let second: RawMessage = try pair.second.exchange(Self.post + "ab")
+        #expect(second.status == 409)
+        #expect(second.field("retry-after") == "1")
+        #expect(try pair.second.exchange(Self.post + "xy").status == 422)
+        goOn.change { $0 = true }
+        #expect(client.receiveMessage().text == "done")
+        #expect(await eventually { Self.isSettled(pair.claims) })
+        #expect(try pair.second.exchange(Self.post + "ab").text == "done")
+        #expect(upstream.requests.count == 1)
+        await pair.stop()
+    }
+
+    @Test func whatWasNotDoneIsFreeForTheOther() async throws {
+        let upstream: RawUpstream = try Self.counting(503)
+        let pair: Pair = try await Self.start(upstream)
+        #expect(try pair.first.exchange(Self.post + "ab").status == 503)
+        #expect(await eventually { pair.claims.keys.isEmpty })
+        #expect(try pair.second.exchange(Self.post + "ab").text == "2")
+        #expect(await eventually { pair.claims.keys.isEmpty })
+        await pair.stop()
+    }
+
+    @Test func anAnswerTooLargeToBeKeptIsNotRepeatedAnywhere() async throws {
+        let upstream: RawUpstream = try Self.counting()
+        let pair: Pair = try await Self.start(upstream, policy: IdempotencyPolicy(answerBytesMax: 0))
+        #expect(try pair.first.exchange(Self.post + "ab").status == 201)
+        #expect(await eventually { Self.isSettled(pair.claims) })
+        let again: RawMessage = try pair.second.exchange(Self.post + "ab")
+        #expect(again.status == 409)
+        #expect(again.text.contains("idempotency-unrepeatable"))
+        await pair.stop()
+    }
+
+    @Test(arguments: [(CounterSettings.Away.divided, 201), (.open, 201), (.closed, 503)])
+    func whileThePlaceIsAwayRequestsPassOrAreRefused(_ away: CounterSettings.Away, status: Int) async throws {
+        let upstream: RawUpstream = try Self.counting()
+        let pair: Pair = try await Self.start(upstream, away: away)
+        pair.claims.isAway.withLock { $0 = true }
+        let refusal: RawMessage = try pair.first.exchange(Self.post + "ab")
+        #expect(refusal.status == status)
+        #expect(refusal.text.contains("policy-unavailable") == (status == 503))
+        // What a gateway knows itself holds all the same; a key that was refused is free.
+        #expect(try pair.first.exchange(Self.post + "ab").status == status)
+        #expect(try pair.second.exchange(Self.post + "ab").status == status)
+        #expect(upstream.requests.count == (status == 503 ? 0 : 2))
+        #expect(pair.count("away"))
+        await pair.stop()
+    }
+
+    @Test func aRecordIsReadAsItWasWritten() throws {
+        let fingerprint: [UInt8] = [UInt8](repeating: 7, count: 32)
+        var answer: LocalAnswer = LocalAnswer(status: 201, body: [[1, 2], [3]])
+        answer.fields.add("X-A", "b")
+        answer.fields.add("X-Empty", "")
+        answer.fields.add("Content-Length", "9")
+        let done: IdempotencyRecord = try #require(
+            IdempotencyRecord(IdempotencyRecord(fingerprint: fingerprint, state: .done(answer)).bytes))
+        #expect(done.fingerprint == fingerprint)
+        guard case .done(let read) = done.state else {
+            Issue.record("expected an answer")
+            return
+        }
+        #expect(read.status == 201)
+        #expect(String(decoding: read.fields.bytes, as: UTF8.self) == "X-A: b\r\nX-Empty: \r\n")
+        #expect(read.body == [[1, 2, 3]])
+        let token: [UInt8] = Array(1...16)
+        let claimed: IdempotencyRecord = IdempotencyRecord(fingerprint: fingerprint, state: .inProgress(token: token))
+        guard case .inProgress(token)? = IdempotencyRecord(claimed.bytes)?.state else {
+            Issue.record("expected a claim")
+            return
+        }
+        // Every cut of it is none, and so is everything behind it.
+        for count in 0..<claimed.bytes.count { #expect(IdempotencyRecord(Array(claimed.bytes[..<count])) == nil) }
+        #expect(IdempotencyRecord(claimed.bytes + [0]) == nil)
+    }
+
+    @Test(arguments: [
+        "X-A: b", "X-A: b\n", "X-A b\r\n", ": b\r\n", "X A: b\r\n", "X-A:b\r\n", "X-A: a\u{0}b\r\n", "X-A: a\nX: b\r\n",
+    ])
+    func anAnswerWithFieldsThatAreNoneIsNotTaken(_ lines: String) {
+        var bytes: [UInt8] = [1, UInt8(ascii: "d")] + [UInt8](repeating: 0, count: 32) + [0, 200, 0, 0, 0]
+        bytes += [UInt8(lines.utf8.count)] + Array(lines.utf8)
+        #expect(IdempotencyRecord(bytes) == nil)
+    }
+}
