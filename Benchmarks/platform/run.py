@@ -19,8 +19,11 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+
+from disk import DiskWatch  # noqa: E402
 
 PATHS = {1: ["/healthz"], 2: ["/healthz", "/readyz"]}
 
@@ -46,28 +49,6 @@ def free_base():
         except OSError:
             continue
     sys.exit("no free ports")
-
-
-class DiskWatch(threading.Thread):
-    """Syncs a file of its own now and then: what the disk takes while the platform is measured, other users included."""
-
-    def __init__(self, folder):
-        super().__init__(daemon=True)
-        self.path, self.took, self.ended = os.path.join(folder, "watch"), [], threading.Event()
-
-    def run(self):
-        file = os.open(self.path, os.O_RDWR | os.O_CREAT)
-        while not self.ended.wait(0.05):
-            os.pwrite(file, b"x" * 16384, 0)
-            began = time.monotonic()
-            os.fdatasync(file)
-            self.took.append((time.monotonic() - began) * 1000)
-        os.close(file)
-
-    def end(self):
-        self.ended.set()
-        self.join()
-        return f"{statistics.median(self.took):.1f}, {percentile(self.took, 0.99):.1f}, {max(self.took):.0f} ms"
 
 
 class Platform:

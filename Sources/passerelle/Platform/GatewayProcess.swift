@@ -117,7 +117,7 @@ final class GatewayProcess: Sendable {
         let link: ChangingLink = ChangingLink(linkTo(nil))
         let live: LiveState = LiveState()
         let agent: GatewayAgent = try GatewayAgent(
-            link: link, folder: "\(settings.data)/gateway", live: live, clock: clock, logger: logger)
+            link: link, folder: "\(settings.data)/gateway", live: live, clock: clock, logger: logger, metrics: metrics)
         let revocations: RevocationFollower = RevocationFollower(
             link: link, folder: "\(settings.data)/gateway", live: live, clock: clock, logger: logger)
         await revocations.load()

@@ -37,6 +37,36 @@ struct HashedDocumentTests {
         #expect(HashedDocument().hash == "7a264b706d9559a71c3d3ead87ce62a883d7ff02377595ed9d60860ad86428b2")
     }
 
+    /// What is made entry by entry is the same text.
+    @Test func theDocumentIsWrittenInPieces() throws {
+        let documents: [GatewayDocument] = [
+            GatewayDocument(), GatewayDocument(plans: [PlanDefinition(id: "p")]),
+            GatewayDocument(apis: [try Self.api("a"), try Self.api("b")], plans: [PlanDefinition(id: "p")]),
+        ]
+        for document in documents {
+            let hashed: HashedDocument = HashedDocument(document, version: 3)
+            #expect(hashed.serialized() == hashed.json().serialized())
+            let secrets: JSONObject = ["acme/key@1": "sealed"]
+            #expect(try JSONReader.parse(hashed.serialized(secrets: secrets))["secrets"] == .object(secrets))
+        }
+    }
+
+    /// A gateway keeps several of each route: what hardly any route has is not in place.
+    @Test func aRouteIsSmall() throws {
+        #expect(MemoryLayout<RouteDefinition>.size <= 128)
+        let plain: RouteDefinition = RouteDefinition(path: try PathPattern(parsing: "/x"))
+        var own: RouteDefinition = plain
+        own.upstream = try Self.api("a").upstream
+        #expect(own != plain)
+        var other: RouteDefinition = plain
+        other.upstream = try Self.api("a").upstream
+        #expect(own == other)
+        other.upstream = try Self.api("a", weight: 2).upstream
+        #expect(own != other)
+        other.upstream = nil
+        #expect(other == plain)
+    }
+
     @Test func aWholeDocumentIsReceived() throws {
         let sent: HashedDocument = HashedDocument(GatewayDocument(apis: [try Self.api("a")]), version: 7)
         var held: HashedDocument = HashedDocument()

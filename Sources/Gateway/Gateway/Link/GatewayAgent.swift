@@ -6,7 +6,8 @@ import Synchronization
 package import Telemetry
 package import Time
 
-/// Keeps a gateway at its control plane's snapshot: pulls, compiles off the loops, swaps, keeps it on disk, acknowledges.
+/// Keeps a gateway at its control plane's snapshot: pulls, compiles off the loops, swaps; and beside that, so that the next change
+/// need not wait for it, keeps it on disk and acknowledges.
 ///
 /// Without its control plane it serves the last good snapshot from disk and calls again with growing pauses. What it has
 /// acknowledged to a control plane of another process is on its disk before: it comes back after any restart. With the control
@@ -17,12 +18,16 @@ package actor GatewayAgent {
     /// First and longest pause after a failed call.
     package static let pauseMin: Duration = .milliseconds(100)
     package static let pauseMax: Duration = .seconds(2)
-    /// The whole snapshot is saved this often while it changes; the changes since are kept beside it.
+    /// The whole snapshot is saved at most this often while it changes; the changes since are kept beside it.
     package static let saveEvery: Duration = .seconds(1)
+    /// Saving rests so many times as long as it took, and so takes one part in a hundred of a processor at most, however large the
+    /// snapshot; but no longer than `saveRestMax`.
+    static let saveRestFactor: UInt64 = 100
+    static let saveRestMax: Duration = .seconds(60)
     /// Largest saved snapshot that is read.
     package static let savedBytesMax: Int = 1 << 30
-    /// How long a pull waits while something is not on the disk yet, which is then tried again.
-    static let pullWaitUnsaved: Duration = .seconds(1)
+    /// After how long it is tried again to keep what the disk did not take.
+    static let keepAgainAfter: Duration = .seconds(1)
 
     /// Whether there is a snapshot to serve: from disk, or from the control plane, be it an empty one. Before that every request
     /// is answered with 404, so the gateway is not ready.
@@ -47,15 +52,29 @@ package actor GatewayAgent {
     private var snapshot: Snapshot
     private var quarantined: [LinkAcknowledgement.Quarantined] = []
     private var savedVersion: Int64 = -1
-    /// What was received and is not on the disk yet, in order.
-    private var unsaved: [[UInt8]] = []
+    private var isSaving: Bool = false
+    /// When the whole snapshot is saved next at the earliest, in the clock's monotonic time.
+    private var nextSave: UInt64 = 0
+    /// What was received and is not on the disk yet, in order; nothing while only the whole snapshot will do.
+    private var unkept: [[UInt8]] = []
     /// Changes could not be kept: only the whole snapshot will do.
     private var mustSaveWhole: Bool = false
+    /// What is to be acknowledged when it is on the disk; nil: nothing.
+    private var word: LinkAcknowledgement?
+    /// The last of what is to be acknowledged that is on the disk.
+    private var kept: LinkAcknowledgement?
+    private var confirmer: CheckedContinuation<Void, Never>?
+    private var isEnding: Bool = false
+    private let stages: SnapshotStages?
 
-    /// - Parameter folder: where the last good snapshot is kept; made when missing.
+    /// - Parameters:
+    ///   - folder: where the last good snapshot is kept; made when missing.
+    ///   - metrics: where it is told how long each stage of a change takes; nil: nowhere.
     package init(
-        link: any GatewayLink, folder: String, live: LiveState, clock: any WallClock, logger: Logger
+        link: any GatewayLink, folder: String, live: LiveState, clock: any WallClock, logger: Logger,
+        metrics: MetricRegistry? = nil
     ) throws {
+        self.stages = metrics.map { SnapshotStages($0) }
         let key: GatewayKey = try GatewayKey(folder: folder)
         self.key = key
         self.files = try SnapshotFiles(folder: folder, key: key)
@@ -87,21 +106,23 @@ package actor GatewayAgent {
     /// Follows the control plane until cancelled.
     package func run(engine: GatewayEngine?) async {
         self.engine = engine
+        self.isEnding = false
+        if self.document.version > 0 { self.word = self.acknowledgement }
+        let confirming: Task<Void, Never> = Task { await self.confirm() }
+        await self.follow()
+        self.isEnding = true
+        confirming.cancel()
+        self.wakeConfirmer()
+        await confirming.value
+    }
+
+    private func follow() async {
         var pause: Duration = Self.pauseMin
         var isAway: Bool = false
-        var mustAcknowledge: Bool = self.document.version > 0
         while !Task.isCancelled {
             do {
-                if mustAcknowledge, await self.keepUnsaved() {
-                    try await self.acknowledge()
-                    mustAcknowledge = false
-                }
-                // A disk that fails keeps nothing from being served: only the word that it will last is not given.
-                var wait: Duration = mustAcknowledge ? Self.pullWaitUnsaved : Self.pullWait
                 // That there is nothing to serve is news, too, the first time.
-                if !self.hasSnapshot { wait = .zero }
-                let isNew: Bool = try await self.pull(wait: wait)
-                mustAcknowledge = isNew || mustAcknowledge
+                try await self.pull(wait: self.hasSnapshot ? Self.pullWait : .zero)
                 if isAway {
                     self.logger.log(.info, "the control plane answers again", ["version": .int(self.document.version)])
                 }
@@ -124,38 +145,53 @@ package actor GatewayAgent {
 
     /// Saves what runs, now and then, until cancelled; and once more then.
     package func keepSaved() async {
-        while (try? await self.clock.sleep(for: Self.saveEvery)) != nil { await self.save() }
+        while (try? await self.clock.sleep(for: Self.saveEvery)) != nil {
+            if self.clock.monotonic() >= self.nextSave { await self.save() }
+        }
         await self.save()
     }
 
-    /// - Returns: whether there is something new to acknowledge.
-    private func pull(wait: Duration) async throws -> Bool {
+    /// Takes over what is new, and serves it.
+    private func pull(wait: Duration) async throws {
         let pull: LinkPull = try await self.link.pull(
             since: self.mustPullWhole ? 0 : self.document.version,
             hash: self.mustPullWhole ? "" : self.document.hash, wait: wait)
+        var stage: UInt64 = self.clock.monotonic()
         self.mustPullWhole = false
         self.live.limitShare = pull.liveGateways
+        var received: [UInt8]?
         switch pull.answer {
         case .unchanged:
             self.fed.flag.store(true, ordering: .releasing)
-            return false
+            return
         case .document(let document): self.compile(document)
         case .bytes(let bytes):
             var next: HashedDocument = self.document
             do {
                 try next.receive(bytes, opener: self.key)
             } catch {
-                // What came does not fit what is here: from nothing, the whole document is sent.
+                // What came does not fit what is here.
                 self.logger.log(.warning, "asking for the whole snapshot", ["error": .string("\(error)")])
-                self.document = HashedDocument()
-                return false
+                self.mustPullWhole = true
+                return
             }
+            self.tell(.read, &stage)
             self.compile(next)
-            self.unsaved.append(bytes)
+            received = bytes
         }
+        self.tell(.compile, &stage)
         await self.engine?.apply(self.snapshot)
+        self.tell(.swap, &stage)
         self.fed.flag.store(true, ordering: .releasing)
-        return true
+        if let received: [UInt8], !self.mustSaveWhole { self.unkept.append(received) }
+        self.word = self.acknowledgement
+        self.wakeConfirmer()
+    }
+
+    private func tell(_ stage: SnapshotStages.Stage, _ since: inout UInt64) {
+        let now: UInt64 = self.clock.monotonic()
+        self.stages?.tell(stage, nanoseconds: now - since)
+        since = now
     }
 
     private func compile(_ document: HashedDocument) {
@@ -173,39 +209,81 @@ package actor GatewayAgent {
         }
     }
 
-    private func acknowledge() async throws {
-        try await self.link.acknowledge(
-            LinkAcknowledgement(
-                version: self.document.version, hash: self.document.hash, quarantined: self.quarantined))
+    private var acknowledgement: LinkAcknowledgement {
+        LinkAcknowledgement(version: self.document.version, hash: self.document.hash, quarantined: self.quarantined)
     }
 
-    /// Keeps on the disk what was received. - Returns: whether everything is there.
-    private func keepUnsaved() async -> Bool {
-        if self.mustSaveWhole { return await self.save() }
-        while let next: [UInt8] = self.unsaved.first {
-            do throws(FileError) {
-                try await self.files.append(next)
-                self.unsaved.removeFirst()
+    // MARK: Keeping and acknowledging
+
+    /// Keeps what is taken over, and says so; several changes that came meanwhile at once. Until the agent ends.
+    private func confirm() async {
+        var pause: Duration = Self.pauseMin
+        while !self.isEnding {
+            guard self.word != nil else {
+                await withCheckedContinuation { self.confirmer = $0 }
+                continue
+            }
+            var stage: UInt64 = self.clock.monotonic()
+            guard await self.keep(), let word: LinkAcknowledgement = self.kept else {
+                // A disk that fails keeps nothing from being served: only the word that it will last is not given.
+                try? await self.clock.sleep(for: Self.keepAgainAfter)
+                continue
+            }
+            self.tell(.keep, &stage)
+            do {
+                try await self.link.acknowledge(word)
+                self.tell(.acknowledge, &stage)
+                if self.word == word { self.word = nil }
+                pause = Self.pauseMin
             } catch {
-                self.mustSaveWhole = true
-                self.unsaved.removeAll()
-                self.logger.log(
-                    .warning, "the snapshot could not be kept, so it is not acknowledged",
-                    ["version": .int(self.document.version), "error": .string("\(error)")])
-                return false
+                // That the control plane does not answer, the next pull tells.
+                try? await self.clock.sleep(for: pause)
+                pause = min(pause * 2, Self.pauseMax)
             }
         }
-        return true
     }
 
-    /// - Returns: whether what runs is on the disk as a whole.
+    private func wakeConfirmer() {
+        self.confirmer?.resume()
+        self.confirmer = nil
+    }
+
+    /// Keeps on the disk what was received up to now. - Returns: whether it is there; `kept` is then what it amounts to.
+    private func keep() async -> Bool {
+        if self.mustSaveWhole {
+            guard await self.save(), !self.mustSaveWhole else { return false }
+            self.kept = self.word
+            return true
+        }
+        let (records, word): ([[UInt8]], LinkAcknowledgement?) = (self.unkept, self.word)
+        self.unkept = []
+        do throws(FileError) {
+            if !records.isEmpty { try await self.files.append(records) }
+            self.kept = word
+            return true
+        } catch {
+            self.mustSaveWhole = true
+            self.unkept = []
+            self.logger.log(
+                .warning, "the snapshot could not be kept, so it is not acknowledged",
+                ["version": .int(self.document.version), "error": .string("\(error)")])
+            return false
+        }
+    }
+
+    /// - Returns: whether what ran when it was called is on the disk as a whole.
     @discardableResult
     private func save() async -> Bool {
+        // An older document must not take the place of a newer one.
+        if self.isSaving { return false }
         let document: HashedDocument = self.document
         guard document.version != self.savedVersion else {
             self.mustSaveWhole = false
             return true
         }
+        self.isSaving = true
+        defer { self.isSaving = false }
+        let began: UInt64 = self.clock.monotonic()
         do throws(FileError) {
             try await self.files.save(document)
             self.savedVersion = document.version
@@ -213,7 +291,11 @@ package actor GatewayAgent {
             self.logger.log(.warning, "the snapshot could not be saved", ["error": .string("\(error)")])
             return false
         }
+        let now: UInt64 = self.clock.monotonic()
+        self.stages?.tell(.save, nanoseconds: now - began)
+        let rest: UInt64 = (now - began) &* Self.saveRestFactor
+        self.nextSave = now + min(rest, UInt64(clamping: Self.saveRestMax.nanosecondsClamped))
         if document.version == self.document.version { self.mustSaveWhole = false }
-        return !self.mustSaveWhole
+        return true
     }
 }

@@ -2,6 +2,7 @@ import Bytes
 import EventLoops
 import Files
 import GatewayConfiguration
+import Glibc
 import JSON
 import Synchronization
 
@@ -9,7 +10,7 @@ import Synchronization
 ///
 /// ```
 /// gateway.key     the gateway's own private key: the secrets of the others are sealed to it
-/// snapshot.json   a whole document, at most `GatewayAgent.saveEvery` behind
+/// snapshot.json   a whole document, not newer than what the changes beside it lead to
 /// changes-N       what the control plane sent since, each record synced before it is acknowledged; N counts up
 ///                 record = length (4 bytes, big-endian) + CRC-32C of the bytes (4) + the bytes as they came
 /// ```
@@ -17,7 +18,7 @@ import Synchronization
 /// or fails its checksum was never acknowledged: its file ends there. When a document has been saved, the files of changes that
 /// were begun before it go.
 ///
-/// Two threads write: changes must not wait for a large document. Any thread may call.
+/// Two threads write: changes must not wait for a large document, whose thread gives way to all others. Any thread may call.
 final class SnapshotFiles: Sendable {
     private static let changesPrefix: String = "changes-"
     private static let recordHeadBytes: Int = 8
@@ -32,6 +33,8 @@ final class SnapshotFiles: Sendable {
     private let changes: Mutex<Changes>
     private let changeThread: EventLoop = EventLoop.start(name: "snapshot-log")
     private let documentThread: EventLoop = EventLoop.start(name: "snapshot")
+    /// Ten steps leave the thread a tenth of a processor that another thread wants as well.
+    private static let documentNiceness: Int32 = 10
 
     private let key: GatewayKey?
 
@@ -45,6 +48,10 @@ final class SnapshotFiles: Sendable {
         var last: Int = 0
         for name in try Folders.names(in: folder) { last = max(last, Self.number(name) ?? 0) }
         self.changes = Mutex(Changes(number: last))
+        // On Linux this is the calling thread's alone (setpriority(2), "C library/kernel differences").
+        self.documentThread.execute {
+            _ = setpriority(__priority_which_t(PRIO_PROCESS.rawValue), 0, Self.documentNiceness)
+        }
     }
 
     deinit { self.close() }
@@ -117,12 +124,12 @@ final class SnapshotFiles: Sendable {
 
     // MARK: Writing
 
-    /// Returns once what the control plane sent is on the disk.
-    func append(_ bytes: [UInt8]) async throws(FileError) {
+    /// Returns once what the control plane sent, in this order, is on the disk: one sync for all of it.
+    func append(_ changed: [[UInt8]]) async throws(FileError) {
         try await Self.run(on: self.changeThread) { [self] () throws(FileError) in
             let failure: FileError? = self.changes.withLock { (changes: inout Changes) -> FileError? in
                 do throws(FileError) {
-                    try self.appendNow(bytes, &changes)
+                    try self.appendNow(changed, &changes)
                     return nil
                 } catch {
                     return error
@@ -132,7 +139,7 @@ final class SnapshotFiles: Sendable {
         }
     }
 
-    private func appendNow(_ bytes: [UInt8], _ changes: inout Changes) throws(FileError) {
+    private func appendNow(_ changed: [[UInt8]], _ changes: inout Changes) throws(FileError) {
         let isFresh: Bool = changes.file == nil
         let file: GrowingFile
         if let open: GrowingFile = changes.file {
@@ -142,13 +149,15 @@ final class SnapshotFiles: Sendable {
             file = try GrowingFile(creating: self.path(of: changes.number))
         }
         changes.file = nil
-        var record: [UInt8] = []
-        record.reserveCapacity(bytes.count + Self.recordHeadBytes)
-        for value: UInt32 in [UInt32(bytes.count), CRC32C.checksum(bytes)] {
-            for shift: UInt32 in [24, 16, 8, 0] { record.append(UInt8(truncatingIfNeeded: value >> shift)) }
+        var records: [UInt8] = []
+        for bytes in changed {
+            records.reserveCapacity(records.count + Self.recordHeadBytes + bytes.count)
+            for value: UInt32 in [UInt32(bytes.count), CRC32C.checksum(bytes)] {
+                for shift: UInt32 in [24, 16, 8, 0] { records.append(UInt8(truncatingIfNeeded: value >> shift)) }
+            }
+            records += bytes
         }
-        record += bytes
-        try file.append(record)
+        try file.append(records)
         try file.sync()
         if isFresh { try Folders.sync(self.folder) }
         // Only a file whose last sync worked is written on.
@@ -167,12 +176,8 @@ final class SnapshotFiles: Sendable {
         let path: String = self.documentPath
         let key: GatewayKey? = self.key
         try await Self.run(on: self.documentThread) { () throws(FileError) in
-            var json: JSONValue = document.json()
-            if let key: GatewayKey, !document.secrets.isEmpty, var object: JSONObject = json.object {
-                object["secrets"] = .object(key.sealed(document))
-                json = .object(object)
-            }
-            try Files.replace(path, with: json.serialized())
+            let secrets: JSONObject? = document.secrets.isEmpty ? nil : key.map { $0.sealed(document) }
+            try Files.replace(path, with: document.serialized(secrets: secrets))
         }
         for name in try Folders.names(in: self.folder) {
             if let number: Int = Self.number(name), number <= last { try Files.remove(self.path(of: number)) }

@@ -17,12 +17,19 @@ package final class CompiledAPI: Sendable {
         var upstreams: [CompiledUpstream] = [self.upstream]
         var routes: [CompiledRoute] = []
         routes.reserveCapacity(definition.routes.count)
+        // Shared by the routes that add nothing to it.
+        let policies: EffectivePolicies = EffectivePolicies(api: definition.policies, route: [])
         for route in definition.routes {
             let own: CompiledUpstream? = route.upstream.map {
                 CompiledUpstream(definition, $0, route: route.id, live: live)
             }
             if let own { upstreams.append(own) }
-            routes.append(CompiledRoute(route, of: definition, upstream: own, live: live))
+            routes.append(
+                CompiledRoute(
+                    route, of: definition, upstream: own,
+                    policies: route.policies.isEmpty
+                        ? policies : EffectivePolicies(api: definition.policies, route: route.policies),
+                    live: live))
         }
         self.routes = routes
         self.upstreams = upstreams
@@ -50,8 +57,8 @@ package final class CompiledRoute: Sendable {
     let definition: RouteDefinition
     /// Where its requests go instead of the API's upstream; nil: there.
     let ownUpstream: CompiledUpstream?
-    /// What requests are matched by: the definition, or with the version of its API in it.
-    let forms: [RouteDefinition]
+    /// The definition with the version of its API in it; nil: the API has none.
+    private let versioned: [RouteDefinition]?
     let methods: MethodSet
     let policies: EffectivePolicies
     /// The stages of policies that need more than a decision; nil: none.
@@ -59,16 +66,19 @@ package final class CompiledRoute: Sendable {
     /// Whether a policy answers preflights of CORS.
     let answersPreflights: Bool
 
-    init(_ route: RouteDefinition, of api: APIDefinition, upstream: CompiledUpstream?, live: LiveState) {
+    init(
+        _ route: RouteDefinition, of api: APIDefinition, upstream: CompiledUpstream?, policies: EffectivePolicies,
+        live: LiveState
+    ) {
         self.definition = route
         self.ownUpstream = upstream
-        self.forms = api.forms(of: route)
+        self.versioned = api.version == nil ? nil : api.forms(of: route)
         self.id = route.id
         self.path = route.path.text
         self.methods = MethodSet(names: route.methods)
         self.identity = live.identities.number(
             Identity(kind: .route, tenant: api.tenant, api: api.id, detail: route.id))
-        self.policies = EffectivePolicies(api: api.policies, route: route.policies)
+        self.policies = policies
         self.bodyBytesMax = self.policies.bodyBytesMax
         self.timeouts = RouteTimeouts(self.policies.timeouts)
         self.requestHeaders = CompiledHeaderChanges(self.policies.headers.request)
@@ -77,6 +87,9 @@ package final class CompiledRoute: Sendable {
         self.pipeline = RoutePipeline.make(
             StageContext(api: api, route: route, policies: self.policies, live: live))
     }
+
+    /// What requests are matched by: the definition, or with the version of its API in it.
+    var forms: [RouteDefinition] { self.versioned ?? [self.definition] }
 }
 
 /// Time-outs of a route in nanoseconds.

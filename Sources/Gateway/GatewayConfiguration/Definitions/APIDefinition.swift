@@ -78,16 +78,29 @@ package struct RouteDefinition: Sendable, Equatable {
     /// Policies of this route: limits add to the API's, every other kind replaces the API's. Default: none.
     package var policies: [PolicyDefinition]
     /// Where its requests go instead of the API's upstream. Default: there.
-    package var upstream: UpstreamDefinition?
+    package var upstream: UpstreamDefinition? {
+        get { self.ownUpstream?.definition }
+        set { self.ownUpstream = newValue.map { Apart($0) } }
+    }
     /// What one of its requests takes from rate limits and quotas, 1 to 1,000,000. Default 1.
     package var cost: Int
+    private var ownUpstream: Apart?
+
+    /// Hardly any route has an upstream of its own, and in place it would make up three quarters of each route.
+    private final class Apart: Sendable, Equatable {
+        let definition: UpstreamDefinition
+
+        init(_ definition: UpstreamDefinition) { self.definition = definition }
+
+        static func == (left: Apart, right: Apart) -> Bool { left.definition == right.definition }
+    }
 
     package init(
         id: String? = nil, path: PathPattern, methods: [String] = [], headers: [RouteCondition] = [],
         query: [RouteCondition] = [],
         policies: [PolicyDefinition] = [], upstream: UpstreamDefinition? = nil, cost: Int = 1
     ) {
-        self.upstream = upstream
+        self.ownUpstream = upstream.map { Apart($0) }
         self.cost = cost
         self.path = path
         self.methods = methods

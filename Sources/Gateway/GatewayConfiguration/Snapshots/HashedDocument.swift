@@ -198,6 +198,29 @@ package struct HashedDocument: Sendable {
         return .object(object)
     }
 
+    /// The same as text, made entry by entry: of a large document the values take many times the room of the text.
+    ///
+    /// - Parameter secrets: a last member.
+    package func serialized(secrets: JSONObject? = nil) -> [UInt8] {
+        var text: [UInt8] = Array("{\"version\":\(self.version),\"hash\":\"\(self.hash)\"".utf8)
+        for kind in EntryKind.allCases {
+            var separator: String = ",\"\(kind.rawValue)\":["
+            for key in self.keys(kind) {
+                guard let entry: JSONValue = self.entry(kind, key) else { continue }
+                text += separator.utf8
+                text += entry.serialized()
+                separator = ","
+            }
+            if separator == "," { text.append(UInt8(ascii: "]")) }
+        }
+        if let secrets: JSONObject {
+            text += ",\"secrets\":".utf8
+            text += JSONValue.object(secrets).serialized()
+        }
+        text.append(UInt8(ascii: "}"))
+        return text
+    }
+
     private func entries(_ kind: EntryKind) -> [JSONValue] {
         var entries: [JSONValue] = []
         for key in self.keys(kind) {

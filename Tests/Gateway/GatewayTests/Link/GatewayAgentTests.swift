@@ -15,9 +15,22 @@ private final class ScriptedLink: GatewayLink {
     private struct State {
         var answers: [[UInt8]] = []
         var acknowledged: [Int64] = []
+        var isDeaf: Bool = false
+        /// Acknowledgements that were not taken.
+        var unheard: Int = 0
     }
 
+    private struct Deaf: Error {}
+
     private let state: Mutex<State> = Mutex(State())
+
+    /// Whether acknowledgements are not taken.
+    var isDeaf: Bool {
+        get { self.state.withLock { $0.isDeaf } }
+        set { self.state.withLock { $0.isDeaf = newValue } }
+    }
+
+    var unheard: Int { self.state.withLock { $0.unheard } }
 
     func send(_ bytes: [UInt8]) { self.state.withLock { $0.answers.append(bytes) } }
 
@@ -31,7 +44,13 @@ private final class ScriptedLink: GatewayLink {
     }
 
     func acknowledge(_ acknowledgement: LinkAcknowledgement) async throws {
-        self.state.withLock { $0.acknowledged.append(acknowledgement.version) }
+        try self.state.withLock { state in
+            if state.isDeaf {
+                state.unheard += 1
+                throw Deaf()
+            }
+            state.acknowledged.append(acknowledgement.version)
+        }
     }
 
     func purges(since number: Int64?, wait: Duration) async throws -> PurgeFeed {
@@ -105,10 +124,10 @@ struct GatewayAgentTests {
         let files: SnapshotFiles = try SnapshotFiles(folder: folder.path)
         let first: HashedDocument = Self.plan("a", version: 1, after: HashedDocument())
         let second: HashedDocument = Self.plan("b", version: 2, after: first)
-        try await files.append(first.json().serialized())
+        try await files.append([first.json().serialized()])
         try await files.save(first)
         #expect(try Folders.names(in: folder.path) == ["snapshot.json"])
-        try await files.append(second.delta(from: first).json().serialized())
+        try await files.append([second.delta(from: first).json().serialized()])
         #expect(try files.load()?.version == 2)
         #expect(try Folders.names(in: folder.path) == ["changes-2", "snapshot.json"])
     }
@@ -128,5 +147,75 @@ struct GatewayAgentTests {
         #expect(try await Self.version(in: folder.path) == 1)
         task.cancel()
         await task.value
+    }
+
+    /// A change need not wait until the one before it is confirmed; what came meanwhile is then confirmed at once.
+    @Test func theNextChangeIsServedBeforeTheLastIsAcknowledged() async throws {
+        let folder: TemporaryFolder = TemporaryFolder()
+        let link: ScriptedLink = ScriptedLink()
+        link.isDeaf = true
+        let agent: GatewayAgent = try Self.agent(folder.path, link)
+        let task: Task<Void, Never> = Task { await agent.run(engine: nil) }
+        let first: HashedDocument = Self.plan("a", version: 1, after: HashedDocument())
+        let second: HashedDocument = Self.plan("b", version: 2, after: first)
+        link.send(first.json().serialized())
+        #expect(await eventually { link.unheard > 0 })
+        link.send(second.delta(from: first).json().serialized())
+        while await agent.version < 2 { await Task.yield() }
+        #expect(link.acknowledged.isEmpty)
+        link.isDeaf = false
+        #expect(await eventually { link.acknowledged.last == 2 })
+        task.cancel()
+        await task.value
+        #expect(try await Self.version(in: folder.path) == 2)
+    }
+
+    /// Nobody is told that nothing is there because a change did not fit: what runs goes on until the whole has come.
+    @Test func aChangeThatDoesNotFitLeavesWhatRuns() async throws {
+        let folder: TemporaryFolder = TemporaryFolder()
+        let link: ScriptedLink = ScriptedLink()
+        let agent: GatewayAgent = try Self.agent(folder.path, link)
+        let task: Task<Void, Never> = Task { await agent.run(engine: nil) }
+        let first: HashedDocument = Self.plan("a", version: 1, after: HashedDocument())
+        let second: HashedDocument = Self.plan("b", version: 2, after: first)
+        let third: HashedDocument = Self.plan("c", version: 3, after: second)
+        link.send(first.json().serialized())
+        #expect(await eventually { link.acknowledged == [1] })
+        link.send(third.delta(from: second).json().serialized())
+        link.send(third.json().serialized())
+        #expect(await eventually { link.acknowledged == [1, 3] })
+        task.cancel()
+        await task.value
+        #expect(try await Self.version(in: folder.path) == 3)
+    }
+
+    @Test func severalChangesAreKeptByOneCall() async throws {
+        let folder: TemporaryFolder = TemporaryFolder()
+        let files: SnapshotFiles = try SnapshotFiles(folder: folder.path)
+        let first: HashedDocument = Self.plan("a", version: 1, after: HashedDocument())
+        let second: HashedDocument = Self.plan("b", version: 2, after: first)
+        try await files.append([first.json().serialized(), second.delta(from: first).json().serialized()])
+        #expect(try files.load()?.version == 2)
+        // The second torn off, the first is still whole.
+        let path: String = "\(folder.path)/changes-1"
+        try Files.replace(path, with: Array(try Files.read(path, bytesMax: 1 << 20).dropLast(3)))
+        #expect(try files.load()?.version == 1)
+    }
+
+    @Test func theStagesOfAChangeAreMeasured() async throws {
+        let folder: TemporaryFolder = TemporaryFolder()
+        let link: ScriptedLink = ScriptedLink()
+        let metrics: MetricRegistry = MetricRegistry()
+        let agent: GatewayAgent = try GatewayAgent(
+            link: link, folder: folder.path, live: LiveState(), clock: SystemClock(), logger: .silent, metrics: metrics)
+        let task: Task<Void, Never> = Task { await agent.run(engine: nil) }
+        link.send(Self.plan("a", version: 1, after: HashedDocument()).json().serialized())
+        #expect(await eventually { link.acknowledged == [1] })
+        task.cancel()
+        await task.value
+        let text: String = String(decoding: metrics.prometheusText(), as: UTF8.self)
+        for stage in ["read", "compile", "swap", "keep", "acknowledge"] {
+            #expect(text.contains("passerelle_gateway_change_seconds_count{stage=\"\(stage)\"} 1\n"))
+        }
     }
 }
