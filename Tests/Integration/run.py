@@ -23,6 +23,7 @@ Most of a suite's time is waiting, so suites run side by side, each in a process
     takeovers  of two processes on PostgreSQL the one with the leases killed under load; clocks set
     backup     backup and restore under load, killed half-way, damaged, and the audit log after it
     secrets    rotation of every level of keys under load with SIGKILL, nothing in clear; OpenBao (from PyPI) as master key; imports
+    tenancy    a tenant exported and deleted, killed half-way: nothing of it is left, on SQLite and on PostgreSQL
     replay     every route that changes something, and the state rebuilt from the audit log
     tokens     tokens of real authorization servers (from PyPI) at a gateway alone, rotation of keys included
     tls        certificates by name, their change, resumption, mutual TLS, with curl and openssl s_client
@@ -74,6 +75,7 @@ SUITES = [
     "takeovers",
     "backup",
     "secrets",
+    "tenancy",
     "replay",
     "tokens",
     "tls",
@@ -92,7 +94,8 @@ SUITES = [
 NEVER_AGAIN = {"upgrade", "takeovers", "faults", "power", "kill"}
 
 # Suites that take longest, in seconds: kill 120, the others 25 to 50.
-LONGEST = ["kill", "guide", "tokens", "limits", "gateways", "takeovers", "clients", "power", "outages", "postgresql"]
+LONGEST = ["kill", "guide", "tokens", "limits", "gateways", "takeovers", "clients", "power", "outages", "postgresql",
+           "tenancy"]
 
 
 class Result(unittest.TestResult):

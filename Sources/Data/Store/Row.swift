@@ -68,7 +68,7 @@ package struct Row {
     }
 
     /// Whatever the column holds.
-    func value(_ column: Int) throws(StoreError) -> SQLValue {
+    package func value(_ column: Int) throws(StoreError) -> SQLValue {
         switch self.source {
         case .sqlite(let row): return try row.value(column)
         case .postgresql(let row): return try row.value(column)

@@ -13,8 +13,14 @@ package final class CatalogService: PlatformService {
     let deployments: any DeploymentsOffer
     /// Tells which plans have subscribers.
     let portal: any PortalOffer
+    private let tenancy: Tenancy?
 
-    package init(services: ServiceEnvironment, deployments: any DeploymentsOffer, portal: any PortalOffer) {
+    /// - Parameter tenancy: how tenants end and are archived; nil: neither can be asked for here.
+    package init(
+        services: ServiceEnvironment, deployments: any DeploymentsOffer, portal: any PortalOffer,
+        tenancy: TenancyRules? = nil
+    ) {
+        self.tenancy = tenancy.map { Tenancy(services: services, rules: $0) }
         self.services = services
         self.deployments = deployments
         self.portal = portal
@@ -22,10 +28,10 @@ package final class CatalogService: PlatformService {
 
     package var routes: [Route] {
         self.tenantRoutes + self.targetRoutes + self.environmentRoutes + self.planRoutes + self.apiRoutes
-            + self.revisionRoutes
+            + self.revisionRoutes + (self.tenancy.map { self.tenancyRoutes($0) } ?? [])
     }
 
-    package func start() async throws {}
+    package func start() async throws { self.tenancy?.work.start() }
 
-    package func stop() async {}
+    package func stop() async { await self.tenancy?.work.stop() }
 }

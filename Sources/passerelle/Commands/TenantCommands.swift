@@ -1,7 +1,9 @@
+import Glibc
 import JSON
+import Time
 
 enum TenantCommands {
-    static let all: [Command] = [create, list, quotas, setQuotas]
+    static let all: [Command] = [create, list, quotas, setQuotas, export, delete, cancelDeletion]
 
     static let quotas: Command = Command(
         "tenants quotas", operands: ["NAME"],
@@ -52,5 +54,102 @@ enum TenantCommands {
     ) { arguments, console in
         let plane: ControlPlane = try ControlPlane(arguments)
         console.list(try await plane.all("/v1/tenants"), columns: ["name", "display_name", "created_at"])
+    }
+
+    static let export: Command = Command(
+        "tenants export", operands: ["NAME"],
+        summary: "Write everything kept of a tenant as a tar archive, its audit entries too; without its secrets",
+        options: [.init("into", "FILE", "the archive to write; must not exist (NAME.tar)")],
+        example: "passerelle tenants export acme --into acme.tar"
+    ) { arguments, console in
+        let plane: ControlPlane = try ControlPlane(arguments)
+        let name: String = arguments.operands[0]
+        let path: String = arguments["into"] ?? "\(name).tar"
+        let file: Int32 = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
+        guard file >= 0 else { throw CommandError.failed("\(path): \(String(cString: strerror(errno)))") }
+        defer { _ = close(file) }
+        do {
+            let base: String = "/v1/tenants/\(ControlPlane.escaped(name))/exports"
+            let made: JSONValue = try await plane.send("POST", base, nil)
+            let task: JSONValue = try await Self.follow(made["task"]?.text ?? "", plane, console)
+            guard task["state"]?.text == "done" else {
+                throw CommandError.failed("The export failed: \(task["result"]?["reason"]?.text ?? "see its task")")
+            }
+            let address: String = "\(base)/\(made["id"]?.text ?? "")"
+            var written: Int64 = 0
+            try await plane.download("\(address)/archive") { bytes in
+                Console.write(bytes, to: file)
+                written += Int64(bytes.count)
+            }
+            let finished: JSONValue = try await plane.get(address)
+            guard written == finished["size"]?.integer else {
+                throw CommandError.failed(
+                    "The archive has \(finished["size"]?.jsonText ?? "?") bytes, and \(written) came.")
+            }
+            console.show(
+                .object(["file": .string(path), "size": .int(written), "expires_at": finished["expires_at"] ?? .null]),
+                members: ["file", "size", "expires_at"])
+        } catch {
+            _ = unlink(path)
+            throw error
+        }
+    }
+
+    static let delete: Command = Command(
+        "tenants delete", operands: ["NAME"],
+        summary: "End a tenant for good, with everything it has, once the time to call it off has passed",
+        options: [
+            .init("confirm", "NAME", "its name once more"),
+            .init(
+                "users", "erase|keep", "accounts with roles in this tenant only: erased, or kept without roles (erase)"),
+            .init("wait", nil, "return when it has ended"),
+        ], example: "passerelle tenants delete acme --confirm acme --wait"
+    ) { arguments, console in
+        guard let confirmed: String = arguments["confirm"] else {
+            throw CommandError.usage("--confirm NAME is required: what is deleted does not come back.")
+        }
+        let plane: ControlPlane = try ControlPlane(arguments)
+        var body: JSONObject = ["confirm": .string(confirmed)]
+        if let users: String = arguments["users"] { body["users"] = .string(users) }
+        let ending: JSONValue = try await plane.send(
+            "POST", "/v1/tenants/\(ControlPlane.escaped(arguments.operands[0]))/deletion", .object(body))
+        guard arguments.has("wait") else {
+            return console.show(ending, members: ["task", "state", "due_at", "users"])
+        }
+        let task: JSONValue = try await Self.follow(ending["task"]?.text ?? "", plane, console)
+        console.show(task, members: ["id", "state", "result", "finished_at"])
+        guard task["state"]?.text == "done" else {
+            throw CommandError.failed("The tenant stays: \(task["result"]?["reason"]?.text ?? "see the task")")
+        }
+    }
+
+    static let cancelDeletion: Command = Command(
+        "tenants cancel-deletion", operands: ["NAME"],
+        summary: "Call the end of a tenant off, while it has not begun",
+        example: "passerelle tenants cancel-deletion acme"
+    ) { arguments, console in
+        let plane: ControlPlane = try ControlPlane(arguments)
+        let name: String = arguments.operands[0]
+        try await plane.send("DELETE", "/v1/tenants/\(ControlPlane.escaped(name))/deletion", nil)
+        console.print("'\(name)' stays.")
+    }
+
+    /// How often a task is looked at.
+    private static let lookEvery: Duration = .milliseconds(250)
+
+    /// Follows a task to its end, which may be days away.
+    private static func follow(_ id: String, _ plane: ControlPlane, _ console: Console) async throws -> JSONValue {
+        let clock: SystemClock = SystemClock()
+        while true {
+            let task: JSONValue = try await plane.get("/v1/tasks/\(ControlPlane.escaped(id))")
+            if task["state"]?.text != "running" {
+                console.progress("")
+                return task
+            }
+            console.progress(
+                "\(task["result"]?["stage"]?.text ?? "") \(task["done"]?.jsonText ?? "0") of \(task["total"]?.jsonText ?? "0")"
+            )
+            try await clock.sleep(for: Self.lookEvery)
+        }
     }
 }

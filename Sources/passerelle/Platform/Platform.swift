@@ -114,19 +114,28 @@ final class Platform: Sendable {
             services: services, sealer: sealer, issuer: settings.issuer ?? "http://\(settings.controlPlaneAddress)",
             providers: settings.identityProviders, calls: try Self.outgoingCalls(settings))
         self.deployments = DeploymentsService(
-            services: services, catalog: catalog, portal: portal, traffic: observability,
+            services: services, catalog: catalog, portal: portal,
+            traffic: TenantTraffic(sink: observability, services: services),
             revocations: RevocationQueries(), secrets: SecretQueries(sealer: sealer))
         self.geolocation = GeolocationService(services: services)
         let audit: AuditService = try await AuditService.open(
             services: services, sealer: sealer, people: [self.identity])
+        let applications: PortalService = PortalService(services: services, catalog: catalog)
+        let secrets: SecretsService = SecretsService(
+            services: services, keys: keys, columns: Self.sealedColumns, users: LiveSecrets(catalog: catalog))
+        let tenancy: TenancyRules = TenancyRules(
+            deletionGrace: settings.tenants.deletionGrace,
+            exports: TenantExportRules(sealer: sealer, keptFor: settings.tenants.exportsKept),
+            others: [
+                applications, self.deployments, self.identity, secrets, observability, audit, self.geolocation,
+                SharedTenantData(),
+            ])
         // Every service, for what they offer one another; those of other processes answer from the database they share.
         let all: [any PlatformService] = [
             observability,
-            CatalogService(services: services, deployments: DeploymentQueries(), portal: portal),
-            PortalService(services: services, catalog: catalog), self.identity, self.deployments,
-            audit, self.geolocation,
-            SecretsService(
-                services: services, keys: keys, columns: Self.sealedColumns, users: LiveSecrets(catalog: catalog)),
+            CatalogService(
+                services: services, deployments: DeploymentQueries(), portal: portal, tenancy: tenancy),
+            applications, self.identity, self.deployments, audit, self.geolocation, secrets,
             BackupsService(
                 services: services, data: settings.data, place: Self.backupPlace(settings), version: Version.text),
         ]
@@ -144,7 +153,7 @@ final class Platform: Sendable {
         self.handler = RESTHandler(
             routes: routes,
             authenticator: GatewayAuthenticator(services: services, others: self.identity.authenticator),
-            services: services, version: Version.text)
+            services: services, version: Version.text, catalog: catalog)
     }
 
     /// How identity providers are called; nil where there is none, and no thread is needed for it.

@@ -64,6 +64,8 @@ struct Settings: Sendable {
     var keys: KeySettings = KeySettings()
     /// What the gateway tells about its traffic. Default: metrics only.
     var telemetry: TelemetrySettings = TelemetrySettings()
+    /// How tenants end and are archived.
+    var tenants: TenantSettings = TenantSettings()
     /// Identity providers of others. Default: none.
     var identityProviders: [IdentityProviderSettings] = []
     /// Addresses that are not public and may be called all the same. Default: none.

@@ -21,7 +21,7 @@ enum SettingsFile {
         guard
             let fields: NodeFields = decoder.fields([
                 "data", "store", "issuer", "port_base", "services", "listen", "gateway", "keys", "limits", "backup",
-                "log", "telemetry", "identity", "egress",
+                "log", "telemetry", "identity", "egress", "tenants",
             ])
         else {
             return nil
@@ -58,6 +58,7 @@ enum SettingsFile {
         }
         if let egress: NodeDecoder = fields["egress"] { IdentitySettings.readEgress(egress, &settings) }
         if let identity: NodeDecoder = fields["identity"] { IdentitySettings.read(identity, &settings) }
+        if let tenants: NodeDecoder = fields["tenants"] { TenantSettings.read(tenants, &settings) }
         if let limits: NodeDecoder = fields["limits"] { Self.readLimits(limits, &settings) }
         if let telemetry: NodeDecoder = fields["telemetry"] {
             settings.telemetry = TelemetrySettings.read(telemetry) ?? settings.telemetry

@@ -4,6 +4,7 @@ import REST
 import ServiceTestKit
 import Store
 import Synchronization
+import TestKit
 import Testing
 
 @testable import Catalog
@@ -41,6 +42,34 @@ final class FixedPortal: PortalOffer {
     }
 }
 
+/// Seals with a fixed key, and forgets what was destroyed: what the key ring does.
+final class FakeTenantSealer: TenantSealer {
+    private let fixed: FixedSealer = FixedSealer()
+    private let destroyed: Mutex<Set<String>> = Mutex([])
+
+    func seal(_ secret: [UInt8], name: String) throws -> [UInt8] { try self.fixed.seal(secret, name: name) }
+
+    func open(_ sealed: [UInt8], name: String) throws -> [UInt8] { try self.fixed.open(sealed, name: name) }
+
+    func seal(
+        _ secret: [UInt8], name: String, tenant: String, key: String, in transaction: Transaction
+    ) throws -> [UInt8] { try self.seal(secret, name: name) }
+
+    func open(
+        _ sealed: [UInt8], name: String, tenant: String, key: String, in store: any Queryable
+    ) throws -> [UInt8]? {
+        self.destroyed.withLock { $0.contains("\(tenant)/\(key)") } ? nil : try self.open(sealed, name: name)
+    }
+
+    func hasKey(_ key: String, tenant: String, in store: any Queryable) throws -> Bool { true }
+
+    func destroyKey(_ key: String, tenant: String, in transaction: Transaction) throws -> Bool {
+        self.destroyed.withLock { $0.insert("\(tenant)/\(key)").inserted }
+    }
+
+    func destroyKeys(ofTenant tenant: String, in transaction: Transaction) throws {}
+}
+
 /// The catalogue on a real store, with the tenant `acme`.
 struct CatalogFixture {
     let harness: ServiceHarness
@@ -50,8 +79,12 @@ struct CatalogFixture {
     init(tenants: [String] = ["acme"]) async throws {
         let deployments: FixedDeployments = self.deployments
         let portal: FixedPortal = self.portal
-        self.harness = try await ServiceHarness(migrations: [CatalogService.migrations]) {
-            [CatalogService(services: $0, deployments: deployments, portal: portal)]
+        let tenancy: TenancyRules = TenancyRules(
+            deletionGrace: .seconds(3_600),
+            exports: TenantExportRules(sealer: FakeTenantSealer(), keptFor: .seconds(600)), others: [SharedTenantData()]
+        )
+        self.harness = try await ServiceHarness(migrations: [CatalogService.migrations, TaskTable.migrations]) {
+            [CatalogService(services: $0, deployments: deployments, portal: portal, tenancy: tenancy)]
         }
         for tenant in tenants {
             let made: TestAnswer = try await self.harness.send(
@@ -65,6 +98,25 @@ struct CatalogFixture {
         fields: [(String, String)] = []
     ) async throws -> TestAnswer {
         try await self.harness.send(method, target, token: token, body, fields: fields)
+    }
+
+    /// Ends an empty tenant, and waits until it has ended.
+    func end(_ tenant: String) async throws {
+        let answer: TestAnswer = try await self.send("DELETE", "/v1/tenants/\(tenant)", token: "admin")
+        try #require(answer.status == 202, "\(answer.json)")
+        try await self.finished(answer.json["task"]?.text ?? "")
+    }
+
+    /// Moves the clock on until a task has ended.
+    @discardableResult
+    func finished(_ id: String) async throws -> TaskRecord {
+        var found: TaskRecord?
+        try await eventually("the task \(id) ends") {
+            self.harness.clock.advance(by: .seconds(1))
+            found = try await self.harness.services.store.read { try TaskTable.find(id, in: $0) }
+            return found?.state != .running
+        }
+        return try #require(found)
     }
 
     /// Imports a document and returns the API as answered.

@@ -92,10 +92,15 @@ package struct ReplayedState: Sendable {
         case .api: self.revisions[key] = nil
         case .group: self.members[key] = nil
         case .tenant:
-            // It had neither APIs nor applications left; what every tenant has goes with it.
-            for kind: Kind in [.target, .environment, .plan] {
-                self.things[kind] = self.things[kind]?.filter { $0.key.tenant != key.id }
+            // All it had goes with it; what entries tell of that in between is not all of it.
+            let tenant: String = key.id
+            for kind: Kind in Kind.allCases where kind != .tenant {
+                self.things[kind] = self.things[kind]?.filter { $0.key.tenant != tenant }
             }
+            self.revisions = self.revisions.filter { $0.key.tenant != tenant }
+            self.live = self.live.filter { $0.key.tenant != tenant }
+            self.members = self.members.filter { $0.key.tenant != tenant }
+            for user in self.roles.keys { self.roles[user]?[tenant] = nil }
         default: break
         }
     }

@@ -169,15 +169,20 @@ extension CatalogService {
                 throw APIProblem.conflict(
                     "The API is live in \(places). Undeploy it first, or delete with undeploy=true.")
             }
-            try APITable.delete(api, in: transaction)
-            try author.publish(
-                Topics.apiDeleted, key: api.id, tenant: api.tenant,
-                [
-                    "api_id": .string(api.id), "tenant": .string(api.tenant), "deleted_by": .string(author.caller.id),
-                    "timestamp": .string(transaction.now.rfc3339),
-                ], in: transaction)
-            try Self.audit("api.deleted", api.changed(), draft: nil, author, in: transaction)
+            try Self.delete(api, author, in: transaction)
             return .noContent
         }
+    }
+
+    /// Deletes an API: whoever consumes `api-deleted` takes it off gateways and ends its subscriptions.
+    static func delete(_ api: API, _ author: Author, in transaction: Transaction) throws {
+        try APITable.delete(api, in: transaction)
+        try author.publish(
+            Topics.apiDeleted, key: api.id, tenant: api.tenant,
+            [
+                "api_id": .string(api.id), "tenant": .string(api.tenant), "deleted_by": .string(author.caller.id),
+                "timestamp": .string(transaction.now.rfc3339),
+            ], in: transaction)
+        try Self.audit("api.deleted", api.changed(), draft: nil, author, in: transaction)
     }
 }

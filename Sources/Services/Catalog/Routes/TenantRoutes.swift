@@ -5,6 +5,7 @@ import Identifiers
 import JSON
 import REST
 import Store
+import Time
 
 extension CatalogService {
     var tenantRoutes: [Route] {
@@ -26,19 +27,21 @@ extension CatalogService {
                 access: .tenant(Permission("catalog", "tenant", "read")),
                 answers: [Answer(200, "The tenant", schema: Self.tenantSchema)]
             ) { context in
-                let tenant: Tenant = try await context.read { try Self.tenant(context.tenant, in: $0) }
-                return .json(tenant.json, version: tenant.version)
+                let (tenant, ending): (Tenant, EndingRecord?) = try await context.read { reader in
+                    (
+                        try Self.tenant(context.tenant, in: reader),
+                        try TenantEndingTable.find(context.tenant, in: reader)
+                    )
+                }
+                var object: JSONObject = tenant.json.object ?? [:]
+                if let ending: EndingRecord { object["ends_at"] = .string(ending.dueAt.rfc3339) }
+                return .json(.object(object), version: tenant.version)
             },
             Route(
                 "PATCH", "/v1/tenants/{tenant}", operationID: "updateTenant", tag: tag, summary: "Changes a tenant",
                 access: .tenant(Permission("catalog", "tenant", "write")), body: .json(Self.tenantChange),
                 answers: [Answer(200, "The tenant", schema: Self.tenantSchema)]
             ) { try await Self.updateTenant($0) },
-            Route(
-                "DELETE", "/v1/tenants/{tenant}", operationID: "deleteTenant", tag: tag,
-                summary: "Deletes a tenant that has no APIs and applications",
-                access: .tenant(Permission("catalog", "tenant", "write")), answers: [Answer(204, "Deleted")]
-            ) { [portal] in try await Self.deleteTenant($0, portal: portal) },
             Route(
                 "GET", "/v1/tenants/{tenant}/quotas", operationID: "getQuotas", tag: tag,
                 summary: "The most a tenant may have of what; what is not named has no quota",
@@ -67,7 +70,10 @@ extension CatalogService {
     private static let tenantChange: JSONValue = Schema.object(
         ["display_name": displayName], required: ["display_name"])
     private static let tenantSchema: JSONValue = Schema.object(
-        ["name": Schema.text(max: 63), "display_name": displayName, "created_at": Schema.time])
+        [
+            "name": Schema.text(max: 63), "display_name": displayName, "created_at": Schema.time,
+            "ends_at": Schema.time,
+        ])
 
     /// The tenant of the path. It may be missing for callers who reach all tenants.
     static func tenant(_ name: String, in store: any Queryable) throws -> Tenant {
@@ -178,27 +184,6 @@ extension CatalogService {
             try TenantTable.update(tenant, in: transaction)
             try Self.audit("tenant.updated", tenant, author, in: transaction)
             return .json(tenant.json, version: tenant.version)
-        }
-    }
-
-    private static func deleteTenant(_ context: RequestContext, portal: any PortalOffer) async throws -> HTTPResponse {
-        let author: Author = context.author
-        return try await context.change { transaction in
-            let tenant: Tenant = try Self.tenant(context.tenant, in: transaction)
-            try context.requireMatch(version: tenant.version)
-            guard try !TenantTable.hasAPIs(tenant.name, in: transaction) else {
-                throw APIProblem.conflict("The tenant '\(tenant.name)' still has APIs. Delete them first.")
-            }
-            guard try !portal.hasApplications(tenant: tenant.name, in: transaction) else {
-                throw APIProblem.conflict("The tenant '\(tenant.name)' still has applications. Delete them first.")
-            }
-            for plan in try PlanTable.all(tenant: tenant.name, after: "", limit: Plan.countMax, in: transaction) {
-                try GatewayChanges.touch(.plan, tenant: tenant.name, id: plan.name, in: transaction)
-            }
-            try TenantTable.delete(tenant, in: transaction)
-            try Self.audit("tenant.deleted", tenant, author, in: transaction)
-            try TenantQuota.set([:], tenant: tenant.name, in: transaction)
-            return .noContent
         }
     }
 }

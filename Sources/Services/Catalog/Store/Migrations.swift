@@ -39,5 +39,23 @@ extension CatalogService {
                     ALTER TABLE plans ADD COLUMN quota_window text;
                     ALTER TABLE plans ADD COLUMN concurrency int64;
                     """),
+            // A tenant that is to end, until it has; and archives of tenants, in parts that are sealed with a key of their own.
+            Migration(
+                number: 3, name: "ends and exports of tenants",
+                sql: """
+                    CREATE TABLE tenant_endings (
+                        tenant text NOT NULL PRIMARY KEY, task_id text NOT NULL, erases_users bool NOT NULL,
+                        asked_by text NOT NULL, traceparent text NOT NULL, asked_at int64 NOT NULL,
+                        due_at int64 NOT NULL, stage text, settled_at int64 NOT NULL, rows_removed int64 NOT NULL,
+                        users_erased int64 NOT NULL, worker text NOT NULL, touched_at int64 NOT NULL);
+                    CREATE TABLE tenant_exports (
+                        tenant text NOT NULL, export_id text NOT NULL, task_id text NOT NULL, state text NOT NULL,
+                        progress json NOT NULL, parts int64 NOT NULL, size int64 NOT NULL, created_by text NOT NULL,
+                        traceparent text NOT NULL, created_at int64 NOT NULL, expires_at int64, worker text NOT NULL,
+                        touched_at int64 NOT NULL, PRIMARY KEY (tenant, export_id));
+                    CREATE TABLE tenant_export_parts (
+                        tenant text NOT NULL, export_id text NOT NULL, part int64 NOT NULL, sealed bytes NOT NULL,
+                        PRIMARY KEY (tenant, export_id, part));
+                    """),
         ])
 }

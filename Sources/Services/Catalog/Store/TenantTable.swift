@@ -17,6 +17,13 @@ enum TenantTable {
         } != nil
     }
 
+    /// Whether there was such a tenant, and is no more.
+    static func hasEnded(_ name: String, in store: any Queryable) throws -> Bool {
+        try store.first("SELECT 1 FROM tenants WHERE tenant = $1 AND deleted_at IS NOT NULL", .text(name)) {
+            (row: Row) throws(StoreError) -> Int64 in try row.int(0)
+        } != nil
+    }
+
     static func all(after: String, limit: Int, in store: any Queryable) throws -> [Tenant] {
         try store.rows(
             """
@@ -37,14 +44,10 @@ enum TenantTable {
             .text(tenant.displayName), .int(tenant.version))
     }
 
-    /// Removes the tenant's targets, environments and plans, and marks it as deleted. The caller has made sure that it has no
-    /// APIs and applications.
-    static func delete(_ tenant: Tenant, in transaction: Transaction) throws {
-        for table in ["plans", "environments", "targets"] {
-            try transaction.execute("DELETE FROM \(table) WHERE tenant = $1", .text(tenant.name))
-        }
+    /// Closes a tenant that ends: nothing finds it any more. The row stays with its name, which is not given again.
+    static func close(_ tenant: Tenant, in transaction: Transaction) throws {
         try transaction.execute(
-            "UPDATE tenants SET deleted_at = $2, version = $3 WHERE tenant = $1", .text(tenant.name),
+            "UPDATE tenants SET deleted_at = $2, version = $3, display_name = '' WHERE tenant = $1", .text(tenant.name),
             .int(transaction.now.milliseconds), .int(tenant.version + 1))
     }
 

@@ -72,7 +72,8 @@ final class Deployer: Sendable {
         else { return }
         // Deleted between request and now: `api-deleted` may have been handled before, and nothing may be put in place after it.
         if deployment.action != .undeploy,
-            try catalog.api(tenant: tenant, reference: deployment.apiID, in: transaction) == nil
+            try catalog.tenant(tenant, in: transaction) == nil
+                || catalog.api(tenant: tenant, reference: deployment.apiID, in: transaction) == nil
         {
             return try DeploymentEnd.write(
                 deployment, .failed, CompletionRules.Response(version: 0), detail: Self.deletedMeanwhile,

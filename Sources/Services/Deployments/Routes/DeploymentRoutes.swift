@@ -62,11 +62,7 @@ extension DeploymentsService {
                 requestedBy: author.caller.id, triggeredBy: context.body["triggered_by"]?.text ?? "api",
                 traceparent: author.trace.traceparent, gatewayGroup: environment.gatewayGroup,
                 createdAt: transaction.now)
-            try DeploymentTable.insert(deployment, in: transaction)
-            try author.publish(
-                Topics.deployRequests, key: api.id, tenant: context.tenant, Self.request(deployment, author),
-                in: transaction)
-            try Self.audit("deployment.requested", deployment, author, in: transaction)
+            try Self.request(deployment, author, in: transaction)
             return .accepted(
                 deployment.json,
                 location: "/v1/tenants/\(context.tenant)/apis/\(api.name)/deployments/\(deployment.id)")
@@ -100,8 +96,17 @@ extension DeploymentsService {
         }
     }
 
+    /// Records what is to be carried out.
+    static func request(_ deployment: Deployment, _ author: Author, in transaction: Transaction) throws {
+        try DeploymentTable.insert(deployment, in: transaction)
+        try author.publish(
+            Topics.deployRequests, key: deployment.apiID, tenant: deployment.tenant,
+            Self.payload(deployment, author), in: transaction)
+        try Self.audit("deployment.requested", deployment, author, in: transaction)
+    }
+
     /// The payload of `deploy-requests`.
-    private static func request(_ deployment: Deployment, _ author: Author) -> JSONObject {
+    private static func payload(_ deployment: Deployment, _ author: Author) -> JSONObject {
         [
             "trace_id": .string(author.trace.traceID), "deployment_id": .string(deployment.id),
             "api_id": .string(deployment.apiID), "tenant": .string(deployment.tenant),

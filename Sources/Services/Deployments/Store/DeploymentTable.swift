@@ -28,6 +28,15 @@ enum DeploymentTable {
             decode: Deployment.init(_:))
     }
 
+    /// Those of a tenant that have not ended.
+    static func unfinished(tenant: String, limit: Int, in store: any Queryable) throws -> [Deployment] {
+        try store.rows(
+            """
+            SELECT \(Deployment.columns) FROM deployments WHERE tenant = $1 AND state IN ('pending', 'running')
+            ORDER BY action, deployment_id LIMIT $2
+            """, .text(tenant), .int(Int64(limit)), decode: Deployment.init(_:))
+    }
+
     /// Those of an API that run. - Parameter environment: in this one; nil for all.
     static func running(
         apiID: String, tenant: String, environment: String?, in store: any Queryable

@@ -28,6 +28,17 @@ enum LiveTable {
             .text(apiID), decode: Place.init(_:))
     }
 
+    /// What of a tenant is live and has no undeployment on its way.
+    static func undisturbed(tenant: String, limit: Int, in store: any Queryable) throws -> [Place] {
+        try store.rows(
+            """
+            SELECT \(Place.columns) FROM live WHERE tenant = $1 AND NOT EXISTS (
+                SELECT 1 FROM deployments d WHERE d.tenant = $1 AND d.api_id = live.api_id
+                    AND d.environment = live.environment AND d.action = 'undeploy' AND d.state IN ('pending', 'running'))
+            ORDER BY api_id, environment LIMIT $2
+            """, .text(tenant), .int(Int64(limit)), decode: Place.init(_:))
+    }
+
     /// What all tenants' environments run: what a snapshot is made of.
     static func all(in store: any Queryable) throws -> [Place] {
         try store.rows(

@@ -263,14 +263,19 @@ extension IdentityService {
         let ended: [String] = try await self.services.store.write { transaction in
             let client: OAuthClient = try Self.client(context, in: transaction)
             try context.requireMatch(version: client.version)
-            let grants: [String] = try OAuthGrantTable.revokeAll(ofClient: client.id, in: transaction)
-            try ConsentTable.delete(client: client.id, in: transaction)
-            try OAuthClientTable.delete(client, in: transaction)
-            try Self.audit("oauth-client.deleted", client, author, in: transaction)
-            return grants + [client.id]
+            return try Self.end(client, author, in: transaction)
         }
         self.tokens.revoke(ended)
         return .noContent
+    }
+
+    /// Deletes a client. - Returns: what ends with it.
+    static func end(_ client: OAuthClient, _ author: Author, in transaction: Transaction) throws -> [String] {
+        let grants: [String] = try OAuthGrantTable.revokeAll(ofClient: client.id, in: transaction)
+        try ConsentTable.delete(client: client.id, in: transaction)
+        try OAuthClientTable.delete(client, in: transaction)
+        try Self.audit("oauth-client.deleted", client, author, in: transaction)
+        return grants + [client.id]
     }
 
     private static func audit(

@@ -155,19 +155,24 @@ extension IdentityService {
             let account: ServiceAccount = try Self.account(context, in: transaction)
             try context.requireMatch(version: account.version)
             try GrantRules.requireAuthority(of: author.caller, from: account.grants, to: [])
-            let ended: [String] = try AccessTokenTable.revokeAll(owner: account.id, in: transaction)
-            for token in ended {
-                try Self.recordTokenRevocation(
-                    token, owner: account.id, tenant: account.tenant, author, in: transaction)
-            }
-            try ServiceAccountTable.delete(account, in: transaction)
-            try RevocationTable.add([account.id], in: transaction)
-            try Self.record("role-changed", audit: "service-account.deleted", account, author, in: transaction)
+            let ended: [String] = try Self.end(account, author, in: transaction)
             return (account.id, ended)
         }
         self.tokens.forget(userID: id)
         self.tokens.revoke(ended)
         return .noContent
+    }
+
+    /// Deletes a service account with its tokens. - Returns: the tokens that worked until now.
+    static func end(_ account: ServiceAccount, _ author: Author, in transaction: Transaction) throws -> [String] {
+        let ended: [String] = try AccessTokenTable.revokeAll(owner: account.id, in: transaction)
+        for token in ended {
+            try Self.recordTokenRevocation(token, owner: account.id, tenant: account.tenant, author, in: transaction)
+        }
+        try ServiceAccountTable.delete(account, in: transaction)
+        try RevocationTable.add([account.id], in: transaction)
+        try Self.record("role-changed", audit: "service-account.deleted", account, author, in: transaction)
+        return ended
     }
 
     private static func record(

@@ -53,6 +53,17 @@ enum UserTable {
         ) { (row: Row) throws(StoreError) -> Int64 in try row.int(0) } != nil
     }
 
+    /// Whether a user is anything in another tenant, or on the platform.
+    static func hasRolesElsewhere(_ user: String, thanIn tenant: String, in store: any Queryable) throws -> Bool {
+        try store.first(
+            """
+            SELECT 1 FROM grants WHERE user_id = $1 AND tenant <> $2 UNION ALL
+            SELECT 1 FROM group_members WHERE user_id = $1 AND tenant <> $2 UNION ALL
+            SELECT 1 FROM provider_grants WHERE user_id = $1 AND tenant <> $2 LIMIT 1
+            """, .text(user), .text(tenant)
+        ) { (row: Row) throws(StoreError) -> Int64 in try row.int(0) } != nil
+    }
+
     static func insert(_ user: User, in transaction: Transaction) throws {
         try transaction.execute(
             """

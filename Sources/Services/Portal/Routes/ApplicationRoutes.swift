@@ -148,18 +148,23 @@ extension PortalService {
         return try await context.change { transaction in
             let application: Application = try Self.application(context, in: transaction)
             try context.requireMatch(version: application.version)
-            for subscription in try SubscriptionTable.of(
-                application: application.id, tenant: context.tenant, in: transaction)
-            {
-                try Self.end(subscription, author, in: transaction)
-            }
-            try ApplicationTable.delete(application, in: transaction)
-            try GatewayChanges.touch(.application, tenant: context.tenant, id: application.id, in: transaction)
-            try author.publish(
-                Topics.applicationDeleted, key: application.id, tenant: context.tenant, application.event,
-                in: transaction)
-            try Self.audit("application.deleted", application, key: nil, author, in: transaction)
+            try Self.end(application, author, in: transaction)
             return .noContent
         }
+    }
+
+    /// Deletes an application: its subscriptions end, its keys work nowhere any more.
+    static func end(_ application: Application, _ author: Author, in transaction: Transaction) throws {
+        for subscription in try SubscriptionTable.of(
+            application: application.id, tenant: application.tenant, in: transaction)
+        {
+            try Self.end(subscription, author, in: transaction)
+        }
+        try ApplicationTable.delete(application, in: transaction)
+        try GatewayChanges.touch(.application, tenant: application.tenant, id: application.id, in: transaction)
+        try author.publish(
+            Topics.applicationDeleted, key: application.id, tenant: application.tenant, application.event,
+            in: transaction)
+        try Self.audit("application.deleted", application, key: nil, author, in: transaction)
     }
 }

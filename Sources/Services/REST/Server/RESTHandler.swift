@@ -25,9 +25,15 @@ package final class RESTHandler: Sendable {
     private let refusals: RefusalRecorder
     private let description: [UInt8]
     private let requests: RequestMetrics
+    private let catalog: (any CatalogOffer)?
 
+    /// - Parameter catalog: knows which tenants there are: nothing changes in one that is not, or that ends.
     /// - Precondition: the routes do not collide and their schemas compile; both are the programmer's and fail at start.
-    package init(routes: [Route], authenticator: any Authenticator, services: ServiceEnvironment, version: String) {
+    package init(
+        routes: [Route], authenticator: any Authenticator, services: ServiceEnvironment, version: String,
+        catalog: (any CatalogOffer)? = nil
+    ) {
+        self.catalog = catalog
         self.routes = routes.map { CompiledRoute($0) }
         self.table = RouteTable(routes)
         self.authenticator = authenticator
@@ -99,6 +105,7 @@ package final class RESTHandler: Sendable {
         let caller: Caller? = try await self.authorise(request, route: route, parameters: parameters, trace: trace)
         let query: [String: String] = try route.query(of: request)
         let scope: String? = try await self.scope(caller, route: route, query: query, trace: trace)
+        try await self.requireTenant(parameters["tenant"] ?? scope, of: route.route)
         if route.route.isCritical, let caller: Caller, await self.authenticator.isStepUpDue(for: caller) {
             var problem: APIProblem = APIProblem(
                 .stepUpRequired, "Show your second factor again: POST /v1/me/second-factor/verify. Then repeat this.")
@@ -292,6 +299,15 @@ package final class RESTHandler: Sendable {
         let suffix: String = error.map { ", error=\"\($0)\"" } ?? ""
         problem.fields.append((name: "WWW-Authenticate", value: "Bearer realm=\"passerelle\"\(suffix)"))
         return problem
+    }
+
+    /// What is about to change must not come to life behind the end of its tenant. What a tenant had been can still be read by who
+    /// reaches all of them.
+    private func requireTenant(_ tenant: String?, of route: Route) async throws {
+        guard let catalog: any CatalogOffer = self.catalog, let tenant: String, !tenant.isEmpty, route.method != "GET"
+        else { return }
+        let isThere: Bool = try await self.services.store.read { try catalog.tenant(tenant, in: $0) != nil }
+        if !isThere { throw APIProblem.notFound("tenant", tenant) }
     }
 
     // MARK: Idempotency

@@ -1,0 +1,30 @@
+package import Contracts
+package import Store
+
+/// What `secrets` keeps of tenants. Values leave in no form: an export names what there is.
+extension SecretsService: TenantData {
+    package var tenantDataName: String { Self.name }
+
+    private static let versions: TenantRows = TenantRows(
+        "secret_versions", keys: "name version", columns: "created_at:time created_by", withheld: "sealed")
+
+    package var tenantTables: [TenantRows] {
+        [
+            Self.versions,
+            TenantRows(
+                "secrets", keys: "name",
+                columns: "description version created_at:time updated_at:time updated_by deleted_at:time"),
+            TenantRows("data_keys", keys: "name version"),
+        ]
+    }
+
+    /// Values go before their keys: a renewal of keys finds none that nothing opens.
+    package func end(
+        _ stage: TenantStage, of ending: TenantEnding, in transaction: Transaction
+    ) throws -> TenantStep {
+        guard stage == .keys else { return TenantStep() }
+        if try Self.versions.remove(of: ending.tenant, in: transaction) > 0 { return .more }
+        try self.sealer.destroyKeys(ofTenant: ending.tenant, in: transaction)
+        return TenantStep()
+    }
+}
