@@ -115,7 +115,9 @@ final class GatewayProcess: Sendable {
         linkTo: @escaping @Sendable (Platform?) -> any GatewayLink & RevocationLink
     ) async throws -> GatewayProcess {
         let link: ChangingLink = ChangingLink(linkTo(nil))
-        let live: LiveState = LiveState()
+        let rules: EgressRules = EgressRules(
+            allowed: settings.egressAllowed, allowsPrivate: settings.egressPrivateTargets)
+        let live: LiveState = LiveState(egress: { rules.verdict($0) })
         let agent: GatewayAgent = try GatewayAgent(
             link: link, folder: "\(settings.data)/gateway", live: live, clock: clock, logger: logger, metrics: metrics)
         let revocations: RevocationFollower = RevocationFollower(
@@ -132,6 +134,7 @@ final class GatewayProcess: Sendable {
         let purges: PurgeFollower = PurgeFollower(link: link, live: live, clock: clock, logger: logger)
         var engineSettings: EngineSettings = EngineSettings()
         engineSettings.listeners = listeners
+        engineSettings.egress = { rules.verdict($0) }
         let engine: GatewayEngine = GatewayEngine(
             process: process, snapshot: await agent.load(), engine: engineSettings, upstreamFolder: settings.data,
             observation: GatewayEngine.Observation(live: live, metrics: metrics, sinks: [reporter], logger: logger))

@@ -14,11 +14,12 @@ enum IdentitySettings {
     private static let rangesMax: Int = 64
 
     static func readEgress(_ decoder: NodeDecoder, _ settings: inout Settings) {
-        guard let fields: NodeFields = decoder.fields(["allow"]) else { return }
+        guard let fields: NodeFields = decoder.fields(["allow", "private_targets"]) else { return }
         let ranges: [AddressRange]? = fields["allow"]?.list(count: 0...Self.rangesMax) { element in
             element.parsed("an address or a range of addresses such as 10.1.0.0/16", { AddressRange($0) })
         }
         settings.egressAllowed = ranges ?? settings.egressAllowed
+        if let isAllowed: Bool = fields["private_targets"]?.boolean() { settings.egressPrivateTargets = isAllowed }
     }
 
     static func read(_ decoder: NodeDecoder, _ settings: inout Settings) {

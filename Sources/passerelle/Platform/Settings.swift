@@ -70,6 +70,8 @@ struct Settings: Sendable {
     var identityProviders: [IdentityProviderSettings] = []
     /// Addresses that are not public and may be called all the same. Default: none.
     var egressAllowed: [AddressRange] = []
+    /// Whether tenants' targets may be at loopback and private addresses, where one's own servers are.
+    var egressPrivateTargets: Bool = true
     var logLevel: LogLevel = .info
 
     /// Where a process that serves the data folder can be taken over.

@@ -16,6 +16,8 @@ package struct EngineSettings: Sendable {
     /// Connections of one loop; beyond it new ones are closed at once and counted.
     package var connectionsMax: Int = 200_000
     package var limits: HTTPLimits = .standard
+    /// Whether targets may be at an address. Default: at every one.
+    package var egress: @Sendable (SocketAddress) -> EgressVerdict = { _ in .allow }
     /// Where listening sockets come from. Default: they are opened.
     package var listeners: Listeners = Listeners()
 

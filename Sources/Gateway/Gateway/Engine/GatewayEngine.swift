@@ -85,7 +85,7 @@ package final class GatewayEngine: Sendable {
         observation: Observation? = nil
     ) {
         self.settings = process
-        self.book = AddressBook(process.dns)
+        self.book = AddressBook(process.dns, egress: engine.egress)
         self.contexts = TLSContextBook(folder: upstreamFolder ?? folder)
         self.mirrors = MirrorSender(book: self.book, contexts: self.contexts)
         self.metrics = observation?.metrics

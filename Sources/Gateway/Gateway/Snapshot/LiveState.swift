@@ -1,4 +1,6 @@
+package import EventLoops
 import GatewayConfiguration
+package import HTTP
 package import Synchronization
 
 /// What outlives a snapshot: counts of limits, health of targets, identities for records. One for each process.
@@ -37,7 +39,7 @@ package final class LiveState: Sendable {
     /// What came of checking messages.
     let validation: ValidationCounters = ValidationCounters()
     /// How policies ask other services.
-    let calls: ExternalCalls = ExternalCalls()
+    let calls: ExternalCalls
     /// Caches, keys of issuers and threads of authentication.
     let authentication: AuthenticationServices
 
@@ -45,16 +47,23 @@ package final class LiveState: Sendable {
     let stageExtension: StageExtension?
 
     /// `subjectsMax` is a power of two: how many addresses and header values are counted at once.
-    package convenience init(subjectsMax: Int = SubjectTable.subjectsMax) {
-        self.init(subjectsMax: subjectsMax, authentication: AuthenticationSettings(), stageExtension: nil)
+    /// `egress` says where policies may ask other services; default: everywhere.
+    package convenience init(
+        subjectsMax: Int = SubjectTable.subjectsMax,
+        egress: @escaping @Sendable (SocketAddress) -> EgressVerdict = { _ in .allow }
+    ) {
+        self.init(
+            subjectsMax: subjectsMax, authentication: AuthenticationSettings(), stageExtension: nil, egress: egress)
     }
 
     init(
         subjectsMax: Int = SubjectTable.subjectsMax, authentication: AuthenticationSettings = AuthenticationSettings(),
-        stageExtension: StageExtension?, cache: CacheStore = CacheStore()
+        stageExtension: StageExtension?, cache: CacheStore = CacheStore(),
+        egress: @escaping @Sendable (SocketAddress) -> EgressVerdict = { _ in .allow }
     ) {
         self.cache = cache
-        self.authentication = AuthenticationServices(authentication, claims: self.claims)
+        self.calls = ExternalCalls(egress: egress)
+        self.authentication = AuthenticationServices(authentication, claims: self.claims, egress: egress)
         self.stageExtension = stageExtension
         self.subjects = SubjectTable(capacity: subjectsMax)
         self.identities = IdentityTable()

@@ -2,6 +2,7 @@ import DNS
 import EventLoops
 import GatewayConfiguration
 import Glibc
+import HTTP
 import Synchronization
 
 /// The addresses of all target hosts of the process. Names are looked up on threads of their own, never on a loop: once before a
@@ -43,13 +44,19 @@ final class AddressBook: Sendable {
     /// Nil: the system is asked.
     private let client: DNSClient?
     private let serviceClient: DNSClient
+    /// Judges every address before anything is connected to it, so that a name gains nothing by what it says next.
+    private let egress: @Sendable (SocketAddress) -> EgressVerdict
     private let keepMin: UInt64
     private let keepMax: UInt64
     private let known: Mutex<[Key: Entry]> = Mutex([:])
     let lookups: Atomic<UInt64> = Atomic(0)
     let failures: Atomic<UInt64> = Atomic(0)
 
-    init(_ settings: DNSSettings = DNSSettings()) {
+    init(
+        _ settings: DNSSettings = DNSSettings(),
+        egress: @escaping @Sendable (SocketAddress) -> EgressVerdict = { _ in .allow }
+    ) {
+        self.egress = egress
         let servers: [SocketAddress] = settings.servers.compactMap { SocketAddress($0) }
         let client: DNSClient = DNSClient(
             servers: servers, timeoutSeconds: settings.timeoutSeconds, attempts: settings.attempts)
@@ -68,11 +75,14 @@ final class AddressBook: Sendable {
                 known[key]?.wantedAt = now
                 return entry.address
             }
-            let address: TargetAddress = TargetAddress(host: target.host, port: target.port, service: target.service)
+            let address: TargetAddress = TargetAddress(
+                host: target.host, port: target.port, service: target.service, mayConnect: self.mayConnect)
             known[key] = Entry(address: address, wantedAt: now)
             return address
         }
     }
+
+    private func mayConnect(_ address: SocketAddress) -> Bool { self.egress(address) == .allow }
 
     private static func key(_ target: TargetDefinitionPlace) -> Key {
         Key(host: target.host, port: target.port, service: target.service)
@@ -122,7 +132,9 @@ final class AddressBook: Sendable {
         var keep: UInt64
         switch name.service.map({ self.places(service: $0) }) ?? self.places(host: name.host, name.port) {
         case .places(let places, let seconds):
-            isChanged = name.update(places)
+            let allowed: [TargetPlace] = places.filter { self.mayConnect($0.address) }
+            if allowed.isEmpty, !places.isEmpty { self.failures.wrappingAdd(1, ordering: .relaxed) }
+            isChanged = name.update(allowed)
             keep = min(max(seconds * Self.nanosecondsPerSecond, self.keepMin), self.keepMax)
         case .nothing(let seconds):
             // Nobody is there by this name; who was known before may still be.

@@ -31,7 +31,10 @@ final class TargetAddress: Sendable {
     let isLiteral: Bool
     private let known: Mutex<Known>
 
-    init(host: String, port: UInt16, service: String? = nil) {
+    /// - Parameter mayConnect: whether the address of a literal may be connected to; where not, the target is nowhere.
+    init(
+        host: String, port: UInt16, service: String? = nil, mayConnect: (SocketAddress) -> Bool = { _ in true }
+    ) {
         self.host = host
         self.port = port
         self.service = service
@@ -39,7 +42,7 @@ final class TargetAddress: Sendable {
         let literal: SocketAddress? = service == nil ? SocketAddress(host: bare, port: port) : nil
         self.isLiteral = literal != nil
         var known: Known = Known()
-        if let literal: SocketAddress = literal {
+        if let literal: SocketAddress = literal, mayConnect(literal) {
             known.places = [TargetPlace(address: literal)]
             known.credits = [0]
             known.shunned = [0]

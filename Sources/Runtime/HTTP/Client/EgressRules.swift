@@ -14,20 +14,36 @@ package enum EgressVerdict: Sendable, Equatable {
 package struct EgressRules: Sendable {
     /// Ranges allowed although they are not public, such as 127.0.0.0/8.
     package var allowed: [AddressRange]
+    /// Whether addresses of the machine and of private networks are allowed, too: those where one's own servers are. Addresses that
+    /// are nobody's server are not, nor are those at which clouds tell machines their credentials.
+    package var allowsPrivate: Bool
 
-    package init(allowed: [AddressRange] = []) {
+    package init(allowed: [AddressRange] = [], allowsPrivate: Bool = false) {
         self.allowed = allowed
+        self.allowsPrivate = allowsPrivate
     }
 
     package func verdict(_ address: SocketAddress) -> EgressVerdict {
         for range in self.allowed where range.contains(address) { return .allow }
         let judged: SocketAddress = EgressRules.inner(address)
         for range in self.allowed where range.contains(judged) { return .allow }
+        for range in EgressRules.metadata where range.contains(judged) {
+            return .refuse("\(address.host) is a cloud's metadata service")
+        }
         for (range, name) in EgressRules.special where range.contains(judged) {
+            if self.allowsPrivate, EgressRules.ownNames.contains(name) { return .allow }
             return .refuse("\(address.host) is \(name)")
         }
         return .allow
     }
+
+    /// Where clouds tell machines their credentials, besides link-local addresses: AWS by IPv6, Alibaba, Azure, Oracle.
+    private static let metadata: [AddressRange] = [
+        "fd00:ec2::254", "100.100.100.200", "168.63.129.16", "192.0.0.192",
+    ].compactMap { AddressRange($0) }
+
+    /// What `allowsPrivate` is about.
+    private static let ownNames: Set<String> = ["a private address", "a shared address", "a loopback address"]
 
     /// IANA's special-purpose address registries, as far as something could listen there.
     private static let special: [(AddressRange, String)] = [
@@ -38,7 +54,8 @@ package struct EgressRules: Sendable {
         ("192.168.0.0/16", "a private address"), ("198.18.0.0/15", "a benchmarking address"),
         ("198.51.100.0/24", "a documentation address"), ("203.0.113.0/24", "a documentation address"),
         ("224.0.0.0/4", "a multicast address"), ("240.0.0.0/4", "a reserved address"),
-        ("::/127", "a loopback or unspecified address"), ("100::/64", "a discard address"),
+        ("::1", "a loopback address"), ("::", "no address of a host"), ("100::/64", "a discard address"),
+        ("64:ff9b:1::/48", "a translated address"),
         ("2001:db8::/32", "a documentation address"), ("fc00::/7", "a private address"),
         ("fe80::/10", "a link-local address"), ("fec0::/10", "a site-local address"),
         ("ff00::/8", "a multicast address"),

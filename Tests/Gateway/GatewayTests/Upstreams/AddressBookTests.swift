@@ -1,4 +1,6 @@
+import EventLoops
 import GatewayConfiguration
+import HTTP
 import Testing
 
 @testable import Gateway
@@ -6,6 +8,30 @@ import Testing
 struct AddressBookTests {
     private static func place(_ text: String) throws -> TargetDefinitionPlace {
         TargetDefinitionPlace(try TargetURL(parsing: text), service: nil)
+    }
+
+    /// Server-side request forgery: what a tenant writes as a target is judged by the address it leads to.
+    @Test(
+        arguments: [
+            ("http://127.0.0.1:1", true), ("http://10.1.2.3:1", true), ("http://[fd00::1]:1", true),
+            ("http://169.254.169.254", false), ("http://[fe80::1]", false), ("http://[::ffff:a9fe:a9fe]", false),
+            ("http://[64:ff9b::a9fe:a9fe]", false), ("http://0.0.0.0:1", false), ("http://100.100.100.200", false),
+            ("http://[fd00:ec2::254]", false), ("http://168.63.129.16", false), ("http://224.0.0.1", false),
+        ])
+    func aTargetIsNowhereWhereItMayNotBe(url: String, isThere: Bool) throws {
+        let rules: EgressRules = EgressRules(allowsPrivate: true)
+        let book: AddressBook = AddressBook(egress: { rules.verdict($0) })
+        #expect(book.address(try Self.place(url)).isKnown == isThere)
+    }
+
+    /// The same for names, each time they are looked up: `localhost` is looked up like any other.
+    @Test func aNameIsJudgedByWhatItLeadsTo() throws {
+        for (rules, isThere) in [(EgressRules(), false), (EgressRules(allowsPrivate: true), true)] {
+            let book: AddressBook = AddressBook(egress: { rules.verdict($0) })
+            let address: TargetAddress = book.address(try Self.place("http://localhost:1"))
+            book.refresh(onlyUnknown: true, now: MonotonicTime.now)
+            #expect(address.isKnown == isThere)
+        }
     }
 
     /// Names of configurations that are gone are not looked up for ever.

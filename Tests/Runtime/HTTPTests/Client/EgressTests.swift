@@ -20,6 +20,21 @@ import Testing
         #expect(reason.contains("address") || reason.contains("protocol"))
     }
 
+    /// One's own servers stand at private addresses; credentials of machines and addresses of nobody are no servers.
+    @Test(
+        arguments: [
+            ("127.0.0.1", true), ("::1", true), ("10.0.0.1", true), ("172.31.0.1", true), ("192.168.1.1", true),
+            ("100.64.0.1", true), ("fd00::1", true), ("::ffff:10.0.0.1", true), ("8.8.8.8", true),
+            ("169.254.169.254", false), ("::ffff:169.254.169.254", false), ("fe80::1", false), ("0.0.0.0", false),
+            ("::", false), ("224.0.0.1", false), ("240.0.0.1", false), ("100.100.100.200", false),
+            ("168.63.129.16", false), ("fd00:ec2::254", false), ("64:ff9b:1::1", false), ("192.0.0.192", false),
+        ])
+    func privateAddressesCanBeAllowedWithoutTheRest(host: String, isAllowed: Bool) throws {
+        let address: SocketAddress = try #require(SocketAddress(host: host, port: 80))
+        #expect((EgressRules(allowsPrivate: true).verdict(address) == .allow) == isAllowed)
+        #expect((EgressRules().verdict(address) == .allow) == (host == "8.8.8.8"))
+    }
+
     @Test(arguments: ["8.8.8.8", "172.32.0.1", "100.63.255.255", "2606:4700::1", "::ffff:8.8.8.8", "64:ff9b::808:808"])
     func publicAddressesAreAllowed(host: String) throws {
         #expect(EgressRules().verdict(try #require(SocketAddress(host: host, port: 80))) == .allow)

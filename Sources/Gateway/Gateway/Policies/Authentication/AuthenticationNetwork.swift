@@ -11,7 +11,12 @@ final class AuthenticationNetwork: Sendable {
     /// For a whole call that gets keys.
     private let callMax: Duration
 
-    init(callMax: Duration) { self.callMax = callMax }
+    private let egress: @Sendable (SocketAddress) -> EgressVerdict
+
+    init(callMax: Duration, egress: @escaping @Sendable (SocketAddress) -> EgressVerdict = { _ in .allow }) {
+        self.callMax = callMax
+        self.egress = egress
+    }
 
     /// The body of a successful answer; nil for any other, or none.
     func get(_ url: String, max: Int) async -> [UInt8]? {
@@ -47,11 +52,10 @@ final class AuthenticationNetwork: Sendable {
     private func ready() -> HTTPClient? {
         self.client.withLock { client in
             if let client { return client }
-            // Whoever writes a gateway's configuration decides where it calls, as for upstreams: private addresses are allowed.
             guard let tls: TLSContext = try? TLSContext.client(TLSClientConfiguration()) else { return nil }
             let made: HTTPClient = HTTPClient(
                 group: EventLoopGroup(count: 1, name: "authentication"),
-                configuration: HTTPClientConfiguration(tls: tls, egress: { _ in .allow }))
+                configuration: HTTPClientConfiguration(tls: tls, egress: self.egress))
             client = made
             return made
         }

@@ -1,5 +1,7 @@
 import Crypto
+import EventLoops
 import GatewayConfiguration
+import HTTP
 import Synchronization
 
 /// Numbers that authentication goes by; one for each process.
@@ -74,11 +76,12 @@ final class AuthenticationServices: Sendable {
     static let certificateVerifier: UInt64 = 2
 
     init(
-        _ settings: AuthenticationSettings = AuthenticationSettings(), claims: SharedClaims = SharedClaims()
+        _ settings: AuthenticationSettings = AuthenticationSettings(), claims: SharedClaims = SharedClaims(),
+        egress: @escaping @Sendable (SocketAddress) -> EgressVerdict = { _ in .allow }
     ) {
         self.claims = claims
         self.settings = settings
-        self.network = AuthenticationNetwork(callMax: settings.keysCallMax)
+        self.network = AuthenticationNetwork(callMax: settings.keysCallMax, egress: egress)
         self.workers = AuthenticationWorkers(threads: settings.threads, queueMax: settings.queueMax)
         self.nonces = NonceTable(capacity: settings.noncesMax)
     }

@@ -7,7 +7,9 @@ import TLS
 final class ExternalCalls: Sendable {
     private let made: Mutex<HTTPClient?> = Mutex(nil)
 
-    init() {}
+    private let egress: @Sendable (SocketAddress) -> EgressVerdict
+
+    init(egress: @escaping @Sendable (SocketAddress) -> EgressVerdict = { _ in .allow }) { self.egress = egress }
 
     /// Reads the system's authorities the first time: not on a loop.
     func client() -> HTTPClient {
@@ -15,8 +17,7 @@ final class ExternalCalls: Sendable {
             if let client: HTTPClient = made { return client }
             let tls: TLSContext? = try? TLSContext.client(
                 TLSClientConfiguration(trust: .system, applicationProtocols: ["http/1.1"]))
-            // Who writes the configuration says where it is asked.
-            var configuration: HTTPClientConfiguration = HTTPClientConfiguration(tls: tls, egress: { _ in .allow })
+            var configuration: HTTPClientConfiguration = HTTPClientConfiguration(tls: tls, egress: self.egress)
             configuration.limits.connectionsPerOriginMax = 256
             let client: HTTPClient = HTTPClient(
                 group: EventLoopGroup(count: 1, name: "policies"), configuration: configuration)
