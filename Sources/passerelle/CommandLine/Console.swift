@@ -18,14 +18,35 @@ struct Console: Sendable {
         self.isTerminal = isatty(2) == 1 && getenv("NO_COLOR") == nil
     }
 
+    /// Text of others without what a terminal obeys: control characters, but for line feeds, are shown as `\\u{…}`.
+    static func visible(_ text: String, lineFeeds: Bool = false) -> String {
+        func isObeyed(_ scalar: Unicode.Scalar) -> Bool {
+            let isBidirectional: Bool =
+                (0x202A...0x202E).contains(scalar.value) || (0x2066...0x2069).contains(scalar.value)
+            return isBidirectional || (scalar.properties.generalCategory == .control && !(lineFeeds && scalar == "\n"))
+        }
+        guard text.unicodeScalars.contains(where: isObeyed) else { return text }
+        var shown: String = ""
+        for scalar in text.unicodeScalars {
+            if isObeyed(scalar) {
+                shown += "\\u{\(String(scalar.value, radix: 16))}"
+            } else {
+                shown.unicodeScalars.append(scalar)
+            }
+        }
+        return shown
+    }
+
     func print(_ text: String) { Self.write(text + "\n", to: 1) }
 
     func error(_ text: String) {
+        let text: String = Self.visible(text, lineFeeds: true)
         Self.write((self.isTerminal ? "\u{1B}[31m\(text)\u{1B}[0m" : text) + "\n", to: 2)
     }
 
     /// Says how long work goes on: one line that is rewritten on a terminal, nothing elsewhere unless it is final.
     func progress(_ text: String, isFinal: Bool = false) {
+        let text: String = Self.visible(text, lineFeeds: true)
         if self.isTerminal {
             Self.write("\r\u{1B}[2K\(text)\(isFinal ? "\n" : "")", to: 2)
         } else if isFinal {
@@ -60,9 +81,9 @@ struct Console: Sendable {
     private static func text(_ value: JSONValue?) -> String {
         switch value {
         case nil, .null: "-"
-        case .string(let text): text
+        case .string(let text): self.visible(text)
         case .bool(let flag): flag ? "yes" : "no"
-        case .some(let other): other.jsonText
+        case .some(let other): self.visible(other.jsonText)
         }
     }
 

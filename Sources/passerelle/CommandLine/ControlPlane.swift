@@ -1,4 +1,5 @@
 import EventLoops
+import Glibc
 import HTTP
 import JSON
 import TLS
@@ -10,34 +11,42 @@ struct ControlPlane: Sendable {
 
     let url: String
     let tenant: String?
-    private let token: String?
-    private let client: HTTPClient
+    /// The same place as an issuer of tokens.
+    let issuer: IssuerClient
+    private let credential: Credential
+    private var client: HTTPClient { self.issuer.client }
 
     /// The address and token in effect: options, then environment, then what `login` saved.
     init(_ arguments: Arguments) throws(CommandError) {
         let saved: Login? = Login.saved()
         let url: String? = arguments["url"] ?? Login.environment("PASSERELLE_URL") ?? saved?.url
         guard let url: String else {
-            throw .failed("No control plane is known. Run: passerelle login --url http://127.0.0.1:8001 --user admin")
+            throw .failed("No control plane is known. Run: passerelle login --url http://127.0.0.1:8001")
         }
-        let token: String? = Login.environment("PASSERELLE_TOKEN") ?? (saved?.url == url ? saved?.token : nil)
         try self.init(
             url: url, tenant: arguments["tenant"] ?? Login.environment("PASSERELLE_TENANT") ?? saved?.tenant,
-            token: token)
+            credential: Credential.find(url: Self.trimmed(url), saved: saved))
     }
 
     init(url: String, tenant: String?, token: String?) throws(CommandError) {
+        try self.init(url: url, tenant: tenant, credential: Credential(source: token.map { .fixed($0) } ?? .none))
+    }
+
+    private static func trimmed(_ url: String) -> String { url.hasSuffix("/") ? String(url.dropLast()) : url }
+
+    init(url: String, tenant: String?, credential: Credential) throws(CommandError) {
         guard URLParts(url) != nil else {
             throw .usage("'\(url)' is not a URL; expected for example http://127.0.0.1:8001")
         }
-        self.url = url.hasSuffix("/") ? String(url.dropLast()) : url
+        self.url = Self.trimmed(url)
         self.tenant = tenant
-        self.token = token
+        self.credential = credential
         do {
-            self.client = HTTPClient(
+            let client: HTTPClient = HTTPClient(
                 group: EventLoopGroup(count: 1, name: "client"),
                 configuration: HTTPClientConfiguration(
                     tls: try TLSContext.client(TLSClientConfiguration()), egress: { _ in .allow }))
+            self.issuer = IssuerClient(url: self.url, client: client)
         } catch {
             throw .failed("TLS is not available: \(error)")
         }
@@ -51,15 +60,25 @@ struct ControlPlane: Sendable {
         return "/v1/tenants/\(Self.escaped(tenant))\(rest)"
     }
 
+    /// The path of something that a tenant has, or the platform: limited to the tenant in use, if there is one.
+    func scopedPath(_ path: String) -> String {
+        guard let tenant: String = self.tenant else { return path }
+        return "\(path)?tenant=\(Self.escaped(tenant))"
+    }
+
+    static func texts(_ values: [String]) -> JSONValue { .array(values.map { JSONValue.string($0) }) }
+
     static func escaped(_ text: String) -> String { PercentCoding.encode(text) }
 
     func get(_ path: String) async throws -> JSONValue { try await self.send("GET", path, nil) }
 
     /// Whether there is something at the path for this caller.
-    func exists(_ path: String) async throws -> Bool {
-        let response: HTTPClientResponse = try await self.open("GET", path, nil, accept: "application/json")
+    ///
+    /// - Parameter gone: another status that says that there is not.
+    func exists(_ path: String, method: String = "GET", orGone gone: Int = 404) async throws -> Bool {
+        let response: HTTPClientResponse = try await self.open(method, path, nil, accept: "application/json")
         let bytes: [UInt8] = try await response.body.collect(max: Self.answerBytesMax)
-        if response.status == 404 { return false }
+        if response.status == 404 || response.status == gone { return false }
         guard response.status < 400 else { throw Self.failure(status: response.status, body: bytes) }
         return true
     }
@@ -94,11 +113,31 @@ struct ControlPlane: Sendable {
     /// Sends a request and returns the JSON of its answer; null when it has none.
     @discardableResult
     func send(_ method: String, _ path: String, _ body: JSONValue?) async throws -> JSONValue {
-        let response: HTTPClientResponse = try await self.open(method, path, body, accept: "application/json")
-        let bytes: [UInt8] = try await response.body.collect(max: Self.answerBytesMax)
-        guard response.status < 400 else { throw Self.failure(status: response.status, body: bytes) }
+        var (status, bytes): (Int, [UInt8]) = try await self.answer(method, path, body)
+        if status == 401, Self.isStepUp(bytes), let code: String = try Self.code() {
+            try await self.send("POST", "/v1/me/second-factor/verify", .object(["code": .string(code)]))
+            (status, bytes) = try await self.answer(method, path, body)
+        }
+        guard status < 400 else { throw Self.failure(status: status, body: bytes) }
         if bytes.isEmpty { return .null }
         return try JSONReader.parse(bytes)
+    }
+
+    private func answer(_ method: String, _ path: String, _ body: JSONValue?) async throws -> (Int, [UInt8]) {
+        let response: HTTPClientResponse = try await self.open(method, path, body, accept: "application/json")
+        return (response.status, try await response.body.collect(max: Self.answerBytesMax))
+    }
+
+    /// Whether the second factor must be shown again before this can be done (RFC 9470).
+    private static func isStepUp(_ body: [UInt8]) -> Bool {
+        (try? JSONReader.parse(body))?["type"]?.text == "urn:passerelle:problem:step-up-required"
+    }
+
+    /// The code of the second factor, where somebody can be asked for it.
+    private static func code() throws(CommandError) -> String? {
+        guard Login.environment("PASSERELLE_CODE") != nil || (isatty(0) == 1 && isatty(2) == 1) else { return nil }
+        return try PasswordInput.read(
+            file: nil, variable: "PASSERELLE_CODE", prompt: "This needs your second factor. Code of the app: ")
     }
 
     /// Hands over a long answer in pieces.
@@ -126,7 +165,9 @@ struct ControlPlane: Sendable {
     {
         var fields: HTTPFields = HTTPFields()
         fields.append("Accept", accept)
-        if let token: String = self.token { fields.append("Authorization", "Bearer \(token)") }
+        if let token: String = try await self.credential.token(self.issuer) {
+            fields.append("Authorization", "Bearer \(token)")
+        }
         if body != nil { fields.append("Content-Type", "application/json") }
         guard let url: URLParts = URLParts(self.url + path) else {
             throw CommandError.usage("'\(path)' is not a path.")
@@ -154,7 +195,12 @@ struct ControlPlane: Sendable {
             }
             lines.append("  \(place): \(field["detail"]?.text ?? "")")
         }
-        if status == 401 { lines.append("Run: passerelle login") }
+        if status == 401 {
+            lines.append(
+                Self.isStepUp(body)
+                    ? "Run: passerelle second-factor verify, then this again; or set PASSERELLE_CODE."
+                    : "Run: passerelle login")
+        }
         if status >= 500, let trace: String = problem["trace_id"]?.text { lines.append("Trace id: \(trace)") }
         return .failed(lines.joined(separator: "\n"))
     }

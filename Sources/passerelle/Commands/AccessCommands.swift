@@ -1,9 +1,9 @@
 import JSON
 
-/// What lets in without a password: personal tokens, service accounts and their tokens; and who holds roles together.
+/// What lets in without a password: personal tokens, service accounts and their tokens; and the sessions of who signed in.
 enum AccessCommands {
     static let all: [Command] = [
-        createToken, tokens, revokeToken, createAccount, accounts, deleteAccount, createGroup, groups, member, sessions,
+        createToken, tokens, revokeToken, createAccount, accounts, showAccount, updateAccount, deleteAccount, sessions,
     ]
 
     private static let scopes: Command.Option = .init(
@@ -20,7 +20,7 @@ enum AccessCommands {
     ) { arguments, console in
         let plane: ControlPlane = try ControlPlane(arguments)
         var body: JSONObject = [
-            "name": .string(arguments.operands[0]), "scopes": Self.texts(arguments.all("scope")),
+            "name": .string(arguments.operands[0]), "scopes": ControlPlane.texts(arguments.all("scope")),
         ]
         if let days: Int = try arguments.integer("days", in: 1...366) { body["expires_in_days"] = .int(Int64(days)) }
         let token: JSONValue = try await plane.send("POST", Self.tokensPath(arguments, plane), .object(body))
@@ -56,8 +56,8 @@ enum AccessCommands {
     ) { arguments, console in
         let plane: ControlPlane = try ControlPlane(arguments)
         let account: JSONValue = try await plane.send(
-            "POST", Self.path("/v1/service-accounts", plane),
-            .object(["name": .string(arguments.operands[0]), "roles": Self.texts(arguments.all("role"))]))
+            "POST", plane.scopedPath("/v1/service-accounts"),
+            .object(["name": .string(arguments.operands[0]), "roles": ControlPlane.texts(arguments.all("role"))]))
         console.show(account, members: ["name", "id", "tenant", "roles"])
     }
 
@@ -67,7 +67,39 @@ enum AccessCommands {
     ) { arguments, console in
         let plane: ControlPlane = try ControlPlane(arguments)
         console.list(
-            try await plane.all(Self.path("/v1/service-accounts", plane)), columns: ["name", "id", "state", "roles"])
+            try await plane.all(plane.scopedPath("/v1/service-accounts")), columns: ["name", "id", "state", "roles"])
+    }
+
+    static let showAccount: Command = Command(
+        "service-accounts show", operands: ["NAME"], summary: "One service account",
+        example: "passerelle service-accounts show pipeline --tenant acme"
+    ) { arguments, console in
+        let plane: ControlPlane = try ControlPlane(arguments)
+        console.show(
+            try await plane.get(Self.accountPath(arguments, plane)),
+            members: ["name", "id", "tenant", "state", "roles", "created_at"])
+    }
+
+    static let updateAccount: Command = Command(
+        "service-accounts update", operands: ["NAME"],
+        summary: "Set the roles of a service account, disable or enable it; what is not named stays",
+        options: [
+            .init("role", "ROLE", "a role in the tenant; may be repeated; the others are taken away"),
+            .init("state", "active|disabled", "whether its tokens work"),
+        ], example: "passerelle service-accounts update pipeline --state disabled --tenant acme"
+    ) { arguments, console in
+        let plane: ControlPlane = try ControlPlane(arguments)
+        var changes: JSONObject = JSONObject()
+        let roles: [String] = arguments.all("role")
+        if !roles.isEmpty { changes["roles"] = ControlPlane.texts(roles) }
+        if let state: String = arguments["state"] { changes["state"] = .string(state) }
+        guard !changes.members.isEmpty else { throw CommandError.usage("Name what changes: --role or --state.") }
+        let account: JSONValue = try await plane.send("PATCH", Self.accountPath(arguments, plane), .object(changes))
+        console.show(account, members: ["name", "id", "tenant", "state", "roles"])
+    }
+
+    private static func accountPath(_ arguments: Arguments, _ plane: ControlPlane) -> String {
+        plane.scopedPath("/v1/service-accounts/\(ControlPlane.escaped(arguments.operands[0]))")
     }
 
     static let deleteAccount: Command = Command(
@@ -75,41 +107,8 @@ enum AccessCommands {
         example: "passerelle service-accounts delete pipeline --tenant acme"
     ) { arguments, console in
         let plane: ControlPlane = try ControlPlane(arguments)
-        let name: String = ControlPlane.escaped(arguments.operands[0])
-        try await plane.send("DELETE", Self.path("/v1/service-accounts/\(name)", plane), nil)
+        try await plane.send("DELETE", Self.accountPath(arguments, plane), nil)
         console.progress("Deleted \(arguments.operands[0]).", isFinal: true)
-    }
-
-    static let createGroup: Command = Command(
-        "groups create", operands: ["NAME"], summary: "Create a group whose members hold roles", options: [roles],
-        example: "passerelle groups create billing-team --role devops --tenant acme"
-    ) { arguments, console in
-        let plane: ControlPlane = try ControlPlane(arguments)
-        let group: JSONValue = try await plane.send(
-            "POST", Self.path("/v1/groups", plane),
-            .object(["name": .string(arguments.operands[0]), "roles": Self.texts(arguments.all("role"))]))
-        console.show(group, members: ["name", "id", "tenant", "roles"])
-    }
-
-    static let groups: Command = Command(
-        "groups list", summary: "The groups of the tenant", example: "passerelle groups list --tenant acme"
-    ) { arguments, console in
-        let plane: ControlPlane = try ControlPlane(arguments)
-        console.list(try await plane.all(Self.path("/v1/groups", plane)), columns: ["name", "id", "roles"])
-    }
-
-    static let member: Command = Command(
-        "groups member", operands: ["GROUP", "USER"], summary: "Put a user into a group; --remove takes the user out",
-        options: [.init("remove", nil, "take the user out")],
-        example: "passerelle groups member billing-team dana --tenant acme"
-    ) { arguments, console in
-        let plane: ControlPlane = try ControlPlane(arguments)
-        let (group, user): (String, String) = (arguments.operands[0], arguments.operands[1])
-        let isRemoval: Bool = arguments.has("remove")
-        try await plane.send(
-            isRemoval ? "DELETE" : "PUT",
-            Self.path("/v1/groups/\(ControlPlane.escaped(group))/members/\(ControlPlane.escaped(user))", plane), nil)
-        console.progress(isRemoval ? "\(user) left \(group)." : "\(user) is in \(group).", isFinal: true)
     }
 
     static let sessions: Command = Command(
@@ -130,15 +129,8 @@ enum AccessCommands {
         }
     }
 
-    private static func texts(_ values: [String]) -> JSONValue { .array(values.map { JSONValue.string($0) }) }
-
-    private static func path(_ path: String, _ plane: ControlPlane) -> String {
-        guard let tenant: String = plane.tenant else { return path }
-        return "\(path)?tenant=\(ControlPlane.escaped(tenant))"
-    }
-
     private static func tokensPath(_ arguments: Arguments, _ plane: ControlPlane, _ rest: String = "") -> String {
         guard let account: String = arguments["service-account"] else { return "/v1/tokens\(rest)" }
-        return Self.path("/v1/service-accounts/\(ControlPlane.escaped(account))/tokens\(rest)", plane)
+        return plane.scopedPath("/v1/service-accounts/\(ControlPlane.escaped(account))/tokens\(rest)")
     }
 }

@@ -8,7 +8,7 @@ enum RoleCommands {
     ) { arguments, console in
         let plane: ControlPlane = try ControlPlane(arguments)
         console.list(
-            try await plane.get(Self.path("/v1/roles", plane))["items"]?.elements ?? [],
+            try await plane.get(plane.scopedPath("/v1/roles"))["items"]?.elements ?? [],
             columns: ["name", "tenant", "permissions", "conditions"])
     }
 
@@ -22,11 +22,11 @@ enum RoleCommands {
             "passerelle roles put dev-deployer --permission deployments:deployment:* --environment dev --tenant acme"
     ) { arguments, console in
         let plane: ControlPlane = try ControlPlane(arguments)
-        var body: JSONObject = ["permissions": Self.texts(arguments.all("permission"))]
+        var body: JSONObject = ["permissions": ControlPlane.texts(arguments.all("permission"))]
         let environments: [String] = arguments.all("environment")
-        if !environments.isEmpty { body["conditions"] = .object(["environments": Self.texts(environments)]) }
+        if !environments.isEmpty { body["conditions"] = .object(["environments": ControlPlane.texts(environments)]) }
         let name: String = ControlPlane.escaped(arguments.operands[0])
-        let role: JSONValue = try await plane.send("PUT", Self.path("/v1/roles/\(name)", plane), .object(body))
+        let role: JSONValue = try await plane.send("PUT", plane.scopedPath("/v1/roles/\(name)"), .object(body))
         console.show(role, members: ["name", "tenant", "permissions", "conditions"])
     }
 
@@ -36,14 +36,7 @@ enum RoleCommands {
     ) { arguments, console in
         let plane: ControlPlane = try ControlPlane(arguments)
         let name: String = ControlPlane.escaped(arguments.operands[0])
-        try await plane.send("DELETE", Self.path("/v1/roles/\(name)", plane), nil)
+        try await plane.send("DELETE", plane.scopedPath("/v1/roles/\(name)"), nil)
         console.progress("Deleted \(arguments.operands[0]).", isFinal: true)
-    }
-
-    private static func texts(_ values: [String]) -> JSONValue { .array(values.map { JSONValue.string($0) }) }
-
-    private static func path(_ path: String, _ plane: ControlPlane) -> String {
-        guard let tenant: String = plane.tenant else { return path }
-        return "\(path)?tenant=\(ControlPlane.escaped(tenant))"
     }
 }

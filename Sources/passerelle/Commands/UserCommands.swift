@@ -2,7 +2,7 @@ import Identity
 import JSON
 
 enum UserCommands {
-    static let all: [Command] = [create, list, grant, check, reset]
+    static let all: [Command] = [create, list, show, grant, state, password, sessions, check, reset]
 
     static let create: Command = Command(
         "users create", operands: ["NAME"], summary: "Create a user",
@@ -30,6 +30,72 @@ enum UserCommands {
         console.list(try await plane.all("/v1/users"), columns: ["name", "id", "state", "grants"])
     }
 
+    static let show: Command = Command(
+        "users show", operands: ["NAME"], summary: "One user, with the roles you may see",
+        example: "passerelle users show dana"
+    ) { arguments, console in
+        console.show(
+            try await ControlPlane(arguments).get(Self.path(arguments)),
+            members: ["name", "id", "state", "grants", "created_at"])
+    }
+
+    static let state: Command = Command(
+        "users state", operands: ["NAME", "active|disabled"],
+        summary: "Let a user sign in, or end all that the user has and let nobody in by that name",
+        example: "passerelle users state dana disabled"
+    ) { arguments, console in
+        let user: JSONValue = try await ControlPlane(arguments).send(
+            "PATCH", Self.path(arguments), .object(["state": .string(arguments.operands[1])]))
+        console.show(user, members: ["name", "id", "state"])
+    }
+
+    static let password: Command = Command(
+        "users password", operands: ["NAME"],
+        summary: "Set a password: your own with the old one, another's as administrator; all sessions end",
+        options: [
+            .init(
+                "password-file", "FILE",
+                "read the new password from a file, '-' for standard input; asked for otherwise"),
+            .init(
+                "old-password-file", "FILE", "read the present one from a file; asked for otherwise, if it is your own"),
+        ], example: "passerelle users password dana"
+    ) { arguments, console in
+        let plane: ControlPlane = try ControlPlane(arguments)
+        let (name, me): (String, JSONValue) = (arguments.operands[0], try await plane.get("/v1/me"))
+        var body: JSONObject = JSONObject()
+        if [me["name"]?.text, me["id"]?.text].contains(name) {
+            body["old_password"] = .string(
+                try PasswordInput.read(
+                    file: arguments["old-password-file"], variable: "PASSERELLE_OLD_PASSWORD",
+                    prompt: "Present password: "))
+        }
+        body["password"] = .string(
+            try PasswordInput.read(file: arguments["password-file"], prompt: "New password of \(name): "))
+        try await plane.send("PUT", Self.path(arguments, "/password"), .object(body))
+        console.progress("\(name) has a new password; all sessions have ended.", isFinal: true)
+    }
+
+    static let sessions: Command = Command(
+        "users sessions", operands: ["NAME"],
+        summary: "The sessions of a user; --revoke-all ends them and all tokens at once",
+        options: [.init("revoke-all", nil, "end all sessions and personal tokens")],
+        example: "passerelle users sessions dana --revoke-all"
+    ) { arguments, console in
+        let plane: ControlPlane = try ControlPlane(arguments)
+        if arguments.has("revoke-all") {
+            try await plane.send("DELETE", Self.path(arguments, "/sessions"), nil)
+            console.progress("All sessions and tokens of \(arguments.operands[0]) have ended.", isFinal: true)
+        } else {
+            console.list(
+                try await plane.all(Self.path(arguments, "/sessions")),
+                columns: ["id", "ip", "created_at", "expires_at", "revoked"])
+        }
+    }
+
+    private static func path(_ arguments: Arguments, _ rest: String = "") -> String {
+        "/v1/users/\(ControlPlane.escaped(arguments.operands[0]))\(rest)"
+    }
+
     static let grant: Command = Command(
         "users grant", operands: ["NAME"], summary: "Set a user's roles",
         options: [.init("role", "ROLE[@TENANT]", "a role; may be repeated; what is not named is taken away")],
@@ -37,7 +103,7 @@ enum UserCommands {
     ) { arguments, console in
         let plane: ControlPlane = try ControlPlane(arguments)
         let user: JSONValue = try await plane.send(
-            "PUT", "/v1/users/\(ControlPlane.escaped(arguments.operands[0]))/grants",
+            "PUT", Self.path(arguments, "/grants"),
             .object(["grants": Self.grants(arguments.all("role"))]))
         console.show(user, members: ["name", "id", "grants"])
     }
