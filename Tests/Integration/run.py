@@ -14,6 +14,8 @@ Most of a suite's time is waiting, so suites run side by side, each in a process
     rest       tokens, fields and documents that are refused, and what the refusal says
     issuer     the OpenID Connect issuer against Authlib: code with PKCE, refresh, device, introspection, sign-out, key rotation
     providers  sign-in by Canaille and OpenBao (from PyPI), two at once; their tokens at the control plane; egress rules
+    attacks    what an attacker tries, from forged tokens to bodies that explode: docs/reference/attacks.md lists them
+    login      the command line's sign-in by a device code, renewals, the second factor; users, groups, clients and their commands
     access     every operation against everybody who may not; what permissions check explains
     audit      proofs checked by a verifier of its own, every kind of tampering at every position, a person exported and erased
     events     the log's command line: produce, tail, groups, replay, dead letters
@@ -68,6 +70,8 @@ SUITES = [
     "audit",
     "issuer",
     "providers",
+    "attacks",
+    "login",
     "events",
     "consumers",
     "postgresql",

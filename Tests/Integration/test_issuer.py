@@ -45,14 +45,18 @@ class Browser:
             answer = self.submit(answer, user=name, password=PASSWORD, decision="allow")
         raise AssertionError(f"no end: {answer.status_code} {answer.text[:500]}")
 
-    def submit(self, page, **values):
+    def form(self, page, **values):
+        """Where the form of a page leads and what it holds, with these values where it asks for them."""
         form = re.search(r'<form method="post" action="([^"]+)"', page.text)
         assert form, page.text
         fields = dict(re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)">', page.text))
         fields = {name: value.replace("&amp;", "&") for name, value in fields.items()}
         known = set(re.findall(r' name="(\w+)"', page.text))
         fields.update({name: value for name, value in values.items() if name in known})
-        url = urllib.parse.urljoin(page.url, form.group(1))
+        return urllib.parse.urljoin(page.url, form.group(1)), fields
+
+    def submit(self, page, **values):
+        url, fields = self.form(page, **values)
         origin = "{0.scheme}://{0.netloc}".format(urllib.parse.urlsplit(url))
         return self.session.post(url, data=fields, headers={"Origin": origin}, allow_redirects=False)
 

@@ -188,7 +188,7 @@ package final class ServiceHarness: Sendable {
     package func records(_ topic: String) async throws -> [Record] {
         var records: [Record] = []
         let partitions: Int = Topics.all.first { $0.name == topic }?.partitions ?? 0
-        try await self.waitForNumbers(topic, partitions)
+        try await self.waitForNumbers(topic)
         for partition in 0..<partitions {
             var next: Int64 = 0
             while true {
@@ -203,8 +203,9 @@ package final class ServiceHarness: Sendable {
     }
 
     /// On PostgreSQL events get their numbers soon after their commit: waits until all have, and the log knows.
-    private func waitForNumbers(_ topic: String, _ partitions: Int) async throws {
+    package func waitForNumbers(_ topic: String) async throws {
         guard self.services.store.kind == .postgresql else { return }
+        let partitions: Int = Topics.all.first { $0.name == topic }?.partitions ?? 0
         try await eventually(within: .seconds(60), "the events are numbered") {
             let (waiting, ends): (Int64?, [Int64]) = try await self.services.store.read { reader in
                 (

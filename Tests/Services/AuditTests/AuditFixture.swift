@@ -44,6 +44,7 @@ struct AuditFixture {
     func settle() async throws -> Int64 {
         var size: Int64 = 0
         try await eventually("the tree to hold every entry") {
+            try await self.harness.waitForNumbers(Topics.auditLog)
             size = try await self.store.read { try TreeTables.head(in: $0).size }
             return size == (try self.harness.services.log.offsets(topic: Topics.auditLog, partition: 0).upperBound)
         }

@@ -29,8 +29,10 @@ final class TokenAuthenticator: Authenticator {
         /// What came of a user's consent to a client ends with that, too.
         var grantID: String?
         let expiresAt: Timestamp
-        /// What an opaque token is limited to.
+        /// What a token that stands in place of a sign-in is limited to.
         let limits: TokenLimits?
+        /// Whether it is one of those that the platform keeps the hash of.
+        var isOpaque: Bool = false
         /// When an identity provider made the token; nil for our own.
         var madeAt: Timestamp?
     }
@@ -109,9 +111,9 @@ final class TokenAuthenticator: Authenticator {
                 )
             }
             let isRevoked: Bool =
-                known.limits == nil
-                ? try SessionTable.find(known.credentialID, in: reader)?.isRevoked == true
-                : try AccessTokenTable.isRevoked(known.credentialID, in: reader)
+                known.isOpaque
+                ? try AccessTokenTable.isRevoked(known.credentialID, in: reader)
+                : try SessionTable.find(known.credentialID, in: reader)?.isRevoked == true
             var revoked: [String] = isRevoked ? [known.credentialID] : []
             if let grant: String = known.grantID, try OAuthGrantTable.find(grant, in: reader)?.isRevoked != false {
                 revoked.append(grant)
@@ -159,7 +161,15 @@ final class TokenAuthenticator: Authenticator {
         guard let credential: String else { return nil }
         return Known(
             ownerID: user, credentialID: credential, grantID: verified.claims["grant"]?.text,
-            expiresAt: verified.expiresAt, limits: nil)
+            expiresAt: verified.expiresAt, limits: Self.limits(of: verified))
+    }
+
+    /// A client of others may do what its user may, and nothing that outlives what the user has agreed to: it is no sign-in.
+    private static func limits(of token: VerifiedToken) -> TokenLimits? {
+        guard let client: String = token.claims["client_id"]?.text,
+            token.claims[IdentityService.firstPartyClaim]?.boolean != true
+        else { return nil }
+        return TokenLimits(id: "of the client \(client)", scopes: [Permission("*", "*", "*")])
     }
 
     /// Whose token it says it is: only the choice of whom to ask about it.
@@ -207,7 +217,7 @@ final class TokenAuthenticator: Authenticator {
         guard let token: AccessToken = found else { return nil }
         return Known(
             ownerID: token.ownerID, credentialID: token.id, expiresAt: token.expiresAt,
-            limits: TokenLimits(id: token.id, scopes: token.scopes))
+            limits: TokenLimits(id: token.id, scopes: token.scopes), isOpaque: true)
     }
 
     /// What somebody holds; nil when there is no such active user or service account.

@@ -78,9 +78,13 @@ extension IdentityService {
             "exp": .int(min(now.adding(IssuerLifetimes.accessToken), expiresAt).milliseconds / 1_000),
             "jti": .string(Identifier.make("jti", now: now)), "scope": .string(scopes.joined(separator: " ")),
         ]
+        if client.isFirstParty { claims[Self.firstPartyClaim] = true }
         for member in more.members { claims[member.key] = member.value }
         return try self.keys.sign(claims, type: "at+jwt")
     }
+
+    /// Says in an access token that its client counts like a sign-in of the user at the platform itself.
+    static let firstPartyClaim: String = "first_party"
 
     /// What a client learns of a user, by the scopes it has.
     func claims(of user: User, scopes: [String]) -> JSONObject {

@@ -57,6 +57,9 @@ struct OAuthClient: Sendable {
         ])
     }
 
+    /// Whether what it does for a user is as if the user had signed in here: it makes tokens and changes the password.
+    var isFirstParty: Bool { self.isTrusted || self.id == Self.commandLine.id }
+
     /// Whether `secret` is the client's. A client without one has none to show.
     func isRight(secret: String?, now: Timestamp) -> Bool {
         guard let hash: String = self.secretHash else { return secret == nil }

@@ -6,8 +6,9 @@ import Time
 
 /// What a browser brings along: its cookies, and proof that a form comes from a page of ours.
 ///
-/// Forms are bound to a cookie of the browser that no page can read: the form carries its hash. Besides, a browser says where a form
-/// comes from, and another origin is refused. Cookies are not sent with forms of other sites at all (`SameSite=Lax`).
+/// Forms are bound to a cookie of the browser that no page can read, and to the sign-in that there is: the form carries a hash of
+/// both, so that who has planted the one still does not know the other. Besides, a browser says where a form comes from, and another
+/// origin is refused. Cookies are not sent with forms of other sites at all (`SameSite=Lax`).
 struct BrowserRequest: Sendable {
     let issuer: String
     let fields: HTTPFields
@@ -46,17 +47,19 @@ struct BrowserRequest: Sendable {
     /// The cookie that forms of this browser are bound to, and what their field says: the one that is there, or a new one.
     func formKey() -> (cookie: String, field: String) {
         let cookie: String = self.cookie(self.formName) ?? Random.token(prefix: "", bytes: 32)
-        return (cookie, Self.formField(cookie))
+        return (cookie, self.formField(cookie))
     }
 
-    private static func formField(_ cookie: String) -> String { AccessToken.hash("form:\(cookie)") }
+    private func formField(_ cookie: String) -> String {
+        AccessToken.hash("form:\(cookie):\(self.session ?? "")")
+    }
 
     /// Whether a form comes from a page of ours in this very browser.
     func isOurs(_ form: QueryParameters) -> Bool {
         if let origin: String = self.fields["Origin"], origin != self.issuer { return false }
         if let site: String = self.fields["Sec-Fetch-Site"], site != "same-origin" { return false }
         guard let cookie: String = self.cookie(self.formName), let field: String = form["form"] else { return false }
-        return ConstantTime.equals(Self.formField(cookie), field)
+        return ConstantTime.equals(self.formField(cookie), field)
     }
 
     func formCookie(_ value: String) -> String { self.setCookie(self.formName, value, seconds: 3_600) }

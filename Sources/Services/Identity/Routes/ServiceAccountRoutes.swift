@@ -137,7 +137,7 @@ extension IdentityService {
             let account: ServiceAccount = old.changed(
                 state: context.body["state"]?.text.flatMap { User.State(rawValue: $0) }, roles: roles)
             try GrantRules.requireAuthority(of: author.caller, from: old.grants, to: account.grants)
-            if account.state == .active, old.state != .active {
+            if account.state != old.state {
                 try GrantRules.requireAuthority(of: author.caller, from: [], to: account.grants)
             }
             try ServiceAccountTable.update(account, in: transaction)
