@@ -40,7 +40,8 @@ package final class EventLoop: @unchecked Sendable {
         self.name = name
         self.epoll = epoll
         self.wake = wake
-        self.wheel = TimerWheel(now: self.clock.now)
+        self.now = self.clock.now
+        self.wheel = TimerWheel(now: self.now)
     }
 
     deinit {
@@ -106,7 +107,7 @@ package final class EventLoop: @unchecked Sendable {
     // MARK: On the loop
 
     /// Monotonic nanoseconds at the beginning of this turn. On the loop.
-    package var now: UInt64 { self.clock.now }
+    package private(set) var now: UInt64
     /// Nanoseconds since 1970 at the beginning of this turn; follows a set clock within a second. On the loop.
     package var wallNow: Int64 { self.clock.wallNow }
     /// The 29 bytes of a `Date` header, valid until the end of the turn. On the loop.
@@ -204,6 +205,7 @@ package final class EventLoop: @unchecked Sendable {
             let count: Int32 = clinux_epoll_wait(self.epoll, events, Int32(EventLoop.eventCapacity), timeout)
             precondition(count >= 0, "epoll_wait: errno \(-count)")
             self.clock.refresh()
+            self.now = self.clock.now
             self.deliver(events, count: Int(count))
             if self.hasJobs.load(ordering: .acquiring) { self.runJobs() }
             while let timer: Timer = self.wheel.nextDue(now: self.clock.now) { timer.fired() }

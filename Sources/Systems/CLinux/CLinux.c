@@ -63,9 +63,11 @@ int clinux_accept(int listener, struct sockaddr *address, socklen_t *length) {
 
 int clinux_socket(int family, int type) { return socket(family, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0); }
 
+/* By number: in a process with threads, the library's functions of that name note before and after every call that the thread may
+ * be cancelled in it, with two atomic operations. No thread here is ever cancelled. */
 ssize_t clinux_receive(int fd, void *buffer, size_t length) {
     for (;;) {
-        ssize_t got = recv(fd, buffer, length, 0);
+        ssize_t got = syscall(SYS_recvfrom, fd, buffer, length, 0, NULL, NULL);
         if (got >= 0) return got;
         if (errno != EINTR) return -errno;
     }
@@ -73,7 +75,7 @@ ssize_t clinux_receive(int fd, void *buffer, size_t length) {
 
 ssize_t clinux_send(int fd, const void *buffer, size_t length) {
     for (;;) {
-        ssize_t sent = send(fd, buffer, length, MSG_NOSIGNAL);
+        ssize_t sent = syscall(SYS_sendto, fd, buffer, length, MSG_NOSIGNAL, NULL, 0);
         if (sent >= 0) return sent;
         if (errno != EINTR) return -errno;
     }
@@ -87,7 +89,7 @@ ssize_t clinux_send_two(int fd, const void *first, size_t first_length, const vo
 ssize_t clinux_send_vectors(int fd, const struct iovec *vectors, int count) {
     struct msghdr message = {.msg_iov = (struct iovec *)vectors, .msg_iovlen = (size_t)count};
     for (;;) {
-        ssize_t sent = sendmsg(fd, &message, MSG_NOSIGNAL);
+        ssize_t sent = syscall(SYS_sendmsg, fd, &message, MSG_NOSIGNAL);
         if (sent >= 0) return sent;
         if (errno != EINTR) return -errno;
     }

@@ -54,29 +54,27 @@ struct HTTPFieldReader {
     /// One line `name:value CRLF`, the first byte of which is a token character.
     @inline(__always)
     private mutating func readLine() -> HTTPHeadOutcome {
+        // In registers while the line is read.
+        let base: UnsafePointer<UInt8> = self.base
+        let end: Int = self.end
         let nameStart: Int = self.index
-        var index: Int = nameStart + 1
-        while index < self.end, WireText.isToken(self.base[index]) { index += 1 }
-        guard index < self.end else { return .incomplete }
-        guard self.base[index] == 0x3A else { return .refused(.fieldName) }
-        let nameCount: Int = index - nameStart
-        index += 1
-        while index < self.end, self.base[index] == 0x20 || self.base[index] == 0x09 { index += 1 }
+        var index: Int = HTTPFieldReader.endOfName(base, from: nameStart, end: end)
+        guard index < end else { return .incomplete }
+        guard base[index] == 0x3A else { return .refused(.fieldName) }
+        let nameCount: Int = index &- nameStart
+        index &+= 1
+        while index < end, base[index] == 0x20 || base[index] == 0x09 { index &+= 1 }
         let valueStart: Int = index
-        index = self.endOfValue(from: index)
-        guard index < self.end else { return .incomplete }
-        guard self.base[index] == 0x0D else {
-            return .refused(self.base[index] == 0x0A ? .bareLineFeed : .fieldValue)
-        }
-        guard index + 1 < self.end else { return .incomplete }
-        guard self.base[index + 1] == 0x0A else { return .refused(.bareCarriageReturn) }
+        index = HTTPFieldReader.endOfValue(base, from: index, end: end)
+        guard index < end else { return .incomplete }
+        guard base[index] == 0x0D else { return .refused(base[index] == 0x0A ? .bareLineFeed : .fieldValue) }
+        guard index &+ 1 < end else { return .incomplete }
+        guard base[index &+ 1] == 0x0A else { return .refused(.bareCarriageReturn) }
         var valueEnd: Int = index
-        while valueEnd > valueStart, self.base[valueEnd - 1] == 0x20 || self.base[valueEnd - 1] == 0x09 {
-            valueEnd -= 1
-        }
-        self.index = index + 2
+        while valueEnd > valueStart, base[valueEnd &- 1] == 0x20 || base[valueEnd &- 1] == 0x09 { valueEnd &-= 1 }
+        self.index = index &+ 2
         guard self.count < self.tableCapacity else { return .refused(.tooManyFields) }
-        let known: KnownField = KnownField(self.base + nameStart, count: nameCount)
+        let known: KnownField = KnownField(base + nameStart, count: nameCount)
         // Places fit 16 bits: no reader is given more than HTTPLimits.headBytesCeiling bytes.
         let field: UnsafeMutablePointer<HTTPField> = self.table + self.count
         field.pointee.nameStart = UInt16(truncatingIfNeeded: nameStart)
@@ -89,23 +87,42 @@ struct HTTPFieldReader {
         return self.note(known, valueStart..<valueEnd)
     }
 
+    /// The first place from `start` on that holds no token character, or the end.
+    @inline(__always)
+    private static func endOfName(_ base: UnsafePointer<UInt8>, from start: Int, end: Int) -> Int {
+        var index: Int = start
+        while index &+ 8 <= end {
+            let stops: UInt64 = WireText.notLettersOrDashes(
+                UnsafeRawPointer(base + index).loadUnaligned(as: UInt64.self).littleEndian)
+            if stops == 0 {
+                index &+= 8
+                continue
+            }
+            index &+= stops.trailingZeroBitCount >> 3
+            break
+        }
+        // The colon, as a rule; else a character that names hold less often, and the rest one by one.
+        while index < end, WireText.isToken(base[index]) { index &+= 1 }
+        return index
+    }
+
     /// The first place from `start` on that holds no value byte, or the end.
     @inline(__always)
-    private func endOfValue(from start: Int) -> Int {
+    private static func endOfValue(_ base: UnsafePointer<UInt8>, from start: Int, end: Int) -> Int {
         var index: Int = start
-        while index &+ 8 <= self.end {
+        while index &+ 8 <= end {
             let stops: UInt64 = WireText.controls(
-                UnsafeRawPointer(self.base + index).loadUnaligned(as: UInt64.self).littleEndian)
+                UnsafeRawPointer(base + index).loadUnaligned(as: UInt64.self).littleEndian)
             if stops == 0 {
                 index &+= 8
                 continue
             }
             index &+= stops.trailingZeroBitCount >> 3
             // A tab is a control character that values may hold.
-            if self.base[index] != 0x09 { return index }
+            if base[index] != 0x09 { return index }
             index &+= 1
         }
-        while index < self.end, WireText.isValue(self.base[index]) { index += 1 }
+        while index < end, WireText.isValue(base[index]) { index &+= 1 }
         return index
     }
 
@@ -149,6 +166,11 @@ struct HTTPFieldReader {
 
     /// A list of tokens: `close`, `keep-alive`, `upgrade`, or names of fields.
     private mutating func noteConnection(_ value: Range<Int>) -> HTTPHeadOutcome {
+        // What nearly all of them say.
+        if value.count == 10, WireText.equalsIgnoringCase(self.base + value.lowerBound, "keep-alive") {
+            self.flags.insert(.keepAlive)
+            return .complete
+        }
         var index: Int = value.lowerBound
         while index < value.upperBound {
             let byte: UInt8 = self.base[index]

@@ -15,31 +15,36 @@ package struct HTTPHeadFlags: OptionSet, Sendable {
 
     @inlinable package init(rawValue: UInt16) { self.rawValue = rawValue }
 
+    /// That of `OptionSet` is a call through a witness table in other rooms.
+    @inlinable package func contains(_ other: HTTPHeadFlags) -> Bool {
+        self.rawValue & other.rawValue == other.rawValue
+    }
+
     /// `Connection: close`.
-    package static let close: HTTPHeadFlags = HTTPHeadFlags(rawValue: 1 << 0)
+    @inlinable package static var close: HTTPHeadFlags { HTTPHeadFlags(rawValue: 1 << 0) }
     /// `Connection: keep-alive`.
-    package static let keepAlive: HTTPHeadFlags = HTTPHeadFlags(rawValue: 1 << 1)
+    @inlinable package static var keepAlive: HTTPHeadFlags { HTTPHeadFlags(rawValue: 1 << 1) }
     /// `Connection: upgrade` together with an Upgrade field.
-    package static let upgrade: HTTPHeadFlags = HTTPHeadFlags(rawValue: 1 << 2)
+    @inlinable package static var upgrade: HTTPHeadFlags { HTTPHeadFlags(rawValue: 1 << 2) }
     /// Connection names other fields, which end here too.
-    package static let namesOthers: HTTPHeadFlags = HTTPHeadFlags(rawValue: 1 << 3)
+    @inlinable package static var namesOthers: HTTPHeadFlags { HTTPHeadFlags(rawValue: 1 << 3) }
     /// `Expect: 100-continue`.
-    package static let expectsContinue: HTTPHeadFlags = HTTPHeadFlags(rawValue: 1 << 4)
+    @inlinable package static var expectsContinue: HTTPHeadFlags { HTTPHeadFlags(rawValue: 1 << 4) }
     /// At least one field is hop-by-hop, so the head cannot be passed on as it stands.
-    package static let hasHopByHop: HTTPHeadFlags = HTTPHeadFlags(rawValue: 1 << 5)
+    @inlinable package static var hasHopByHop: HTTPHeadFlags { HTTPHeadFlags(rawValue: 1 << 5) }
     /// A Content-Length stood there, whatever the framing came out as (a response to HEAD, a 304).
-    package static let hasContentLength: HTTPHeadFlags = HTTPHeadFlags(rawValue: 1 << 6)
+    @inlinable package static var hasContentLength: HTTPHeadFlags { HTTPHeadFlags(rawValue: 1 << 6) }
     /// The target holds `%`, or a segment that begins with a dot: a router has to look closer.
-    package static let unusualPath: HTTPHeadFlags = HTTPHeadFlags(rawValue: 1 << 7)
+    @inlinable package static var unusualPath: HTTPHeadFlags { HTTPHeadFlags(rawValue: 1 << 7) }
     /// The target was `http://…` or `https://…`.
-    package static let absoluteTarget: HTTPHeadFlags = HTTPHeadFlags(rawValue: 1 << 8)
+    @inlinable package static var absoluteTarget: HTTPHeadFlags { HTTPHeadFlags(rawValue: 1 << 8) }
     /// An Upgrade field stood there.
-    package static let hasUpgradeField: HTTPHeadFlags = HTTPHeadFlags(rawValue: 1 << 9)
+    @inlinable package static var hasUpgradeField: HTTPHeadFlags { HTTPHeadFlags(rawValue: 1 << 9) }
     /// An Authorization, traceparent or Accept field stood there.
-    package static let hasAuthorization: HTTPHeadFlags = HTTPHeadFlags(rawValue: 1 << 10)
-    package static let hasTraceparent: HTTPHeadFlags = HTTPHeadFlags(rawValue: 1 << 11)
-    package static let hasAccept: HTTPHeadFlags = HTTPHeadFlags(rawValue: 1 << 12)
-    package static let hasDate: HTTPHeadFlags = HTTPHeadFlags(rawValue: 1 << 13)
+    @inlinable package static var hasAuthorization: HTTPHeadFlags { HTTPHeadFlags(rawValue: 1 << 10) }
+    @inlinable package static var hasTraceparent: HTTPHeadFlags { HTTPHeadFlags(rawValue: 1 << 11) }
+    @inlinable package static var hasAccept: HTTPHeadFlags { HTTPHeadFlags(rawValue: 1 << 12) }
+    @inlinable package static var hasDate: HTTPHeadFlags { HTTPHeadFlags(rawValue: 1 << 13) }
 }
 
 /// A request head that was read and found well formed. Places count from the first byte given to the reader.

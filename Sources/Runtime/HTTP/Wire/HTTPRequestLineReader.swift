@@ -160,6 +160,15 @@ struct HTTPRequestLineReader {
     }
 
     private mutating func readVersion(_ head: inout HTTPRequestHead) -> HTTPHeadOutcome {
+        if self.end - self.index >= 10 {
+            // What nearly all of them say.
+            let start: UnsafeRawPointer = UnsafeRawPointer(self.base + self.index)
+            if WireText.equals(start, "HTTP/1.1"), WireText.equals(start + 8, "\r\n") {
+                head.minorVersion = 1
+                self.index += 10
+                return .complete
+            }
+        }
         // "HTTP/1.1" and CRLF; nonsense is refused with the first wrong byte.
         let wanted: StaticString = "HTTP/"
         let present: Int = min(self.end - self.index, 5)

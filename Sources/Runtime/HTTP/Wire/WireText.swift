@@ -25,6 +25,20 @@ package enum WireText {
         return (below | ((deleted &- ones) & ~deleted)) & 0x8080_8080_8080_8080
     }
 
+    /// Looks at eight bytes at once: the lowest set bit of the result is bit 7 of the first one that is no letter and no `-`;
+    /// 0 when there is none. Exact for every byte: nothing is carried from one to the next.
+    @inline(__always)
+    static func notLettersOrDashes(_ bytes: UInt64) -> UInt64 {
+        let ones: UInt64 = 0x0101_0101_0101_0101
+        let seven: UInt64 = ones &* 0x7F
+        // Sums of two numbers below 0x80: their bit 7 says whether the bound was reached.
+        let lowered: UInt64 = (bytes | ones &* 0x20) & seven
+        let isLetter: UInt64 = (lowered &+ ones &* (0x80 - 0x61)) & ~(lowered &+ ones &* (0x80 - 0x7B))
+        let dash: UInt64 = (bytes & seven) ^ (ones &* 0x2D)
+        let isDash: UInt64 = ~(dash &+ seven)
+        return ~((isLetter | isDash) & ~bytes) & (ones &* 0x80)
+    }
+
     /// Characters of a path: those of RFC 3986, and `[`, `]` and `|`, which browsers send unescaped.
     private static let pathLow: UInt64 = 0x2FFF_FFF2_0000_0000
     private static let pathHigh: UInt64 = 0x57FF_FFFE_AFFF_FFFF

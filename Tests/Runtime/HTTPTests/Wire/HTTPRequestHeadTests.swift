@@ -33,6 +33,37 @@ struct ReadRequest {
 }
 
 struct HTTPRequestHeadTests {
+    /// Names are looked at in pieces of eight bytes: every byte at every place, and ends of the input close behind.
+    @Test func takesTokensAloneInNames() {
+        let tokens: Set<UInt8> = Set(
+            "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ".utf8)
+        for length in [1, 2, 7, 8, 9, 17] {
+            for place in 0..<length {
+                for byte: UInt8 in 0...255 where byte != 0x3A {
+                    var name: [UInt8] = [UInt8](repeating: 0x61, count: length)
+                    name[place] = byte
+                    let read: ReadRequest = ReadRequest(
+                        Array("GET / HTTP/1.1\r\nHost: a\r\n".utf8) + name + Array(":\r\n\r\n".utf8))
+                    #expect((read.outcome == .complete) == tokens.contains(byte), "\(byte) at \(place) of \(length)")
+                }
+            }
+        }
+    }
+
+    @Test func findsTheFirstByteThatIsNoLetterOrDash() {
+        for place in 0..<8 {
+            for byte: UInt8 in 0...255 {
+                for filler: UInt8 in [0x2D, 0x61, 0x7A, 0x41, 0x5A] {
+                    var bytes: [UInt8] = [UInt8](repeating: filler, count: 8)
+                    bytes[place] = byte
+                    let word: UInt64 = bytes.withUnsafeBytes { $0.loadUnaligned(as: UInt64.self).littleEndian }
+                    let isPlain: Bool = byte == 0x2D || (byte | 0x20 >= 0x61 && byte | 0x20 <= 0x7A && byte < 0x80)
+                    #expect(WireText.notLettersOrDashes(word) == (isPlain ? 0 : 0x80 << UInt64(place * 8)))
+                }
+            }
+        }
+    }
+
     @Test func readsAPlainRequest() {
         let read: ReadRequest = ReadRequest(
             "GET /users/7?a=b%20c HTTP/1.1\r\nHost: api.example.com:8000\r\nX-API-Key:  k1 \t\r\nEmpty:\r\n\r\nrest")
