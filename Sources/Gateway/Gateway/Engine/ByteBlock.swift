@@ -26,6 +26,36 @@ struct ByteBlock {
     }
 }
 
+/// Free blocks of one size, each holding the address of the next one.
+private struct FreeBlocks {
+    private var first: UnsafeMutableRawPointer?
+    private var left: Int
+
+    init(most: Int) { self.left = most }
+
+    @inline(__always)
+    mutating func take() -> UnsafeMutableRawPointer? {
+        guard let block: UnsafeMutableRawPointer = self.first else { return nil }
+        self.first = block.load(as: UnsafeMutableRawPointer?.self)
+        self.left &+= 1
+        return block
+    }
+
+    /// False when as many as allowed are kept.
+    @inline(__always)
+    mutating func give(_ block: UnsafeMutableRawPointer) -> Bool {
+        if self.left == 0 { return false }
+        self.left &-= 1
+        block.storeBytes(of: self.first, as: UnsafeMutableRawPointer?.self)
+        self.first = block
+        return true
+    }
+
+    mutating func deallocate() {
+        while let block: UnsafeMutableRawPointer = self.take() { block.deallocate() }
+    }
+}
+
 /// The blocks of one loop, in three sizes; free ones are kept up to a bound. Connections without work hold none.
 final class BlockPool {
     /// Most requests and their heads.
@@ -38,22 +68,16 @@ final class BlockPool {
     private static let middleKept: Int = 128
     private static let largeKept: Int = 8
 
-    private var small: [UnsafeMutableRawPointer] = []
-    private var middle: [UnsafeMutableRawPointer] = []
-    private var large: [UnsafeMutableRawPointer] = []
+    private var small: FreeBlocks = FreeBlocks(most: BlockPool.smallKept)
+    private var middle: FreeBlocks = FreeBlocks(most: BlockPool.middleKept)
+    private var large: FreeBlocks = FreeBlocks(most: BlockPool.largeKept)
     /// Blocks out; written by the loop, read by anyone.
     let taken: Atomic<Int> = Atomic(0)
 
-    init() {
-        self.small.reserveCapacity(BlockPool.smallKept)
-        self.middle.reserveCapacity(BlockPool.middleKept)
-        self.large.reserveCapacity(BlockPool.largeKept)
-    }
-
     deinit {
-        for block in self.small { block.deallocate() }
-        for block in self.middle { block.deallocate() }
-        for block in self.large { block.deallocate() }
+        self.small.deallocate()
+        self.middle.deallocate()
+        self.large.deallocate()
     }
 
     /// A block with room for `count` bytes, at most `largeBytes`.
@@ -62,24 +86,26 @@ final class BlockPool {
         self.count(1)
         if count <= BlockPool.smallBytes {
             return ByteBlock(
-                base: self.small.popLast() ?? self.allocate(BlockPool.smallBytes), capacity: BlockPool.smallBytes)
+                base: self.small.take() ?? self.allocate(BlockPool.smallBytes), capacity: BlockPool.smallBytes)
         }
         if count <= BlockPool.middleBytes {
             return ByteBlock(
-                base: self.middle.popLast() ?? self.allocate(BlockPool.middleBytes), capacity: BlockPool.middleBytes)
+                base: self.middle.take() ?? self.allocate(BlockPool.middleBytes), capacity: BlockPool.middleBytes)
         }
         return ByteBlock(
-            base: self.large.popLast() ?? self.allocate(BlockPool.largeBytes), capacity: BlockPool.largeBytes)
+            base: self.large.take() ?? self.allocate(BlockPool.largeBytes), capacity: BlockPool.largeBytes)
     }
 
     func give(_ block: ByteBlock) {
         self.count(-1)
+        var isKept: Bool = false
         switch block.capacity {
-        case BlockPool.smallBytes where self.small.count < BlockPool.smallKept: self.small.append(block.base)
-        case BlockPool.middleBytes where self.middle.count < BlockPool.middleKept: self.middle.append(block.base)
-        case BlockPool.largeBytes where self.large.count < BlockPool.largeKept: self.large.append(block.base)
-        default: block.base.deallocate()
+        case BlockPool.smallBytes: isKept = self.small.give(block.base)
+        case BlockPool.middleBytes: isKept = self.middle.give(block.base)
+        case BlockPool.largeBytes: isKept = self.large.give(block.base)
+        default: break
         }
+        if !isKept { block.base.deallocate() }
     }
 
     /// Adds bytes to the block, moving to a larger one where they do not fit.
@@ -185,13 +211,14 @@ struct ScratchWriter {
     }
 
     /// 16 lower-case hexadecimal digits.
+    @inline(__always)
     mutating func append(hexadecimal value: UInt64) {
-        var shift: UInt64 = 64
-        while shift > 0 {
-            shift -= 4
-            let digit: UInt8 = UInt8(truncatingIfNeeded: value >> shift & 15)
-            self.append(digit < 10 ? 0x30 + digit : 0x57 + digit)
+        guard self.space >= 16 else {
+            self.overflowed = true
+            return
         }
+        HexadecimalWords.write(value, to: self.base + self.count)
+        self.count &+= 16
     }
 
     mutating func append(text: String) {

@@ -35,21 +35,21 @@ extension ClientConnection {
         }
         let view: RequestView = self.view(bytes, path.bytes)
         if loop.keepsPaths { self.keepPath(path.bytes) }
-        let lease: SnapshotLease = loop.lease
-        switch self.match(view, lease.snapshot) {
-        case .route(let route):
-            if lease.snapshot.rules[route.value].hasPipeline,
-                let pipeline: RoutePipeline = lease.snapshot.routes[route.value].pipeline
-            {
-                return self.beginPipeline(bytes, count, view, route, path.hasEncodedSlash, lease, pipeline)
+        // Another one is installed between two events only.
+        return loop.leaseInUse._withUnsafeGuaranteedRef { (lease: SnapshotLease) -> Int? in
+            switch self.match(view, lease.snapshot) {
+            case .route(let route):
+                if lease.snapshot.rules.pointer(route.value).pointee.hasPipeline {
+                    return self.beginPipeline(bytes, count, view, route, path.hasEncodedSlash, lease)
+                }
+                return self.forward(bytes, count, view, route, path.hasEncodedSlash, lease)
+            case .methodNotAllowed(let allow): self.answer(.methodNotAllowed, allow: allow)
+            case .options(let allow): self.answer(.optionsAnswered, allow: allow)
+            case .undecided: self.answer(.expressionLimit)
+            case .none: self.answer(.noRoute)
             }
-            return self.forward(bytes, count, view, route, path.hasEncodedSlash, lease)
-        case .methodNotAllowed(let allow): self.answer(.methodNotAllowed, allow: allow)
-        case .options(let allow): self.answer(.optionsAnswered, allow: allow)
-        case .undecided: self.answer(.expressionLimit)
-        case .none: self.answer(.noRoute)
+            return loop.requestHead.count
         }
-        return loop.requestHead.count
     }
 
     /// The route of a request. A preflight is answered by the route of the request it asks about, where that has a policy for it.
@@ -59,7 +59,7 @@ extension ClientConnection {
         }
         var meant: RequestView = view
         meant.method = method
-        if case .route(let route) = snapshot.match(meant), snapshot.routes[route.value].answersPreflights {
+        if case .route(let route) = snapshot.match(meant), snapshot.route(at: route).answersPreflights {
             return .route(route)
         }
         return snapshot.match(view)
@@ -151,7 +151,7 @@ extension ClientConnection {
     }
 
     /// Asks the policies and sends the request to a target of its API.
-    private func forward(
+    func forward(
         _ bytes: UnsafeRawPointer, _ count: Int, _ view: RequestView, _ index: RouteIndex, _ hasEncodedSlash: Bool,
         _ lease: SnapshotLease
     ) -> Int? {
@@ -172,13 +172,13 @@ extension ClientConnection {
             self.answer(self.noTargetReason)
             return loop.requestHead.count
         }
-        let route: CompiledRoute = lease.snapshot.routes[index.value]
-        self.exchange.times = route.timeouts
-        self.exchange.bodyMax = UInt64(clamping: route.bodyBytesMax)
-        if let changes: CompiledHeaderChanges = route.responseHeaders {
-            self.exchange.responseHeaders = .passUnretained(changes)
+        let preservesHost: Bool = group._withUnsafeGuaranteedRef { $0.preservesHost }
+        lease.snapshot.routeInUse(index)._withUnsafeGuaranteedRef { (route: CompiledRoute) in
+            self.exchange.times = route.timeouts
+            self.exchange.bodyMax = UInt64(clamping: route.bodyBytesMax)
+            self.exchange.responseHeaders = route.responseHeadersInUse
+            self.compose(bytes, view, route, pool, preservesHost: preservesHost)
         }
-        self.compose(bytes, view, route, pool, preservesHost: group._withUnsafeGuaranteedRef { $0.preservesHost })
         guard !loop.out.overflowed else {
             self.answer(.headTooLarge)
             return loop.requestHead.count

@@ -7,11 +7,15 @@ extension ClientConnection {
     /// Begins the pipeline of a matched route; returns how many bytes were used, as `begin` does.
     func beginPipeline(
         _ bytes: UnsafeRawPointer, _ count: Int, _ view: RequestView, _ index: RouteIndex, _ hasEncodedSlash: Bool,
-        _ lease: SnapshotLease, _ pipeline: RoutePipeline
+        _ lease: SnapshotLease
     ) -> Int? {
         let loop: GatewayLoop = self.loop
         let headCount: Int = loop.requestHead.count
         let snapshot: Snapshot = lease.snapshot
+        let route: CompiledRoute = snapshot.route(at: index)
+        guard let pipeline: RoutePipeline = route.pipeline else {
+            return self.forward(bytes, count, view, index, hasEncodedSlash, lease)
+        }
         let context: PolicyContext = loop.policyContexts.take(loop.settings.limits, snapshot: snapshot)
         let isKept: Bool = context.begin(
             PolicyContext.Beginning(
@@ -27,7 +31,6 @@ extension ClientConnection {
         self.context = context
         lease.exchanges += 1
         self.exchange.lease = .passUnretained(lease)
-        let route: CompiledRoute = snapshot.routes[index.value]
         self.exchange.times = route.timeouts
         self.exchange.bodyMax = UInt64(clamping: route.bodyBytesMax)
         self.phase = .deciding
@@ -271,9 +274,7 @@ extension ClientConnection {
             return 0
         }
         let route: CompiledRoute = context.compiledRoute
-        if let changes: CompiledHeaderChanges = route.responseHeaders {
-            self.exchange.responseHeaders = .passUnretained(changes)
-        }
+        self.exchange.responseHeaders = route.responseHeadersInUse
         if context.edits.body != nil, !self.exchange.body.isDone {
             // A stage has put another body in place of one that is still to come.
             self.exchange.keepsAlive = false

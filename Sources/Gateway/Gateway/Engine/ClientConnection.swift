@@ -26,7 +26,9 @@ final class ClientConnection: TimedHandler {
         case closed
     }
 
-    unowned(unsafe) let loop: GatewayLoop
+    /// Strong: what is reached through a constant reference needs no count of its own. The loop outlives its connections, and
+    /// lets go of them when it ends.
+    let loop: GatewayLoop
     let channel: Channel
     /// The client's address, as policies compare it.
     let address: IPAddress

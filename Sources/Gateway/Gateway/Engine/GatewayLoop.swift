@@ -76,6 +76,8 @@ final class GatewayLoop: @unchecked Sendable {
 
     /// The snapshot new exchanges begin on, and older ones that exchanges still run on.
     private(set) var lease: SnapshotLease
+    /// The same without a reference count; good until the next one is installed.
+    private(set) var leaseInUse: Unmanaged<SnapshotLease>
     private var oldLeases: [SnapshotLease] = []
 
     private var clients: [Unmanaged<ClientConnection>] = []
@@ -107,7 +109,9 @@ final class GatewayLoop: @unchecked Sendable {
         self.contexts = contexts
         self.mirrors = mirrors
         self.loopCount = loopCount
-        self.lease = SnapshotLease(snapshot)
+        let lease: SnapshotLease = SnapshotLease(snapshot)
+        self.lease = lease
+        self.leaseInUse = .passUnretained(lease)
         self.requestTable = HTTPFieldTable(limits: settings.limits)
         self.responseTable = HTTPFieldTable(limits: settings.limits)
         self.http2Table = HTTPFieldTable(limits: HTTPLimits(fieldsMax: HTTP2FieldList.countMax))
@@ -317,7 +321,9 @@ final class GatewayLoop: @unchecked Sendable {
     /// Makes new exchanges run on this snapshot. Called between two events.
     func install(_ snapshot: Snapshot) {
         let old: SnapshotLease = self.lease
-        self.lease = SnapshotLease(snapshot)
+        let lease: SnapshotLease = SnapshotLease(snapshot)
+        self.lease = lease
+        self.leaseInUse = .passUnretained(lease)
         if old.exchanges > 0 { self.oldLeases.append(old) }
         if self.pools.count > GatewayLoop.emptyPoolsMax {
             self.pools = self.pools.filter { $0.value.openCount > 0 }

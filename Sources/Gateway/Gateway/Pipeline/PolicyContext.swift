@@ -120,7 +120,7 @@ final class PolicyContext {
 
     /// The rules of the route.
     var rules: RouteRules { self.snapshot.rules[self.route.value] }
-    var compiledRoute: CompiledRoute { self.snapshot.routes[self.route.value] }
+    var compiledRoute: CompiledRoute { self.snapshot.route(at: self.route) }
     var api: CompiledAPI { self.snapshot.api(at: self.rules.api) }
 }
 

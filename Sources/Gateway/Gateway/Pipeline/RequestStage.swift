@@ -11,6 +11,9 @@ class RequestStage: @unchecked Sendable {
     /// Every pipeline has it; runs before others of its rank.
     var isBuiltIn: Bool { false }
 
+    /// Whether `Snapshot.decide` does the same, so that it alone makes no pipeline.
+    var isDecided: Bool { false }
+
     /// Whether it asks for `PolicyContext.seats`.
     var countsConnections: Bool { false }
 

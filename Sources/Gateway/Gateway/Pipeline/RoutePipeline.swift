@@ -38,7 +38,8 @@ struct StageList {
     var requests: [RequestStage] = []
     var responses: [ResponseStage] = []
 
-    var isEmpty: Bool { self.requests.isEmpty && self.responses.isEmpty }
+    /// Whether a decision does all that they do.
+    var isDecided: Bool { self.responses.isEmpty && self.requests.allSatisfy { $0.isDecided } }
 }
 
 /// What a stage may need when it is made.
@@ -58,7 +59,7 @@ extension RoutePipeline {
         if let extra: StageExtension = context.live.stageExtension {
             extra.add(context.api, context.route, &stages)
         }
-        return stages.isEmpty ? nil : RoutePipeline(stages)
+        return stages.isDecided ? nil : RoutePipeline(stages)
     }
 
     /// The stages of one policy.

@@ -77,12 +77,14 @@ struct SubscriptionRules: BitwiseCopyable, Sendable {
     /// Place of the first word of its keys' limits, and words of one key.
     var keyWordStart: Int32
     var keyWords: Int32
+    /// Id of its plan; empty: none.
+    var plan: TextRange
 }
 
 extension SubscriptionRules: KeyedSlot {
     static let empty: SubscriptionRules = SubscriptionRules(
         application: -1, api: -1, isActive: false, index: -1, identity: .none, planLimit: -1, planWordStart: -1,
-        planCount: 0, wordStart: 0, keyWordStart: 0, keyWords: 0)
+        planCount: 0, wordStart: 0, keyWordStart: 0, keyWords: 0, plan: TextRange())
 
     var isEmpty: Bool { self.api == -1 }
     var isVacant: Bool { self.api < 0 }

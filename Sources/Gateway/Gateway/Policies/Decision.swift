@@ -29,7 +29,7 @@ package struct Decision: ~Copyable {
         self.forwarding.api = rules.api
         self.forwarding.upstream = rules.upstream
         self.forwarding.routeIdentity = rules.identity
-        self.headerLines.removeAll(keepingCapacity: true)
+        if !self.headerLines.isEmpty { self.headerLines.removeAll(keepingCapacity: true) }
         self.taken.count = 0
     }
 }
@@ -76,6 +76,18 @@ package struct Forwarding: BitwiseCopyable, Sendable {
     var held: HeldPlaces = HeldPlaces()
 
     package init() {}
+
+    /// Takes out what another way of authentication had found, which was refused.
+    mutating func forgetCaller(unless caller: Caller) {
+        if caller.application < 0 {
+            self.application = -1
+            self.applicationIdentity = .none
+        }
+        if caller.wordStart < 0 {
+            self.subscription = -1
+            self.subscriptionIdentity = .none
+        }
+    }
 }
 
 /// The clocks a decision reads, taken once a tick.

@@ -27,6 +27,8 @@ struct RouteRules: BitwiseCopyable {
     var blockStart: Int32
     var denyCount: Int32
     var allowCount: Int32
+    /// Rules by names of applications and plans; those that ask for more are a stage's.
+    var accessRun: AccessRun
     var bodyBytesMax: Int64
     /// Removed from the front of the path; empty: nothing.
     var stripPrefix: TextRange
@@ -44,7 +46,9 @@ struct RouteRules: BitwiseCopyable {
 
     static let none: RouteRules = RouteRules(
         api: -1, upstream: -1, tenant: -1, identity: .none, access: .requiredKey, refusesEncodedSlashes: true,
-        keyHeader: TextRange(), keyQuery: TextRange(), blockStart: 0, denyCount: 0, allowCount: 0, bodyBytesMax: 0,
+        keyHeader: TextRange(), keyQuery: TextRange(), blockStart: 0, denyCount: 0, allowCount: 0,
+        accessRun: AccessRun(),
+        bodyBytesMax: 0,
         stripPrefix: TextRange(), limitStart: 0, addressLimitCount: 0, limitCount: 0, cost: 1, hasPipeline: false)
 }
 

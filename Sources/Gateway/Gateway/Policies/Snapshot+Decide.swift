@@ -18,6 +18,10 @@ extension Snapshot {
             caller = self.identify(request, rules, at: time, &decision)
             if decision.reason != .none { return }
         }
+        if rules.accessRun.count > 0, !self.permits(caller, rules) {
+            decision.reason = .accessDenied
+            return
+        }
         _ = self.limit(request, rules, caller, at: time, &decision)
     }
 
@@ -106,6 +110,8 @@ struct Caller: BitwiseCopyable, Sendable {
     var planLimit: Int32
     var planWordStart: Int32
     var planCount: Int32
+    /// Id of the plan; empty: none.
+    var plan: TextRange = TextRange()
     /// What the caller has proved; belongs to the context of the exchange.
     var identity: Unmanaged<VerifiedIdentity>?
 

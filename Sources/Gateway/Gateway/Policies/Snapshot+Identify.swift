@@ -61,6 +61,7 @@ extension Snapshot {
         caller.planLimit = subscription.planLimit
         caller.planWordStart = subscription.planWordStart
         caller.planCount = subscription.planCount
+        caller.plan = subscription.plan
         return caller
     }
 

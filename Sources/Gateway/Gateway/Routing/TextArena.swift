@@ -16,6 +16,10 @@ struct TextRange: BitwiseCopyable, @unchecked Sendable {
 
     var isEmpty: Bool { self.length == 0 }
 
+    /// Whether both are the same piece of memory: the same text, where each is stored once.
+    @inline(__always)
+    func isSame(as other: TextRange) -> Bool { self.start == other.start && self.length == other.length }
+
     @inline(__always)
     var bytes: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: self.start, count: Int(self.length)) }
 }

@@ -90,6 +90,11 @@ package final class CompiledRoute: Sendable {
 
     /// What requests are matched by: the definition, or with the version of its API in it.
     var forms: [RouteDefinition] { self.versioned ?? [self.definition] }
+
+    /// The changes without a reference count; good as long as the route.
+    var responseHeadersInUse: Unmanaged<CompiledHeaderChanges>? {
+        self.responseHeaders.map { Unmanaged.passUnretained($0) }
+    }
 }
 
 /// Time-outs of a route in nanoseconds.
@@ -215,6 +220,11 @@ struct EffectivePolicies: Sendable {
     var hasOwnLimits: Bool = false
     /// How callers are identified, all kinds; the route's own in place of the API's.
     var authentication: [PolicyDefinition] = []
+    /// The ACL among those below.
+    var accessControl: ACLPolicy? {
+        for case .acl(let policy) in self.staged { return policy }
+        return nil
+    }
     /// Policies that become stages of the route's pipeline; one of each kind, the route's own in place of the API's.
     var staged: [PolicyDefinition] = []
 

@@ -29,6 +29,8 @@ package final class Snapshot: Sendable {
     let apiRules: SharedPages<APIRules>
     let applicationRules: SharedPages<ApplicationRules>
     let blocks: SharedPages<CompiledBlock?>
+    let accessRules: SharedPages<AccessRule>
+    let accessNames: SharedPages<TextRange>
     let limits: SharedPages<CompiledLimit>
     /// Words of APIs, and of subscriptions: of limits by application, then of limits by key for each key.
     let words: SharedPages<UnsafeMutablePointer<LimitWord>?>
@@ -63,6 +65,8 @@ package final class Snapshot: Sendable {
         self.apiRules = compiler.tables.apiRules.share()
         self.applicationRules = compiler.tables.applicationRules.share()
         self.blocks = compiler.tables.blocks.share()
+        self.accessRules = compiler.tables.accessRules.share()
+        self.accessNames = compiler.tables.accessNames.share()
         self.limits = compiler.tables.limits.share()
         self.words = compiler.tables.words.share()
         self.claimPaths = compiler.tables.claimPaths.share()
@@ -78,6 +82,23 @@ package final class Snapshot: Sendable {
     /// Theirs, in the same order, each followed by those that routes of the API have for themselves.
     package var upstreams: [CompiledUpstream] { self.placed.flatMap { $0.api.upstreams } }
     package var routes: RouteList { RouteList(table: self.routeTable, placed: self.placed) }
+
+    /// The route at an index that matching gave.
+    func route(at index: RouteIndex) -> CompiledRoute {
+        guard let route: CompiledRoute = self.routeTable[index.value] else {
+            preconditionFailure("no route has this index")
+        }
+        return route
+    }
+
+    /// The same without a reference count; good as long as the snapshot.
+    @inline(__always)
+    func routeInUse(_ index: RouteIndex) -> Unmanaged<CompiledRoute> {
+        guard let route: CompiledRoute = self.routeTable.pointer(index.value).pointee else {
+            preconditionFailure("no route has this index")
+        }
+        return .passUnretained(route)
+    }
 
     /// Numbers below which all places of APIs are.
     var placeCount: Int { self.apiTable.count }
@@ -202,4 +223,6 @@ struct APIRules: BitwiseCopyable {
 struct ApplicationRules: BitwiseCopyable {
     var identity: IdentityNumber
     var isActive: Bool
+    /// Its id.
+    var name: TextRange = TextRange()
 }

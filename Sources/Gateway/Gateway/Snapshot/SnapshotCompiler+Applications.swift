@@ -98,7 +98,7 @@ extension SnapshotCompiler {
             Identity(kind: .application, tenant: definition.tenant, api: "", detail: definition.id))
         self.tables.applications[place] = definition.key
         self.tables.applicationRules[place] = ApplicationRules(
-            identity: identity, isActive: definition.state == .active)
+            identity: identity, isActive: definition.state == .active, name: self.text(definition.id))
         var keys: [String] = self.addKeys(definition, place: Int32(place), slots: &slots)
         self.addCredentials(definition, place: Int32(place), names: &keys, slots: &slots)
         self.addSubscriptions(definition, place: Int32(place), keys: keys, slots: &slots)
@@ -288,7 +288,8 @@ extension SnapshotCompiler {
                 index: Int32(self.tables.subscriptionNames.count),
                 identity: identity, planLimit: planned?.start ?? -1, planWordStart: Int32(planWordStart),
                 planCount: Int32(planned?.words.count ?? 0), wordStart: Int32(wordStart),
-                keyWordStart: Int32(keyWordStart), keyWords: Int32(needed.byKey.count)))
+                keyWordStart: Int32(keyWordStart), keyWords: Int32(needed.byKey.count),
+                plan: self.text(subscription.plan ?? "")))
         self.tables.subscriptionNames.append(
             SubscriptionName(id: id, application: application.key, api: subscription.api, plan: subscription.plan))
     }

@@ -307,7 +307,8 @@ final class SnapshotCompiler: @unchecked Sendable {
             access: policies.access, refusesEncodedSlashes: api.definition.encodedSlashes == .refuse,
             keyHeader: self.text(policies.key?.header ?? ""), keyQuery: self.text(policies.key?.query ?? ""),
             blockStart: Int32(blockStart), denyCount: Int32(policies.addresses.deny.count),
-            allowCount: Int32(policies.addresses.allow.count), bodyBytesMax: policies.bodyBytesMax,
+            allowCount: Int32(policies.addresses.allow.count), accessRun: self.accessRun(policies),
+            bodyBytesMax: policies.bodyBytesMax,
             stripPrefix: self.text(api.definition.strippedPrefix(of: route.definition) ?? ""), limitStart: run.start,
             addressLimitCount: run.addressCount, limitCount: run.count, cost: UInt32(clamping: route.definition.cost),
             hasPipeline: route.pipeline != nil)

@@ -8,6 +8,8 @@ struct SnapshotTables {
     var rules: PagedArray<RouteRules> = PagedArray(filler: .none)
     var apiRules: PagedArray<APIRules> = PagedArray(filler: APIRules(realm: TextRange()))
     var blocks: PagedArray<CompiledBlock?> = PagedArray(filler: nil)
+    var accessRules: PagedArray<AccessRule> = PagedArray(filler: .none)
+    var accessNames: PagedArray<TextRange> = PagedArray(filler: TextRange())
     var limits: PagedArray<CompiledLimit> = PagedArray(filler: .none)
     var words: PagedArray<UnsafeMutablePointer<LimitWord>?> = PagedArray(filler: nil)
     var claimPaths: PagedArray<ClaimPath> = PagedArray(filler: .named("sub"))

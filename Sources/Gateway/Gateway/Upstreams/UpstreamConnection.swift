@@ -47,7 +47,9 @@ final class UpstreamConnection: TimedHandler {
         case closed
     }
 
-    unowned(unsafe) let loop: GatewayLoop
+    /// Strong: what is reached through a constant reference needs no count of its own. The loop outlives its connections, and
+    /// lets go of them when it ends.
+    let loop: GatewayLoop
     let pool: TargetPool
     /// Without a descriptor while only a rival is left of two attempts to connect.
     var channel: Channel

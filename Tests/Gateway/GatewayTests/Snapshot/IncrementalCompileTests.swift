@@ -49,6 +49,13 @@ struct IncrementalCompileTests {
             }
             for _ in 0..<Int.random(in: 1...4, using: &self.numbers) { api.routes.append(try self.route()) }
             if self.chance(2) { api.policies = [.apiKey(APIKeyPolicy(header: "k"))] }
+            if !api.policies.isEmpty, self.chance(3) {
+                let rules: [ACLPolicy.Rule] = [
+                    ACLPolicy.Rule(
+                        applications: self.one([[], ["c0", "c1"], ["c2"]]), plans: self.one([["gold"], ["silver"]]))
+                ]
+                api.policies.append(.acl(self.one([ACLPolicy(allow: rules), ACLPolicy(deny: rules)])))
+            }
             return api
         }
 

@@ -5,15 +5,22 @@ import Tokens
 /// Lets callers pass by what authentication found out about them.
 final class AccessControlStage: RequestStage, @unchecked Sendable {
     private let policy: ACLPolicy
+    private let decidesByNames: Bool
 
     init(_ policy: ACLPolicy) {
         self.policy = policy
+        self.decidesByNames = policy.decidesByNames
         super.init(rank: .accessControl)
     }
+
+    override var isDecided: Bool { self.decidesByNames }
 
     override func run(
         _ request: RequestView, _ context: PolicyContext, _ decision: inout Decision
     ) -> StageOutcome {
+        if self.decidesByNames {
+            return context.snapshot.permits(context.caller, context.rules) ? .next : decision.refuse(.accessDenied)
+        }
         let application: Int32 = decision.forwarding.application
         let subscription: Int32 = decision.forwarding.subscription
         let caller: DescribedCaller = DescribedCaller(

@@ -138,6 +138,7 @@ final class AuthenticationStage: RequestStage, @unchecked Sendable {
     ) -> StageOutcome {
         decision.reason = .none
         decision.headerLines.removeAll(keepingCapacity: true)
+        decision.forwarding.forgetCaller(unless: caller)
         context.identity = identity
         context.method = identity.method
         context.caller = caller
