@@ -15,7 +15,7 @@ struct LogBench {
         guard let options: BenchOptions = BenchOptions(CommandLine.arguments.dropFirst()) else {
             print(
                 """
-                usage: LogBench [--events N] [--folder PATH] [--redis PORT] [--postgres URL] [--large [--fill-seconds N]] \
+                usage: LogBench [--events N] [--folder PATH] [--redis PORT] [--postgres URL [--shared]] [--large [--fill-seconds N]] \
                 [--findings FILE] [--verdicts]
                 """)
             exit(2)
@@ -45,6 +45,7 @@ struct LogBench {
     private static func measure(_ options: BenchOptions) async throws {
         Table.header()
         try SyncBench.run(options)
+        if options.isShared { return try await SharedBench.run(options) }
         try await AppendBench.run(options)
         let hasPeers: Bool = options.redisPort != nil || options.postgresURL != nil
         if hasPeers { try await PeerBench.run(options) }
@@ -84,6 +85,8 @@ struct BenchOptions: Sendable {
     var findings: String?
     /// Print what must hold, from the findings of earlier runs.
     var isSummary: Bool = false
+    /// Only the log on PostgreSQL.
+    var isShared: Bool = false
     /// This process is a member of a group, to be killed.
     var memberURL: String?
     let verdicts: Verdicts = Verdicts()
@@ -94,6 +97,7 @@ struct BenchOptions: Sendable {
             switch name {
             case "--large": self.isLarge = true
             case "--verdicts": self.isSummary = true
+            case "--shared": self.isShared = true
             default:
                 guard let value: String = rest.popFirst(), self.take(name, value) else { return nil }
             }

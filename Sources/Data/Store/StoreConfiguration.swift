@@ -29,6 +29,8 @@ package struct StoreConfiguration: Sendable {
     package var readTimeMax: Duration = ReaderPool.snapshotTimeMax
     /// The longest a statement of a write may take on PostgreSQL.
     var writeTimeMax: Duration = .milliseconds(PostgresLimits.writeMillisecondsMax)
+    /// Nanoseconds after which a transaction takes no further closures on PostgreSQL.
+    var groupTimeMax: UInt64 = PostgresLimits.groupTimeMax
     /// Time beyond a statement's own limit after which a silent PostgreSQL counts as lost.
     var silenceMax: Duration = .milliseconds(PostgresLimits.silenceMilliseconds)
     /// The oldest PostgreSQL that is taken, as libpq writes versions.

@@ -73,7 +73,7 @@ import Testing
         }
         #expect(try await test.names() == [])
         // On PostgreSQL the closure has a transaction of its own.
-        let calls: [String] = engine == .sqlite ? ["undo", "prepare 0", "committed"] : ["undo", "aborted"]
+        let calls: [String] = engine == .sqlite ? ["undo", "prepare 0", "committed"] : ["aborted"]
         #expect(recorder.calls.withLock { $0 } == calls)
         await test.store.close()
     }

@@ -5,7 +5,7 @@ import Testing
 @Suite struct ReaderTests {
     @Test(arguments: TestEngine.allCases)
     func aSnapshotDoesNotMove(_ engine: TestEngine) async throws {
-        let test: TestStore = try TestStore(engine)
+        let test: TestStore = try TestStore(engine, readTimeMax: .seconds(300))
         try await test.insert("a")
         let first: Gate = Gate()
         let second: Gate = Gate()

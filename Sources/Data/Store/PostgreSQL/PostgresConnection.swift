@@ -18,6 +18,8 @@ final class PostgresConnection {
     private(set) var wasUsedAfterTrouble: Bool = false
     /// COMMIT was sent: from then on only its answer tells whether it happened.
     private(set) var isCommitting: Bool = false
+    /// Statements so far that may have changed something.
+    private(set) var changes: Int = 0
     /// Set before a transaction that cares for failed statements.
     var savesEachStatement: Bool = false
 
@@ -190,6 +192,7 @@ final class PostgresConnection {
             throw trouble.error
         }
         let statement: PostgresStatement = try self.statement(sql)
+        if !statement.isQuery { self.changes += 1 }
         guard parameters.count == statement.parameterCount else {
             throw .misuse("\(parameters.count) values for \(statement.parameterCount) parameters in: \(sql)")
         }

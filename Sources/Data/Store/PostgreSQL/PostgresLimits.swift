@@ -22,6 +22,12 @@ enum PostgresLimits {
     static let idleTransactionMillisecondsMax: Int = 60_000
     /// Time beyond a statement's own limit after which a silent server counts as lost, in milliseconds.
     static let silenceMilliseconds: Int = 5_000
+    /// Closures in one transaction.
+    static let groupMax: Int = 16
+    /// A transaction that has run this long takes no further closures, in nanoseconds, so that the first does not wait for ever.
+    static let groupTimeMax: UInt64 = 5_000_000
+    /// How many closures run alone after a transaction of several came to nothing.
+    static let groupPause: Int = 32
     /// How often a transaction that others got in the way of runs again side by side with them.
     static let sharedTries: Int = 3
     /// How often it runs in all: beyond `sharedTries` it keeps all others out, so the next one hardly ever fails.

@@ -11,6 +11,8 @@ final class PostgresStatement {
 
     let sql: String
     let parameterCount: Int
+    /// A plain SELECT: changes no table. What begins with WITH may.
+    let isQuery: Bool
     private var variants: [Variant] = []
 
     /// Throws `.misuse` for what the store does not run: several statements, other parameters than `$1`, `$2` …, or one left out.
@@ -35,6 +37,7 @@ final class PostgresStatement {
             numbers.insert(number)
         }
         self.parameterCount = numbers.max() ?? 0
+        self.isQuery = tokens.first?.text.uppercased() == "SELECT"
         for number: Int in stride(from: 1, through: self.parameterCount, by: 1) where !numbers.contains(number) {
             throw .misuse("parameter $\(number) is missing in: \(sql)")
         }

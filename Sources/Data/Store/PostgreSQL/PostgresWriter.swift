@@ -3,14 +3,18 @@ import JSON
 import Telemetry
 import Time
 
-/// One of the store's threads that write on PostgreSQL: takes a closure, runs it in a transaction of its own, commits, and
-/// resumes the caller.
+/// One of the store's threads that write on PostgreSQL: takes a closure, runs it in a transaction, commits, and resumes the
+/// caller.
 ///
 /// ```
-/// take ─► BEGIN SERIALIZABLE ─► closure ─► prepareCommit ─► COMMIT ─► resume the caller
+/// take ─► BEGIN SERIALIZABLE ─► closure ─► … ─► prepareCommit ─► COMMIT ─► resume the callers
 ///           ▲                     │ conflict, or the connection was lost before COMMIT: again
 ///           └─────────────────────┘ throws: ROLLBACK
 /// ```
+/// While more closures wait than there are writers, several share a transaction: beginning and ending one costs the server more
+/// than most closures do. There are no savepoints, which would cost as much: a closure that fails before it changed anything just
+/// leaves, and after any other failure each closure runs again in a transaction of its own.
+///
 /// Tries beyond `PostgresLimits.sharedTries` take a lock that keeps all other writers of the database out, in whatever process,
 /// so that even the longest closure gets through.
 ///
@@ -26,6 +30,13 @@ final class PostgresWriter: @unchecked Sendable {
     private let attachments: [any CommitAttachment]
     /// Looks after the server while nobody writes.
     private let isWatch: Bool
+    /// Writers there are, among which the waiting closures are shared out.
+    private let writers: Int
+    private let groupTimeMax: UInt64
+    /// Taken while a group was made up that it cannot be part of.
+    private var next: WriteJob?
+    /// Takes left for which closures run alone, since a group came to nothing.
+    private var pauseOfGroups: Int = 0
     private var connection: PostgresConnection?
     private var random: SystemRandomNumberGenerator = SystemRandomNumberGenerator()
 
@@ -42,6 +53,8 @@ final class PostgresWriter: @unchecked Sendable {
         self.metrics = metrics
         self.attachments = attachments
         self.isWatch = isWatch
+        self.writers = configuration.writers
+        self.groupTimeMax = configuration.groupTimeMax
     }
 
     /// The thread's life: until the queue is closed and empty.
@@ -54,13 +67,38 @@ final class PostgresWriter: @unchecked Sendable {
                 return
             case .timedOut: self.look()
             case .jobs:
-                for job: WriteJob in jobs {
-                    self.commit(job)
-                    job.finish()
-                }
+                self.commit(&jobs, joining: self.joining(jobs[0]))
+                for job: WriteJob in jobs { job.finish() }
                 jobs.removeAll(keepingCapacity: true)
+                self.commitNext()
             }
         }
+    }
+
+    private func commitNext() {
+        guard let job: WriteJob = self.next else { return }
+        self.next = nil
+        var alone: [WriteJob] = [job]
+        self.commit(&alone, joining: 0)
+        job.finish()
+    }
+
+    /// How many of those that wait may share the closure's transaction: this writer's share of them.
+    private func joining(_ job: WriteJob) -> Int {
+        guard job.isolation == .serializable else { return 0 }
+        if self.pauseOfGroups > 0 {
+            self.pauseOfGroups -= 1
+            return 0
+        }
+        return min(PostgresLimits.groupMax - 1, self.queue.count / self.writers)
+    }
+
+    /// Takes one more for the running transaction; false when nothing waits, or what waits has to be alone.
+    private func takeAnother(into jobs: inout [WriteJob]) -> Bool {
+        guard self.queue.takeWaiting(1, into: &jobs) else { return false }
+        if jobs[jobs.count - 1].isolation == .serializable { return true }
+        self.next = jobs.removeLast()
+        return false
     }
 
     private var pause: UInt64? {
@@ -68,30 +106,36 @@ final class PostgresWriter: @unchecked Sendable {
         return self.state.health == .ok ? PostgresLimits.heartbeat : PostgresLimits.probeInterval
     }
 
-    // MARK: - One closure
+    // MARK: - One transaction
 
     private enum Outcome {
-        /// The closure's own result stands: durable, or its own error and nothing written.
+        /// The closures' own results stand: durable, or their own errors and nothing written.
         case finished
         case failed(StoreError)
         /// Nothing was written because others got in the way.
         case conflict
         /// Nothing was written because the connection broke before the commit was asked for.
         case lost(StoreError)
-        /// The closure went on after a failed statement: it needs a savepoint for each.
+        /// The closure went on after a failed statement: it needs a savepoint for each. Of several closures one failed: each
+        /// needs a transaction.
         case again
     }
 
-    private func commit(_ job: WriteJob) {
+    /// - Parameter joining: how many closures may come along; they are added to `jobs`.
+    private func commit(_ jobs: inout [WriteJob], joining: Int) {
+        var joining: Int = joining
         var tries: Int = 0
         var isReconnected: Bool = false
         var savesEachStatement: Bool = false
         while true {
             tries += 1
             let outcome: Outcome = self.attempt(
-                job, alone: tries > PostgresLimits.sharedTries, savesEachStatement: savesEachStatement)
+                &jobs, joining: joining, alone: tries > PostgresLimits.sharedTries,
+                savesEachStatement: savesEachStatement)
+            joining = 0
             switch outcome {
             case .finished: return
+            case .again where jobs.count > 1: return self.commitEach(jobs)
             case .again where !savesEachStatement: savesEachStatement = true
             case .conflict where tries < PostgresLimits.triesMax:
                 self.metrics.conflicts.add()
@@ -99,20 +143,32 @@ final class PostgresWriter: @unchecked Sendable {
             case .lost where !isReconnected:
                 // The server may just have been restarted, or have closed a connection that was idle for long.
                 isReconnected = true
-            case .failed(let error), .lost(let error): return self.fail(job, error)
-            case .conflict, .again: return self.fail(job, .conflict)
+            case .failed(let error), .lost(let error): return self.fail(jobs, error)
+            case .conflict, .again: return self.fail(jobs, .conflict)
             }
         }
     }
 
-    private func fail(_ job: WriteJob, _ error: StoreError) {
+    /// Each in a transaction of its own, after one for all came to nothing.
+    private func commitEach(_ jobs: [WriteJob]) {
         self.metrics.groupsFailed.add()
-        self.note(error)
-        job.fail(error)
+        self.pauseOfGroups = PostgresLimits.groupPause
+        for job: WriteJob in jobs {
+            var alone: [WriteJob] = [job]
+            self.commit(&alone, joining: 0)
+        }
     }
 
-    /// One transaction. The job has its result when it is `.finished`.
-    private func attempt(_ job: WriteJob, alone: Bool, savesEachStatement: Bool) -> Outcome {
+    private func fail(_ jobs: [WriteJob], _ error: StoreError) {
+        self.metrics.groupsFailed.add()
+        self.note(error)
+        for job: WriteJob in jobs { job.fail(error) }
+    }
+
+    /// One transaction. The jobs have their results when it is `.finished`.
+    private func attempt(
+        _ jobs: inout [WriteJob], joining: Int, alone: Bool, savesEachStatement: Bool
+    ) -> Outcome {
         let connection: PostgresConnection
         do throws(StoreError) { connection = try self.connected() } catch { return .failed(error) }
         let start: UInt64 = clinux_monotonic_nanoseconds()
@@ -120,27 +176,51 @@ final class PostgresWriter: @unchecked Sendable {
             .postgresql(connection), now: self.clock.now(), attachments: self.attachments)
         defer { transaction.end() }
         connection.savesEachStatement = savesEachStatement
-        connection.begin(Self.opening(job.isolation, alone: alone))
-        for attachment: any CommitAttachment in self.attachments { attachment.savepoint() }
-        let failure: (any Error)? = job.run(transaction)
-        self.logIfSlow(start)
-        if let outcome: Outcome = self.undo(connection, failure) { return outcome }
+        connection.begin(Self.opening(jobs[0].isolation, alone: alone))
+        let end: UInt64 = start + self.groupTimeMax
+        let countMax: Int = jobs.count + joining
+        var index: Int = 0
+        while index < jobs.count {
+            let isLone: Bool = jobs.count == 1
+            if let outcome: Outcome = self.run(jobs[index], transaction, connection, isLone: isLone) { return outcome }
+            index += 1
+            guard index == jobs.count, index < countMax, clinux_monotonic_nanoseconds() < end else { continue }
+            _ = self.takeAnother(into: &jobs)
+        }
         do throws(StoreError) {
             try self.prepareCommit(transaction)
             try connection.commit()
         } catch {
-            return self.undoCommit(connection, error)
+            return self.undoCommit(connection, error, isLone: jobs.count == 1)
         }
         for attachment: any CommitAttachment in self.attachments { attachment.committed() }
         self.metrics.commits.add()
-        self.metrics.closuresPerCommit.observe(1)
+        self.metrics.closuresPerCommit.observe(Double(jobs.count))
         self.metrics.commitSeconds.observe(Double(clinux_monotonic_nanoseconds() - start) / 1_000_000_000)
         self.state.noteSuccess(of: .commits)
         return .finished
     }
 
-    /// Ends a transaction that the closure gave up or lost; nil when it may commit.
-    private func undo(_ connection: PostgresConnection, _ failure: (any Error)?) -> Outcome? {
+    /// Runs one closure; nil when the transaction goes on.
+    private func run(
+        _ job: WriteJob, _ transaction: Transaction, _ connection: PostgresConnection, isLone: Bool
+    ) -> Outcome? {
+        for attachment: any CommitAttachment in self.attachments { attachment.savepoint() }
+        let changes: Int = connection.changes
+        let start: UInt64 = clinux_monotonic_nanoseconds()
+        let failure: (any Error)? = job.run(transaction)
+        self.logIfSlow(start)
+        if !isLone, failure != nil, connection.trouble == nil, connection.changes == changes {
+            // It has nothing to undo in the database, and its error stands.
+            self.metrics.closuresFailed.add()
+            for attachment: any CommitAttachment in self.attachments { attachment.rollbackToSavepoint() }
+            return nil
+        }
+        return self.undo(connection, failure, isLone: isLone)
+    }
+
+    /// Ends a transaction that a closure gave up or lost; nil when it may commit.
+    private func undo(_ connection: PostgresConnection, _ failure: (any Error)?, isLone: Bool) -> Outcome? {
         let trouble: PostgresFailure? = connection.trouble
         let wasUsed: Bool = connection.wasUsedAfterTrouble
         guard failure != nil || trouble != nil else { return nil }
@@ -148,6 +228,7 @@ final class PostgresWriter: @unchecked Sendable {
         switch trouble?.kind {
         case .conflict: return .conflict
         case .lost: return .lost(trouble?.error ?? .closed)
+        case _ where !isLone: return .again
         case .statement where trouble?.error.isEnvironmental == true: return .failed(trouble?.error ?? .closed)
         // Ended by a failed statement that the closure did not mind.
         case .statement where wasUsed || failure == nil: return .again
@@ -169,7 +250,7 @@ final class PostgresWriter: @unchecked Sendable {
         }
     }
 
-    private func undoCommit(_ connection: PostgresConnection, _ error: StoreError) -> Outcome {
+    private func undoCommit(_ connection: PostgresConnection, _ error: StoreError, isLone: Bool) -> Outcome {
         let trouble: PostgresFailure? = connection.trouble
         let wasCommitting: Bool = connection.isCommitting
         self.rollBack(connection)
@@ -182,16 +263,13 @@ final class PostgresWriter: @unchecked Sendable {
                 .unavailable(
                     reason: "PostgreSQL went away during a commit, so the change may have been made or not; "
                         + "look before repeating it"))
-        default: return .failed(error)
+        default: return isLone ? .failed(error) : .again
         }
     }
 
     private func rollBack(_ connection: PostgresConnection) {
         connection.rollBack()
-        for attachment: any CommitAttachment in self.attachments {
-            attachment.rollbackToSavepoint()
-            attachment.aborted()
-        }
+        for attachment: any CommitAttachment in self.attachments { attachment.aborted() }
     }
 
     /// Writers share the lock of the table; who needs to be alone takes it for itself. A lock on a table is taken before the
