@@ -12,6 +12,8 @@ PASSWORD = "correct horse battery"
 # Operations that need no permission. One that is not here declares one, or the review of this list was forgotten.
 ANYONE = {
     "signIn", "publicKeys", "getHealth", "getReadiness", "getMetrics",
+    # For those who check certificates.
+    "getRevocationList", "getAuthorityCertificate",
     # The issuer's: they check a client's credentials, a browser's cookie and form, or a token themselves.
     "issuerMetadata", "authorize", "login", "consent", "token", "introspect", "revoke", "userinfo", "userinfoByPost", "deviceAuthorization",
     "devicePage", "deviceDecision", "endSession", "endSessionForm", "beginProviderLogin", "providerCallback",

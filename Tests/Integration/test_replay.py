@@ -64,6 +64,16 @@ ELSEWHERE = {
     "DELETE /v1/tenants/{tenant}/exports/{export}": "an archive",
     "POST /v1/tenants/{tenant}/deletion": "what is replayed is its end, which DELETE /v1/tenants/{tenant} has, too",
     "DELETE /v1/tenants/{tenant}/deletion": "calls off what has not begun",
+    "POST /v1/tenants/{tenant}/certificates": "keys of authorities are not in the log",
+    "POST /v1/tenants/{tenant}/certificates/{certificate}/renewal": "keys of authorities are not in the log",
+    "POST /v1/tenants/{tenant}/certificates/{certificate}/revocation": "keys of authorities are not in the log",
+    "POST /v1/tenants/{tenant}/certificate-authority": "keys of authorities are not in the log",
+    "PUT /v1/tenants/{tenant}/certificate-authority": "goes with the authorities",
+    "POST /v1/certificates": "keys of authorities are not in the log",
+    "POST /v1/certificates/{certificate}/renewal": "keys of authorities are not in the log",
+    "POST /v1/certificates/{certificate}/revocation": "keys of authorities are not in the log",
+    "POST /v1/certificate-authority": "keys of authorities are not in the log",
+    "POST /v1/gateways/{gateway}/certificate": "keys of authorities are not in the log",
     "POST /v1/backups": "a backup is no part of what it holds",
 }
 

@@ -32,6 +32,18 @@ static inline GENERAL_NAME *copenssl_general_name(const GENERAL_NAMES *names, in
     return sk_GENERAL_NAME_value(names, index);
 }
 
+// Never asks a terminal for a pass phrase, as above.
+static inline X509_REQ *copenssl_read_request(BIO *bio) {
+    return PEM_read_bio_X509_REQ(bio, NULL, copenssl_no_passphrase, NULL);
+}
+// The alternative names a certificate request asks for; the caller's. Null when it asks for none.
+static inline GENERAL_NAMES *copenssl_request_names(X509_REQ *request) {
+    STACK_OF(X509_EXTENSION) *extensions = X509_REQ_get_extensions(request);
+    GENERAL_NAMES *names = (GENERAL_NAMES *)X509V3_get_d2i(extensions, NID_subject_alt_name, NULL, NULL);
+    sk_X509_EXTENSION_pop_free(extensions, X509_EXTENSION_free);
+    return names;
+}
+
 static const unsigned long COPENSSL_NAME_RFC2253 = XN_FLAG_RFC2253;
 
 // Reason of an error as text; never data of the operation.

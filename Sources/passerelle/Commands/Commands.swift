@@ -5,6 +5,7 @@ enum Commands {
         + APICommands.all + DeploymentCommands.all + GatewayCommands.all + CacheCommands.all + ApplicationCommands.all
         + UserCommands.all + GroupCommands.all + AccessCommands.all + RoleCommands.all
         + ClientCommands.all + SecondFactorCommands.all + SecretCommands.all + KeyCommands.all
+        + CertificateCommands.all
         + EventCommands.all + [ReplayCommand.replay] + AuditCommands.all
         + BackupCommands.all + StoreCommands.all + RouteCommands.all
         + [VersionCommand.version]

@@ -16,7 +16,7 @@ package struct SealedColumn: Sendable {
     let table: String
     let column: String
     let keys: [Key]
-    /// Which of the keys is the tenant; nil where the platform's key seals.
+    /// Which of the keys is the tenant ('': the platform's key seals); nil where the platform's key seals every row.
     let tenantKey: Int?
     /// The name of a value, from its keys as text, in order.
     let name: @Sendable ([String]) -> String
@@ -41,7 +41,7 @@ package struct SealedColumn: Sendable {
 
     /// How many values begin with that.
     func count(tenant: String, head: [UInt8], in store: any Queryable) throws -> Int64 {
-        guard (self.tenantKey == nil) == tenant.isEmpty else { return 0 }
+        guard self.tenantKey != nil || tenant.isEmpty else { return 0 }
         let (condition, parameter): (String, SQLValue?) = self.tenantCondition(tenant, number: 2)
         let sql: String =
             "SELECT count(*) FROM \(self.table) WHERE substr(\(self.column), 1, \(head.count)) = $1\(condition)"
@@ -56,7 +56,7 @@ package struct SealedColumn: Sendable {
     private func rows(
         tenant: String, comparison: String, head: [UInt8], in store: any Queryable
     ) throws -> [[String]] {
-        guard (self.tenantKey == nil) == tenant.isEmpty else { return [] }
+        guard self.tenantKey != nil || tenant.isEmpty else { return [] }
         let (condition, parameter): (String, SQLValue?) = self.tenantCondition(tenant, number: 2)
         let columns: String = self.keys.map { "CAST(\($0.name) AS text)" }.joined(separator: ", ")
         let sql: String =

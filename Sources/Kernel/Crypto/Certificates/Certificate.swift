@@ -52,8 +52,9 @@ package final class Certificate: @unchecked Sendable {
     }
 
     /// The subject's common name, if it has one.
-    package var commonName: String? {
-        let subject: OpaquePointer? = X509_get_subject_name(self.pointer)
+    package var commonName: String? { Self.commonName(in: X509_get_subject_name(self.pointer)) }
+
+    static func commonName(in subject: OpaquePointer?) -> String? {
         let position: Int32 = X509_NAME_get_index_by_NID(subject, NID_commonName, -1)
         guard position >= 0, let entry: OpaquePointer = X509_NAME_get_entry(subject, position) else { return nil }
         var utf8: UnsafeMutablePointer<UInt8>?
@@ -80,12 +81,20 @@ package final class Certificate: @unchecked Sendable {
     /// The URIs among its subject alternative names.
     package var uris: [String] { self.alternativeNames(GEN_URI) }
 
+    /// The IP addresses among its subject alternative names.
+    package var addresses: [String] { self.alternativeNames(GEN_IPADD) }
+
     private func alternativeNames(_ wanted: Int32) -> [String] {
         guard let raw: UnsafeMutableRawPointer = X509_get_ext_d2i(self.pointer, NID_subject_alt_name, nil, nil) else {
             return []
         }
         let names = OpaquePointer(raw)
         defer { GENERAL_NAMES_free(names) }
+        return Self.texts(of: names, wanted)
+    }
+
+    /// The names of a kind in a `GENERAL_NAMES`.
+    static func texts(of names: OpaquePointer, _ wanted: Int32) -> [String] {
         var result: [String] = []
         for index in 0..<copenssl_general_name_count(names) {
             var type: Int32 = 0
@@ -94,9 +103,32 @@ package final class Certificate: @unchecked Sendable {
             let string: UnsafePointer<ASN1_STRING> = UnsafePointer(value.assumingMemoryBound(to: ASN1_STRING.self))
             let bytes = UnsafeBufferPointer(
                 start: ASN1_STRING_get0_data(string), count: Int(ASN1_STRING_length(string)))
-            result.append(String(decoding: bytes, as: UTF8.self))
+            result.append(
+                wanted == GEN_IPADD ? AddressBlock.text(Array(bytes)) : String(decoding: bytes, as: UTF8.self))
         }
         return result
+    }
+
+    /// The number its issuer gave it, big-endian without zeros in front.
+    package var serial: [UInt8] {
+        guard let number: OpaquePointer = ASN1_INTEGER_to_BN(X509_get0_serialNumber(self.pointer), nil) else {
+            return []
+        }
+        defer { BN_free(number) }
+        var bytes: [UInt8] = [UInt8](repeating: 0, count: Int(BN_num_bits(number) + 7) / 8)
+        _ = BN_bn2bin(number, &bytes)
+        return bytes
+    }
+
+    /// The form it is signed in.
+    package func der() throws(CryptoError) -> [UInt8] {
+        var start: UnsafeMutablePointer<UInt8>?
+        let count: Int32 = i2d_X509(self.pointer, &start)
+        guard count > 0, let start: UnsafeMutablePointer<UInt8> else {
+            throw OpenSSLErrors.failure("writing a certificate")
+        }
+        defer { CRYPTO_free(start, "", 0) }
+        return Array(UnsafeBufferPointer(start: start, count: Int(count)))
     }
 
     /// First and last second of its validity, since 1970 UTC.

@@ -58,6 +58,7 @@ package struct Role: Sendable, Hashable {
         reading + [
             Permission("catalog", "api", "*"), Permission("catalog", "plan", "*"), Permission("portal", "*", "*"),
             Permission("deployments", "deployment", "*"), Permission("secrets", "secret", "*"),
+            Permission("secrets", "certificate", "*"),
         ])
 
     /// Finds APIs, creates applications, subscribes, calls.
@@ -81,6 +82,7 @@ package struct Role: Sendable, Hashable {
     private static let reading: [Permission] = [
         Permission("catalog", "*", "read"), Permission("portal", "*", "read"), Permission("deployments", "*", "read"),
         Permission("events", "topic", "read"), Permission("observability", "*", "read"),
+        Permission("secrets", "certificate", "read"),
     ]
 
     private static let tenantManagement: [Permission] =
@@ -91,6 +93,7 @@ package struct Role: Sendable, Hashable {
             Permission("identity", "grant", "write"), Permission("identity", "group", "*"),
             Permission("identity", "service-account", "*"), Permission("identity", "role", "*"),
             Permission("identity", "client", "*"), Permission("secrets", "secret", "*"),
+            Permission("secrets", "certificate", "*"),
             Permission("tasks", "task", "read"),
         ]
 }
