@@ -32,6 +32,12 @@ package enum Folders {
         return stat(path, &status) == 0 ? Int64(status.st_size) : nil
     }
 
+    /// When a file was last written, seconds since 1970 UTC; nil when there is no such file.
+    package static func modified(_ path: String) -> Int64? {
+        var status: stat = stat()
+        return stat(path, &status) == 0 ? Int64(status.st_mtim.tv_sec) : nil
+    }
+
     /// Gives a file or folder another name, in one step, and makes that durable. An empty folder may be replaced by a folder.
     package static func rename(_ path: String, to new: String) throws(FileError) {
         guard Glibc.rename(path, new) == 0 else { throw FileError(path: new, call: "rename") }

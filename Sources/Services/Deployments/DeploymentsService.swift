@@ -23,14 +23,18 @@ package final class DeploymentsService: PlatformService {
     let traffic: any TrafficSink
     /// What references in API definitions stand for; without it none can be deployed.
     let secrets: (any SecretsOffer)?
+    /// What issues certificates to gateways; without it they have tokens alone.
+    let certificates: (any CertificatesOffer)?
     let purges: PurgeBoard
     private let deployer: Deployer
     private let tasks: Mutex<[Task<Void, Never>]> = Mutex([])
 
     package init(
         services: ServiceEnvironment, catalog: any CatalogOffer, portal: any PortalOffer, traffic: any TrafficSink,
-        revocations: any RevocationsOffer, secrets: (any SecretsOffer)? = nil
+        revocations: any RevocationsOffer, secrets: (any SecretsOffer)? = nil,
+        certificates: (any CertificatesOffer)? = nil
     ) {
+        self.certificates = certificates
         self.secrets = secrets
         self.revocations = RevocationNews(services: services, offer: revocations)
         self.services = services

@@ -41,6 +41,7 @@ struct Command: Sendable {
     static let shared: [Option] = [
         Option("output", "table|json", "how results are printed (table)"),
         Option("url", "URL", "the control plane (PASSERELLE_URL, or what login saved)"),
+        Option("ca", "FILE", "authorities to trust for it, PEM (PASSERELLE_CA, or those of this machine)"),
         Option("tenant", "TENANT", "the tenant (PASSERELLE_TENANT, or what login saved)"),
         Option("help", nil, "this text"),
     ]

@@ -19,6 +19,8 @@ enum CommandLineTool {
                 console.print(command.help)
                 return 0
             }
+            // Whatever of the command calls the control plane reads it there.
+            if let file: String = arguments["ca"] { setenv(ControlPlane.authoritiesVariable, file, 1) }
             guard let format: Console.Format = Console.Format(rawValue: arguments["output"] ?? "table") else {
                 throw CommandError.usage("--output is '\(arguments["output"] ?? "")'; expected table or json.")
             }

@@ -1,13 +1,11 @@
 import Deployments
 import EventLoops
-import Files
 import Gateway
 import GatewayConfiguration
 import Glibc
 import HTTP
 import REST
 import Synchronization
-import TLS
 import Telemetry
 import Time
 
@@ -19,6 +17,8 @@ final class GatewayProcess: Sendable {
     private let revocations: RevocationFollower
     private let link: ChangingLink
     private let linkTo: @Sendable (Platform?) -> any GatewayLink & RevocationLink
+    /// Of a gateway apart: who it is to its control plane.
+    private let identity: LinkIdentity?
     let metrics: MetricRegistry
     private let admin: Mutex<AdminServer?> = Mutex(nil)
     private let isStopping: Atomic<Bool> = Atomic(false)
@@ -32,10 +32,10 @@ final class GatewayProcess: Sendable {
     private init(
         agent: GatewayAgent, engine: GatewayEngine, purges: PurgeFollower, revocations: RevocationFollower,
         link: ChangingLink,
-        linkTo: @escaping @Sendable (Platform?) -> any GatewayLink & RevocationLink, metrics: MetricRegistry,
-        address: SocketAddress,
-        https: SocketAddress?
+        linkTo: @escaping @Sendable (Platform?) -> any GatewayLink & RevocationLink, identity: LinkIdentity?,
+        metrics: MetricRegistry, address: SocketAddress, https: SocketAddress?
     ) {
+        self.identity = identity
         self.https = https
         self.purges = purges
         self.revocations = revocations
@@ -63,32 +63,19 @@ final class GatewayProcess: Sendable {
             address: "http://\(platform.settings.gatewayAddress)")
     }
 
-    /// A gateway apart, over HTTP.
+    /// A gateway apart, over HTTP or HTTPS.
     static func startApart(
         _ settings: Settings, listeners: Listeners, logger: Logger
     ) async throws -> GatewayProcess {
-        guard let text: String = settings.controlPlaneURL, let url: URLParts = URLParts(text),
-            let file: String = settings.gatewayTokenFile
-        else { throw CommandError.usage("A gateway apart needs --control-plane and --gateway-token-file.") }
-        let token: [UInt8]
-        do {
-            token = try Files.read(file, bytesMax: 1_024)
-        } catch {
-            throw CommandError.failed("The gateway token cannot be read: \(error)")
+        guard let text: String = settings.controlPlaneURL, let url: URLParts = URLParts(text) else {
+            throw CommandError.usage("A gateway apart needs --control-plane and --gateway-token-file.")
         }
-        let client: HTTPClient = HTTPClient(
-            group: EventLoopGroup(count: 1, name: "link"),
-            configuration: HTTPClientConfiguration(
-                tls: try TLSContext.client(TLSClientConfiguration()), egress: { _ in .allow }))
-        let link: RemoteLink = RemoteLink(
-            client: client, controlPlane: url, id: Self.name(settings),
-            token: String(decoding: token.prefix { $0 > 32 }, as: UTF8.self),
-            address: "http://\(settings.gatewayAddress)",
-            key: try GatewayKey(folder: "\(settings.data)/gateway").publicText)
+        let identity: LinkIdentity = try LinkIdentity(settings, url: url, logger: logger)
+        let link: RemoteLink = try identity.link()
         let metrics: MetricRegistry = MetricRegistry()
         let gateway: GatewayProcess = try await Self.start(
-            settings, listeners: listeners, metrics: metrics, clock: SystemClock(), logger: logger
-        ) { _ in link }
+            settings, listeners: listeners, metrics: metrics, clock: SystemClock(), logger: logger, identity: identity
+        ) { _ in (try? identity.link()) ?? link }
         try gateway.startAdmin(settings, listeners, metrics)
         return gateway
     }
@@ -112,6 +99,7 @@ final class GatewayProcess: Sendable {
 
     private static func start(
         _ settings: Settings, listeners: Listeners, metrics: MetricRegistry, clock: any WallClock, logger: Logger,
+        identity: LinkIdentity? = nil,
         linkTo: @escaping @Sendable (Platform?) -> any GatewayLink & RevocationLink
     ) async throws -> GatewayProcess {
         let link: ChangingLink = ChangingLink(linkTo(nil))
@@ -156,8 +144,7 @@ final class GatewayProcess: Sendable {
         }
         let gateway: GatewayProcess = GatewayProcess(
             agent: agent, engine: engine, purges: purges, revocations: revocations, link: link, linkTo: linkTo,
-            metrics: metrics,
-            address: address, https: https)
+            identity: identity, metrics: metrics, address: address, https: https)
         gateway.follow()
         gateway.tasks.withLock { tasks in
             tasks.append(Task { await reporter.run() })
@@ -193,6 +180,10 @@ final class GatewayProcess: Sendable {
             followers.append(Task { await agent.keepSaved() })
             followers.append(Task { await purges.run() })
             followers.append(Task { await revocations.run() })
+            if let identity: LinkIdentity = self.identity {
+                let link: ChangingLink = self.link
+                followers.append(Task { await identity.keep { link.use($0) } })
+            }
         }
     }
 

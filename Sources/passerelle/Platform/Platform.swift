@@ -39,6 +39,8 @@ final class Platform: Sendable {
     private let chosen: [any PlatformService]
     private let handler: RESTHandler
     private let geolocation: GeolocationService
+    /// Of the control plane, where it speaks TLS.
+    private let tls: ControlPlaneTLS?
     private let servers: Mutex<[HTTPServer]> = Mutex([])
     private let tasks: Mutex<[Task<Void, Never>]> = Mutex([])
 
@@ -106,23 +108,33 @@ final class Platform: Sendable {
         readiness.add("telemetry", store: telemetry)
         let observability: ObservabilityService = try await ObservabilityService.open(
             services: services, telemetry: telemetry, readiness: readiness, sealer: sealer)
+        let certificates: PlatformCertificates = PlatformCertificates(
+            sealer: sealer, publicURL: settings.publicURL,
+            lifetime: settings.tls?.lifetime ?? TLSSettings(certificate: .own).lifetime)
+        self.tls = settings.tls.map {
+            ControlPlaneTLS(
+                $0, names: settings.controlPlaneNames, data: settings.data, services: services,
+                certificates: certificates)
+        }
         self.telemetry = telemetry
         self.readiness = readiness
         self.settings = settings
         self.services = services
         self.identity = try await IdentityService.open(
-            services: services, sealer: sealer, issuer: settings.issuer ?? "http://\(settings.controlPlaneAddress)",
+            services: services, sealer: sealer, issuer: settings.issuer ?? settings.publicURL,
             providers: settings.identityProviders, calls: try Self.outgoingCalls(settings))
         self.deployments = DeploymentsService(
             services: services, catalog: catalog, portal: portal,
             traffic: TenantTraffic(sink: observability, services: services),
-            revocations: RevocationQueries(), secrets: SecretQueries(sealer: sealer))
+            revocations: RevocationQueries(), secrets: SecretQueries(sealer: sealer),
+            certificates: settings.tls.map { $0.gateways != .token } ?? false ? certificates : nil)
         self.geolocation = GeolocationService(services: services)
         let audit: AuditService = try await AuditService.open(
             services: services, sealer: sealer, people: [self.identity])
         let applications: PortalService = PortalService(services: services, catalog: catalog)
         let secrets: SecretsService = SecretsService(
-            services: services, keys: keys, columns: Self.sealedColumns, users: LiveSecrets(catalog: catalog))
+            services: services, keys: keys, columns: Self.sealedColumns, users: LiveSecrets(catalog: catalog),
+            publicURL: settings.publicURL)
         let tenancy: TenancyRules = TenancyRules(
             deletionGrace: settings.tenants.deletionGrace,
             exports: TenantExportRules(sealer: sealer, keptFor: settings.tenants.exportsKept),
@@ -152,7 +164,9 @@ final class Platform: Sendable {
         for service in chosen { routes += service.routes }
         self.handler = RESTHandler(
             routes: routes,
-            authenticator: GatewayAuthenticator(services: services, others: self.identity.authenticator),
+            authenticator: GatewayAuthenticator(
+                services: services, others: self.identity.authenticator, certificates: certificates,
+                accepts: settings.tls?.gateways ?? .either),
             services: services, version: Version.text, catalog: catalog)
     }
 
@@ -181,8 +195,11 @@ final class Platform: Sendable {
         let handler: RESTHandler = self.handler
         self.tasks.withLock { $0.append(Task { await handler.run() }) }
         try await self.keepGatewayToken()
-        let address: SocketAddress = try self.serve(
-            handler, at: self.settings.controlPlaneAddress, name: "control plane")
+        let (server, address): (HTTPServer, SocketAddress) = try self.serve(
+            handler, at: self.settings.controlPlaneAddress, name: "control plane", tls: try await self.tls?.first())
+        if let tls: ControlPlaneTLS = self.tls {
+            self.tasks.withLock { $0.append(Task { await tls.keep { server.use($0) } }) }
+        }
         if self.settings.runs("geolocation") {
             _ = try self.serve(
                 self.geolocation.upstream(version: Version.text), at: self.settings.geolocationAddress,
@@ -191,18 +208,20 @@ final class Platform: Sendable {
         return address
     }
 
-    private func serve(_ handler: RESTHandler, at text: String, name: String) throws -> SocketAddress {
+    private func serve(
+        _ handler: RESTHandler, at text: String, name: String, tls: TLSContext? = nil
+    ) throws -> (HTTPServer, SocketAddress) {
         guard let address: SocketAddress = SocketAddress(text) else {
             throw CommandError.usage("'\(text)' is not an address.")
         }
         let server: HTTPServer = HTTPServer(
-            configuration: HTTPServerConfiguration(address: address, listeners: self.listeners),
+            configuration: HTTPServerConfiguration(address: address, tls: tls, listeners: self.listeners),
             group: EventLoopGroup(count: 1, name: name)
         ) { await handler.respond(to: $0) }
         do {
             let bound: SocketAddress = try server.start()
             self.servers.withLock { $0.append(server) }
-            return bound
+            return (server, bound)
         } catch {
             throw CommandError.failed("The \(name) cannot listen on \(text): \(error)")
         }

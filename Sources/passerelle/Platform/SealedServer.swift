@@ -62,7 +62,8 @@ enum SealedServer {
             throw CommandError.usage("'\(settings.controlPlaneAddress)' is not an address.")
         }
         let server: HTTPServer = HTTPServer(
-            configuration: HTTPServerConfiguration(address: address, listeners: listeners),
+            configuration: HTTPServerConfiguration(
+                address: address, tls: try ControlPlaneTLS.sealed(settings), listeners: listeners),
             group: EventLoopGroup(count: 1, name: "sealed")
         ) { request in Self.answer(request, reason: state.reason) }
         do {

@@ -63,6 +63,9 @@ final class Server: Sendable {
         {
             throw CommandError.failed("The gateway cannot speak TLS: \(problem)")
         }
+        if isUpgrade, let problem: String = ControlPlaneTLS.problem(of: settings.tls) {
+            throw CommandError.failed("The control plane cannot speak TLS: \(problem)")
+        }
         try takeover.waitForRelease()
         let server: Server = try await Self.open(settings, takeover, lifecycle, logger, welcome)
         server.offer()
@@ -91,7 +94,7 @@ final class Server: Sendable {
             throw CommandError.failed("\(error)")
         }
         try await platform.identity.firstAdministrator(show: welcome)
-        var summary: String = "control plane http://\(try await platform.start())"
+        var summary: String = "control plane \(settings.controlPlaneScheme)://\(try await platform.start())"
         var gateway: GatewayProcess?
         if settings.runs("gateway") {
             let started: GatewayProcess = try await GatewayProcess.start(in: platform)

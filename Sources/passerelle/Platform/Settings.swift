@@ -1,3 +1,4 @@
+import Deployments
 import Documents
 import EventLoops
 import Files
@@ -5,6 +6,7 @@ import GatewayConfiguration
 import HTTP
 import Identity
 import Redis
+import Secrets
 import Telemetry
 
 /// How this process runs: flags over `PASSERELLE_*` over `passerelle.yaml` over these defaults.
@@ -54,6 +56,14 @@ struct Settings: Sendable {
     var controlPlaneURL: String?
     /// The file with the token of a gateway apart.
     var gatewayTokenFile: String?
+    /// Whether a gateway apart asks for a certificate for its link, where that is https. Default: yes.
+    var gatewayCertificate: Bool = true
+    /// The file with the authorities a gateway apart trusts for its control plane, PEM. Default: those of this machine.
+    var controlPlaneAuthorities: String?
+    /// How the control plane speaks TLS. Default: plain HTTP.
+    var tls: TLSSettings?
+    /// What flags say about it, put together by `check`.
+    private var tlsFlags: TLSFlags = TLSFlags()
     /// Where `POST /v1/backups` puts backups; none unless configured.
     var backupFolder: String?
     /// The file with their passphrase or key.
@@ -76,6 +86,19 @@ struct Settings: Sendable {
 
     /// Where a process that serves the data folder can be taken over.
     var handoverPath: String { "\(self.data)/passerelle.sock" }
+
+    /// Where the control plane is reached: its issuer, or its address.
+    var publicURL: String {
+        let url: String = self.issuer ?? "\(self.controlPlaneScheme)://\(self.controlPlaneAddress)"
+        return url.hasSuffix("/") ? String(url.dropLast()) : url
+    }
+
+    var controlPlaneScheme: String { self.tls == nil ? "http" : "https" }
+
+    /// What the control plane's own certificate is valid for.
+    var controlPlaneNames: [String] {
+        self.tls?.ownNames(address: self.controlPlaneAddress, issuer: self.issuer) ?? []
+    }
 
     func runs(_ service: String) -> Bool { self.services.contains(service) }
 
@@ -103,6 +126,12 @@ struct Settings: Sendable {
         .init("tls-cert", "FILE", "the certificate and its chain, PEM; read again when it changes"),
         .init("tls-key", "FILE", "its private key, PEM"),
         .init("tls-client-ca", "FILE", "authorities, PEM: clients must show a certificate of theirs"),
+        .init(
+            "control-tls-cert", "own|FILE", "the control plane's certificate: of the own authority, or PEM (plain HTTP)"
+        ),
+        .init("control-tls-key", "FILE", "with a file: its private key, PEM; both are read again when they change"),
+        .init("control-tls-names", "A,B", "with own: what it is valid for (the address, this machine, localhost)"),
+        .init("gateway-credentials", "KIND", "by what gateways call over TLS: either, token or certificate (either)"),
         .init("workers", "N|auto", "event loops of the gateway (one a processor)"),
         .init("gateway-id", "ID", "this gateway's name"),
         .init("gateway-group", "GROUP", "the gateways that run the same snapshot (default)"),
@@ -138,7 +167,11 @@ struct Settings: Sendable {
                 try settings.apply(option.name, value, source: "--\(option.name)")
             }
         }
+        if let file: String = Login.environment(ControlPlane.authoritiesVariable) {
+            settings.controlPlaneAuthorities = file
+        }
         try settings.applyHTTPS(makesCertificate: makesCertificate)
+        try settings.applyTLS()
         try settings.check()
         return settings
     }
@@ -172,6 +205,47 @@ struct Settings: Sendable {
                 "'\(listener.address)' is not an address; expected for example 127.0.0.1:8002 or [::1]:8002.")
         }
         self.https = listener
+    }
+
+    /// Flags over the file: a certificate named by flags replaces that of the file.
+    private mutating func applyTLS() throws(CommandError) {
+        let flags: TLSFlags = self.tlsFlags
+        switch (flags.certificate, flags.key) {
+        case (nil, nil): break
+        case ("own", nil): self.setCertificate(.own)
+        case (let certificate?, let key?) where certificate != "own":
+            self.setCertificate(.files(CertificateFiles(certificate: certificate, key: key)))
+        default:
+            throw .usage(
+                "--control-tls-cert FILE and --control-tls-key FILE belong together; --control-tls-cert own is alone.")
+        }
+        guard self.tls != nil || (flags.names == nil && flags.gateways == nil) else {
+            throw .usage(
+                "--control-tls-names and --gateway-credentials need --control-tls-cert, or tls in the settings.")
+        }
+        if let names: String = flags.names {
+            let list: [String] = names.split(separator: ",").map(String.init)
+            for name in list {
+                if let problem: String = PlatformCertificates.problem(name: name) {
+                    throw .usage("--control-tls-names has '\(name)': \(problem).")
+                }
+            }
+            self.tls?.names = list
+        }
+        if let text: String = flags.gateways {
+            guard let kind: GatewayCredentials = GatewayCredentials(rawValue: text) else {
+                throw .usage("--gateway-credentials is '\(text)'; expected either, token or certificate.")
+            }
+            self.tls?.gateways = kind
+        }
+    }
+
+    private mutating func setCertificate(_ certificate: TLSSettings.Certificate) {
+        if self.tls == nil {
+            self.tls = TLSSettings(certificate: certificate)
+        } else {
+            self.tls?.certificate = certificate
+        }
     }
 
     private mutating func applyFile(named name: String?) throws(CommandError) {
@@ -210,6 +284,10 @@ struct Settings: Sendable {
         case "tls-cert": self.httpsFlags.certificate = value
         case "tls-key": self.httpsFlags.key = value
         case "tls-client-ca": self.httpsFlags.authorities = value
+        case "control-tls-cert": self.tlsFlags.certificate = value
+        case "control-tls-key": self.tlsFlags.key = value
+        case "control-tls-names": self.tlsFlags.names = value
+        case "gateway-credentials": self.tlsFlags.gateways = value
         case "gateway-id": self.gatewayID = value
         case "gateway-group": self.gatewayGroup = value
         case "control-plane": self.controlPlaneURL = value
@@ -293,6 +371,14 @@ struct Settings: Sendable {
             }
         }
     }
+}
+
+/// The control plane's TLS as flags and variables give it.
+private struct TLSFlags: Sendable {
+    var certificate: String?
+    var key: String?
+    var names: String?
+    var gateways: String?
 }
 
 /// The HTTPS listener as flags and variables give it.

@@ -21,7 +21,7 @@ enum SettingsFile {
         guard
             let fields: NodeFields = decoder.fields([
                 "data", "store", "issuer", "port_base", "services", "listen", "gateway", "keys", "limits", "backup",
-                "log", "telemetry", "identity", "egress", "tenants",
+                "log", "telemetry", "identity", "egress", "tenants", "tls",
             ])
         else {
             return nil
@@ -56,6 +56,7 @@ enum SettingsFile {
             if let file: String = keys["token_file"]?.string(length: 1...4_096) { settings.keys.tokenFile = file }
             if let file: String = keys["ca_file"]?.string(length: 1...4_096) { settings.keys.authoritiesFile = file }
         }
+        if let tls: NodeDecoder = fields["tls"] { settings.tls = TLSSettings.read(tls, settings.tls) }
         if let egress: NodeDecoder = fields["egress"] { IdentitySettings.readEgress(egress, &settings) }
         if let identity: NodeDecoder = fields["identity"] { IdentitySettings.read(identity, &settings) }
         if let tenants: NodeDecoder = fields["tenants"] { TenantSettings.read(tenants, &settings) }
@@ -113,12 +114,16 @@ enum SettingsFile {
     }
 
     private static func readGateway(_ decoder: NodeDecoder, _ settings: inout Settings) {
-        let known: [String] = ["id", "group", "workers", "control_plane", "token_file", "zone", "dns"]
+        let known: [String] = [
+            "id", "group", "workers", "control_plane", "token_file", "ca_file", "certificate", "zone", "dns",
+        ]
         guard let fields: NodeFields = decoder.fields(known) else { return }
         if let id: String = fields["id"]?.string(length: 1...128) { settings.gatewayID = id }
         if let group: String = fields["group"]?.string(length: 1...63) { settings.gatewayGroup = group }
         if let url: String = fields["control_plane"]?.string(length: 1...2_048) { settings.controlPlaneURL = url }
         if let file: String = fields["token_file"]?.string(length: 1...4_096) { settings.gatewayTokenFile = file }
+        if let file: String = fields["ca_file"]?.string(length: 1...4_096) { settings.controlPlaneAuthorities = file }
+        if let wanted: Bool = fields["certificate"]?.boolean() { settings.gatewayCertificate = wanted }
         if let zone: NodeDecoder = fields["zone"], let name: String = zone.string() {
             if let message: String = EntryRules.problem(id: name) { zone.problem(message) }
             settings.zone = name

@@ -1,9 +1,10 @@
 import GatewayConfiguration
 package import HTTP
 import JSON
+import Synchronization
 import Time
 
-/// The link over HTTP, with a gateway token.
+/// The link over HTTP, with a gateway token, or without where the client shows a certificate.
 package final class RemoteLink: GatewayLink, RevocationLink {
     /// Largest snapshot taken, bytes.
     package static let snapshotBytesMax: Int = 1 << 30
@@ -15,7 +16,8 @@ package final class RemoteLink: GatewayLink, RevocationLink {
     private let client: HTTPClient
     private let base: URLParts
     private let id: String
-    private let token: String
+    private let token: String?
+    private let refusal: Atomic<Bool> = Atomic(false)
     private let address: String
     private let key: String?
 
@@ -23,9 +25,10 @@ package final class RemoteLink: GatewayLink, RevocationLink {
     ///   - controlPlane: its URL, for example `http://127.0.0.1:8001`.
     ///   - id: the gateway's name, unique in its group.
     ///   - address: where the gateway listens: shown in `passerelle gateways`.
+    ///   - token: nil where the client's certificate says who it is.
     ///   - key: `GatewayKey.publicText`: what secrets are sealed to; without it none are sent.
     package init(
-        client: HTTPClient, controlPlane: URLParts, id: String, token: String, address: String, key: String? = nil
+        client: HTTPClient, controlPlane: URLParts, id: String, token: String?, address: String, key: String? = nil
     ) {
         self.key = key
         self.client = client
@@ -124,12 +127,26 @@ package final class RemoteLink: GatewayLink, RevocationLink {
         _ = try await self.body(of: response, max: Self.answerBytesMax)
     }
 
+    /// Whether the control plane did not know who calls, the last time it answered.
+    package var isRefused: Bool { self.refusal.load(ordering: .relaxed) }
+
+    /// The certificate for a request, with those between it and the root, PEM.
+    package func certificate(for request: String) async throws -> String {
+        let response: HTTPClientResponse = try await self.send(
+            "POST", "certificate", query: nil, body: .object(["request": .string(request)]))
+        let answer: JSONValue = try JSONReader.parse(try await self.body(of: response, max: Self.answerBytesMax))
+        guard let chain: String = answer["chain"]?.text else {
+            throw LinkError.refused(status: response.status, detail: "expected 'chain'")
+        }
+        return chain
+    }
+
     private func send(
         _ method: String, _ verb: String, query: String?, body: JSONValue?
     ) async throws -> HTTPClientResponse {
         let path: String = "/v1/gateways/\(PercentCoding.encode(self.id))/\(verb)"
         var fields: HTTPFields = HTTPFields()
-        fields.append("Authorization", "Bearer \(self.token)")
+        if let token: String = self.token { fields.append("Authorization", "Bearer \(token)") }
         if verb == "snapshot", let key: String = self.key { fields.append(GatewayKey.field, key) }
         if body != nil { fields.append("Content-Type", "application/json") }
         let url: URLParts = URLParts(
@@ -140,6 +157,7 @@ package final class RemoteLink: GatewayLink, RevocationLink {
 
     private func body(of response: HTTPClientResponse, max: Int) async throws -> [UInt8] {
         let bytes: [UInt8] = try await response.body.collect(max: max)
+        self.refusal.store(response.status == 401, ordering: .relaxed)
         if response.isSuccess { return bytes }
         let detail: String? = (try? JSONReader.parse(bytes))?["detail"]?.text
         throw LinkError.refused(status: response.status, detail: detail ?? "")
@@ -152,7 +170,8 @@ package enum LinkError: Error, Sendable, CustomStringConvertible {
 
     package var description: String {
         switch self {
-        case .refused(401, _): "the control plane does not know this gateway's token (401)"
+        case .refused(401, let detail):
+            "the control plane does not know this gateway's token or certificate (401\(detail.isEmpty ? "" : ": \(detail)"))"
         case .refused(let status, let detail): "the control plane answered \(status): \(detail)"
         }
     }

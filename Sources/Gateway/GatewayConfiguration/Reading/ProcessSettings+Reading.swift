@@ -110,7 +110,7 @@ extension HTTPSListener {
 }
 
 extension ClientCertificateRule {
-    static func read(_ decoder: NodeDecoder) -> ClientCertificateRule? {
+    package static func read(_ decoder: NodeDecoder) -> ClientCertificateRule? {
         guard let fields: NodeFields = decoder.fields(["authorities", "mode"]) else { return nil }
         let authorities: String? = fields.string("authorities", length: 1...4096)
         let isRequired: Bool? = fields.choice("mode", default: true, ["required": true, "optional": false])
@@ -120,7 +120,7 @@ extension ClientCertificateRule {
 }
 
 extension CertificateFiles {
-    static func read(_ decoder: NodeDecoder) -> CertificateFiles? {
+    package static func read(_ decoder: NodeDecoder) -> CertificateFiles? {
         guard let fields: NodeFields = decoder.fields(["cert", "key"]) else { return nil }
         let certificate: String? = fields.string("cert", length: 1...4096)
         let key: String? = fields.string("key", length: 1...4096)

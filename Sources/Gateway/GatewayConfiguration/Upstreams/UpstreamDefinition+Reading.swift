@@ -1,4 +1,4 @@
-import Documents
+package import Documents
 
 extension UpstreamDefinition {
     private static let known: [String] = [
@@ -173,7 +173,7 @@ extension UpstreamTLS {
 }
 
 extension UpstreamTLS.Version {
-    static func read(_ decoder: NodeDecoder) -> UpstreamTLS.Version? {
+    package static func read(_ decoder: NodeDecoder) -> UpstreamTLS.Version? {
         // Without quotes, YAML reads a number.
         switch decoder.node.kind {
         case .double(1.2): return .tls12

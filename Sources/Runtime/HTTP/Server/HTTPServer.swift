@@ -1,5 +1,6 @@
 package import EventLoops
 import Synchronization
+package import TLS
 
 /// An HTTP/1.1 server for `async` handlers.
 ///
@@ -32,6 +33,14 @@ package final class HTTPServer: Sendable {
     }
 
     package var statistics: HTTPServerStatistics { self.core.statistics }
+
+    /// Shows other certificates to whoever connects from now on; connections under way keep what they began with.
+    ///
+    /// - Precondition: it was made with TLS.
+    package func use(_ tls: TLSContext) {
+        precondition(self.core.configuration.tls != nil, "a server in the clear stays so")
+        self.core.tls.withLock { $0 = tls }
+    }
 
     /// Listens, and returns the address it got. A port that anyone listens on already is found, in spite of SO_REUSEPORT.
     /// Once only.

@@ -5,7 +5,7 @@ package import TLS
 package struct HTTPServerConfiguration: Sendable {
     /// Port 0 takes a free one; `start` returns it.
     package var address: SocketAddress
-    /// Certificates and rules of TLS; nil serves in the clear.
+    /// Certificates and rules of TLS at the start (`HTTPServer.use` changes them); nil serves in the clear.
     package var tls: TLSContext?
     package var limits: HTTPServerLimits
     package var timeouts: HTTPServerTimeouts

@@ -1,4 +1,5 @@
 import Synchronization
+import TLS
 
 /// What all loops of one server share.
 final class ServerCore: Sendable {
@@ -20,12 +21,15 @@ final class ServerCore: Sendable {
     let configuration: HTTPServerConfiguration
     let handler: @Sendable (HTTPRequest) async -> HTTPResponse
     let statistics: HTTPServerStatistics = HTTPServerStatistics()
+    /// What connections that come from now on speak; nil: they are in the clear. Taken once a connection.
+    let tls: Mutex<TLSContext?>
     /// Taken once a connection, not once a request.
     private let census: Mutex<Census> = Mutex(Census())
 
     init(configuration: HTTPServerConfiguration, handler: @escaping @Sendable (HTTPRequest) async -> HTTPResponse) {
         self.configuration = configuration
         self.handler = handler
+        self.tls = Mutex(configuration.tls)
     }
 
     func admit() -> Admission {

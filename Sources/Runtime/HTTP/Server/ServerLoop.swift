@@ -1,4 +1,5 @@
 import EventLoops
+import Synchronization
 import TLS
 
 /// What one server has on one loop: its listening sockets, its connections, and scratch space they share.
@@ -84,7 +85,7 @@ final class ServerLoop: @unchecked Sendable {
 
     private func admit(_ fd: Int32, _ address: SocketAddress) {
         var transport: Transport = Transport(fd: fd)
-        if let context: TLSContext = self.core.configuration.tls {
+        if let context: TLSContext = self.core.tls.withLock({ $0 }) {
             // Fails only without memory; there is nobody to tell then.
             guard let session: TLSSession = try? TLSSession(server: context, descriptor: fd) else {
                 Socket.close(fd)

@@ -32,6 +32,8 @@ package struct Caller: Sendable {
         case user
         case serviceAccount = "service-account"
         case gateway
+        /// A gateway whose token only lets it ask for its certificate.
+        case enrollingGateway = "enrolling-gateway"
         case platform
     }
 
@@ -45,10 +47,14 @@ package struct Caller: Sendable {
     package let ip: String
     /// The token that was presented in place of a sign-in, and what it is limited to.
     package let token: TokenLimits?
+    /// The one gateway that a gateway's certificate is for; nil: any of its group, by a token.
+    package let gateway: String?
 
     package init(
-        kind: Kind, id: String, grants: [Grant], sessionID: String? = nil, ip: String, token: TokenLimits? = nil
+        kind: Kind, id: String, grants: [Grant], sessionID: String? = nil, ip: String, token: TokenLimits? = nil,
+        gateway: String? = nil
     ) {
+        self.gateway = gateway
         self.kind = kind
         self.id = id
         self.grants = grants
@@ -161,10 +167,17 @@ package protocol Authenticator: Sendable {
     /// - Returns: the caller, or nil when the token is unknown, expired, revoked or malformed (the caller learns no more).
     func authenticate(bearer token: String, ip: String) async -> Caller?
 
+    /// Who shows a certificate with this SHA-256 on the connection; TLS has checked by whom it was issued.
+    ///
+    /// - Returns: the caller, or nil when it is nobody's here, has ended or was revoked.
+    func authenticate(certificate fingerprint: [UInt8], ip: String) async -> Caller?
+
     /// Whether the caller has a second factor and has not shown it lately: critical operations wait for it.
     func isStepUpDue(for caller: Caller) async -> Bool
 }
 
 extension Authenticator {
+    package func authenticate(certificate fingerprint: [UInt8], ip: String) async -> Caller? { nil }
+
     package func isStepUpDue(for caller: Caller) async -> Bool { false }
 }

@@ -97,14 +97,42 @@ extension DeploymentsService {
     }
 }
 
-/// Knows gateways by their tokens and hands every other token on.
+/// By what gateways may call.
+package enum GatewayCredentials: String, Sendable, CaseIterable {
+    /// By a token of their group, or by a certificate that the platform's own authority issued to them.
+    case either
+    case token
+    /// By their certificate; the token is for asking for the first one.
+    case certificate
+}
+
+/// Knows gateways by their tokens and certificates, and hands every other token on.
 package final class GatewayAuthenticator: Authenticator {
     private let services: ServiceEnvironment
     private let others: any Authenticator
+    private let certificates: (any CertificatesOffer)?
+    private let accepts: GatewayCredentials
 
-    package init(services: ServiceEnvironment, others: any Authenticator) {
+    /// - Parameter certificates: what knows certificates of gateways; without it there are none.
+    package init(
+        services: ServiceEnvironment, others: any Authenticator, certificates: (any CertificatesOffer)? = nil,
+        accepts: GatewayCredentials = .either
+    ) {
         self.services = services
         self.others = others
+        self.certificates = certificates
+        self.accepts = accepts
+    }
+
+    /// Looked up for every call: what was revoked is refused from then on.
+    package func authenticate(certificate fingerprint: [UInt8], ip: String) async -> Caller? {
+        guard let certificates: any CertificatesOffer = self.certificates, self.accepts != .token else { return nil }
+        let now: Timestamp = self.services.clock.now()
+        let gateway: CertifiedGateway? = try? await self.services.store.read {
+            try certificates.gateway(withCertificate: fingerprint, at: now, in: $0)
+        }
+        guard let gateway: CertifiedGateway else { return nil }
+        return Caller(kind: .gateway, id: gateway.group, grants: [], ip: ip, gateway: gateway.id)
     }
 
     package func isStepUpDue(for caller: Caller) async -> Bool { await self.others.isStepUpDue(for: caller) }
@@ -116,6 +144,7 @@ package final class GatewayAuthenticator: Authenticator {
         let hash: String = GatewayTokenTable.hash(token)
         let group: String? = try? await self.services.store.read { try GatewayTokenTable.group(ofHash: hash, in: $0) }
         guard let group: String else { return nil }
-        return Caller(kind: .gateway, id: group, grants: [], ip: ip)
+        return Caller(
+            kind: self.accepts == .certificate ? .enrollingGateway : .gateway, id: group, grants: [], ip: ip)
     }
 }

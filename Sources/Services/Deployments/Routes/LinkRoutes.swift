@@ -7,7 +7,7 @@ import REST
 import Store
 import Time
 
-/// The link to gateways apart, over HTTP with a gateway token. A gateway in the process takes the same way by `DirectLink`.
+/// The link to gateways apart, over HTTP with a gateway token or the gateway's certificate. A gateway in the process takes the same way by `DirectLink`.
 extension DeploymentsService {
     /// Longest wait of a snapshot request, seconds: shorter than what makes a gateway away.
     static let waitSecondsMax: Int64 = 10
@@ -51,6 +51,7 @@ extension DeploymentsService {
                 body: .json(Self.counters), answers: [Answer(200, "The totals, in the order of the changes")]
             ) { [self] in try await self.countQuotas($0) },
             self.purgeLinkRoute,
+            self.enrolmentRoute,
         ]
     }
 
@@ -99,6 +100,7 @@ extension DeploymentsService {
         let answer: SnapshotPublisher.Answer = await self.publisher.snapshot(
             group: context.caller.id, since: Int64(context.integer("since") ?? 0), hash: context.query["hash"] ?? "",
             wait: .seconds(context.integer("wait") ?? 0))
+        try await self.requireStillKnown(context)
         try await self.heard(id: id, group: context.caller.id, address: context.query["address"] ?? "")
         var response: HTTPResponse =
             switch answer {
@@ -163,6 +165,9 @@ extension DeploymentsService {
         let id: String = context.parameter("gateway")
         guard id.utf8.count <= Self.gatewayIDLengthMax else {
             throw APIProblem.invalid("path:gateway", "expected at most \(Self.gatewayIDLengthMax) bytes")
+        }
+        if let own: String = context.caller.gateway, own != id {
+            throw APIProblem(.forbidden, "The certificate is that of the gateway '\(own)'.")
         }
         return id
     }

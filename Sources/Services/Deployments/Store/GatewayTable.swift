@@ -66,6 +66,13 @@ enum GatewayTokenTable {
         }
     }
 
+    /// When a token was made; nil when there is none such.
+    static func madeAt(hash: String, in store: any Queryable) throws -> Timestamp? {
+        try store.first("SELECT created_at FROM gateway_tokens WHERE sha256 = $1", .text(hash)) {
+            (row: Row) throws(StoreError) -> Timestamp in Timestamp(milliseconds: try row.int(0))
+        }
+    }
+
     static func insert(hash: String, group: String, in transaction: Transaction) throws {
         try transaction.execute(
             """

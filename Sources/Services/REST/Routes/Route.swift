@@ -17,8 +17,10 @@ package struct Route: Sendable {
         /// A permission in the tenant named by the query's `tenant`; without it in all tenants, or in the only one the caller has
         /// a role in. `RequestContext.scope` says which. The route lists `QueryParameter.tenant`.
         case scoped(Permission)
-        /// A gateway, by its token.
+        /// A gateway, by its token or its certificate.
         case gateway
+        /// A gateway that asks for its certificate; also by a token that is good for nothing else.
+        case enrolment
     }
 
     /// What the request body must be.

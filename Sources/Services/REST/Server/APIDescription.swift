@@ -88,7 +88,7 @@ enum APIDescription {
         switch access {
         case .anyone: operation["x-access"] = "anyone"
         case .authenticated: operation["x-access"] = "authenticated"
-        case .gateway: operation["x-access"] = "gateway"
+        case .gateway, .enrolment: operation["x-access"] = "gateway"
         case .tenant(let permission): (operation["x-access"], operation["x-permission"]) = ("tenant", permission.json)
         case .platform(let permission):
             (operation["x-access"], operation["x-permission"]) = ("platform", permission.json)

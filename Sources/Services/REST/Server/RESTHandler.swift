@@ -171,6 +171,14 @@ package final class RESTHandler: Sendable {
             }
         }
         if route.isOpen { return caller }
+        if caller == nil, route.isForGateways, let certificate: Certificate = request.clientCertificate {
+            caller = await self.authenticator.authenticate(certificate: certificate.fingerprint, ip: ip)
+            if caller == nil {
+                self.refusals.countAnonymous(ip: ip, account: "")
+                throw Self.unauthenticated(
+                    "The certificate is none of a gateway that may call: it may have ended or been revoked.", nil)
+            }
+        }
         guard let caller: Caller else {
             self.refusals.countAnonymous(ip: ip, account: "")
             throw Self.unauthenticated("Send a token: Authorization: Bearer …", nil)
@@ -213,8 +221,15 @@ package final class RESTHandler: Sendable {
                 caller, what: route.operationID, tenant: "", rule: "the token \(token.id) is not for \(route.tag)",
                 trace: trace)
             throw APIProblem(.forbidden, "The token has no scope for \(route.tag). Make one that has.")
-        case .gateway:
+        case .gateway, .enrolment:
             if caller.kind == .gateway { return }
+            if caller.kind == .enrollingGateway {
+                if case .enrolment = route.access { return }
+                throw APIProblem(
+                    .forbidden,
+                    "Gateways call by certificate here; the token is for POST /v1/gateways/{gateway}/certificate alone."
+                )
+            }
             await self.refusals.record(
                 caller, what: route.operationID, tenant: tenant ?? "", rule: "gateways only", trace: trace)
             throw APIProblem(.forbidden, "This operation is for gateways.")
@@ -239,7 +254,7 @@ package final class RESTHandler: Sendable {
         guard let caller: Caller, route.environment == .query || route.environment == .body else { return }
         let (permission, scope): (Permission, String?)
         switch route.route.access {
-        case .anyone, .authenticated, .gateway: return
+        case .anyone, .authenticated, .gateway, .enrolment: return
         case .tenant(let needed), .scoped(let needed): (permission, scope) = (needed, tenant)
         case .platform(let needed): (permission, scope) = (needed, nil)
         }
@@ -365,5 +380,12 @@ extension Route {
     fileprivate var isOpen: Bool {
         if case .anyone = self.access { return true }
         return false
+    }
+
+    fileprivate var isForGateways: Bool {
+        switch self.access {
+        case .gateway, .enrolment: true
+        default: false
+        }
     }
 }
