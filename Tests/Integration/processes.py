@@ -118,12 +118,14 @@ class ClassScope:
 class Platform:
     """One `passerelle serve`, `demo` or gateway apart."""
 
-    def __init__(self, case, data, base=None, verb="serve", arguments=(), environment=None, log=None):
+    def __init__(self, case, data, base=None, verb="serve", arguments=(), environment=None, log=None, authorities=None):
+        """`authorities`: the control plane speaks TLS, and who vouches for it is in that file."""
         self.case = case
         self.data = data
         self.base = base or free_base()
         self.gateway = f"http://127.0.0.1:{self.base}"
-        self.control_plane = f"http://127.0.0.1:{self.base + 1}"
+        self.authorities = authorities
+        self.control_plane = f"{'https' if authorities else 'http'}://127.0.0.1:{self.base + 1}"
         self.verb = verb
         self.arguments = list(arguments)
         self.environment = environment or {}
@@ -169,10 +171,13 @@ class Platform:
             if self.is_gateway_apart:
                 socket.create_connection(("127.0.0.1", self.base), 1).close()
                 return True
-            with Rest(self.control_plane, timeout=5) as rest:
+            with self.rest(timeout=5) as rest:
                 return rest.request("GET", "/readyz").status == 200
         except OSError:
             return False
+
+    def rest(self, token=None, timeout=60):
+        return Rest(self.control_plane, token, timeout, self.authorities)
 
     def _read_password(self):
         found = re.search(r"One-time password: *(\S+)", self.log())
@@ -180,7 +185,7 @@ class Platform:
             self.password = found[1]
 
     def sign_in(self, tenant=None):
-        rest = Rest(self.control_plane)
+        rest = self.rest()
         rest.sign_in("admin", self.password)
         if tenant:
             rest.create("/v1/tenants", {"name": tenant})

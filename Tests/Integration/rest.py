@@ -3,6 +3,7 @@
 import http.client
 import json
 import socket
+import ssl
 import time
 import urllib.parse
 
@@ -32,8 +33,10 @@ class Refused(AssertionError):
 class Rest:
     """One caller. Not for several threads at once."""
 
-    def __init__(self, url, token=None, timeout=60):
+    def __init__(self, url, token=None, timeout=60, authorities=None):
+        """`authorities` is the file with those to trust, where the URL begins with https."""
         self.url = url
+        self.authorities = authorities
         self.token = token
         self.timeout = timeout
         self._address = urllib.parse.urlsplit(url).netloc
@@ -50,6 +53,12 @@ class Rest:
             self._connection.close()
             self._connection = None
 
+    def _connect(self):
+        if not self.url.startswith("https:"):
+            return http.client.HTTPConnection(self._address, timeout=self.timeout)
+        context = ssl.create_default_context(cafile=self.authorities)
+        return http.client.HTTPSConnection(self._address, timeout=self.timeout, context=context)
+
     def request(self, method, path, body=None, fields=None, raw=None):
         """Sends once; a connection that broke is for the caller to judge, and is made anew next time."""
         sent = dict(fields or {})
@@ -60,7 +69,7 @@ class Rest:
         if raw is not None:
             sent.setdefault("Content-Type", "application/json")
         if self._connection is None:
-            self._connection = http.client.HTTPConnection(self._address, timeout=self.timeout)
+            self._connection = self._connect()
         try:
             self._connection.request(method, path, raw, sent)
             response = self._connection.getresponse()

@@ -26,6 +26,7 @@ Most of a suite's time is waiting, so suites run side by side, each in a process
     backup     backup and restore under load, killed half-way, damaged, and the audit log after it
     secrets    rotation of every level of keys under load with SIGKILL, nothing in clear; OpenBao (from PyPI) as master key; imports
     tenancy    a tenant exported and deleted, killed half-way: nothing of it is left, on SQLite and on PostgreSQL
+    pki        certificates checked by openssl, TLS of REST with curl, gateways by certificate: enrolled, renewed, revoked; no key in clear
     replay     every route that changes something, and the state rebuilt from the audit log
     tokens     tokens of real authorization servers (from PyPI) at a gateway alone, rotation of keys included
     tls        certificates by name, their change, resumption, mutual TLS, with curl and openssl s_client
@@ -80,6 +81,7 @@ SUITES = [
     "backup",
     "secrets",
     "tenancy",
+    "pki",
     "replay",
     "tokens",
     "tls",
