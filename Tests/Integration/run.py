@@ -17,6 +17,7 @@ Most of a suite's time is waiting, so suites run side by side, each in a process
     attacks    what an attacker tries, from forged tokens to bodies that explode: docs/reference/attacks.md lists them
     login      the command line's sign-in by a device code, renewals, the second factor; users, groups, clients and their commands
     access     every operation against everybody who may not; what permissions check explains
+    isolation  every operation with identifiers of another tenant, and everything a tenant can read, searched for what is the other's
     audit      proofs checked by a verifier of its own, every kind of tampering at every position, a person exported and erased
     events     the log's command line: produce, tail, groups, replay, dead letters
     consumers  events that cannot be handled: dead letters given back or let go, retries, lag in /metrics
@@ -68,6 +69,7 @@ SUITES = [
     "wire",
     "rest",
     "access",
+    "isolation",
     "audit",
     "issuer",
     "providers",

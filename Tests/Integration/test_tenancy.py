@@ -145,7 +145,7 @@ class Ends:
 
     def begin(self):
         self.place = folder(self)
-        arguments = settings(self, self.place, "tenants:\n  deletion_grace: 0s\n")
+        arguments = settings(self, self.place, "tenants: {deletion_grace: 0s}\nretention: {audit: 400d, traffic: 60d}\n")
         return self.make(arguments)
 
     def test_a_tenant_is_exported_whole_and_deleted_without_a_trace(self):
@@ -159,6 +159,13 @@ class Ends:
 
     def exported(self, scene, kept):
         platform = scene.platform
+        kept_for = {one["topic"]: one["retention_ms"] for one in scene.rest.get("/v1/events")["items"] if "retention_ms" in one}
+        self.assertEqual(kept_for["audit-log"], 400 * 86_400_000)
+        use = scene.rest.get("/v1/tenants/acme/quotas/use")
+        self.assertEqual({name: one["used"] for name, one in use.items()}, {
+            "apis": APIS, "applications": 3, "environments": 5, "groups": 1, "plans": 3, "secrets": 1, "service_accounts": 1,
+            "subscriptions": 3, "users": 2})
+        self.assertEqual((use["apis"]["limit"], use["users"]["limit"]), (100, None))
         done = run("tenants", "export", "acme", "--into", f"{self.place}/acme.tar", "--url", platform.control_plane,
                    "--output", "json", environment={"PASSERELLE_TOKEN": scene.rest.token})
         self.assertEqual(done.returncode, 0, done.stderr)
@@ -263,6 +270,9 @@ class Ends:
         # Its name is not given again, and for callers it is not there.
         self.assertEqual(rest.request("POST", "/v1/tenants", {"name": "acme"}).status, 409)
         self.assertEqual(rest.request("GET", "/v1/tenants/acme").status, 404)
+        for path, body in (("/v1/service-accounts?tenant=acme", {"name": "late", "roles": ["viewer"]}),
+                           ("/v1/groups?tenant=acme", {"name": "late", "roles": ["viewer"]})):
+            self.assertEqual(rest.request("POST", path, body).status, 404, "nothing comes to life behind the end")
 
     def told(self, rest):
         types = [one["event_type"] for one in rest.all("/v1/audit/entries?tenant=acme&order=asc")]

@@ -136,7 +136,8 @@ package final class AuditService: PlatformService {
                 try AccessCounts.forget(before: past, limit: Self.purgeRowsMax, in: transaction)
             }
         } while removed == Self.purgeRowsMax && !Task.isCancelled
-        guard let retention: Duration = TopicDefinition.auditLog.retention else { return }
+        let log: TopicDefinition? = self.services.log.topicDefinitions.first { $0.name == Topics.auditLog }
+        guard let retention: Duration = log?.retention else { return }
         let time: Timestamp = self.services.clock.now().adding(.zero - retention - SubjectKeys.period)
         repeat {
             removed = try await self.services.store.write { transaction in

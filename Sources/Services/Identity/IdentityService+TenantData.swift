@@ -11,6 +11,13 @@ extension IdentityService: TenantData {
 
     package var tenantDataName: String { Self.name }
 
+    package var tenantCounts: [String: String] {
+        [
+            "groups": "FROM user_groups WHERE tenant = $1", "users": UserTable.members,
+            "service_accounts": "FROM service_accounts WHERE tenant = $1",
+        ]
+    }
+
     package var tenantTables: [TenantRows] {
         [
             TenantRows("grants", keys: "user_id role"),

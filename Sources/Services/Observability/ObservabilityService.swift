@@ -24,11 +24,17 @@ package final class ObservabilityService: PlatformService, TrafficSink {
     let readiness: Readiness
     let cursors: EventCursor
     let refusals: RefusalRecorder
+    /// For how long traffic is kept.
+    private let trafficKept: Duration
     private let refusedLines: Counter
     private let repeatedReports: Counter
     private let tasks: Mutex<[Task<Void, Never>]> = Mutex([])
 
-    private init(services: ServiceEnvironment, telemetry: Store, readiness: Readiness, cursors: EventCursor) {
+    private init(
+        services: ServiceEnvironment, telemetry: Store, readiness: Readiness, cursors: EventCursor,
+        trafficKept: Duration
+    ) {
+        self.trafficKept = trafficKept
         self.services = services
         self.telemetry = telemetry
         self.readiness = readiness
@@ -44,12 +50,15 @@ package final class ObservabilityService: PlatformService, TrafficSink {
     /// - Parameters:
     ///   - telemetry: a store opened with `telemetryMigrations`; the service does not close it.
     ///   - readiness: what `/readyz` answers from.
+    ///   - trafficKept: for how long traffic is kept. Default 30 days.
     package static func open(
-        services: ServiceEnvironment, telemetry: Store, readiness: Readiness, sealer: any SecretSealer
+        services: ServiceEnvironment, telemetry: Store, readiness: Readiness, sealer: any SecretSealer,
+        trafficKept: Duration = TrafficRollup.retention
     ) async throws -> ObservabilityService {
         let key: [UInt8] = try await CursorKey.load(from: services.store, sealer: sealer)
         return ObservabilityService(
-            services: services, telemetry: telemetry, readiness: readiness, cursors: EventCursor(key: key))
+            services: services, telemetry: telemetry, readiness: readiness, cursors: EventCursor(key: key),
+            trafficKept: trafficKept)
     }
 
     package var routes: [Route] {
@@ -81,7 +90,7 @@ package final class ObservabilityService: PlatformService, TrafficSink {
         if isNew, rollup.refusedLines > 0 { self.refusedLines.add(UInt64(rollup.refusedLines)) }
     }
 
-    /// Removes traffic older than 30 days, now and then. Until cancelled.
+    /// Removes traffic older than it is kept, now and then. Until cancelled.
     private func keepRetention() async {
         while !Task.isCancelled {
             do {
@@ -95,7 +104,7 @@ package final class ObservabilityService: PlatformService, TrafficSink {
     }
 
     func removeExpired() async throws {
-        let cutoff: Int64 = self.services.clock.now().adding(.zero - TrafficRollup.retention).milliseconds
+        let cutoff: Int64 = self.services.clock.now().adding(.zero - self.trafficKept).milliseconds
         var isMore: Bool = true
         while isMore, !Task.isCancelled {
             isMore = try await self.telemetry.write { transaction in

@@ -8,6 +8,13 @@ extension PortalService: TenantData {
 
     package var tenantDataName: String { Self.name }
 
+    package var tenantCounts: [String: String] {
+        [
+            "applications": "FROM applications WHERE tenant = $1",
+            "subscriptions": "FROM subscriptions WHERE tenant = $1",
+        ]
+    }
+
     package var tenantTables: [TenantRows] {
         [
             TenantRows(

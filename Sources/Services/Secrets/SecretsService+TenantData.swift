@@ -19,6 +19,10 @@ extension SecretsService: TenantData {
             "authority_id serial fingerprint common_name names:json cert_usage purpose holder not_before not_after certificate renews renewed_by revoked_at:time reason alerted created_at:time created_by",
         withheld: "sealed")
 
+    package var tenantCounts: [String: String] {
+        ["secrets": SecretTable.counted]
+    }
+
     package var tenantTables: [TenantRows] {
         [
             Self.versions, Self.certificates, Self.authorities,

@@ -7,12 +7,21 @@ enum TenantCommands {
 
     static let quotas: Command = Command(
         "tenants quotas", operands: ["NAME"],
-        summary: "The most a tenant may have of what; what is not named has no quota",
+        summary: "What a tenant has of what, and the most it may have; without a limit there is no quota",
         example: "passerelle tenants quotas acme"
     ) { arguments, console in
         let plane: ControlPlane = try ControlPlane(arguments)
-        let quotas: JSONValue = try await plane.get("/v1/tenants/\(ControlPlane.escaped(arguments.operands[0]))/quotas")
-        console.show(quotas, members: quotas.object?.keys ?? [])
+        let quotas: JSONValue = try await plane.get(
+            "/v1/tenants/\(ControlPlane.escaped(arguments.operands[0]))/quotas/use")
+        var rows: [JSONValue] = []
+        for member in quotas.object?.members ?? [] {
+            rows.append(
+                .object([
+                    "quota": .string(member.key), "used": member.value["used"] ?? .null,
+                    "limit": member.value["limit"] ?? .null,
+                ]))
+        }
+        console.list(rows, columns: ["quota", "used", "limit"])
     }
 
     static let setQuotas: Command = Command(
@@ -21,7 +30,8 @@ enum TenantCommands {
         options: [
             .init(
                 "quota", "NAME=N",
-                "apis, applications, environments, groups, plans, service_accounts or subscriptions; may be repeated")
+                "apis, applications, environments, groups, plans, secrets, service_accounts, subscriptions or users; may be repeated"
+            )
         ], example: "passerelle tenants set-quotas acme --quota apis=20 --quota subscriptions=500"
     ) { arguments, console in
         var body: JSONObject = [:]

@@ -57,7 +57,7 @@ final class Platform: Sendable {
         let metrics: MetricRegistry = metrics ?? MetricRegistry()
         let clock: SystemClock = SystemClock()
         ProcessMetrics.register(in: metrics, clock: clock)
-        let writer: LogWriter = try LogWriter(topics: Topics.all)
+        let writer: LogWriter = try LogWriter(topics: Topics.all(auditKeptFor: settings.retention.audit))
         var configuration: StoreConfiguration = StoreConfiguration(
             folder: settings.data, url: settings.storeURL, clock: clock, logger: logger, metrics: metrics)
         if settings.storeURL != nil {
@@ -107,7 +107,8 @@ final class Platform: Sendable {
         readiness.add("store", store: services.store)
         readiness.add("telemetry", store: telemetry)
         let observability: ObservabilityService = try await ObservabilityService.open(
-            services: services, telemetry: telemetry, readiness: readiness, sealer: sealer)
+            services: services, telemetry: telemetry, readiness: readiness, sealer: sealer,
+            trafficKept: settings.retention.traffic)
         let certificates: PlatformCertificates = PlatformCertificates(
             sealer: sealer, publicURL: settings.publicURL,
             lifetime: settings.tls?.lifetime ?? TLSSettings(certificate: .own).lifetime)

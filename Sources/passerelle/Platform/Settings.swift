@@ -74,6 +74,8 @@ struct Settings: Sendable {
     var keys: KeySettings = KeySettings()
     /// What the gateway tells about its traffic. Default: metrics only.
     var telemetry: TelemetrySettings = TelemetrySettings()
+    /// For how long what happened is kept.
+    var retention: RetentionSettings = RetentionSettings()
     /// How tenants end and are archived.
     var tenants: TenantSettings = TenantSettings()
     /// Identity providers of others. Default: none.

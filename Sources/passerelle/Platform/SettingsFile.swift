@@ -21,7 +21,7 @@ enum SettingsFile {
         guard
             let fields: NodeFields = decoder.fields([
                 "data", "store", "issuer", "port_base", "services", "listen", "gateway", "keys", "limits", "backup",
-                "log", "telemetry", "identity", "egress", "tenants", "tls",
+                "log", "telemetry", "identity", "egress", "tenants", "retention", "tls",
             ])
         else {
             return nil
@@ -59,6 +59,7 @@ enum SettingsFile {
         if let tls: NodeDecoder = fields["tls"] { settings.tls = TLSSettings.read(tls, settings.tls) }
         if let egress: NodeDecoder = fields["egress"] { IdentitySettings.readEgress(egress, &settings) }
         if let identity: NodeDecoder = fields["identity"] { IdentitySettings.read(identity, &settings) }
+        if let retention: NodeDecoder = fields["retention"] { RetentionSettings.read(retention, &settings) }
         if let tenants: NodeDecoder = fields["tenants"] { TenantSettings.read(tenants, &settings) }
         if let limits: NodeDecoder = fields["limits"] { Self.readLimits(limits, &settings) }
         if let telemetry: NodeDecoder = fields["telemetry"] {

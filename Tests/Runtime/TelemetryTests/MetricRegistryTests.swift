@@ -25,6 +25,31 @@ import Time
                 """)
     }
 
+    @Test func showsSeriesOfTenantsToThoseWhoMaySeeThem() {
+        let registry = MetricRegistry()
+        registry.counter("a_total", help: "A", labels: ["method": "GET"]).add()
+        for tenant in ["acme", "globex"] {
+            registry.counter("b_total", help: "B", labels: ["tenant": tenant, "api": "x"]).add()
+            registry.histogram("c_seconds", help: "C", labels: ["tenant": tenant], bounds: [1]).observe(0.5)
+        }
+        registry.samples("d", kind: .gauge, help: "D") {
+            [
+                MetricSample(labels: ["tenant": "acme"], value: 1),
+                MetricSample(labels: ["tenant": "globex"], value: 2),
+                MetricSample(labels: [:], value: 3),
+            ]
+        }
+        for format in MetricFormat.allCases {
+            let all: String = String(decoding: registry.text(format), as: UTF8.self)
+            #expect(all.contains("acme") && all.contains("globex"))
+            let own: String = String(decoding: registry.text(format) { $0 == "acme" }, as: UTF8.self)
+            #expect(own.contains("b_total{tenant=\"acme\",api=\"x\"} 1") && !own.contains("globex"))
+            #expect(own.contains("d{tenant=\"acme\"} 1") && own.contains("d 3"))
+            let none: String = String(decoding: registry.text(format) { _ in false }, as: UTF8.self)
+            #expect(!none.contains("tenant=") && none.contains("a_total{method=\"GET\"} 1"))
+        }
+    }
+
     @Test func escapesLabelValues() {
         let registry = MetricRegistry()
         registry.counter("a_total", help: "A", labels: ["path": "a\"b\\c\nd é"]).add()

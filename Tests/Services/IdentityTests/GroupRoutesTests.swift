@@ -17,6 +17,37 @@ struct GroupRoutesTests {
         .object(["roles": .array(roles.map { JSONValue.string($0) })])
     }
 
+    @Test func usersOfATenantAreCountedOnceHoweverTheyCameIn() async throws {
+        let fixture: IdentityFixture = try await IdentityFixture()
+        let ada: String = try await fixture.makeUser("ada", ["viewer@acme"])
+        let bob: String = try await fixture.makeUser("bob", ["viewer@globex"])
+        try await fixture.harness.services.store.write {
+            try TenantQuota.set(["users": 2], tenant: "acme", in: $0)
+        }
+        func refused(_ answer: TestAnswer) {
+            #expect(answer.status == 409 && answer.json["quota"] == "users" && answer.json["used"] == 2)
+        }
+        #expect(try await fixture.send("POST", "/v1/groups?tenant=acme", Self.body("team", ["auditor"])).status == 201)
+        let members: String = "/v1/groups/team/members"
+        #expect(try await fixture.send("PUT", "\(members)/\(ada)?tenant=acme").status == 204, "is one already")
+        #expect(try await fixture.send("PUT", "\(members)/\(bob)?tenant=acme").status == 204)
+        let cyd: String = try await fixture.makeUser("cyd", ["viewer@globex"])
+        refused(try await fixture.send("PUT", "\(members)/\(cyd)?tenant=acme"))
+        let roles: JSONValue = .object(["grants": IdentityFixture.grants(["viewer@acme"])])
+        refused(try await fixture.send("PUT", "/v1/users/\(cyd)/grants", roles))
+        #expect(try await fixture.send("PUT", "/v1/users/\(bob)/grants", roles).status == 200)
+        refused(
+            try await fixture.send(
+                "POST", "/v1/users",
+                .object([
+                    "name": "dan", "password": "a long password", "grants": IdentityFixture.grants(["viewer@acme"]),
+                ])))
+        let use: JSONObject = try await fixture.harness.services.store.read {
+            try TenantQuota.use(tenant: "acme", rows: ["users": UserTable.members], in: $0)
+        }
+        #expect(use == ["users": .object(["used": 2, "limit": 2])])
+    }
+
     @Test func membersHoldTheRolesOfTheirGroupAtOnce() async throws {
         let fixture: IdentityFixture = try await IdentityFixture()
         let id: String = try await fixture.makeUser("ada", ["viewer@acme"])

@@ -2,6 +2,7 @@ import Contracts
 import JSON
 import REST
 import ServiceTestKit
+import Store
 import Synchronization
 import Testing
 
@@ -9,6 +10,21 @@ import Testing
 
 struct SecretRoutesTests {
     private static let path: String = "/v1/tenants/acme/secrets/crm-token"
+
+    @Test func aQuotaOfSecretsCountsThoseThatAreThere() async throws {
+        let fixture: SecretsFixture = try await SecretsFixture()
+        try await fixture.harness.services.store.write {
+            try TenantQuota.set(["secrets": 1], tenant: "acme", in: $0)
+        }
+        #expect(try await fixture.put("one", "x").status == 201)
+        let refused: TestAnswer = try await fixture.put("two", "x")
+        #expect(refused.status == 409 && refused.json["quota"] == "secrets")
+        #expect(try await fixture.put("one", "y").status == 200, "a further version is no further secret")
+        #expect(try await fixture.put("two", "x", tenant: "globex", token: "devops@globex").status == 201)
+        #expect(try await fixture.send("DELETE", "/v1/tenants/acme/secrets/one").status == 204)
+        #expect(try await fixture.put("two", "x").status == 201)
+        await fixture.harness.stop()
+    }
 
     @Test func keepsVersionsAndShowsNoValue() async throws {
         let fixture: SecretsFixture = try await SecretsFixture()

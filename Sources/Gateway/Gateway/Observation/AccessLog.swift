@@ -127,7 +127,7 @@ package final class AccessLog: RecordSink {
     private func run(_ first: Int32) {
         var fd: Int32 = first
         var random: LoopRandom = LoopRandom()
-        var line: AccessLogLine = AccessLogLine(self.rules.fields)
+        var line: AccessLogLine = AccessLogLine(self.rules)
         var isStopping: Bool = false
         while !isStopping {
             self.bell.wait(milliseconds: 1000)
@@ -196,13 +196,15 @@ package final class AccessLog: RecordSink {
 /// Under load many records begin in the same millisecond and come from the same few clients: the texts of the last of each are kept.
 struct AccessLogLine {
     private let fields: [AccessLogField]
+    private let addresses: LoggedAddresses
     private var millisecond: Int64 = .min
     private var time: String = ""
     private var address: IPAddress?
     private var client: String = ""
 
-    init(_ fields: Set<AccessLogField>) {
-        self.fields = AccessLogField.allCases.filter { fields.contains($0) }
+    init(_ rules: AccessLogRules) {
+        self.fields = AccessLogField.allCases.filter { rules.fields.contains($0) }
+        self.addresses = rules.addresses
     }
 
     mutating func append(_ index: Int, of batch: RecordBatch, to lines: inout [UInt8]) {
@@ -267,7 +269,7 @@ struct AccessLogLine {
     private mutating func text(of address: IPAddress) -> String {
         if address != self.address {
             self.address = address
-            self.client = address.text
+            self.client = self.addresses.shown(address)?.text ?? ""
         }
         return self.client
     }

@@ -5,9 +5,36 @@ package struct AccessLogRules: Sendable, Equatable {
     /// Default: all.
     package var fields: Set<AccessLogField>
 
-    package init(sample: Double = 1, fields: Set<AccessLogField> = Set(AccessLogField.allCases)) {
+    /// How much of a client's address a line says. Default: its network.
+    package var addresses: LoggedAddresses
+
+    package init(
+        sample: Double = 1, fields: Set<AccessLogField> = Set(AccessLogField.allCases),
+        addresses: LoggedAddresses = .truncated
+    ) {
         self.sample = sample
         self.fields = fields
+        self.addresses = addresses
+    }
+}
+
+/// How much of clients' addresses is written where requests are told of one by one.
+package enum LoggedAddresses: String, Sendable, CaseIterable {
+    case full
+    /// The first 24 bits of IPv4, the first 48 of IPv6; the others are 0.
+    case truncated
+    case none
+
+    /// What is written of an address; nil: nothing.
+    package func shown(_ address: IPAddress) -> IPAddress? {
+        switch self {
+        case .full: address
+        case .truncated:
+            address.isIPv4
+                ? IPAddress(high: address.high, low: address.low & ~0xff)
+                : IPAddress(high: address.high & ~0xffff, low: 0)
+        case .none: nil
+        }
     }
 }
 

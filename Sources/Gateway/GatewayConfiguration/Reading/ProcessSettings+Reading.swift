@@ -194,7 +194,7 @@ extension TelemetrySettings.AccessLog {
     /// As `read`, or a mapping of `file` and what is to be written.
     static func readWithRules(_ decoder: NodeDecoder) -> (TelemetrySettings.AccessLog, AccessLogRules)? {
         guard case .mapping = decoder.node.kind else { return self.read(decoder).map { ($0, AccessLogRules()) } }
-        guard let fields: NodeFields = decoder.fields(["file", "sample", "fields"]) else { return nil }
+        guard let fields: NodeFields = decoder.fields(["file", "sample", "fields", "addresses"]) else { return nil }
         let log: TelemetrySettings.AccessLog? = fields.value("file", default: .file("-")) { self.read($0) }
         let sample: Double? = fields.value("sample", default: 1) { $0.number(in: 0...1) }
         let all: [AccessLogField] = AccessLogField.allCases
@@ -203,8 +203,10 @@ extension TelemetrySettings.AccessLog {
                 element.parsed("one of \(all.map(\.rawValue).joined(separator: ", "))") { AccessLogField(rawValue: $0) }
             }
         }
-        guard let log, let sample, let names else { return nil }
-        return (log, AccessLogRules(sample: sample, fields: Set(names)))
+        let addresses: LoggedAddresses? = fields.choice(
+            "addresses", default: .truncated, ["full": .full, "truncated": .truncated, "none": .none])
+        guard let log, let sample, let names, let addresses else { return nil }
+        return (log, AccessLogRules(sample: sample, fields: Set(names), addresses: addresses))
     }
 
     /// `off`, `on` (standard output, as `-` and as JSON's true), or a path.

@@ -7,6 +7,8 @@ package struct MetricLabels: Sendable, Hashable, ExpressibleByDictionaryLiteral 
 
     package let text: String
     package let names: [String]
+    /// The tenant whose series it is, where a label says so.
+    package let tenant: String?
 
     package init(dictionaryLiteral elements: (String, String)...) {
         self.init(elements)
@@ -16,7 +18,9 @@ package struct MetricLabels: Sendable, Hashable, ExpressibleByDictionaryLiteral 
     package init(_ elements: [(String, String)]) {
         var text: [UInt8] = []
         var names: [String] = []
+        var tenant: String?
         for (name, value) in elements {
+            if name == "tenant" { tenant = value }
             precondition(isMetricName(name, colonAllowed: false), "bad metric label name: \(name)")
             precondition(!names.contains(name), "metric label given twice: \(name)")
             if !text.isEmpty { text.append(UInt8(ascii: ",")) }
@@ -28,6 +32,7 @@ package struct MetricLabels: Sendable, Hashable, ExpressibleByDictionaryLiteral 
         }
         self.text = String(decoding: text, as: UTF8.self)
         self.names = names
+        self.tenant = tenant
     }
 
     /// The same names, every value `overflow`: where everything goes once a family is full.

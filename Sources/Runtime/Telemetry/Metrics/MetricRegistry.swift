@@ -76,8 +76,17 @@ package final class MetricRegistry: Sendable {
     }
 
     /// Everything in the format a scrape asked for, families by name. Send it as the format's `contentType`.
-    package func text(_ format: MetricFormat) -> [UInt8] {
-        var text: MetricText = MetricText(format, seriesMax: self.seriesMax)
+    ///
+    /// - Parameter showing: whether who asks may see the series of a tenant.
+    package func text(_ format: MetricFormat, showing: @escaping (_ tenant: String) -> Bool = { _ in true }) -> [UInt8]
+    {
+        var tenants: [String: Bool] = [:]
+        var text: MetricText = MetricText(format, seriesMax: self.seriesMax) { tenant in
+            if let known: Bool = tenants[tenant] { return known }
+            let isShown: Bool = showing(tenant)
+            tenants[tenant] = isShown
+            return isShown
+        }
         for family in self.snapshots() { text.append(family) }
         return text.finished()
     }

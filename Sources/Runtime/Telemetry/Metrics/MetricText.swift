@@ -14,9 +14,12 @@ struct MetricText {
 
     private let format: MetricFormat
     private let seriesMax: Int
+    private let shows: (_ tenant: String) -> Bool
     private var bytes: [UInt8] = []
 
-    init(_ format: MetricFormat, seriesMax: Int) {
+    /// - Parameter shows: whether the series of a tenant are written.
+    init(_ format: MetricFormat, seriesMax: Int, shows: @escaping (_ tenant: String) -> Bool = { _ in true }) {
+        self.shows = shows
         self.format = format
         self.seriesMax = seriesMax
     }
@@ -31,13 +34,13 @@ struct MetricText {
 
     mutating func append(_ family: MetricFamily.Snapshot) {
         self.appendHead(family)
-        for (labels, series) in family.series {
+        for (labels, series) in family.series where labels.tenant.map(self.shows) ?? true {
             switch series {
             case .counter(let counter): self.line(family.name, labels.text, String(counter.value))
             case .gauge(let gauge): self.line(family.name, labels.text, Self.number(gauge.value))
             case .histogram(let histogram): self.append(histogram, family.name, labels.text)
             case .callback(let read):
-                for sample in read().prefix(self.seriesMax) {
+                for sample in read().prefix(self.seriesMax) where sample.labels.tenant.map(self.shows) ?? true {
                     let text: String = Self.joined(labels.text, sample.labels.text)
                     self.line(family.name, text, Self.number(sample.value))
                 }

@@ -16,6 +16,15 @@ struct CatalogData: TenantData {
 
     private static let documents: TenantRows = TenantRows("documents", keys: "hash", pageRows: 4)
 
+    var tenantCounts: [String: String] { Self.counts }
+
+    static var counts: [String: String] {
+        [
+            "apis": "FROM apis WHERE tenant = $1 AND deleted_at IS NULL", "plans": "FROM plans WHERE tenant = $1",
+            "environments": "FROM environments WHERE tenant = $1",
+        ]
+    }
+
     var tenantTables: [TenantRows] {
         [
             TenantRows(

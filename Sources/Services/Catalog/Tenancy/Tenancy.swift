@@ -16,6 +16,13 @@ package struct TenancyRules: Sendable {
         self.others = others
     }
 
+    /// What counts against quotas, of all services.
+    var counts: [String: String] {
+        var counts: [String: String] = CatalogData.counts
+        for service in self.others { counts.merge(service.tenantCounts) { first, _ in first } }
+        return counts
+    }
+
     package static let deletionGraceDefault: Duration = .seconds(7 * 86_400)
     package static let deletionGraceRange: ClosedRange<Duration> = .zero ... .seconds(90 * 86_400)
     package static let exportsKeptDefault: Duration = .seconds(86_400)

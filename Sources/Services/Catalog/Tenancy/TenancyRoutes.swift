@@ -15,7 +15,25 @@ extension CatalogService {
     private static let deleteAccess: Route.Access = .tenant(Permission("catalog", "tenant", "delete"))
 
     func tenancyRoutes(_ tenancy: Tenancy) -> [Route] {
-        self.exportRoutes(tenancy) + self.deletionRoutes(tenancy)
+        self.exportRoutes(tenancy) + self.deletionRoutes(tenancy) + [Self.useRoute(tenancy)]
+    }
+
+    /// What a tenant has of what, beside its quotas.
+    private static func useRoute(_ tenancy: Tenancy) -> Route {
+        let rows: [String: String] = tenancy.rules.counts
+        return Route(
+            "GET", "/v1/tenants/{tenant}/quotas/use", operationID: "getQuotaUse", tag: Self.name,
+            summary: "What a tenant has of everything that can have a quota, and the most it may have",
+            access: .tenant(Permission("catalog", "tenant", "read")),
+            answers: [Answer(200, "By the quota's name: used, and the limit or null")]
+        ) { context in
+            .json(
+                .object(
+                    try await context.read { reader in
+                        _ = try Self.tenant(context.tenant, in: reader)
+                        return try TenantQuota.use(tenant: context.tenant, rows: rows, in: reader)
+                    }))
+        }
     }
 
     // MARK: - Archives

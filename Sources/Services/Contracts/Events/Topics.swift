@@ -53,6 +53,14 @@ package enum Topics {
         TopicDefinition(locationEvents),
     ]
 
+    /// The same with the audit log kept for another time.
+    package static func all(auditKeptFor time: Duration) -> [TopicDefinition] {
+        Self.all.map { (topic: TopicDefinition) -> TopicDefinition in
+            topic.name == Self.auditLog
+                ? TopicDefinition(topic.name, partitions: topic.partitions, retention: time) : topic
+        }
+    }
+
     /// Topics that others than the platform may publish to: what they hold makes no service do anything. In all others an event
     /// stands for a change that was made with it.
     package static let open: [String] = [securityJobResults, locationEvents]

@@ -8,6 +8,9 @@ package protocol TenantData: Sendable {
     /// Every table of the service with a column `tenant`, in the order in which a tenant's end empties them.
     var tenantTables: [TenantRows] { get }
 
+    /// What is counted against a tenant's quotas, by the quota's name: `FROM apis WHERE tenant = $1`.
+    var tenantCounts: [String: String] { get }
+
     /// What an export has besides the rows of the tables.
     var tenantSections: [TenantSection] { get }
 
@@ -29,6 +32,8 @@ package protocol TenantData: Sendable {
 
 extension TenantData {
     package var tenantSections: [TenantSection] { [] }
+
+    package var tenantCounts: [String: String] { [:] }
 
     package func end(_ stage: TenantStage, of ending: TenantEnding, in transaction: Transaction) throws -> TenantStep {
         TenantStep()

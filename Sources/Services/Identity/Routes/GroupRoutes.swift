@@ -151,6 +151,9 @@ extension IdentityService {
             if isMember, try GroupTable.memberCount(of: group, in: transaction) >= Group.membersMax {
                 throw APIProblem.conflict("The group has \(Group.membersMax) members already.")
             }
+            if isMember, !group.tenant.isEmpty {
+                try UserTable.requireRoom(for: user.id, in: [group.tenant], in: transaction)
+            }
             let hasChanged: Bool =
                 isMember
                 ? try GroupTable.add(user.id, to: group, in: transaction)

@@ -119,6 +119,7 @@ extension IdentityService {
             let user: User = User(
                 id: Identifier.make("usr", now: transaction.now), name: name, passwordHash: hash, state: .active,
                 grants: grants, createdAt: transaction.now, version: 1)
+            try UserTable.requireRoom(for: user.id, in: grants.compactMap(\.tenant), in: transaction)
             try UserTable.insert(user, in: transaction)
             try Self.record("user-created", audit: "user.created", user, author, in: transaction)
             return .created(user.json(for: author.caller), location: "/v1/users/\(user.id)", version: 1)
@@ -176,6 +177,7 @@ extension IdentityService {
             let changed: [Grant] = seen.filter { !grants.contains($0) } + grants.filter { !seen.contains($0) }
             if changed.isEmpty { return (.json(old.json(for: author.caller), version: old.version), old.id) }
             let user: User = old.changed(grants: grants + old.grants.filter { !seen.contains($0) })
+            try UserTable.requireRoom(for: user.id, in: grants.compactMap(\.tenant), in: transaction)
             try UserTable.update(user, in: transaction)
             try Self.requireAdministrator(from: old, to: user, in: transaction)
             try Self.record(

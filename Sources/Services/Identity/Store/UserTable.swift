@@ -1,4 +1,5 @@
 import Contracts
+import REST
 import Store
 import Time
 
@@ -51,6 +52,24 @@ enum UserTable {
                 (SELECT user_id FROM grants WHERE tenant = '' AND role = $1) LIMIT 1
             """, .text(Role.platformAdmin.rawValue)
         ) { (row: Row) throws(StoreError) -> Int64 in try row.int(0) } != nil
+    }
+
+    /// The users who have a role in a tenant, or are in a group of it.
+    static let members: String = """
+        FROM (SELECT user_id FROM grants WHERE tenant = $1 UNION SELECT user_id FROM group_members WHERE tenant = $1
+              UNION SELECT user_id FROM provider_grants WHERE tenant = $1) AS members
+        """
+
+    /// Makes sure that a tenant whose user somebody becomes has room for one more.
+    static func requireRoom(for user: String, in tenants: [String], in transaction: Transaction) throws {
+        for tenant in Set(tenants).sorted() {
+            let isMember: Bool =
+                try transaction.first("SELECT 1 \(Self.members) WHERE user_id = $2", .text(tenant), .text(user)) {
+                    (row: Row) throws(StoreError) -> Int64 in try row.int(0)
+                } != nil
+            if isMember { continue }
+            try TenantQuota.users.require(tenant: tenant, counting: Self.members, in: transaction)
+        }
     }
 
     /// Whether a user is anything in another tenant, or on the platform.

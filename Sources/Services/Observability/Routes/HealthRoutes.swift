@@ -1,3 +1,4 @@
+import Contracts
 import HTTP
 import JSON
 import REST
@@ -5,7 +6,8 @@ import Telemetry
 import Time
 
 extension ObservabilityService {
-    /// For load balancers, supervisors and Prometheus: without credentials, so without anything of a tenant but opaque ids.
+    /// For load balancers, supervisors and Prometheus: without credentials, so without anything of a tenant. With a token metrics have
+    /// the series of the tenants whose metrics the caller may read.
     var healthRoutes: [Route] {
         [
             Route(
@@ -31,18 +33,23 @@ extension ObservabilityService {
             Route(
                 "GET", "/metrics", operationID: "getMetrics", tag: Self.name,
                 summary:
-                    "Metrics in Prometheus' text format, or in OpenMetrics' with exemplars where Accept prefers it.",
+                    "Metrics in Prometheus' text format, or in OpenMetrics' with exemplars where Accept prefers it; those of tenants for who may read them.",
                 access: .anyone,
                 answers: [Answer(200, "Metrics", mediaType: "text/plain; version=0.0.4; charset=utf-8")]
             ) { [self] context in
                 let format: MetricFormat = MetricFormat(accept: context.request.fields["Accept"])
+                let caller: Caller? = context.authenticated
+                let text: [UInt8] = self.services.metrics.text(format) { tenant in
+                    caller?.decide(Self.readMetrics, tenant: tenant).isAllowed == true
+                }
                 return HTTPResponse(
-                    status: 200, fields: ["content-type": format.contentType, "vary": "Accept"],
-                    body: .bytes(self.services.metrics.text(format)))
+                    status: 200, fields: ["content-type": format.contentType, "vary": "Accept, Authorization"],
+                    body: .bytes(text))
             },
         ]
     }
 
+    private static let readMetrics: Permission = Permission("observability", "metric", "read")
     private static let healthSchema: JSONValue = Schema.object(
         ["status": Schema.choice(["up"]), "since": Schema.time], required: ["status", "since"])
 

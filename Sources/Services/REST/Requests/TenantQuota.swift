@@ -10,8 +10,10 @@ package enum TenantQuota: String, Sendable, CaseIterable {
     case environments
     case groups
     case plans
+    case secrets
     case serviceAccounts = "service_accounts"
     case subscriptions
+    case users
 
     /// The highest a quota can be set to.
     package static let limitMax: Int64 = 1_000_000
@@ -36,6 +38,21 @@ package enum TenantQuota: String, Sendable, CaseIterable {
         )
         problem.members = ["quota": .string(self.rawValue), "limit": .int(limit), "used": .int(used)]
         throw problem
+    }
+
+    /// What a tenant has of everything that can have a quota, and what it may have at most.
+    ///
+    /// - Parameter rows: what counts, by the quota's name: `FROM apis WHERE tenant = $1`.
+    package static func use(tenant: String, rows: [String: String], in store: any Queryable) throws -> JSONObject {
+        var object: JSONObject = JSONObject()
+        for quota in Self.allCases {
+            guard let counted: String = rows[quota.rawValue] else { continue }
+            let used: Int64 = try store.first("SELECT count(*) \(counted)", .text(tenant)) { try $0.int(0) } ?? 0
+            object[quota.rawValue] = .object([
+                "used": .int(used), "limit": try quota.limit(tenant: tenant, in: store).map { .int($0) } ?? .null,
+            ])
+        }
+        return object
     }
 
     private func limit(tenant: String, in store: any Queryable) throws -> Int64? {

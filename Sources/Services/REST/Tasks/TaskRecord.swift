@@ -131,10 +131,35 @@ package enum TaskTable {
     }
 
     /// The newest first, before the id `before` where it is given.
-    static func all(before: String?, limit: Int, in store: any Queryable) throws -> [TaskRecord] {
-        try store.rows(
-            "SELECT \(TaskRecord.columns) FROM tasks WHERE task_id < $1 ORDER BY task_id DESC LIMIT $2",
-            .text(before ?? "tsl"), .int(Int64(limit))
-        ) { try TaskRecord($0) }
+    ///
+    /// - Parameters:
+    ///   - creator: whose own tasks are among them, whatever they are about.
+    ///   - tenants: whose tasks are among them; nil: everybody's.
+    static func all(
+        creator: String, tenants: [String]?, before: String?, limit: Int, in store: any Queryable
+    ) throws -> [TaskRecord] {
+        var values: [SQLValue] = [.text(before ?? "tsl"), .int(Int64(limit)), .text(creator)]
+        var condition: String = "created_by = $3"
+        if let tenants: [String] {
+            let places: [String] = tenants.map { (tenant: String) -> String in
+                values.append(.text(tenant))
+                return "$\(values.count)"
+            }
+            if !places.isEmpty { condition += " OR tenant IN (\(places.joined(separator: ", ")))" }
+        } else {
+            condition += " OR 1 = 1"
+        }
+        var found: [TaskRecord] = []
+        var failure: (any Error)?
+        try store.visit(
+            """
+            SELECT \(TaskRecord.columns) FROM tasks WHERE task_id < $1 AND (\(condition)) ORDER BY task_id DESC LIMIT $2
+            """, values
+        ) { (row: Row) throws(StoreError) -> Bool in
+            do { found.append(try TaskRecord(row)) } catch { failure = error }
+            return failure == nil
+        }
+        if let failure { throw failure }
+        return found
     }
 }

@@ -93,6 +93,7 @@ extension SecretsService {
                 guard try SecretTable.count(tenant: tenant, in: transaction) < Secret.countMax else {
                     throw APIProblem.conflict("The tenant has \(Secret.countMax) secrets. Delete some first.")
                 }
+                try TenantQuota.secrets.require(tenant: tenant, counting: SecretTable.counted, in: transaction)
                 let version: Int64 = try SecretTable.lastVersion(name, tenant: tenant, in: transaction) + 1
                 let made: Secret = Secret(
                     tenant: tenant, name: name, description: description ?? "", version: version,

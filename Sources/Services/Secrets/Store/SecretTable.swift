@@ -39,10 +39,11 @@ enum SecretTable {
             """, .text(tenant), .text(after), .int(Int64(limit)), decode: Self.secret(_:))
     }
 
+    /// The secrets a tenant has.
+    static let counted: String = "FROM secrets WHERE tenant = $1 AND deleted_at IS NULL"
+
     static func count(tenant: String, in store: any Queryable) throws -> Int64 {
-        try store.first(
-            "SELECT count(*) FROM secrets WHERE tenant = $1 AND deleted_at IS NULL", .text(tenant)
-        ) { try $0.int(0) } ?? 0
+        try store.first("SELECT count(*) \(Self.counted)", .text(tenant)) { try $0.int(0) } ?? 0
     }
 
     /// Writes a secret with a further version, and destroys the oldest of too many.

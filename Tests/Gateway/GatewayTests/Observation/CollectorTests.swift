@@ -143,8 +143,8 @@ struct CollectorTests {
         let text: String = String(decoding: try Data(contentsOf: file), as: UTF8.self)
         #expect(
             text == """
-                {"time":"2026-01-02T03:04:05.678Z","client":"192.0.2.7","method":"GET","path":"/orders/7\\"\\n","status":200,"duration_us":1500,"upstream_us":900,"bytes_in":10,"bytes_out":200,"tenant":"acme","api":"orders","route":"GET /orders/{id}","target":"http://127.0.0.1:9700","application":"shop","subscription":"shop/orders","trace_id":"0af7651916cd43dd0000000000000001"}
-                {"time":"2026-01-02T03:04:05.678Z","client":"2001:db8::7","path":"/nowhere","status":404,"duration_us":0,"bytes_in":0,"bytes_out":0,"reason":"no-route"}
+                {"time":"2026-01-02T03:04:05.678Z","client":"192.0.2.0","method":"GET","path":"/orders/7\\"\\n","status":200,"duration_us":1500,"upstream_us":900,"bytes_in":10,"bytes_out":200,"tenant":"acme","api":"orders","route":"GET /orders/{id}","target":"http://127.0.0.1:9700","application":"shop","subscription":"shop/orders","trace_id":"0af7651916cd43dd0000000000000001"}
+                {"time":"2026-01-02T03:04:05.678Z","client":"2001:db8::","path":"/nowhere","status":404,"duration_us":0,"bytes_in":0,"bytes_out":0,"reason":"no-route"}
 
                 """)
         #expect(log.dropped == 0 && log.failures == 0)
