@@ -122,6 +122,8 @@ class Scene:
         rest.create(f"/v1/oauth-clients?tenant={tenant}", {
             "name": "Shop", "confidential": True, "grant_types": ["authorization_code"], "scopes": ["openid"],
             "redirect_uris": ["https://shop.example/cb"]})
+        rest.expect(200, "PUT", f"{base}/certificate-authority", {"allowed_names": [f"{tenant}.example"]})
+        rest.create(f"{base}/certificates", {"names": [f"www.{tenant}.example"], "usage": "server"})
         rest.expect(200, "POST", f"{base}/cache/purges", {"api": "api-0"})
         with Rest(self.platform.gateway) as gateway:
             for _ in range(3):

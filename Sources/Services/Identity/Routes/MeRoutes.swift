@@ -92,7 +92,11 @@ extension IdentityService {
         let reference: String = context.body["user"]?.text ?? ""
         let tenant: String? = context.body["tenant"]?.text
         let caller: Caller = context.caller
-        let found: User? = try await context.read { try Self.subject(reference, tenant: tenant, in: $0) }
+        let found: User? = try await context.read { reader in
+            guard try reference.hasPrefix(ServiceAccount.idPrefix) || Self.isSeen(reference, by: caller, in: reader)
+            else { return nil }
+            return try Self.subject(reference, tenant: tenant, in: reader)
+        }
         guard let found: User, Self.mayAsk(caller, about: found, in: tenant) else {
             throw APIProblem.notFound("user", reference)
         }

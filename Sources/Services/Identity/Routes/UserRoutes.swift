@@ -66,11 +66,18 @@ extension IdentityService {
     static func visibleUser(_ context: RequestContext, in store: any Queryable) throws -> User {
         let reference: String = context.parameter("user")
         let caller: Caller = context.caller
-        guard let user: User = try UserTable.find(reference, in: store) else {
-            throw APIProblem.notFound("user", reference)
-        }
-        guard Self.isVisible(user, to: caller) else { throw APIProblem.notFound("user", reference) }
+        guard try Self.isSeen(reference, by: caller, in: store),
+            let user: User = try UserTable.find(reference, in: store), Self.isVisible(user, to: caller)
+        else { throw APIProblem.notFound("user", reference) }
         return user
+    }
+
+    /// Whether a name or id is of somebody within the caller's reach: one look-up, whether there is nobody or somebody elsewhere.
+    static func isSeen(_ reference: String, by caller: Caller, in store: any Queryable) throws -> Bool {
+        let read: Permission = Permission("identity", "user", "read")
+        if caller.decide(read, tenant: nil).isAllowed { return true }
+        let tenants: [String] = caller.tenants.filter { caller.decide(read, tenant: $0).isAllowed }
+        return try UserTable.isKnown(reference, among: tenants, or: caller.id, in: store)
     }
 
     static func isVisible(_ user: User, to caller: Caller) -> Bool {

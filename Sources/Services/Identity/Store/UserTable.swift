@@ -60,6 +60,32 @@ enum UserTable {
               UNION SELECT user_id FROM provider_grants WHERE tenant = $1) AS members
         """
 
+    /// Whether a name or id is that of one user, or of somebody who is anything in one of these tenants.
+    static func isKnown(
+        _ reference: String, among tenants: [String], or user: String, in store: any Queryable
+    ) throws -> Bool {
+        var values: [SQLValue] = [.text(reference), .text(user)]
+        let places: [String] = tenants.map { (tenant: String) -> String in
+            values.append(.text(tenant))
+            return "$\(values.count)"
+        }
+        let list: String = places.isEmpty ? "NULL" : places.joined(separator: ", ")
+        let column: String = reference.hasPrefix(User.idPrefix) ? "user_id" : "name"
+        var isKnown: Bool = false
+        try store.visit(
+            """
+            SELECT 1 FROM users u WHERE u.\(column) = $1 AND (u.user_id = $2
+                OR EXISTS (SELECT 1 FROM grants g WHERE g.user_id = u.user_id AND g.tenant IN (\(list)))
+                OR EXISTS (SELECT 1 FROM group_members m WHERE m.user_id = u.user_id AND m.tenant IN (\(list)))
+                OR EXISTS (SELECT 1 FROM provider_grants p WHERE p.user_id = u.user_id AND p.tenant IN (\(list))))
+            """, values
+        ) { (_: Row) throws(StoreError) -> Bool in
+            isKnown = true
+            return false
+        }
+        return isKnown
+    }
+
     /// Makes sure that a tenant whose user somebody becomes has room for one more.
     static func requireRoom(for user: String, in tenants: [String], in transaction: Transaction) throws {
         for tenant in Set(tenants).sorted() {
