@@ -44,8 +44,10 @@ private struct HandlerRefusal: Error {}
         return sum
     }
 
-    @Test func handlesEveryRecordOnceAndInOrderOfItsKey() async throws {
+    @Test(arguments: [false, true]) func handlesEveryRecordOnceAndInOrderOfItsKey(isEarly: Bool) async throws {
         let test: TestLog = try await TestLog()
+        var options: ConsumerOptions = ConsumerOptions()
+        if isEarly { options.earlyTopics = ["api-created"] }
         for number: Int in 0..<100 {
             try await test.publish("api-created", key: "k\(number % 10)", all: (0..<5).map { "\(number)-\($0)" })
         }
@@ -55,7 +57,7 @@ private struct HandlerRefusal: Error {}
             handler: .transactional { transaction, record in
                 try Self.count(transaction, record)
                 seen.add("\(record.keyText ?? "") \(record.text)")
-            })
+            }, options: options)
         try await eventually("all are handled") { try await Self.stored(test, "g") == 500 }
         try await test.publish("api-created", key: "k3", "last")
         try await eventually("the wake-up works") { try await Self.stored(test, "g") == 501 }
@@ -68,7 +70,7 @@ private struct HandlerRefusal: Error {}
         await test.close()
     }
 
-    @Test func takesEffectExactlyOnceThroughFailuresAndRestarts() async throws {
+    @Test(arguments: [false, true]) func takesEffectExactlyOnceThroughFailuresAndRestarts(isEarly: Bool) async throws {
         let place: StorePlace = StorePlace()
         let clock: ManualClock = ManualClock()
         let failures: Mutex<SplitMix> = Mutex(SplitMix(seed: 7))
@@ -76,6 +78,7 @@ private struct HandlerRefusal: Error {}
         options.triesMax = 1000
         options.backoff = .milliseconds(1)
         options.chunkRecordsMax = 16
+        if isEarly { options.earlyTopics = ["api-created"] }
         for round: Int in 0..<6 {
             let test: TestLog = try await TestLog(place: place, clock: clock)
             for number: Int in 0..<50 {

@@ -19,7 +19,17 @@ import Testing
 
         init(_ recorder: Recorder) { self.recorder = recorder }
 
+        /// What closures asked to be run after them.
+        private var following: [FollowUp] = []
+
         func stage(_ name: String) { self.staged.append(name) }
+
+        func follow(_ followUp: @escaping FollowUp) { self.following.append(followUp) }
+
+        func followUps(_ transaction: Transaction) throws -> [FollowUp] {
+            defer { self.following = [] }
+            return self.following
+        }
 
         func savepoint() { self.mark = self.staged.count }
 
@@ -98,6 +108,25 @@ import Testing
         }
         #expect(try await test.names() == ["a", "b", "c"])
         #expect(recorder.calls.withLock { $0.contains("aborted") })
+        await test.store.close()
+    }
+
+    /// What follows is in the same commit; where it fails, it undoes only itself.
+    @Test func whatFollowsIsInTheCommit() async throws {
+        let recorder: Recorder = Recorder()
+        let test: TestStore = try TestStore(.sqlite, extensions: [recorder])
+        try await test.store.write { transaction in
+            let stage: Stage? = transaction.attachment(Stage.self)
+            stage?.stage("a")
+            stage?.follow { $0.attachment(Stage.self)?.stage("b") }
+            stage?.follow { transaction in
+                transaction.attachment(Stage.self)?.stage("c")
+                try transaction.execute("INSERT INTO notes (tenant, name) VALUES ('t', 'd')")
+                throw Poisoned()
+            }
+        }
+        #expect(try await test.names() == ["a", "b"])
+        #expect(recorder.calls.withLock { $0 } == ["undo", "prepare 2", "committed"])
         await test.store.close()
     }
 

@@ -6,6 +6,7 @@ import JSON
 import REST
 import ServiceTestKit
 import Store
+import Telemetry
 import TestKit
 import Testing
 import Time
@@ -42,10 +43,34 @@ struct DeploymentLifeTests {
         #expect(result["trace_id"] == request["trace_id"], "one trace from the request to the result")
         let types: [String] = try await fixture.harness.auditTypes().filter { $0.hasPrefix("deployment.") }
         #expect(types == ["deployment.requested", "deployment.started", "deployment.success"])
+        for stage in ["taken_up", "confirmed"] {
+            let line: String = "passerelle_deployment_seconds_count{stage=\"\(stage)\"} 1\n"
+            try await eventually(line) {
+                String(decoding: fixture.harness.services.metrics.prometheusText(), as: UTF8.self).contains(line)
+            }
+        }
         let live: [LiveTable.Place] = try await fixture.live()
         #expect(live.map(\.deploymentID) == [id])
         let api: JSONValue = try await fixture.send("GET", "/v1/tenants/acme/apis/orders").json
         #expect(api["live"] == [["environment": "dev", "revision": 1, "deployment": .string(id)]])
+        await fixture.harness.stop()
+    }
+
+    /// Who asked for it need not wait for a second commit: the worker's part is in the one that records the request.
+    @Test(.enabled(if: TestEngine.chosen == .sqlite)) func theRequestIsCarriedOutInTheCommitThatRecordsIt() async throws
+    {
+        let fixture: DeploymentsFixture = try await DeploymentsFixture()
+        let gateway: FakeGateway = fixture.gateway()
+        try await gateway.pull()
+        try await fixture.deploy([gateway])
+        // As soon as the worker waits for the next request again, which a few may come too early for.
+        try await eventually("a request is carried out at once") {
+            let id: String = try await fixture.request()
+            let isAtOnce: Bool = try await fixture.state(id) == "running"
+            try await fixture.follow(id, [gateway])
+            try await fixture.wait(for: id, toBe: "success")
+            return isAtOnce
+        }
         await fixture.harness.stop()
     }
 

@@ -43,6 +43,8 @@ final class LogStage: CommitAttachment {
     private var closure: UInt64 = 0
     private var closureBytes: Int = 0
     private var appended: [AppendedBatch] = []
+    /// Readers that this commit hands their records.
+    private var serving: [EarlySeat] = []
     private var headers: HeaderBlock = HeaderBlock()
     private var json: JSONWriter = JSONWriter()
     private var leaf: AuditLeaf = AuditLeaf()
@@ -216,6 +218,30 @@ final class LogStage: CommitAttachment {
         self.savepoint()
     }
 
+    /// Numbers and writes what readers wait for that sit at the end of its partition, and hands it to them. What they publish in
+    /// turn is for the next look at the log, as always.
+    func followUps(_ transaction: Transaction) throws -> [FollowUp] {
+        var followUps: [FollowUp] = []
+        for (index, seat): (Int, EarlySeat) in self.heads.seats(at: self.dirty) {
+            let slot: PartitionSlot = PartitionSlot(index: index)
+            let (topic, partition): (String, Int) = (self.topics.topic(of: slot).name, self.topics.partition(of: slot))
+            let count: Int = self.partitions[index].recordCount
+            guard count > 0, count <= EarlySeat.recordsMax,
+                seat.beginServing(at: try self.currentNumbering(slot, topic, partition, transaction).next)
+            else { continue }
+            self.serving.append(seat)
+            let first: Int = self.appended.count
+            try self.write(slot, transaction)
+            var records: [Record] = []
+            for appended: AppendedBatch in self.appended[first...] {
+                records += try appended.batch.records(topic: topic, partition: partition)
+            }
+            let handed: [Record] = records
+            followUps.append { try seat.serve(handed, in: $0) }
+        }
+        return followUps
+    }
+
     func prepareCommit(_ transaction: Transaction) throws {
         if transaction.engine == .postgresql { return try self.writeUnnumbered(transaction) }
         for slot: Int in self.dirty where !self.partitions[slot].isEmpty {
@@ -273,6 +299,7 @@ final class LogStage: CommitAttachment {
 
     func committed() {
         self.sealer?.committed()
+        for seat: EarlySeat in self.serving { seat.endServing(isCommitted: true) }
         self.heads.committed(self.appended)
         if self.hasOutbox { self.shared.recordsCommitted() }
         self.clear()
@@ -280,6 +307,7 @@ final class LogStage: CommitAttachment {
 
     func aborted() {
         self.sealer?.aborted()
+        for seat: EarlySeat in self.serving { seat.endServing(isCommitted: false) }
         // What was numbered is not true; the database is asked again.
         for slot: Int in self.dirty {
             self.numbering[slot] = nil
@@ -290,6 +318,7 @@ final class LogStage: CommitAttachment {
 
     private func clear() {
         self.hasOutbox = false
+        self.serving.removeAll(keepingCapacity: true)
         for slot: Int in self.dirty { self.isDirty[slot] = false }
         self.dirty.removeAll(keepingCapacity: true)
         self.undo.removeAll(keepingCapacity: true)

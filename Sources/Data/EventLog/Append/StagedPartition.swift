@@ -11,6 +11,12 @@ struct StagedPartition {
 
     var isEmpty: Bool { self.pieces[0].isEmpty }
 
+    var recordCount: Int {
+        var count: Int = 0
+        for piece: RecordBatchBuilder in self.pieces { count += Int(piece.recordCount) }
+        return count
+    }
+
     var mark: Mark { Mark(pieces: self.pieces.count, last: self.pieces[self.pieces.count - 1].mark) }
 
     mutating func rollBack(to mark: Mark) {

@@ -58,6 +58,10 @@ package struct ConsumerOptions: Sendable {
     package var chunkRecordsMax: Int = 256
     /// Time a transactional handler may hold the store's writer in one transaction; what is left goes into the next.
     package var chunkTimeMax: Duration = .milliseconds(5)
+    /// Topics of whose records a transactional handler gets one in the very commit that writes it, when the group is at the end of
+    /// the log: the effects are there a sync earlier, and the writer of the record waits for them. For short handlers whose effects
+    /// somebody waits for. With one process on the database only; other rules stay as they are. Of several such groups one is served.
+    package var earlyTopics: Set<String> = []
     /// Bytes read from the log at once.
     package var fetchBytesMax: Int = 1 << 20
     /// Records an external handler may be done with before the offset is stored: as many come again after a crash.

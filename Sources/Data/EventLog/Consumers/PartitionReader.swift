@@ -136,6 +136,12 @@ struct PartitionReader {
 
     // MARK: - What happened
 
+    /// Commits of others have handled what came before `next`, with the offset.
+    mutating func served(to next: Int64) {
+        self.claim?.next = next
+        self.position = next
+    }
+
     /// The change is durable.
     mutating func applied(_ change: PartitionChange) {
         if let next: Int64 = change.next {

@@ -19,6 +19,8 @@ final class PartitionRunner {
     /// The epoch that the partition must have to be claimed; nil takes it in any case.
     private let expectedEpoch: Int64?
     var reader: PartitionReader
+    /// Where it waits for the next records; nil: it takes them from the log only.
+    private let seat: EarlySeat?
     /// Records read ahead, and the position they were read from.
     private var buffered: ArraySlice<Record> = []
     private var bufferedFrom: Int64 = 0
@@ -30,6 +32,12 @@ final class PartitionRunner {
         self.control = control
         self.expectedEpoch = epoch
         self.reader = PartitionReader(member.options)
+        self.seat =
+            if case .transactional(let handler) = member.handler, member.options.earlyTopics.contains(control.at.topic),
+                !log.isShared
+            {
+                EarlySeat(at: control.at, handler: handler, signal: control.signal)
+            } else { nil }
     }
 
     var at: GroupPartition { self.control.at }
@@ -44,6 +52,7 @@ final class PartitionRunner {
     func run() async {
         let slots: Range<Int> = self.control.slot.index..<(self.control.slot.index + 1)
         self.log.heads.subscribe(self.control.signal, to: slots)
+        if let seat: EarlySeat = self.seat { self.log.heads.add(seat, at: self.control.slot) }
         while !self.isStopping {
             do {
                 guard try await self.holdsPartition() else { break }
@@ -56,6 +65,7 @@ final class PartitionRunner {
                 await self.pause(after: error)
             }
         }
+        if let seat: EarlySeat = self.seat { self.log.heads.remove(seat, at: self.control.slot) }
         self.log.heads.unsubscribe(self.control.signal, from: slots)
         await self.release()
     }
@@ -176,12 +186,29 @@ final class PartitionRunner {
     // MARK: - Waiting
 
     private func wait(until due: Timestamp?) async {
-        guard let due: Timestamp else { return await self.control.signal.wait() }
+        guard let due: Timestamp else { return await self.waitAtEnd() }
         let delay: Duration = due - self.log.clock.now()
         if delay <= .zero { return }
         let timer: Task<Void, Never> = self.log.timer(delay, self.control.signal)
         await self.control.signal.wait()
         timer.cancel()
+    }
+
+    /// Nothing is there and nothing to be tried again: until something comes.
+    private func waitAtEnd() async {
+        guard let seat: EarlySeat = self.seat, let claim: Claim = self.reader.claim, claim.next == self.reader.position
+        else { return await self.control.signal.wait() }
+        seat.sit(claim)
+        await self.control.signal.wait()
+        while true {
+            if let served: Claim = seat.leave() {
+                self.reader.served(to: served.next)
+                return self.showProgress()
+            }
+            // A commit is at it; its end wakes this task.
+            await Task.yield()
+            await self.control.signal.wait()
+        }
     }
 
     /// Something failed that is not the record's fault: the disk, a full queue, a damaged batch. Waits longer each time.

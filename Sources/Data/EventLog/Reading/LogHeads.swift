@@ -19,6 +19,8 @@ final class LogHeads: Sendable {
         /// The newest batches, without a gap up to `next`.
         var recent: Queue<RecordBatch> = Queue()
         var waiting: [WakeSignal] = []
+        /// Readers that may be handed records in the commit that writes them.
+        var seats: [EarlySeat] = []
     }
 
     private struct State {
@@ -153,6 +155,26 @@ final class LogHeads: Sendable {
     func unsubscribe(_ signal: WakeSignal, from slots: Range<Int>) {
         self.state.withLock { state in
             for slot: Int in slots { state.partitions[slot].waiting.removeAll { $0 === signal } }
+        }
+    }
+
+    /// From now on the reader may be handed records of the partition in the commit that writes them, while it waits for them.
+    func add(_ seat: EarlySeat, at slot: PartitionSlot) {
+        self.state.withLock { $0.partitions[slot.index].seats.append(seat) }
+    }
+
+    func remove(_ seat: EarlySeat, at slot: PartitionSlot) {
+        self.state.withLock { $0.partitions[slot.index].seats.removeAll { $0 === seat } }
+    }
+
+    /// The seats at these slots; of several at one the first.
+    func seats(at slots: [Int]) -> [(slot: Int, seat: EarlySeat)] {
+        self.state.withLock { state in
+            var found: [(slot: Int, seat: EarlySeat)] = []
+            for slot: Int in slots {
+                if let seat: EarlySeat = state.partitions[slot].seats.first { found.append((slot, seat)) }
+            }
+            return found
         }
     }
 }

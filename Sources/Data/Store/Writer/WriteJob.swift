@@ -42,3 +42,22 @@ final class TypedWriteJob<T: Sendable>: WriteJob, @unchecked Sendable {
 
     override func finish() { self.caller.resume(with: self.result) }
 }
+
+/// What an extension runs in a group, where nobody waits for the result.
+final class FollowUpJob: WriteJob, @unchecked Sendable {
+    private let body: FollowUp
+
+    init(_ body: @escaping FollowUp) {
+        self.body = body
+        super.init(isolation: .serializable)
+    }
+
+    override func run(_ transaction: Transaction) -> (any Error)? {
+        do {
+            try self.body(transaction)
+            return nil
+        } catch {
+            return error
+        }
+    }
+}

@@ -8,7 +8,7 @@ import Time
 /// one sync for all, then resumes the callers.
 ///
 /// ```
-/// take jobs ─► BEGIN IMMEDIATE ─► SAVEPOINT closure RELEASE ─► … ─► prepareCommit ─► COMMIT (sync) ─► resume callers
+/// take jobs ─► BEGIN IMMEDIATE ─► SAVEPOINT closure RELEASE ─► … ─► follow-ups alike ─► prepareCommit ─► COMMIT (sync) ─► resume callers
 ///                                  └ throws: ROLLBACK TO, others go on      └ group fails: roll back; run one by one
 /// ```
 /// `@unchecked Sendable`: `queue` and `state` are shared and lock themselves; everything else is touched by the writer
@@ -130,6 +130,7 @@ final class Writer: @unchecked Sendable {
         do throws(StoreError) {
             try self.connection.run(self.statements.begin)
             try self.runJobs(&jobs, transaction, joining: joining, end: start + Self.groupTimeMax)
+            try self.runFollowUps(transaction)
             try self.prepareCommit(transaction)
             try self.commitStatement()
         } catch {
@@ -178,17 +179,34 @@ final class Writer: @unchecked Sendable {
         try self.connection.run(self.statements.release)
     }
 
-    private func prepareCommit(_ transaction: Transaction) throws(StoreError) {
+    /// Runs what the extensions have to do besides, in the same transaction.
+    private func runFollowUps(_ transaction: Transaction) throws(StoreError) {
         for attachment: any CommitAttachment in self.attachments {
-            do {
-                try attachment.prepareCommit(transaction)
-            } catch let error as StoreError {
-                throw error
-            } catch {
-                throw .misuse("a commit extension failed: \(error)")
+            let followUps: [FollowUp] = try self.ask(transaction) { try attachment.followUps(transaction) }
+            for followUp: FollowUp in followUps {
+                try self.runBehindSavepoint(FollowUpJob(followUp), transaction)
             }
         }
+    }
+
+    private func prepareCommit(_ transaction: Transaction) throws(StoreError) {
+        for attachment: any CommitAttachment in self.attachments {
+            try self.ask(transaction) { try attachment.prepareCommit(transaction) }
+        }
+    }
+
+    /// Whatever goes wrong in an extension outside its follow-ups costs the group.
+    private func ask<T>(_ transaction: Transaction, _ body: () throws -> T) throws(StoreError) -> T {
+        let result: T
+        do {
+            result = try body()
+        } catch let error as StoreError {
+            throw error
+        } catch {
+            throw .misuse("a commit extension failed: \(error)")
+        }
         if let fault: StoreError = transaction.fault { throw fault }
+        return result
     }
 
     /// COMMIT, which returns after the sync. A transaction that wrote nothing says nothing about the disk.

@@ -52,22 +52,39 @@ package struct HashedDocument: Sendable {
         self.version = version
     }
 
-    package mutating func set(_ api: APIDefinition) {
+    package mutating func set(_ api: APIDefinition) { self.set(api, form: nil) }
+
+    package mutating func set(_ application: ApplicationDefinition) { self.set(application, form: nil) }
+
+    package mutating func set(_ plan: PlanDefinition) { self.set(plan, form: nil) }
+
+    private mutating func set(_ api: APIDefinition, form: JSONValue?) {
         self.forget(.api, api.key)
         EntryList.set(api, key: api.key, in: &self.document.apis) { $0.key }
-        self.digest.set(.api, api.key, SHA256.hash(api.json().canonical()))
+        self.note(.api, api.key, own: api.json(), form: form)
     }
 
-    package mutating func set(_ application: ApplicationDefinition) {
+    private mutating func set(_ application: ApplicationDefinition, form: JSONValue?) {
         self.forget(.application, application.key)
         EntryList.set(application, key: application.key, in: &self.document.applications) { $0.key }
-        self.digest.set(.application, application.key, SHA256.hash(application.json().canonical()))
+        self.note(.application, application.key, own: application.json(), form: form)
     }
 
-    package mutating func set(_ plan: PlanDefinition) {
+    private mutating func set(_ plan: PlanDefinition, form: JSONValue?) {
         self.forget(.plan, plan.key)
         EntryList.set(plan, key: plan.key, in: &self.document.plans) { $0.key }
-        self.digest.set(.plan, plan.key, SHA256.hash(plan.json().canonical()))
+        self.note(.plan, plan.key, own: plan.json(), form: form)
+    }
+
+    /// The hash is that of the form an entry was sent in, and the form stays where it says something else than what was read.
+    ///
+    /// - Parameter form: nil: it is this version's own.
+    private mutating func note(_ kind: EntryKind, _ key: EntryKey, own: JSONValue, form: JSONValue?) {
+        let hash: [UInt8] = SHA256.hash((form ?? own).canonical())
+        self.digest.set(kind, key, hash)
+        // What a sender of this version wrote is equal in the order of members, too, which is quickly seen.
+        guard let form, form != own, SHA256.hash(own.canonical()) != hash else { return }
+        self.formsSent[kind, default: [:]][key] = form
     }
 
     /// Removes an entry; does nothing when there is none.
@@ -109,9 +126,10 @@ package struct HashedDocument: Sendable {
         do throws(InvalidDocument) {
             opened = try Self.opened(kind, key, node, json, known)
             switch kind {
-            case .api: self.set(try Self.readAPI(opened.node, opened.secrets))
-            case .application: self.set(try NodeDecoder.decode(node) { ApplicationDefinition.read($0) })
-            case .plan: self.set(try NodeDecoder.decode(node) { PlanDefinition.read($0) })
+            case .api: self.set(try Self.readAPI(opened.node, opened.secrets), form: json)
+            case .application:
+                self.set(try NodeDecoder.decode(node) { ApplicationDefinition.read($0) }, form: json)
+            case .plan: self.set(try NodeDecoder.decode(node) { PlanDefinition.read($0) }, form: json)
             }
             if !opened.secrets.isEmpty { self.secrets[key] = opened.secrets }
         } catch {
@@ -120,16 +138,9 @@ package struct HashedDocument: Sendable {
                 $0.pointer.isEmpty ? $0.message : "\($0.pointer): \($0.message)"
             }
             self.unreadable.append(UnreadableEntry(kind: kind, key: key, problems: problems))
+            self.formsSent[kind, default: [:]][key] = json
+            self.digest.set(kind, key, SHA256.hash(json.canonical()))
         }
-        self.keepForm(json, of: kind, key)
-    }
-
-    /// The hash is that of the form, and the form stays where it says something else than what was read.
-    private mutating func keepForm(_ json: JSONValue, of kind: EntryKind, _ key: EntryKey) {
-        let hash: [UInt8] = SHA256.hash(json.canonical())
-        if self.digest.hash(kind, key) == hash { return }
-        self.formsSent[kind, default: [:]][key] = json
-        self.digest.set(kind, key, hash)
     }
 
     /// Puts in an API written with references, read with what they stand for.
@@ -139,9 +150,8 @@ package struct HashedDocument: Sendable {
         }
         let node: Node = try GatewayDocument.parse(opened.serialized(), limits: GatewayDocument.limits)
         let api: APIDefinition = try Self.readAPI(node, secrets)
-        self.set(api)
+        self.set(api, form: json)
         self.secrets[api.key] = secrets
-        self.keepForm(json, of: .api, api.key)
     }
 
     /// Reads an API; what is wrong with it is told without the values of secrets.

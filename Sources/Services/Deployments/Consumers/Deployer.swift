@@ -25,6 +25,9 @@ final class Deployer: Sendable {
 
     func start() async throws {
         let catalog: any CatalogOffer = self.catalog
+        // People wait for a deployment: it is carried out in the commit that records it. A secret may be in many APIs.
+        var options: ConsumerOptions = ConsumerOptions()
+        options.earlyTopics = [Topics.deployRequests, Topics.apiDeleted]
         let consumer: Consumer = try self.services.log.consume(
             group: "deployer", topics: [Topics.deployRequests, Topics.apiDeleted, Topics.secretRotated],
             handler: .transactional { transaction, record in
@@ -33,7 +36,7 @@ final class Deployer: Sendable {
                 case Topics.secretRotated: try Self.renewSecret(record, catalog: catalog, in: transaction)
                 default: try Self.carryOut(record, catalog: catalog, in: transaction)
                 }
-            })
+            }, options: options)
         self.consumer.withLock { $0 = consumer }
     }
 
@@ -75,9 +78,10 @@ final class Deployer: Sendable {
             try catalog.tenant(tenant, in: transaction) == nil
                 || catalog.api(tenant: tenant, reference: deployment.apiID, in: transaction) == nil
         {
-            return try DeploymentEnd.write(
+            try DeploymentEnd.write(
                 deployment, .failed, CompletionRules.Response(version: 0), detail: Self.deletedMeanwhile,
                 in: transaction)
+            return
         }
         let live: LiveTable.Place? = try LiveTable.find(
             apiID: deployment.apiID, tenant: tenant, environment: deployment.environment, in: transaction)

@@ -11,14 +11,15 @@ enum DeploymentEnd {
     /// Failed deployments in a row that are gone back over to find what ran before them.
     private static let stepsMax: Int = 1_000
 
-    /// Does nothing when the deployment has ended already.
+    /// Does nothing when the deployment has ended already. - Returns: the deployment as it ended; nil when it had before.
+    @discardableResult
     static func write(
         _ deployment: Deployment, _ state: Deployment.State, _ response: CompletionRules.Response, detail: String?,
         in transaction: Transaction
-    ) throws {
+    ) throws -> Deployment? {
         guard var row: Deployment = try DeploymentTable.find(deployment.id, tenant: deployment.tenant, in: transaction),
             !row.state.isFinal
-        else { return }
+        else { return nil }
         row.state = state
         row.finishedAt = transaction.now
         var result: JSONObject = ["gateway_response": response.json]
@@ -32,6 +33,7 @@ enum DeploymentEnd {
             Topics.deployResults, key: row.apiID, tenant: row.tenant, Self.event(row, response, trace: trace),
             in: transaction)
         try DeploymentsService.audit("deployment.\(state.rawValue)", row, author, in: transaction)
+        return row
     }
 
     /// What ran before a failed deployment is live again, unless a later deployment has taken the place meanwhile.

@@ -19,6 +19,7 @@ actor DeploymentTracker {
     /// Since when each of them is waited for here, in `time`.
     private var since: [String: Int64] = [:]
     private let followers: Followers
+    private let stages: DeploymentStages
     private var isJudging: Bool = false
     private var mustJudgeAgain: Bool = false
     /// Grows with every change of any deployment: followers wait on it.
@@ -30,6 +31,7 @@ actor DeploymentTracker {
         self.time = time
         self.upSince = time.milliseconds
         self.followers = Followers(clock: services.clock)
+        self.stages = DeploymentStages(services.metrics)
     }
 
     /// Looks for running deployments again: called after each publication and at start.
@@ -108,16 +110,17 @@ actor DeploymentTracker {
 
     /// - Returns: the deployments whose end is written. What could not be written is judged again at the next tick.
     private func write(_ endings: [Ending]) async -> [String] {
-        let services: ServiceEnvironment = self.services
+        let (services, stages): (ServiceEnvironment, DeploymentStages) = (self.services, self.stages)
         return await withTaskGroup(of: String?.self) { group in
             for ending in endings {
                 group.addTask {
                     do {
-                        try await services.store.write { transaction in
+                        let ended: Deployment? = try await services.store.write { transaction in
                             try DeploymentEnd.write(
                                 ending.deployment, ending.state, ending.response, detail: ending.detail,
                                 in: transaction)
                         }
+                        if let ended: Deployment { stages.tell(ended) }
                         return ending.deployment.id
                     } catch {
                         services.logger.log(

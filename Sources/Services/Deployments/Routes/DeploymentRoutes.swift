@@ -54,7 +54,7 @@ extension DeploymentsService {
             let revision: Int64 = try Self.revision(
                 for: action, api: api, environment: environment, context: context, catalog: catalog, in: transaction)
             if action != .undeploy {
-                try Self.requireSecrets(of: api, revision, catalog: catalog, secrets: secrets, in: transaction)
+                try Self.requireComplete(revision, of: api, catalog: catalog, secrets: secrets, in: transaction)
             }
             let deployment: Deployment = Deployment(
                 tenant: context.tenant, id: Identifier.make("dep", now: transaction.now), apiID: api.id,
@@ -79,15 +79,18 @@ extension DeploymentsService {
         }
     }
 
-    /// Everything a revision refers to by `secret://` must be there.
-    private static func requireSecrets(
-        of api: APIRecord, _ number: Int64, catalog: any CatalogOffer, secrets: (any SecretsOffer)?,
+    /// The revision must be there, and everything it refers to by `secret://`.
+    private static func requireComplete(
+        _ number: Int64, of api: APIRecord, catalog: any CatalogOffer, secrets: (any SecretsOffer)?,
         in store: any Queryable
     ) throws {
         guard
             let revision: RevisionRecord = try catalog.revision(
                 tenant: api.tenant, apiID: api.id, number: number, in: store)
-        else { return }
+        else {
+            throw APIProblem.invalid(
+                "/revision", "there is no revision \(number); the latest is \(api.latestRevision)")
+        }
         for name in SecretReference.names(in: revision.gateway).sorted() {
             if try secrets?.currentVersion(tenant: api.tenant, name: name, in: store) != nil { continue }
             throw APIProblem.conflict(
@@ -152,12 +155,7 @@ extension DeploymentsService {
         switch action {
         case .deploy:
             if environment.requiresPromotion { throw Self.promotionRequired(environment, tenant: api.tenant) }
-            let number: Int64 = context.body["revision"]?.integer ?? api.latestRevision
-            guard try catalog.revision(tenant: api.tenant, apiID: api.id, number: number, in: store) != nil else {
-                throw APIProblem.invalid(
-                    "/revision", "there is no revision \(number); the latest is \(api.latestRevision)")
-            }
-            return number
+            return context.body["revision"]?.integer ?? api.latestRevision
         case .undeploy:
             guard let live: LiveTable.Place else {
                 throw APIProblem.conflict("'\(api.name)' is not live in '\(environment.name)'.")
