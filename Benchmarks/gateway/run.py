@@ -3,7 +3,7 @@
 
 The figure is processor time (user and system, of all threads) that a proxy's own processes spend per request, in microseconds.
 It stays steady on a machine that others use too, where requests per second do not. Each round measures every subject once, in
-turn; a figure is the median of the rounds. Goals are ratios to a peer of the same run.
+turn; a figure is the median of the rounds. Goals are ratios to a peer of the same run: the median of the rounds' own ratios.
 
     python3 Benchmarks/gateway/run.py --binary .build/release/passerelle          # everything, some eight minutes
     python3 Benchmarks/gateway/run.py --quick                                     # plain, governed and JWT, three rounds
@@ -67,7 +67,8 @@ class Table:
 
 
 def ratio(one, other):
-    return one.cost / other.cost
+    """The median of what the rounds say, each by itself: what disturbs the machine for a while disturbs both sides of a round."""
+    return statistics.median(here / there for here, there in zip(one.costs, other.costs))
 
 
 class Run:
@@ -107,7 +108,8 @@ class Run:
                 "logged", *self.governed_at,
                 f'{{metrics: on, tracing: {{sample: 0.01}}, access_log: "{self.bench.folder}/access.log"}}')
             off = self.gateways.governed("unobserved", "telemetry: {metrics: off, tracing: {sample: 0.01}}")
-            governed = {"on": on, "logged": logged, "off": off}
+            # What is compared is measured one after the other.
+            governed = {"off": off, "on": on, "logged": logged}
             if self.has_envoy():
                 governed["envoy"] = self.peers.envoy_governed()
         if self.wants("jwt"):
