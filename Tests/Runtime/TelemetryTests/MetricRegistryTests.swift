@@ -7,6 +7,19 @@ import Time
         String(decoding: registry.prometheusText(), as: UTF8.self)
     }
 
+    @Test func placesMicrosecondsAsTheBoundsDo() {
+        var values: [UInt32] = [0, 1, .max]
+        for bound in Histogram.secondsDefault {
+            let microseconds: UInt32 = UInt32((bound * 1_000_000).rounded())
+            values += [microseconds - 1, microseconds, microseconds + 1]
+        }
+        for value in values {
+            let histogram: Histogram = MetricRegistry().histogram("h", help: "")
+            histogram.observe(Double(value) / 1_000_000)
+            #expect(histogram.bucketCounts[Histogram.bucketDefault(microseconds: value)] == 1, "\(value)")
+        }
+    }
+
     @Test func writesFamiliesByNameWithHelpAndType() {
         let registry = MetricRegistry()
         registry.gauge("b_bytes", help: "Bytes\\ held,\nnow.").set(2.5)

@@ -1,4 +1,3 @@
-import Identifiers
 import Synchronization
 
 /// Memory taken from a loop's `BlockPool`, with the part of it that is filled: bytes that wait to be sent or to be read on.
@@ -223,15 +222,5 @@ struct ScratchWriter {
 
     mutating func append(text: String) {
         for byte in text.utf8 { self.append(byte) }
-    }
-
-    /// A `traceparent` value.
-    mutating func append(trace: TraceContext) {
-        self.append("00-")
-        self.append(hexadecimal: trace.traceIDHigh)
-        self.append(hexadecimal: trace.traceIDLow)
-        self.append("-")
-        self.append(hexadecimal: trace.spanID)
-        self.append(trace.isSampled ? "-01" : "-00")
     }
 }

@@ -183,34 +183,32 @@ extension ClientConnection {
     /// Goes on with the caller's trace in a span of our own, or begins one.
     private func composeTrace(_ bytes: UnsafeRawPointer) {
         let loop: GatewayLoop = self.loop
-        let trace: TraceContext
         if let outer: TraceContext = self.outerTrace(bytes) {
-            trace = outer.child(using: &loop.random)
-            self.exchange.traceHigh = trace.traceIDHigh
-            self.exchange.traceLow = trace.traceIDLow
-            self.exchange.span = trace.spanID
+            self.exchange.traceHigh = outer.traceIDHigh
+            self.exchange.traceLow = outer.traceIDLow
             self.exchange.parentSpan = outer.spanID
-            self.exchange.isSampled = trace.isSampled
+            self.exchange.isSampled = outer.isSampled
+            self.exchange.span = max(1, loop.random.next())
         } else {
-            trace = self.beginTrace()
+            self.beginTrace()
         }
-        loop.out.append("traceparent: ")
-        loop.out.append(trace: trace)
-        loop.out.append("\r\n")
+        loop.out.append("traceparent: 00-")
+        loop.out.append(hexadecimal: self.exchange.traceHigh)
+        loop.out.append(hexadecimal: self.exchange.traceLow)
+        loop.out.append("-")
+        loop.out.append(hexadecimal: self.exchange.span)
+        loop.out.append(self.exchange.isSampled ? "-01\r\n" : "-00\r\n")
     }
 
     /// Makes the exchange the first of a trace; whether it is sampled is decided here, before anything is known of it.
-    @discardableResult
-    func beginTrace() -> TraceContext {
+    func beginTrace() {
         let loop: GatewayLoop = self.loop
-        let trace: TraceContext = TraceContext.make(
-            using: &loop.random, isSampled: loop.isTracing && loop.samples())
-        self.exchange.traceHigh = trace.traceIDHigh
-        self.exchange.traceLow = trace.traceIDLow
-        self.exchange.span = trace.spanID
+        self.exchange.isSampled = loop.isTracing && loop.samples()
+        // Zero ids mean that there is none.
+        self.exchange.traceHigh = loop.random.next()
+        self.exchange.traceLow = max(1, loop.random.next())
+        self.exchange.span = max(1, loop.random.next())
         self.exchange.parentSpan = 0
-        self.exchange.isSampled = trace.isSampled
-        return trace
     }
 
     /// Gives a span to an exchange that nobody was told about: answered here, in the caller's trace or in none.

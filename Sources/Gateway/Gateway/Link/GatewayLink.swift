@@ -73,7 +73,7 @@ package struct TrafficBatch: Sendable {
         package let statusClass: Int
     }
 
-    package struct Sums: Sendable {
+    package struct Sums: Sendable, BitwiseCopyable {
         package var requests: Int64 = 0
         package var durationMicroseconds: Int64 = 0
         package var durationMicrosecondsMax: Int64 = 0

@@ -23,6 +23,7 @@ package final class TrafficReporter: RecordSink {
     private let clock: any WallClock
     private let logger: Logger
     private let state: Mutex<State> = Mutex(State())
+    private let gathering: Mutex<TrafficSums> = Mutex(TrafficSums())
 
     package init(link: any GatewayLink, clock: any WallClock, logger: Logger) {
         self.link = link
@@ -36,36 +37,23 @@ package final class TrafficReporter: RecordSink {
     /// Called by the collector's thread.
     package func receive(_ batch: RecordBatch) {
         // By numbers first: names are long to hash, and a batch has few lines.
-        var sums: [Key: TrafficBatch.Sums] = [:]
-        for record in batch.records where record.route != .none { Self.add(record, to: &sums) }
-        self.state.withLock { state in
-            for (key, sum) in sums { Self.add(sum, of: key, batch, to: &state) }
+        self.gathering.withLock { gathering in
+            gathering.add(batch.records)
+            self.state.withLock { state in
+                gathering.takeEach { Self.add($1, of: $0, batch, to: &state) }
+            }
         }
     }
 
-    /// A line, with numbers for its names.
-    private struct Key: Hashable {
-        let route: UInt32
-        let application: UInt32
-        let minute: Int64
-        let statusClass: Int
-    }
-
-    private static func add(_ record: RequestRecord, to sums: inout [Key: TrafficBatch.Sums]) {
-        let started: Int64 = record.started / 1_000_000
-        let key: Key = Key(
-            route: record.route.value, application: record.application.value, minute: started - started % 60_000,
-            statusClass: min(max(Int(record.status) / 100, 1), 5))
-        sums[key, default: TrafficBatch.Sums()].add(record)
-    }
-
-    private static func add(_ sums: TrafficBatch.Sums, of key: Key, _ batch: RecordBatch, to state: inout State) {
+    private static func add(
+        _ sums: TrafficBatch.Sums, of key: TrafficSums.Key, _ batch: RecordBatch, to state: inout State
+    ) {
         let route: Identity = batch.identity(IdentityNumber(key.route))
         guard !route.tenant.isEmpty else { return }
         let line: TrafficBatch.Line = TrafficBatch.Line(
             tenant: route.tenant, api: route.api, route: route.detail,
             application: batch.identity(IdentityNumber(key.application)).detail, minute: key.minute,
-            statusClass: key.statusClass)
+            statusClass: Int(key.statusClass))
         guard state.sums[line] != nil || state.sums.count < Self.linesMax else {
             state.dropped += UInt64(sums.requests)
             return
@@ -106,24 +94,5 @@ package final class TrafficReporter: RecordSink {
             for entry in lines { state.sums[entry.line] = nil }
             return TrafficBatch(sequence: sequence, lines: lines)
         }
-    }
-}
-
-extension TrafficBatch.Sums {
-    fileprivate mutating func add(_ record: RequestRecord) {
-        let duration: Int64 = Int64(record.durationMicroseconds)
-        self.requests += 1
-        self.durationMicroseconds += duration
-        self.durationMicrosecondsMax = max(self.durationMicrosecondsMax, duration)
-        self.bytesIn += Int64(clamping: record.bytesIn)
-        self.bytesOut += Int64(clamping: record.bytesOut)
-    }
-
-    fileprivate mutating func add(_ other: TrafficBatch.Sums) {
-        self.requests += other.requests
-        self.durationMicroseconds += other.durationMicroseconds
-        self.durationMicrosecondsMax = max(self.durationMicrosecondsMax, other.durationMicrosecondsMax)
-        self.bytesIn += other.bytesIn
-        self.bytesOut += other.bytesOut
     }
 }

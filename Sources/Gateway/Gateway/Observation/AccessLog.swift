@@ -1,10 +1,7 @@
 package import GatewayConfiguration
 import Glibc
-import HTTP
-import JSON
 import Synchronization
 import Telemetry
-import Time
 
 /// Writes one JSON line a request, on a thread of its own.
 ///
@@ -155,14 +152,19 @@ package final class AccessLog: RecordSink {
     }
 
     private func write(_ batch: RecordBatch, to fd: Int32, _ random: inout LoopRandom, _ line: inout AccessLogLine) {
-        var lines: [UInt8] = []
-        lines.reserveCapacity(Self.bufferBytes + 4096)
+        var lines: ScratchWriter = ScratchWriter(capacity: Self.bufferBytes)
+        defer { lines.base.deallocate() }
         for index in batch.records.indices where self.isWanted(batch.records[index], &random) {
-            line.append(index, of: batch, to: &lines)
-            if lines.count >= Self.bufferBytes {
+            let most: Int = line.bytesMost(index, of: batch)
+            if most > lines.space {
                 self.write(lines, to: fd)
-                lines.removeAll(keepingCapacity: true)
+                lines.clear()
             }
+            if most > lines.capacity {
+                lines.base.deallocate()
+                lines = ScratchWriter(capacity: most)
+            }
+            line.append(index, of: batch, to: &lines)
         }
         self.write(lines, to: fd)
     }
@@ -173,129 +175,16 @@ package final class AccessLog: RecordSink {
         return Double.random(in: 0..<1, using: &random) < self.rules.sample
     }
 
-    private func write(_ bytes: [UInt8], to fd: Int32) {
-        if bytes.isEmpty { return }
-        let isWritten: Bool = bytes.withUnsafeBytes { raw in
-            var rest: UnsafeRawBufferPointer = raw
-            while !rest.isEmpty {
-                let count: Int = Glibc.write(fd, rest.baseAddress, rest.count)
-                if count > 0 {
-                    rest = UnsafeRawBufferPointer(rebasing: rest[count...])
-                } else if errno != EINTR {
-                    return false
-                }
+    private func write(_ lines: ScratchWriter, to fd: Int32) {
+        var written: Int = 0
+        while written < lines.count {
+            let count: Int = Glibc.write(fd, lines.base + written, lines.count - written)
+            if count > 0 {
+                written += count
+            } else if errno != EINTR {
+                self.failedCount.wrappingAdd(1, ordering: .relaxed)
+                return
             }
-            return true
-        }
-        if !isWritten { self.failedCount.wrappingAdd(1, ordering: .relaxed) }
-    }
-}
-
-/// Writes a record as one line of JSON. Fields without a value are left out.
-///
-/// Under load many records begin in the same millisecond and come from the same few clients: the texts of the last of each are kept.
-struct AccessLogLine {
-    private let fields: [AccessLogField]
-    private let addresses: LoggedAddresses
-    private var millisecond: Int64 = .min
-    private var time: String = ""
-    private var address: IPAddress?
-    private var client: String = ""
-
-    init(_ rules: AccessLogRules) {
-        self.fields = AccessLogField.allCases.filter { rules.fields.contains($0) }
-        self.addresses = rules.addresses
-    }
-
-    mutating func append(_ index: Int, of batch: RecordBatch, to lines: inout [UInt8]) {
-        let record: RequestRecord = batch.records[index]
-        let route: Identity = batch.identity(record.route)
-        var writer: JSONWriter = JSONWriter(appendingTo: lines)
-        // The writer owns the bytes while it writes: no copy.
-        lines = []
-        writer.beginObject()
-        for field in self.fields {
-            self.append(field, record, route, batch, path: batch.path(at: index), &writer)
-        }
-        writer.endObject()
-        lines = writer.bytes
-        lines.append(UInt8(ascii: "\n"))
-    }
-
-    private mutating func append(
-        _ field: AccessLogField, _ record: RequestRecord, _ route: Identity, _ batch: RecordBatch,
-        path: ArraySlice<UInt8>?, _ writer: inout JSONWriter
-    ) {
-        switch field {
-        case .time: Self.field("time", self.text(ofTime: record.started), &writer)
-        case .client: Self.field("client", self.text(of: record.client), &writer)
-        case .method: Self.field("method", "\(record.method.name)", &writer)
-        case .path:
-            guard let path else { return }
-            writer.field("path")
-            path.withUnsafeBytes { writer.string(utf8: $0) }
-        case .status: Self.field("status", Int64(record.status), &writer)
-        case .duration: Self.field("duration_us", Int64(record.durationMicroseconds), &writer)
-        case .upstream:
-            if record.upstreamMicroseconds > 0 {
-                Self.field("upstream_us", Int64(record.upstreamMicroseconds), &writer)
-            }
-        case .bytesIn: Self.field("bytes_in", Int64(clamping: record.bytesIn), &writer)
-        case .bytesOut: Self.field("bytes_out", Int64(clamping: record.bytesOut), &writer)
-        case .tenant: Self.field("tenant", route.tenant, &writer)
-        case .api: Self.field("api", route.api, &writer)
-        case .route: Self.field("route", route.detail, &writer)
-        case .target: Self.field("target", batch.identity(record.target).detail, &writer)
-        case .application: Self.field("application", batch.identity(record.application).detail, &writer)
-        case .subscription: Self.field("subscription", batch.identity(record.subscription).detail, &writer)
-        case .reason: if record.reason != .none { Self.field("reason", record.reason.slug, &writer) }
-        case .trace:
-            if record.traceHigh | record.traceLow != 0 {
-                Self.field("trace_id", [record.traceHigh, record.traceLow], count: 2, &writer)
-            }
-        case .span: if record.span != 0 { Self.field("span_id", [record.span, 0], count: 1, &writer) }
-        }
-    }
-
-    private mutating func text(ofTime nanoseconds: Int64) -> String {
-        let millisecond: Int64 = nanoseconds / 1_000_000
-        if millisecond != self.millisecond {
-            self.millisecond = millisecond
-            self.time = Timestamp(nanoseconds: nanoseconds).rfc3339
-        }
-        return self.time
-    }
-
-    private mutating func text(of address: IPAddress) -> String {
-        if address != self.address {
-            self.address = address
-            self.client = self.addresses.shown(address)?.text ?? ""
-        }
-        return self.client
-    }
-
-    private static func field(_ name: StaticString, _ value: String, _ writer: inout JSONWriter) {
-        if value.isEmpty { return }
-        writer.field(name)
-        writer.string(value)
-    }
-
-    private static func field(_ name: StaticString, _ value: Int64, _ writer: inout JSONWriter) {
-        writer.field(name)
-        writer.int(value)
-    }
-
-    /// One or two words as hexadecimal digits, the most significant first.
-    private static func field(
-        _ name: StaticString, _ words: InlineArray<2, UInt64>, count: Int, _ writer: inout JSONWriter
-    ) {
-        writer.field(name)
-        withUnsafeTemporaryAllocation(byteCount: 32, alignment: 1) { (digits: UnsafeMutableRawBufferPointer) in
-            for place in 0..<count * 16 {
-                let digit: UInt8 = UInt8(truncatingIfNeeded: words[place / 16] >> UInt64(60 - 4 * (place % 16))) & 15
-                digits[place] = digit < 10 ? 0x30 + digit : 0x57 + digit
-            }
-            writer.string(utf8: UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(digits)[..<(count * 16)]))
         }
     }
 }

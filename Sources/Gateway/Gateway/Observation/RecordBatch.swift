@@ -32,6 +32,15 @@ package struct RecordBatch: Sendable {
         return self.pathBytes[start..<self.pathEnds[index]]
     }
 
+    /// The same for the time of the call, without a reference count; nil: no paths are kept.
+    @inline(__always)
+    func withPath<Result>(at index: Int, _ body: (UnsafeRawBufferPointer?) -> Result) -> Result {
+        guard index < self.pathEnds.count else { return body(nil) }
+        let start: Int = index == 0 ? 0 : self.pathEnds[index - 1]
+        let end: Int = self.pathEnds[index]
+        return self.pathBytes.withUnsafeBytes { body(UnsafeRawBufferPointer(rebasing: $0[start..<end])) }
+    }
+
     mutating func append(path: UnsafeRawBufferPointer) {
         self.pathBytes.append(contentsOf: path)
         self.pathEnds.append(self.pathBytes.count)

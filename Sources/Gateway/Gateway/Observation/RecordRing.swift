@@ -93,13 +93,20 @@ package final class RecordRing: @unchecked Sendable {
         let end: UInt64 = self.written.load(ordering: .acquiring)
         while position != end {
             let slot: Int = Int(truncatingIfNeeded: position & self.mask)
-            let record: RequestRecord = self.records[slot]
-            batch.records.append(record)
+            // Up to the end of the memory, and what is left from its beginning.
+            let count: Int = min(
+                Int(truncatingIfNeeded: end &- position), Int(truncatingIfNeeded: self.mask) + 1 - slot)
+            let records: UnsafeBufferPointer<RequestRecord> = UnsafeBufferPointer(
+                start: self.records + slot, count: count)
+            batch.records.append(contentsOf: records)
             if let paths: UnsafeMutableRawPointer = self.paths {
-                batch.append(
-                    path: UnsafeRawBufferPointer(start: paths + slot * self.pathBytes, count: Int(record.pathLength)))
+                for (index, record) in records.enumerated() {
+                    batch.append(
+                        path: UnsafeRawBufferPointer(
+                            start: paths + (slot + index) * self.pathBytes, count: Int(record.pathLength)))
+                }
             }
-            position &+= 1
+            position &+= UInt64(count)
         }
         self.read.store(position, ordering: .releasing)
     }

@@ -3,8 +3,8 @@ import Telemetry
 
 /// Rate, errors and duration of requests from records: by route, by subscription, by target, by reason of refusal.
 ///
-/// Series are looked up by number in arrays; the registry is asked once for each. The registry bounds the series of a family,
-/// so cardinality is bounded whatever tenants publish. Used by the collector only.
+/// A batch is summed in plain numbers first; series are found by number in arrays, and the registry is asked once for each. The
+/// registry bounds the series of a family, so cardinality is bounded whatever tenants publish. Used by the collector only.
 struct RequestMetrics {
     /// Requests without a route have number 0: they are counted as route "none".
     private final class RouteSeries {
@@ -41,103 +41,177 @@ struct RequestMetrics {
         let reason: RequestReason
     }
 
+    /// Durations of a batch by bucket, as `Histogram.secondsDefault` has them.
+    private struct DurationSums: BitwiseCopyable {
+        var counts: InlineArray<17, UInt32> = InlineArray(repeating: 0)
+        var microseconds: UInt64 = 0
+
+        @inline(__always)
+        mutating func add(_ microseconds: UInt32) -> Int {
+            let bucket: Int = Histogram.bucketDefault(microseconds: microseconds)
+            self.counts[bucket] &+= 1
+            self.microseconds &+= UInt64(microseconds)
+            return bucket
+        }
+    }
+
+    private struct RouteSums: BitwiseCopyable {
+        var classes: InlineArray<6, UInt32> = InlineArray(repeating: 0)
+        var durations: DurationSums = DurationSums()
+        var upstream: DurationSums = DurationSums()
+        var bytesIn: UInt64 = 0
+        var bytesOut: UInt64 = 0
+        /// Of each bucket, the place in the batch of the last record that was sampled, plus one.
+        var examples: InlineArray<17, UInt32> = InlineArray(repeating: 0)
+    }
+
+    private struct ClassSums: BitwiseCopyable {
+        var classes: InlineArray<6, UInt32> = InlineArray(repeating: 0)
+        /// Of a subscription, whose it is.
+        var application: IdentityNumber = .none
+    }
+
     private let registry: MetricRegistry
     private var routes: [RouteSeries?] = []
     private var subscriptions: [ClassSeries?] = []
     private var targets: [ClassSeries?] = []
     private var reasons: [ReasonKey: Counter] = [:]
+    private let routeSums: BatchSums<RouteSums> = BatchSums(none: RouteSums())
+    private let subscriptionSums: BatchSums<ClassSums> = BatchSums(none: ClassSums())
+    private let targetSums: BatchSums<ClassSums> = BatchSums(none: ClassSums())
+    private var counts: [UInt64] = [UInt64](repeating: 0, count: 17)
 
     init(_ registry: MetricRegistry) {
         self.registry = registry
     }
 
-    /// Adds a batch; some hundred nanoseconds a record.
+    /// Adds a batch; some ten nanoseconds a record.
     mutating func count(_ batch: RecordBatch) {
-        Self.grow(&self.routes, to: batch.identities.count)
-        Self.grow(&self.subscriptions, to: batch.identities.count)
-        Self.grow(&self.targets, to: batch.identities.count)
-        for record in batch.records {
-            self.countRoute(record, batch)
-            if record.subscription != .none { self.countSubscription(record, batch) }
-            if record.target != .none { self.countTarget(record, batch) }
-            if record.reason != .none { self.countReason(record, batch) }
+        batch.records.withUnsafeBufferPointer { (records: UnsafeBufferPointer<RequestRecord>) in
+            for index in records.indices {
+                self.sum(records[index], at: index)
+                if records[index].reason != .none { self.countReason(records[index], batch) }
+            }
         }
+        let (routes, subscriptions, targets) = (self.routeSums, self.subscriptionSums, self.targetSums)
+        routes.takeEach { self.count($1.pointee, of: IdentityNumber($0), batch) }
+        subscriptions.takeEach { self.countSubscription($1.pointee, IdentityNumber($0), batch) }
+        targets.takeEach { self.countTarget($1.pointee, IdentityNumber($0), batch) }
     }
 
-    private static func grow<Series>(_ list: inout [Series?], to count: Int) {
-        while list.count < count { list.append(nil) }
+    // MARK: Summing
+
+    @inline(__always)
+    private func sum(_ record: RequestRecord, at index: Int) {
+        let statusClass: Int = Self.statusClass(record.status)
+        let route: UnsafeMutablePointer<RouteSums> = self.routeSums.of(record.route.value)
+        route.pointee.classes[statusClass] &+= 1
+        let bucket: Int = route.pointee.durations.add(record.durationMicroseconds)
+        // A sampled request is the example of its bucket: its trace can be looked at.
+        if record.isSampled { route.pointee.examples[bucket] = UInt32(truncatingIfNeeded: index &+ 1) }
+        if record.upstreamMicroseconds > 0 { _ = route.pointee.upstream.add(record.upstreamMicroseconds) }
+        route.pointee.bytesIn &+= record.bytesIn
+        route.pointee.bytesOut &+= record.bytesOut
+        if record.subscription != .none {
+            let subscription: UnsafeMutablePointer<ClassSums> = self.subscriptionSums.of(record.subscription.value)
+            subscription.pointee.classes[statusClass] &+= 1
+            subscription.pointee.application = record.application
+        }
+        if record.target != .none { self.targetSums.of(record.target.value).pointee.classes[statusClass] &+= 1 }
     }
 
     /// 1 to 5 for 1xx to 5xx, 0 for anything else.
+    @inline(__always)
     private static func statusClass(_ status: UInt16) -> Int { status >= 100 && status < 600 ? Int(status / 100) : 0 }
 
     private static let classNames: [String] = ["other", "1xx", "2xx", "3xx", "4xx", "5xx"]
 
-    private mutating func countRoute(_ record: RequestRecord, _ batch: RecordBatch) {
-        let number: Int = Int(record.route.value)
-        let identity: Identity = batch.identity(record.route)
-        let series: RouteSeries = self.routes[number] ?? RouteSeries(self.registry, identity)
-        self.routes[number] = series
-        let statusClass: Int = Self.statusClass(record.status)
-        let counter: Counter =
-            series.classes[statusClass]
-            ?? self.registry.counter(
+    // MARK: Counting
+
+    private static func series<Series>(
+        _ list: inout [Series?], _ number: IdentityNumber, _ make: () -> Series
+    ) -> Series {
+        let index: Int = Int(number.value)
+        while list.count <= index { list.append(nil) }
+        if let series: Series = list[index] { return series }
+        let series: Series = make()
+        list[index] = series
+        return series
+    }
+
+    private mutating func count(_ sums: RouteSums, of number: IdentityNumber, _ batch: RecordBatch) {
+        let identity: Identity = batch.identity(number)
+        let registry: MetricRegistry = self.registry
+        let series: RouteSeries = Self.series(&self.routes, number) { RouteSeries(registry, identity) }
+        Self.add(sums.classes, to: &series.classes) { (name: String) in
+            registry.counter(
                 "passerelle_gateway_requests_total", help: "Requests answered.",
                 labels: [
-                    "tenant": identity.tenant, "api": identity.api, "route": identity.detail,
-                    "class": Self.classNames[statusClass],
+                    "tenant": identity.tenant, "api": identity.api, "route": identity.detail, "class": name,
                 ])
-        series.classes[statusClass] = counter
-        counter.add(1)
-        self.observe(record, series.duration)
-        if record.upstreamMicroseconds > 0 { series.upstream.observe(Double(record.upstreamMicroseconds) / 1_000_000) }
-        if record.bytesIn > 0 { series.bytesIn.add(record.bytesIn) }
-        if record.bytesOut > 0 { series.bytesOut.add(record.bytesOut) }
+        }
+        self.observe(sums.durations, series.duration)
+        self.observe(sums.upstream, series.upstream)
+        for bucket in 0..<17 where sums.examples[bucket] > 0 {
+            Self.keep(batch.records[Int(sums.examples[bucket]) - 1], series.duration)
+        }
+        if sums.bytesIn > 0 { series.bytesIn.add(sums.bytesIn) }
+        if sums.bytesOut > 0 { series.bytesOut.add(sums.bytesOut) }
     }
 
-    /// A sampled request is the example of its bucket: its trace can be looked at.
-    private func observe(_ record: RequestRecord, _ histogram: Histogram) {
+    private mutating func observe(_ sums: DurationSums, _ histogram: Histogram) {
+        var isEmpty: Bool = true
+        for bucket in 0..<17 {
+            self.counts[bucket] = UInt64(sums.counts[bucket])
+            if sums.counts[bucket] > 0 { isEmpty = false }
+        }
+        if !isEmpty { histogram.merge(counts: self.counts, sum: Double(sums.microseconds) / 1_000_000) }
+    }
+
+    private static func keep(_ record: RequestRecord, _ histogram: Histogram) {
         let seconds: Double = Double(record.durationMicroseconds) / 1_000_000
-        guard record.isSampled else { return histogram.observe(seconds) }
         let ended: Int64 = record.started / 1_000_000 + Int64(record.durationMicroseconds / 1000)
-        histogram.observe(
-            seconds,
-            exemplar: MetricExemplar(
-                traceHigh: record.traceHigh, traceLow: record.traceLow, value: seconds, time: Double(ended) / 1000))
+        histogram.keep(
+            MetricExemplar(
+                traceHigh: record.traceHigh, traceLow: record.traceLow, value: seconds, time: Double(ended) / 1000),
+            of: seconds)
     }
 
-    private mutating func countSubscription(_ record: RequestRecord, _ batch: RecordBatch) {
-        let number: Int = Int(record.subscription.value)
-        let series: ClassSeries = self.subscriptions[number] ?? ClassSeries()
-        self.subscriptions[number] = series
-        let statusClass: Int = Self.statusClass(record.status)
-        if series.classes[statusClass] == nil {
-            let identity: Identity = batch.identity(record.subscription)
-            series.classes[statusClass] = self.registry.counter(
+    private static func add(
+        _ sums: InlineArray<6, UInt32>, to classes: inout [Counter?], _ make: (_ className: String) -> Counter
+    ) {
+        for index in 0..<6 where sums[index] > 0 {
+            let counter: Counter = classes[index] ?? make(Self.classNames[index])
+            classes[index] = counter
+            counter.add(UInt64(sums[index]))
+        }
+    }
+
+    private mutating func countSubscription(_ sums: ClassSums, _ number: IdentityNumber, _ batch: RecordBatch) {
+        let registry: MetricRegistry = self.registry
+        let series: ClassSeries = Self.series(&self.subscriptions, number) { ClassSeries() }
+        Self.add(sums.classes, to: &series.classes) { (name: String) in
+            let identity: Identity = batch.identity(number)
+            return registry.counter(
                 "passerelle_gateway_application_requests_total", help: "Requests of applications.",
                 labels: [
                     "tenant": identity.tenant, "api": identity.api,
-                    "application": batch.identity(record.application).detail, "class": Self.classNames[statusClass],
+                    "application": batch.identity(sums.application).detail, "class": name,
                 ])
         }
-        series.classes[statusClass]?.add(1)
     }
 
-    private mutating func countTarget(_ record: RequestRecord, _ batch: RecordBatch) {
-        let number: Int = Int(record.target.value)
-        let series: ClassSeries = self.targets[number] ?? ClassSeries()
-        self.targets[number] = series
-        let statusClass: Int = Self.statusClass(record.status)
-        if series.classes[statusClass] == nil {
-            let identity: Identity = batch.identity(record.target)
-            series.classes[statusClass] = self.registry.counter(
+    private mutating func countTarget(_ sums: ClassSums, _ number: IdentityNumber, _ batch: RecordBatch) {
+        let registry: MetricRegistry = self.registry
+        let series: ClassSeries = Self.series(&self.targets, number) { ClassSeries() }
+        Self.add(sums.classes, to: &series.classes) { (name: String) in
+            let identity: Identity = batch.identity(number)
+            return registry.counter(
                 "passerelle_gateway_upstream_requests_total", help: "Requests sent to upstream targets.",
                 labels: [
-                    "tenant": identity.tenant, "api": identity.api, "target": identity.detail,
-                    "class": Self.classNames[statusClass],
+                    "tenant": identity.tenant, "api": identity.api, "target": identity.detail, "class": name,
                 ])
         }
-        series.classes[statusClass]?.add(1)
     }
 
     private mutating func countReason(_ record: RequestRecord, _ batch: RecordBatch) {

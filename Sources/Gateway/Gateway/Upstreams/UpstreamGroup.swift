@@ -12,12 +12,15 @@ final class UpstreamGroup {
     }
 
     private var members: [Member]
+    /// The one target of most APIs.
+    private let only: TargetPool?
     let preservesHost: Bool
     /// Chooses instead of `pick` where the upstream asks for more than turns.
     let steering: Steering?
 
     init(pools: [(pool: TargetPool, weight: Int)], preservesHost: Bool, steering: Steering? = nil) {
         self.steering = steering
+        self.only = pools.count == 1 && pools[0].weight > 0 ? pools[0].pool : nil
         self.members = pools.map { Member(pool: $0.pool, weight: $0.weight, credit: 0) }
         self.preservesHost = preservesHost
     }
@@ -26,12 +29,9 @@ final class UpstreamGroup {
 
     /// The next target in health, other than `excluded` when there is a choice; nil when none is.
     func pick(now: UInt64, excluding excluded: TargetPool? = nil) -> TargetPool? {
-        if self.members.count == 1 {
-            let member: Member = self.members[0]
-            guard member.weight > 0, member.pool !== excluded,
-                member.pool.state.admits(now: now, rules: member.pool.rules)
-            else { return nil }
-            return member.pool
+        if let only: TargetPool = self.only {
+            guard only !== excluded, only.state.admits(now: now, rules: only.rules) else { return nil }
+            return only
         }
         // The one with the turn may be out of health: then the others are asked in the order of their credit.
         var refused: Set<Int> = []

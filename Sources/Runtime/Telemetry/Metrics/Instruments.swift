@@ -33,6 +33,14 @@ package final class Histogram: Sendable {
     /// Upper bounds in seconds, from half a millisecond to 16 seconds, each twice the one before.
     package static let secondsDefault: [Double] = (0...15).map { 0.0005 * Double(1 << $0) }
 
+    /// Where so many microseconds fall among `secondsDefault`, 16 for +Inf; without looking at the bounds.
+    @inlinable
+    package static func bucketDefault(microseconds: UInt32) -> Int {
+        // Doubling bounds: the bits of how often the first one is passed.
+        let times: UInt32 = microseconds == 0 ? 0 : (microseconds &- 1) / 500
+        return min(UInt32.bitWidth &- times.leadingZeroBitCount, 16)
+    }
+
     /// Upper bounds, ascending, without the last one (+Inf).
     package let bounds: [Double]
 
@@ -65,8 +73,13 @@ package final class Histogram: Sendable {
 
     /// Counts a value and keeps where it came from, instead of what the bucket kept before. Takes a lock: not for event loops.
     package func observe(_ value: Double, exemplar: MetricExemplar) {
-        guard !value.isNaN else { return }
         self.observe(value)
+        self.keep(exemplar, of: value)
+    }
+
+    /// Keeps where a value came from that was counted otherwise. Takes a lock: not for event loops.
+    package func keep(_ exemplar: MetricExemplar, of value: Double) {
+        guard !value.isNaN else { return }
         let bucket: Int = self.bucket(of: value)
         self.kept.withLock { (kept: inout [MetricExemplar?]) in
             if kept.isEmpty { kept = [MetricExemplar?](repeating: nil, count: self.bounds.count + 1) }

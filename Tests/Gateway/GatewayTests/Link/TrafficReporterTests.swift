@@ -85,6 +85,44 @@ struct TrafficReporterTests {
         #expect(reporter.dropped == 0)
     }
 
+    /// Many more lines than places: what two lines share a place, they do not share sums.
+    @Test(arguments: Array(1...6)) func sumsEachLineByItself(_ seed: UInt64) {
+        var numbers: SeededNumbers = SeededNumbers(seed: seed)
+        var records: [RequestRecord] = []
+        for _ in 0..<3000 {
+            records.append(
+                Self.record(
+                    route: UInt32.random(in: 0...200, using: &numbers),
+                    application: UInt32.random(in: 0...3, using: &numbers),
+                    status: UInt16.random(in: 0...600, using: &numbers),
+                    second: Int64.random(in: -100...100, using: &numbers),
+                    took: UInt32.random(in: 0...1000, using: &numbers)))
+        }
+        var wanted: [TrafficSums.Key: TrafficBatch.Sums] = [:]
+        for record in records where record.route != .none {
+            let started: Int64 = record.started / 1_000_000
+            let key: TrafficSums.Key = TrafficSums.Key(
+                route: record.route.value, application: record.application.value, minute: started - started % 60_000,
+                statusClass: UInt8(min(max(record.status / 100, 1), 5)))
+            wanted[key, default: TrafficBatch.Sums()].add(record)
+        }
+        var sums: TrafficSums = TrafficSums()
+        for part in [records[..<1000], records[1000...]] {
+            var got: [TrafficSums.Key: TrafficBatch.Sums] = [:]
+            sums.add(Array(part))
+            sums.takeEach { got[$0, default: TrafficBatch.Sums()].add($1) }
+            for (key, sum) in got {
+                wanted[key]?.requests -= sum.requests
+                wanted[key]?.durationMicroseconds -= sum.durationMicroseconds
+                wanted[key]?.bytesOut -= sum.bytesOut
+            }
+        }
+        #expect(wanted.values.allSatisfy { $0.requests == 0 && $0.durationMicroseconds == 0 && $0.bytesOut == 0 })
+        var isLeft: Bool = false
+        sums.takeEach { _, _ in isLeft = true }
+        #expect(!isLeft)
+    }
+
     @Test func dropsAndCountsWhatIsTooMuch() {
         let reporter: TrafficReporter = TrafficReporter(link: ListeningLink(), clock: SystemClock(), logger: .silent)
         var records: [RequestRecord] = []

@@ -74,6 +74,66 @@ struct CollectorTests {
         }
     }
 
+    /// Whether records come one by one or in batches, and in whatever order: the same is counted.
+    @Test(arguments: Array(1...8)) func countsABatchAsOneByOne(_ seed: UInt64) {
+        var numbers: SeededNumbers = SeededNumbers(seed: seed)
+        var identities: [IdentityNumber] = [.none]
+        for number in 0..<6 {
+            for kind: Identity.Kind in [.route, .subscription, .target] {
+                identities.append(
+                    self.live.identities.number(
+                        Identity(kind: kind, tenant: "acme", api: "a\(number % 2)", detail: "\(number)")))
+            }
+        }
+        var records: [RequestRecord] = []
+        for _ in 0..<500 {
+            var record: RequestRecord = self.record(
+                status: [0, 101, 200, 204, 302, 404, 503, 999][Int.random(in: 0..<8, using: &numbers)])
+            record.route = identities.randomElement(using: &numbers) ?? .none
+            record.subscription = identities.randomElement(using: &numbers) ?? .none
+            record.target = identities.randomElement(using: &numbers) ?? .none
+            record.reason = Bool.random(using: &numbers) ? .none : .upstreamReset
+            record.durationMicroseconds =
+                UInt32.random(in: 0...40_000_000, using: &numbers) >> UInt32.random(in: 0...20, using: &numbers)
+            record.upstreamMicroseconds = Bool.random(using: &numbers) ? 0 : record.durationMicroseconds / 2
+            record.bytesIn = UInt64.random(in: 0...3, using: &numbers)
+            record.isSampled = Int.random(in: 0..<20, using: &numbers) == 0
+            records.append(record)
+        }
+        func text(batches: Int) -> [Substring] {
+            let metrics: MetricRegistry = MetricRegistry()
+            let collector: Collector = Collector(loops: 2, live: self.live, metrics: metrics, ringCapacity: 512)
+            for (index, record) in records.enumerated() {
+                collector.ring(index % 2).add(record)
+                if index % (500 / batches) == 0 { collector.collect() }
+            }
+            collector.collect()
+            // Sums of seconds depend on the order in their last digits.
+            return String(decoding: metrics.prometheusText(), as: UTF8.self).split(separator: "\n")
+                .filter { !$0.contains("_sum{") }.sorted()
+        }
+        #expect(text(batches: 1) == text(batches: 500))
+    }
+
+    @Test func aSampledRequestIsTheExampleOfItsBucket() {
+        let metrics: MetricRegistry = MetricRegistry()
+        let collector: Collector = Collector(loops: 1, live: self.live, metrics: metrics)
+        for (number, microseconds) in [(1, 400), (2, 600), (3, 700), (4, 500)] as [(UInt64, UInt32)] {
+            var record: RequestRecord = self.record()
+            record.durationMicroseconds = microseconds
+            record.isSampled = number != 3
+            record.traceLow = number
+            collector.ring(0).add(record)
+        }
+        collector.collect()
+        let histogram: Histogram = metrics.histogram(
+            "passerelle_gateway_request_duration_seconds", help: "",
+            labels: ["tenant": "acme", "api": "orders", "route": "GET /orders/{id}"])
+        #expect(histogram.exemplars.prefix(3).map { $0?.traceLow } == [4, 2, nil])
+        #expect(histogram.bucketCounts.prefix(3) == [2, 2, 0])
+        #expect(abs(histogram.sum - 0.0022) < 1e-9)
+    }
+
     @Test func seriesAreBounded() {
         let metrics: MetricRegistry = MetricRegistry(seriesMax: 10)
         let collector: Collector = Collector(loops: 1, live: self.live, metrics: metrics)
@@ -148,6 +208,61 @@ struct CollectorTests {
 
                 """)
         #expect(log.dropped == 0 && log.failures == 0)
+    }
+
+    /// Names and paths that JSON has to escape, names longer than what is written at once, and the same names again.
+    @Test func linesOfAnAccessLogAreJSONWhateverTheNames() throws {
+        let folder: URL = FileManager.default.temporaryDirectory.appending(path: "access-log-\(UUID().uuidString)")
+        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(at: folder) }
+        let file: URL = folder.appending(path: "access.log")
+        let log: AccessLog = AccessLog(path: file.path)
+        #expect(log.start() == nil)
+        let collector: Collector = Collector(
+            loops: 1, live: self.live, metrics: nil, sinks: [log], ringCapacity: 256, keepsPaths: true)
+        let names: [String] = [
+            "plain", "a \"quoted\" one", "back\\slash", "né\u{1}", String(repeating: "long \" ", count: 40_000), "",
+        ]
+        let paths: [String] = ["/", "/seven78", "/eight789", "/a\"", "/12345678\\", "/tab\t", "/é", "/\u{7F}", ""]
+        var wanted: [(route: String, target: String, path: String)] = []
+        for number in 0..<108 {
+            let route: String = names[number % names.count]
+            let target: String = names[(number / 2) % names.count]
+            let path: String = paths[number % paths.count]
+            var record: RequestRecord = self.record()
+            record.route = self.live.identities.number(
+                Identity(kind: .route, tenant: "acme", api: "a", detail: route))
+            record.target = self.live.identities.number(
+                Identity(kind: .target, tenant: "acme", api: "a", detail: target))
+            record.bytesOut = UInt64(number) << 50
+            Array(path.utf8).withUnsafeBytes { _ = collector.ring(0).add(record, path: $0) }
+            wanted.append((route, target, path))
+        }
+        collector.collect()
+        log.stop()
+        let lines: [Data] = try Data(contentsOf: file).split(separator: 0x0A)
+        #expect(lines.count == wanted.count)
+        for (number, line) in lines.enumerated() {
+            let object: [String: Any] = try #require(JSONSerialization.jsonObject(with: line) as? [String: Any])
+            #expect(object["route"] as? String ?? "" == wanted[number].route)
+            #expect(object["target"] as? String ?? "" == wanted[number].target)
+            #expect(object["path"] as? String == wanted[number].path)
+            #expect((object["bytes_out"] as? NSNumber)?.uint64Value == UInt64(number) << 50)
+            #expect(object["tenant"] as? String == "acme")
+        }
+        #expect(log.dropped == 0 && log.failures == 0)
+    }
+
+    @Test func anAccessLogMaySayNothing() throws {
+        let folder: URL = FileManager.default.temporaryDirectory.appending(path: "access-log-\(UUID().uuidString)")
+        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(at: folder) }
+        let file: URL = folder.appending(path: "access.log")
+        let log: AccessLog = AccessLog(path: file.path, rules: AccessLogRules(fields: [.reason, .route]))
+        #expect(log.start() == nil)
+        log.receive(RecordBatch(records: [RequestRecord(), self.record(reason: .noRoute)], identities: []))
+        log.stop()
+        #expect(try Data(contentsOf: file) == Data("{}\n{\"reason\":\"no-route\"}\n".utf8))
     }
 
     @Test func anAccessLogMaySayLessOfFewer() throws {
