@@ -143,7 +143,7 @@ class Harness:
         acknowledged = Acknowledged()
         victim = self.traced(folder, acknowledged)
         victim.wait_until_ready()
-        for letter in self.rng.sample("swf", 3):
+        for letter in self.rng.sample("snwf", 4):
             self.fault(
                 victim, acknowledged, f"fault '{letter}'", lambda: self.fail(folder, letter),
                 lambda: os.unlink(folder + ".fail"))

@@ -181,6 +181,8 @@ class Disk:
                 self._sync_names(begin, self.paths[call.file])
             else:
                 self._sync(self._content(call.file), begin)
+        elif call.kind == "E":
+            self._give_up(self._content(call.file), self.begun[call.thread, call.file])
 
     def image(self, rng):
         """file -> content, with luck deciding about all that was not synced."""
@@ -210,6 +212,15 @@ class Disk:
         for at, call in waiting:
             if at < begin:
                 self._apply(self.durable[content], call)
+        self.pending[content] = [(at, call) for at, call in waiting if at >= begin]
+
+    def _give_up(self, content, begin):
+        """A failed sync: the system believes the pages clean from now on, so no later sync writes what this one did not."""
+        rng = random.Random(begin)
+        waiting = self.pending[content]
+        for at, call in waiting:
+            if at < begin:
+                self._perhaps(self.durable[content], call, rng)
         self.pending[content] = [(at, call) for at, call in waiting if at >= begin]
 
     def _sync_names(self, begin, folder):

@@ -75,6 +75,19 @@ class PowerCut(unittest.TestCase):
                 found.add(None if content is None else bytes(content))
         return found
 
+    def test_what_a_failed_sync_left_is_not_in_the_next_one(self):
+        found = set()
+        for begin in range(40):
+            # When it began decides about its luck.
+            written = Written()
+            for _ in range(begin):
+                written.call("O", 3, data=b"/data/other")
+            written.call("W", LOG, 0, b"ab").call("S", LOG).call("E", LOG, 5)
+            found |= self.contents(written.call("S", LOG).call("E", LOG))
+        self.assertEqual(found, {b"", b"ab"})
+        again = Written().call("W", LOG, 0, b"ab").call("S", LOG).call("E", LOG, 5).call("W", LOG, 0, b"cd")
+        self.assertEqual(self.contents(again.call("S", LOG).call("E", LOG)), {b"cd"}, "written anew it is synced")
+
     def test_what_was_synced_stays(self):
         self.assertEqual(self.contents(Written().call("W", LOG, 0, b"ab").call("S", LOG).call("E", LOG)), {b"ab"})
 

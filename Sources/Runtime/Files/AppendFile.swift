@@ -18,6 +18,6 @@ package final class AppendFile: Sendable {
     /// Writes the bytes at the end and syncs. After a failure a part of them may be there.
     package func append(_ bytes: [UInt8]) throws(FileError) {
         try Files.writeAll(bytes, to: self.descriptor, path: self.path)
-        guard fdatasync(self.descriptor) == 0 else { throw FileError(path: self.path, call: "fdatasync") }
+        try Files.sync(self.descriptor, path: self.path, dataOnly: true)
     }
 }

@@ -51,7 +51,7 @@ package enum Files {
         do throws(FileError) {
             try Self.writeAll(bytes, to: descriptor, path: path)
             guard fchmod(descriptor, mode) == 0 else { throw FileError(path: path, call: "chmod") }
-            guard fsync(descriptor) == 0 else { throw FileError(path: path, call: "fsync") }
+            try Self.sync(descriptor, path: path)
         } catch {
             _ = close(descriptor)
             unlink(temporary)
@@ -100,6 +100,15 @@ package enum Files {
         let descriptor: Int32 = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
         guard descriptor >= 0 else { throw FileError(path: folder, call: "open") }
         defer { _ = close(descriptor) }
-        guard fsync(descriptor) == 0 else { throw FileError(path: folder, call: "fsync") }
+        try Self.sync(descriptor, path: folder)
+    }
+
+    /// Syncs a file or a folder; an interrupted sync begins again.
+    ///
+    /// - Parameter dataOnly: leaves out what is not needed to read it again, such as its times.
+    static func sync(_ descriptor: Int32, path: String, dataOnly: Bool = false) throws(FileError) {
+        while (dataOnly ? fdatasync(descriptor) : fsync(descriptor)) != 0 {
+            guard errno == EINTR else { throw FileError(path: path, call: dataOnly ? "fdatasync" : "fsync") }
+        }
     }
 }

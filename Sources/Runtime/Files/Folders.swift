@@ -49,7 +49,7 @@ package enum Folders {
         let descriptor: Int32 = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
         guard descriptor >= 0 else { throw FileError(path: path, call: "open") }
         defer { _ = close(descriptor) }
-        guard fsync(descriptor) == 0 else { throw FileError(path: path, call: "fsync") }
+        try Files.sync(descriptor, path: path)
     }
 
     /// Removes a folder with all that is in it. Links in it are removed, not followed.

@@ -38,9 +38,7 @@ package final class GrowingFile {
 
     /// Returns once everything appended is on the disk. After a failure nobody knows what is: begin another file.
     package func sync() throws(FileError) {
-        while fdatasync(self.descriptor) != 0 {
-            guard errno == EINTR else { throw FileError(path: self.path, call: "fdatasync") }
-        }
+        try Files.sync(self.descriptor, path: self.path, dataOnly: true)
     }
 
     package func close() throws(FileError) {

@@ -6,10 +6,15 @@
 //   SYNCWATCH_TRACE    file to append the trace to, outside of the folder
 //   SYNCWATCH_FAIL     (optional) a file; while it exists its first letter says what fails:
 //                      s  fsync and fdatasync give EIO      w  writes give EIO      f  writes give ENOSPC
+//                      n  fsync and fdatasync give ENOSPC, as where space is taken when it is written back
+//                      e  every fifth fsync or fdatasync gives EINTR
 //                      r  writes give EROFS, as on a disk that the kernel made read-only
 //                      i  every other write gives EINTR     h  writes write half of what they are given
-//                      A number behind s, w, f or r (`w 7`) makes only that call fail, counted from when the file came (its inode).
-//                      Cutting, naming and renaming a file count as writes.
+//                      A number behind s, n, w, f or r (`w 7`) makes only that call fail, counted from when the file came (its inode).
+//                      Cutting, naming, renaming and removing a file or folder count as writes.
+//
+// What SQLite and the platform write with is watched: open, write, pwrite, ftruncate, fsync, fdatasync, rename, unlink, mkdir, rmdir. Any
+// other way to change a file of the folder ends the process, so that none can come into use unseen (`stray`).
 //
 // A trace is a sequence of records, little-endian:
 //   u8 kind, u8 0, u16 file, u32 thread, u64 offset, u32 length, u32 0, then `length` bytes
@@ -34,6 +39,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -120,7 +127,7 @@ static char failing(int is_sync) {
     struct stat status;
     long got = syscall(SYS_read, fd, text, sizeof text - 1), found = fstat(fd, &status);
     syscall(SYS_close, fd);
-    if (got < 1 || found != 0 || is_sync != (text[0] == 's')) return 0;
+    if (got < 1 || found != 0 || is_sync != (strchr("sne", text[0]) != NULL)) return 0;
     long wanted = strtol(text + 1, NULL, 10);
     if (!wanted) return text[0];
     pthread_mutex_lock(&lock);
@@ -238,9 +245,18 @@ static int do_sync(int fd, int (*real)(int)) {
     uint16_t file = watched(fd);
     if (!file) return real(fd);
     append('S', file, 0, NULL, 0);
+    static unsigned calls;
     int result = -1;
-    if (failing(1)) errno = EIO;
-    else result = real(fd);
+    switch (failing(1)) {
+    case 's': errno = EIO; break;
+    case 'n': errno = ENOSPC; break;
+    case 'e':
+        if (__atomic_fetch_add(&calls, 1, __ATOMIC_RELAXED) % 5 == 0) {
+            errno = EINTR;
+            break;
+        }  // fall through
+    default: result = real(fd);
+    }
     append('E', file, result == 0 ? 0 : (uint64_t)errno, NULL, 0);
     return result;
 }
@@ -248,7 +264,17 @@ static int do_sync(int fd, int (*real)(int)) {
 int fsync(int fd) { return do_sync(fd, REAL(fsync)); }
 int fdatasync(int fd) { return do_sync(fd, REAL(fdatasync)); }
 
+// Whether something of this name is in the folder, and not what a power cut may take.
+static int is_inside(const char *path) {
+    size_t length = strlen(path);
+    return trace >= 0 && strncmp(path, folder, folder_length) == 0 && (path[folder_length] == '/' || !path[folder_length])
+        && !(length > 4 && strcmp(path + length - 4, "-shm") == 0);
+}
+
+static int exists(const char *path) { return syscall(SYS_faccessat, AT_FDCWD, path, F_OK) == 0; }
+
 int unlink(const char *path) {
+    if (refused(is_inside(path) && exists(path))) return -1;
     int result = REAL(unlink)(path);
     if (result != 0 || trace < 0) return result;
     pthread_mutex_lock(&lock);
@@ -264,4 +290,97 @@ int rename(const char *from, const char *to) {
     int result = REAL(rename)(from, to);
     if (result == 0 && file && place) append('R', file, place, NULL, 0);
     return result;
+}
+
+int mkdir(const char *path, mode_t mode) {
+    if (refused(is_inside(path) && !exists(path))) return -1;
+    return REAL(mkdir)(path, mode);
+}
+
+int rmdir(const char *path) {
+    if (refused(is_inside(path) && exists(path))) return -1;
+    return REAL(rmdir)(path);
+}
+
+// Ways to write that nobody uses for a watched file.
+
+static void stray(const char *call, int is_watched) {
+    if (!is_watched) return;
+    dprintf(2, "SyncWatch: %s on a watched file is not watched\n", call);
+    abort();
+}
+
+int creat(const char *path, mode_t mode) {
+    stray("creat", is_inside(path));
+    return REAL(creat)(path, mode);
+}
+
+int openat(int folder, const char *path, int flags, ...) {
+    va_list rest;
+    va_start(rest, flags);
+    mode_t mode = mode_of(flags, rest);
+    va_end(rest);
+    stray("openat", (flags & O_ACCMODE) != O_RDONLY && (watched(folder) || is_inside(path)));
+    return (int)syscall(SYS_openat, folder, path, flags, mode);
+}
+
+FILE *fopen(const char *path, const char *mode) {
+    stray("fopen", strpbrk(mode, "wa+") && is_inside(path));
+    return REAL(fopen)(path, mode);
+}
+
+ssize_t writev(int fd, const struct iovec *parts, int count) {
+    stray("writev", watched(fd));
+    return REAL(writev)(fd, parts, count);
+}
+
+ssize_t pwritev(int fd, const struct iovec *parts, int count, off_t offset) {
+    stray("pwritev", watched(fd));
+    return REAL(pwritev)(fd, parts, count, offset);
+}
+
+ssize_t sendfile(int to, int from, off_t *offset, size_t count) {
+    stray("sendfile", watched(to));
+    return REAL(sendfile)(to, from, offset, count);
+}
+
+ssize_t copy_file_range(int from, off64_t *read, int to, off64_t *written, size_t count, unsigned flags) {
+    stray("copy_file_range", watched(to));
+    return REAL(copy_file_range)(from, read, to, written, count, flags);
+}
+
+int fallocate(int fd, int mode, off_t offset, off_t length) {
+    stray("fallocate", watched(fd));
+    return REAL(fallocate)(fd, mode, offset, length);
+}
+
+int posix_fallocate(int fd, off_t offset, off_t length) {
+    stray("posix_fallocate", watched(fd));
+    return REAL(posix_fallocate)(fd, offset, length);
+}
+
+int truncate(const char *path, off_t size) {
+    stray("truncate", is_inside(path));
+    return REAL(truncate)(path, size);
+}
+
+int link(const char *from, const char *to) {
+    stray("link", is_inside(to));
+    return REAL(link)(from, to);
+}
+
+int renameat(int from_folder, const char *from, int to_folder, const char *to) {
+    stray("renameat", watched(from_folder) || watched(to_folder) || is_inside(from) || is_inside(to));
+    return REAL(renameat)(from_folder, from, to_folder, to);
+}
+
+int unlinkat(int folder, const char *path, int flags) {
+    stray("unlinkat", watched(folder) || is_inside(path));
+    return REAL(unlinkat)(folder, path, flags);
+}
+
+// Of mapped files only the index of the log is written, which is not watched.
+void *mmap64(void *at, size_t length, int protection, int flags, int fd, off64_t offset) {
+    stray("mmap", (flags & MAP_SHARED) && (protection & PROT_WRITE) && watched(fd));
+    return (void *)syscall(SYS_mmap, at, length, protection, flags, fd, offset);
 }

@@ -52,7 +52,10 @@ struct DataFolder: Sendable {
         // A parent that we may write but not read cannot be synced; the file system does it in its own time.
         guard handle >= 0 else { return }
         defer { close(handle) }
-        // EINVAL: a file system without syncs of folders.
-        if fsync(handle) != 0, errno != EINVAL { throw Self.notWritable(folder, errno) }
+        while fsync(handle) != 0 {
+            // EINVAL: a file system without syncs of folders.
+            if errno == EINVAL { return }
+            guard errno == EINTR else { throw Self.notWritable(folder, errno) }
+        }
     }
 }
