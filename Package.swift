@@ -229,6 +229,8 @@ let fuzzers: [Target] = [
     fuzzer("Tokens", ["Tokens", "Bytes", "JSON", "Crypto", "Time"]),
     fuzzer("RecordBatches", ["EventLog", "Bytes", "Time"]),
     fuzzer("URLs", ["HTTP"]),
+    fuzzer("Authorization", ["HTTP", "Bytes"]),
+    fuzzer("Secrets", ["Crypto", "GatewayConfiguration", "JSON", "Bytes"]),
     fuzzer("DNSAnswers", ["DNS", "EventLoops"]),
     fuzzer("HTTPHeads", ["HTTP"]),
     fuzzer("Connections", ["Gateway", "GatewayConfiguration", "EventLoops", "HTTP"]),

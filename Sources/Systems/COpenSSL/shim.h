@@ -23,6 +23,13 @@ static inline int copenssl_no_passphrase(char *buffer, int size, int writing, vo
 static inline EVP_PKEY *copenssl_read_private_key(BIO *bio) {
     return PEM_read_bio_PrivateKey(bio, NULL, copenssl_no_passphrase, NULL);
 }
+// The same for what is never encrypted: a block may say all the same that it is.
+static inline EVP_PKEY *copenssl_read_public_key(BIO *bio) {
+    return PEM_read_bio_PUBKEY(bio, NULL, copenssl_no_passphrase, NULL);
+}
+static inline X509 *copenssl_read_certificate(BIO *bio) {
+    return PEM_read_bio_X509(bio, NULL, copenssl_no_passphrase, NULL);
+}
 
 // The bytes a memory BIO holds; they stay the BIO's.
 static inline long copenssl_bio_memory(BIO *bio, char **bytes) { return BIO_get_mem_data(bio, bytes); }

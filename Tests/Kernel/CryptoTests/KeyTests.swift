@@ -32,6 +32,18 @@ import Testing
         #expect(!other.isValid(signature, for: message, scheme: scheme))
     }
 
+    /// A block may say that it is encrypted: nobody is asked for a pass phrase, at a terminal neither.
+    @Test func whatSaysThatItIsEncryptedIsRefusedUnasked() {
+        let encrypted: String =
+            "Proc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,00112233445566778899AABBCCDDEEFF\n\nAAAA\n"
+        for kind in ["PUBLIC KEY", "PRIVATE KEY", "RSA PRIVATE KEY", "CERTIFICATE"] {
+            let pem: String = "-----BEGIN \(kind)-----\n\(encrypted)-----END \(kind)-----\n"
+            #expect(throws: CryptoError.self) { try PublicKey(pem: pem) }
+            #expect(throws: CryptoError.self) { try PrivateKey(pem: pem) }
+            #expect(throws: CryptoError.self) { try Certificate.chain(pem: pem) }
+        }
+    }
+
     @Test(arguments: KeyKind.allCases, SignatureScheme.allCases)
     func aKeyNeverServesAnotherKindOfSignature(kind: KeyKind, scheme: SignatureScheme) throws {
         guard scheme.keyKind != kind else { return }

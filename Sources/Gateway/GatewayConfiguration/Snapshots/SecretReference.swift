@@ -15,7 +15,7 @@ package enum SecretReference {
         var names: Set<String> = []
         Self.visit(json) { text in
             for part in Self.parts(of: text) {
-                if case .reference(let name, _) = part { names.insert(name) }
+                if case .reference(let name, _, _) = part { names.insert(name) }
             }
         }
         return names
@@ -26,7 +26,7 @@ package enum SecretReference {
         var found: Set<String> = []
         Self.visit(json) { text in
             for part in Self.parts(of: text) {
-                if case .reference(let name, let version?) = part { found.insert("\(name)@\(version)") }
+                if case .reference(let name, let version?, _) = part { found.insert("\(name)@\(version)") }
             }
         }
         return found
@@ -60,9 +60,7 @@ package enum SecretReference {
         for part in parts {
             switch part {
             case .text(let text): result += text
-            case .reference(let name, let version):
-                let written: String = Self.scheme + name + (version.map { "@\($0)" } ?? "")
-                result += try value(name, version) ?? written
+            case .reference(let name, let version, let written): result += try value(name, version) ?? written
             }
         }
         return result
@@ -79,7 +77,7 @@ package enum SecretReference {
 
     private enum Part {
         case text(String)
-        case reference(name: String, version: Int64?)
+        case reference(name: String, version: Int64?, written: String)
     }
 
     /// The text in pieces; one piece where nothing is referred to.
@@ -110,7 +108,10 @@ package enum SecretReference {
                 }
             }
             if at > start { parts.append(.text(String(decoding: bytes[start..<at], as: UTF8.self))) }
-            parts.append(.reference(name: String(decoding: name, as: UTF8.self), version: version))
+            parts.append(
+                .reference(
+                    name: String(decoding: name, as: UTF8.self), version: version,
+                    written: String(decoding: bytes[at..<end], as: UTF8.self)))
             start = end
             at = end
         }

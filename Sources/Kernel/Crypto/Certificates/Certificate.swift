@@ -21,7 +21,7 @@ package final class Certificate: @unchecked Sendable {
         try PEM.check(pem)
         let bio = MemoryBIO(pem)
         var chain: [Certificate] = []
-        while let pointer: OpaquePointer = PEM_read_bio_X509(bio.handle, nil, nil, nil) {
+        while let pointer: OpaquePointer = copenssl_read_certificate(bio.handle) {
             chain.append(Certificate(adopting: pointer))
         }
         // Reading ends with an error: "no start line" when everything was read, else the text is broken.

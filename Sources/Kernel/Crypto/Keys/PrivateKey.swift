@@ -55,7 +55,7 @@ package final class PrivateKey: Sendable {
     package func publicKey() throws(CryptoError) -> PublicKey {
         let bio = MemoryBIO()
         guard PEM_write_bio_PUBKEY(bio.handle, self.key.pointer) == 1,
-            let pointer: OpaquePointer = PEM_read_bio_PUBKEY(bio.handle, nil, nil, nil)
+            let pointer: OpaquePointer = copenssl_read_public_key(bio.handle)
         else { throw OpenSSLErrors.failure("reading the public half of a key") }
         return PublicKey(try KeyHandle(adopting: pointer))
     }

@@ -15,7 +15,7 @@ package final class PublicKey: Sendable {
     package convenience init(pem: String) throws(CryptoError) {
         try PEM.check(pem)
         let bio = MemoryBIO(pem)
-        guard let pointer: OpaquePointer = PEM_read_bio_PUBKEY(bio.handle, nil, nil, nil) else {
+        guard let pointer: OpaquePointer = copenssl_read_public_key(bio.handle) else {
             ERR_clear_error()
             throw .malformed("expected a public key in PEM (-----BEGIN PUBLIC KEY-----)")
         }

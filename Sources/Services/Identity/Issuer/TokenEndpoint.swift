@@ -91,12 +91,9 @@ extension IdentityService {
     }
 
     private static func basic(_ header: String) -> (String, String)? {
-        guard header.prefix(6).lowercased() == "basic ",
-            let bytes: [UInt8] = Base64.decode(String(header.dropFirst(6))),
-            let text: String = String(validating: bytes, as: UTF8.self),
-            let colon: String.Index = text.firstIndex(of: ":"),
-            let id: String = PercentCoding.decode(text[..<colon], plusIsSpace: true),
-            let secret: String = PercentCoding.decode(text[text.index(after: colon)...], plusIsSpace: true)
+        guard case .basic(let name, let password) = AuthorizationField(header),
+            let id: String = PercentCoding.decode(name, plusIsSpace: true),
+            let secret: String = PercentCoding.decode(password, plusIsSpace: true)
         else { return nil }
         return (id, secret)
     }
@@ -392,7 +389,7 @@ extension IdentityService {
 
     private func userinfo(_ context: RequestContext) async throws -> HTTPResponse {
         let header: String = context.request.fields["Authorization"] ?? ""
-        let token: String = header.prefix(7).lowercased() == "bearer " ? String(header.dropFirst(7)) : ""
+        let token: String = if case .bearer(let text) = AuthorizationField(header) { text } else { "" }
         var problem: APIProblem = APIProblem(.unauthenticated, "The access token does not work here.")
         problem.fields.append((name: "WWW-Authenticate", value: "Bearer realm=\"passerelle\", error=\"invalid_token\""))
         guard let verified: VerifiedToken = try? self.keys.verifyForAnyone(token), verified.scopes.contains("openid"),

@@ -195,8 +195,8 @@ package final class RESTHandler: Sendable {
     }
 
     private func bearer(_ header: String, ip: String) async -> Caller? {
-        guard header.utf8.count > 7, header.prefix(7).lowercased() == "bearer " else { return nil }
-        return await self.authenticator.authenticate(bearer: String(header.dropFirst(7)), ip: ip)
+        guard case .bearer(let token) = AuthorizationField(header) else { return nil }
+        return await self.authenticator.authenticate(bearer: token, ip: ip)
     }
 
     /// What is known of the environment a request is about when a decision is due.
