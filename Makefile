@@ -5,7 +5,7 @@ BINARY := .build/release/passerelle
 DATA ?= ./data
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test test-long lint format bench bench-store bench-gateway bench-policies bench-log bench-http bench-audit bench-rest fuzz clean
+.PHONY: help build run test test-long lint format bench bench-store bench-gateway bench-policies bench-log bench-http bench-audit bench-identity bench-rest fuzz clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,7 +31,7 @@ lint: ## layout and style
 format: ## settle the layout of every Swift file
 	swift format format -i --recursive Package.swift Sources Tests Benchmarks
 
-bench: bench-store bench-gateway bench-policies bench-log bench-http bench-audit bench-rest ## every benchmark, each a table
+bench: bench-store bench-gateway bench-policies bench-log bench-http bench-audit bench-identity bench-rest ## every benchmark, each a table
 
 bench-gateway: build ## CPU per request beside nginx, HAProxy and Envoy
 	@Scripts/install-dependencies bench
@@ -58,6 +58,10 @@ bench-http: ## the control plane's HTTP server and client alone
 bench-audit: ## entries into the audit tree, verification, proofs, event streams
 	@Scripts/install-dependencies build
 	@Benchmarks/audit/run
+
+bench-identity: build ## the check of a token, from the password to the token, many passwords at once
+	@swift build -c release --static-swift-stdlib --product IdentityBench
+	@python3 Benchmarks/identity/run.py --binary $(BINARY)
 
 bench-rest: build ## durable changes through REST, deploy to live, start-up, memory
 	@Scripts/install-dependencies bench

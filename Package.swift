@@ -148,6 +148,11 @@ let targets: [Target] = [
             "CLinux",
         ], path: "Benchmarks/audit/AuditBench", swiftSettings: common),
     .executableTarget(
+        name: "IdentityBench",
+        dependencies: [
+            "Identity", "REST", "Contracts", "HTTP", "EventLog", "Store", "JSON", "Time", "Telemetry", "CLinux",
+        ], path: "Benchmarks/identity/IdentityBench", swiftSettings: common),
+    .executableTarget(
         name: "PolicyBenchmark", dependencies: ["Gateway", "GatewayConfiguration", "HTTP", "Crypto", "CLinux"],
         path: "Benchmarks/policies/PolicyBenchmark", swiftSettings: common),
 
