@@ -58,7 +58,7 @@ package final class Store: Sendable {
         }
     }
 
-    /// Runs `body` over a snapshot, for 5 s at most (`.timedOut`), and returns what it returns.
+    /// Runs `body` over a snapshot, for `readTimeMax` at most (`.timedOut`; 5 s), and returns what it returns.
     package func read<T: Sendable>(_ body: @escaping @Sendable (Reader) throws -> T) async throws -> T {
         try await withCheckedThrowingContinuation { caller in
             let job: TypedReadJob<T> = TypedReadJob(body, caller: caller)

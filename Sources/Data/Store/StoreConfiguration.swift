@@ -24,8 +24,8 @@ package struct StoreConfiguration: Sendable {
     package var writers: Int = 8
     /// Largest size of the database file in bytes; beyond it writes fail as on a full disk. Default: none.
     package var bytesMax: Int?
-    /// The longest a read may take, from its first query; then it fails with `.timedOut`. At most 5 s, the default: a
-    /// snapshot keeps the write-ahead log from starting over.
+    /// The longest a read may take, from its first query; then it fails with `.timedOut`. 5 s is the default: on SQLite a
+    /// snapshot keeps the write-ahead log from starting over. Longer is for who reads alone, such as a replay.
     package var readTimeMax: Duration = ReaderPool.snapshotTimeMax
     /// The longest a statement of a write may take on PostgreSQL.
     var writeTimeMax: Duration = .milliseconds(PostgresLimits.writeMillisecondsMax)

@@ -1,6 +1,7 @@
-import Store
 import TestKit
 import Testing
+
+@testable import Store
 
 @Suite struct ReaderTests {
     @Test(arguments: TestEngine.allCases)
@@ -21,6 +22,10 @@ import Testing
         #expect(try await counts == [1, 1])
         #expect(try await test.names() == ["a", "b"])
         await test.store.close()
+    }
+
+    @Test func whoReadsAloneMayTakeLonger() {
+        #expect(ReadDeadline(limit: .seconds(86_400)).limit == .seconds(86_400))
     }
 
     @Test(arguments: TestEngine.allCases)

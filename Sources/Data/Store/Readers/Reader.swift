@@ -42,7 +42,7 @@ final class ReadDeadline {
     private var end: UInt64 = 0
     let limit: Duration
 
-    init(limit: Duration) { self.limit = min(limit, ReaderPool.snapshotTimeMax) }
+    init(limit: Duration) { self.limit = limit }
 
     var isOver: Bool { self.end != 0 && clinux_monotonic_nanoseconds() > self.end }
 

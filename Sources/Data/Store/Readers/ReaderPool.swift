@@ -4,11 +4,11 @@ import Time
 
 /// The reader threads, each with its own read-only connection. A closure sees one snapshot from its first query on.
 ///
-/// A snapshot lives 5 s at most: while it does, the WAL cannot start over and grows. Exports page by key instead.
+/// A snapshot lives 5 s at most unless the configuration says otherwise: while it does, the WAL cannot start over and grows. Exports page by key instead.
 final class ReaderPool: Sendable {
     /// Closures that may wait; the next is refused with `.overloaded`.
     static let queueMax: Int = 4096
-    /// The longest a snapshot may live.
+    /// The longest a snapshot of a platform may live.
     static let snapshotTimeMax: Duration = .seconds(5)
 
     let queue: JobQueue<ReadJob> = JobQueue(limit: ReaderPool.queueMax)
