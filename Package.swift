@@ -65,6 +65,7 @@ let targets: [Target] = [
     room("Kernel", "OpenAPI", ["Bytes", "JSON", "Documents"]),
     room("Kernel", "Crypto", ["Bytes", "COpenSSL", "CArgon2"]),
     room("Kernel", "Tokens", ["Bytes", "JSON", "Crypto", "Time"]),
+    room("Kernel", "WebAuthn", ["Bytes", "JSON", "Crypto"]),
 
     // Runtime: loops, sockets, HTTP, process life.
     room("Runtime", "EventLoops", ["CLinux"], settings: hot),
@@ -107,7 +108,7 @@ let targets: [Target] = [
             "Telemetry",
         ]),
     service("Catalog", ["OpenAPI", "Documents", "GatewayConfiguration", "Crypto"]),
-    service("Identity", ["Crypto", "KeyRing", "Tokens", "HTTP", "EventLoops", "TLS"]),
+    service("Identity", ["Crypto", "KeyRing", "Tokens", "WebAuthn", "HTTP", "EventLoops", "TLS"]),
     service("Portal", ["Crypto"]),
     service("Secrets", ["Crypto", "KeyRing", "HTTP"]),
     service("Deployments", ["Documents", "OpenAPI", "GatewayConfiguration", "Gateway", "Crypto", "HTTP", "TLS"]),
@@ -167,6 +168,9 @@ let targets: [Target] = [
             "TestKit", "Contracts", "REST", "EventLog", "Store", "HTTP", "JSON", "Time", "Telemetry", "Crypto",
         ],
         path: "Tests/ServiceTestKit", swiftSettings: common),
+    .target(
+        name: "AuthenticatorKit", dependencies: ["Bytes", "Crypto", "JSON"], path: "Tests/AuthenticatorKit",
+        swiftSettings: common),
     .executableTarget(
         name: "CrashWriter", dependencies: ["Store", "EventLog", "JSON", "Time"], path: "Tests/Crash/CrashWriter",
         swiftSettings: common),
@@ -180,6 +184,7 @@ let targets: [Target] = [
     tests("Kernel", "OpenAPI", ["JSON", "Documents"]),
     tests("Kernel", "Crypto", ["Bytes"]),
     tests("Kernel", "Tokens", ["Bytes", "JSON", "Crypto", "Time"]),
+    tests("Kernel", "WebAuthn", ["Bytes", "JSON", "Crypto", "AuthenticatorKit"]),
     tests("Runtime", "EventLoops", []),
     tests("Runtime", "DNS", ["EventLoops"]),
     tests("Runtime", "Files", []),
@@ -205,7 +210,7 @@ let targets: [Target] = [
     tests("Services", "Contracts", ["Store"]),
     tests("Services", "REST", serviceNeeds + ["ServiceTestKit", "HTTP"]),
     serviceTests("Catalog", ["OpenAPI", "Documents", "GatewayConfiguration", "Crypto"]),
-    serviceTests("Identity", ["Crypto", "Tokens", "EventLoops", "TLS"]),
+    serviceTests("Identity", ["Crypto", "Tokens", "WebAuthn", "AuthenticatorKit", "EventLoops", "TLS"]),
     serviceTests("Portal", ["Catalog", "Crypto", "GatewayConfiguration", "Documents"]),
     serviceTests("Secrets", ["Crypto", "KeyRing"]),
     serviceTests("Deployments", ["Catalog", "Portal", "GatewayConfiguration", "Documents", "OpenAPI"]),
@@ -232,6 +237,7 @@ let fuzzers: [Target] = [
     fuzzer("Patterns", ["Patterns"]),
     fuzzer("OpenAPI", ["OpenAPI", "Documents"]),
     fuzzer("Tokens", ["Tokens", "Bytes", "JSON", "Crypto", "Time"]),
+    fuzzer("WebAuthn", ["WebAuthn", "Bytes", "JSON"]),
     fuzzer("RecordBatches", ["EventLog", "Bytes", "Time"]),
     fuzzer("URLs", ["HTTP"]),
     fuzzer("Authorization", ["HTTP", "Bytes"]),

@@ -34,9 +34,14 @@ package final class PublicKey: Sendable {
     /// Whether `signature` was made over `message` with the private half of this key. False also when the scheme does not
     /// belong to this kind of key: a key never checks anything but its own signatures.
     package func isValid(_ signature: [UInt8], for message: [UInt8], scheme: SignatureScheme) -> Bool {
-        guard scheme.keyKind == self.kind, let encoded: [UInt8] = SignatureEncoding.openSSL(signature, scheme) else {
-            return false
-        }
+        guard let encoded: [UInt8] = SignatureEncoding.openSSL(signature, scheme) else { return false }
+        return self.isValid(asn1: encoded, for: message, scheme: scheme)
+    }
+
+    /// The same for ECDSA signatures in DER, the sequence of r and s, as certificates and authenticators have them; other schemes
+    /// have one form only.
+    package func isValid(asn1 encoded: [UInt8], for message: [UInt8], scheme: SignatureScheme) -> Bool {
+        guard scheme.keyKind == self.kind else { return false }
         guard let context: OpaquePointer = EVP_MD_CTX_new() else { return false }
         defer {
             EVP_MD_CTX_free(context)
