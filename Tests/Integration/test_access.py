@@ -17,12 +17,29 @@ ANYONE = {
     # The issuer's: they check a client's credentials, a browser's cookie and form, or a token themselves.
     "issuerMetadata", "authorize", "login", "consent", "token", "introspect", "revoke", "userinfo", "userinfoByPost", "deviceAuthorization",
     "devicePage", "deviceDecision", "endSession", "endSessionForm", "beginProviderLogin", "providerCallback",
+    "challenge", "signInByPasskey", "pageScript", "factorsPage", "changeFactors",
 }
 AUTHENTICATED = {
     "me", "myPermissions", "checkPermission", "listRoles", "createUser", "listUsers", "getUser", "setGrants", "setPassword",
     "listSessions", "getSession", "revokeSession", "revokeSessions", "createToken", "listTokens", "revokeToken",
-    "beginSecondFactor", "confirmSecondFactor", "stepUp", "removeSecondFactor",
+    "beginSecondFactor", "confirmSecondFactor", "stepUp", "removeSecondFactor", "getSecondFactor", "replaceRecoveryCodes",
+    "listPasskeys", "beginPasskey", "createPasskey", "renamePasskey", "deletePasskey", "beginStepUp", "stepUpByPasskey",
     "listTasks", "getTask", "listTenants", "listPublishedAPIs", "listOwnApplications", "listOwnSubscriptions",
+}
+
+
+# Operations for which who has a second factor must have shown it lately.
+CRITICAL = {
+    # Who may do what: users, roles, groups, programs, tokens, clients, second factors and what asks for them.
+    "createUser", "updateUser", "setGrants", "setPassword", "resetSecondFactor", "putRole", "deleteRole", "createGroup", "updateGroup",
+    "deleteGroup", "addMember", "removeMember", "createServiceAccount", "updateServiceAccount", "deleteServiceAccount",
+    "createServiceAccountToken", "createToken", "createClient", "updateClient", "deleteClient", "rotateClientSecret",
+    "setSecondFactorPolicy", "replaceRecoveryCodes", "beginPasskey", "createPasskey", "deletePasskey",
+    # Keys and secrets.
+    "rotateSigningKey", "rotateKeys", "sealKeys", "putSecret", "deleteSecret", "rollBackSecret", "destroySecretVersion",
+    "createGatewayToken",
+    # What cannot be undone, and what says everything about somebody.
+    "deleteTenant", "exportPersonalData", "erasePersonalData",
 }
 
 
@@ -96,6 +113,10 @@ class AccessTests(unittest.TestCase):
                     self.assertIn(operation["operationId"], ANYONE)
                 if access == "authenticated":
                     self.assertIn(operation["operationId"], AUTHENTICATED)
+
+    def test_these_operations_ask_for_the_second_factor(self):
+        critical = {operation["operationId"] for _, _, operation in self.operations if operation.get("x-critical")}
+        self.assertEqual(critical, CRITICAL)
 
     def test_nobody_gets_anywhere_without_a_token(self):
         rest = self.client()

@@ -40,6 +40,16 @@ ELSEWHERE = {
     "POST /v1/me/second-factor/verify": "sessions",
     "POST /v1/me/second-factor/remove": "secrets",
     "DELETE /v1/users/{user}/second-factor": "secrets",
+    "POST /v1/me/second-factor/recovery-codes": "secrets",
+    "POST /v1/me/second-factor/options": "asks, and changes nothing",
+    "POST /v1/me/second-factor/passkey": "sessions",
+    "POST /v1/me/passkeys/options": "asks, and changes nothing that counts",
+    "POST /v1/me/passkeys": "what a user has is not in the log",
+    "PATCH /v1/me/passkeys/{passkey}": "what a user has is not in the log",
+    "DELETE /v1/me/passkeys/{passkey}": "what a user has is not in the log",
+    "POST /oauth2/challenge": "sessions",
+    "POST /oauth2/passkey": "sessions",
+    "POST /oauth2/factors": "secrets are not in the log",
     "POST /v1/oauth-clients/{client}/secret": "secrets",
     "POST /v1/signing-keys": "keys are secret and made anew",
     "POST /v1/permissions/check": "asks, and changes nothing",
@@ -208,6 +218,11 @@ class ReplayTests(unittest.TestCase):
         self.driven.add(f"DELETE {role}")
         self.rest.expect(204, "DELETE", "/v1/roles/gone?tenant=acme")
 
+        policy = "/v1/second-factor-policy"
+        self.driven.add(f"PUT {policy}")
+        for tenant, roles in (("?tenant=acme", ["auditor"]), ("", ["cpi-admin", "auditor"]), ("?tenant=acme", ["viewer", "auditor"])):
+            self.rest.expect(200, "PUT", f"{policy}{tenant}", {"roles": roles})
+
     def clients(self):
         body = {"name": "Shop", "confidential": True, "grant_types": ["authorization_code"], "scopes": ["openid"],
                 "redirect_uris": ["https://shop.example/cb"]}
@@ -369,6 +384,9 @@ class ReplayTests(unittest.TestCase):
              for at, one in self.held(into, "oauth-clients").items()},
             {(t, i): (n, r.split(), s.split(), v) for t, i, n, r, s, v in rows(
                 "SELECT tenant, client_id, name, redirect_uris, scopes, version FROM oauth_clients")})
+        self.assertEqual(
+            {(tenant, role) for (tenant, _), one in self.held(into, "second-factor-rules").items() for role in one["roles"]},
+            set(rows("SELECT tenant, role FROM second_factor_policies")))
         groups = self.held(into, "groups")
         self.assertEqual(
             {at: (one["name"], one["roles"], one["version"]) for at, one in groups.items()},

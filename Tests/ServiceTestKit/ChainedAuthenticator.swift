@@ -13,8 +13,10 @@ package struct ChainedAuthenticator: Authenticator {
         return nil
     }
 
-    package func isStepUpDue(for caller: Caller) async -> Bool {
-        for authenticator in self.all where await authenticator.isStepUpDue(for: caller) { return true }
+    package func isStepUpDue(for caller: Caller, enrolling: Bool) async -> Bool {
+        for authenticator in self.all where await authenticator.isStepUpDue(for: caller, enrolling: enrolling) {
+            return true
+        }
         return false
     }
 }

@@ -8,6 +8,7 @@ import Store
 import Synchronization
 import Telemetry
 import Time
+import WebAuthn
 
 /// Owns users, their roles, sessions and the keys that sign tokens.
 ///
@@ -22,6 +23,8 @@ package final class IdentityService: PlatformService {
     let refusals: RefusalRecorder
     let throttle: SignInThrottle
     let sealer: any SecretSealer
+    /// Whom passkeys are for; nil where the issuer has no host name.
+    let relyingParty: RelyingParty?
     /// In the order of the settings.
     let providers: [IdentityProvider]
     private let tasks: Mutex<[Task<Void, Never>]> = Mutex([])
@@ -31,6 +34,7 @@ package final class IdentityService: PlatformService {
         providers: [IdentityProvider]
     ) {
         self.sealer = sealer
+        self.relyingParty = RelyingParty(issuer: keys.issuer)
         self.providers = providers
         self.services = services
         self.keys = keys
@@ -70,11 +74,13 @@ package final class IdentityService: PlatformService {
         self.sessionRoutes + self.meRoutes + self.userRoutes + self.roleRoutes + self.tokenRoutes
             + self.serviceAccountRoutes + self.groupRoutes + self.customRoleRoutes
             + self.clientRoutes + self.issuerRoutes + self.secondFactorRoutes + self.providerRoutes
+            + self.passkeyRoutes + self.secondFactorPolicyRoutes
     }
 
     package func start() async throws {
         try await self.endMissingProviders()
         try await self.tokens.loadRevocations()
+        try await self.tokens.loadPolicies()
         let keeper: Task<Void, Never> = Task {
             while (try? await self.services.clock.sleep(for: Self.housekeepingEvery)) != nil { await self.keepHouse() }
         }
@@ -114,6 +120,7 @@ package final class IdentityService: PlatformService {
                 try RevocationTable.deleteExpired(in: transaction)
             }
             try await self.tokens.loadRevocations()
+            try await self.tokens.loadPolicies()
             try await self.keys.reload()
             if self.keys.isDue {
                 _ = try await self.keys.rotate(Author(caller: .platform("identity"), trace: TraceContext.make()))

@@ -1,3 +1,4 @@
+import Bytes
 package import Contracts
 import Crypto
 package import JSON
@@ -20,6 +21,9 @@ extension IdentityService: PersonalData {
                     "id": .string(user.id), "name": .string(user.name), "state": .string(user.state.rawValue),
                     "grants": .array(user.effective.map { $0.json }), "created_at": .string(user.createdAt.rfc3339),
                     "has_second_factor": .bool(try SecondFactorTable.find(person, in: store)?.isConfirmed == true),
+                    "passkey_handle": try PasskeyTable.handle(of: person, in: store).map {
+                        .string(Base64.encodeURL($0))
+                    } ?? .null,
                 ])
             )
         ]
@@ -31,6 +35,7 @@ extension IdentityService: PersonalData {
         {
             found.append(("token", token.json))
         }
+        for passkey in try PasskeyTable.of(user: person, in: store) { found.append(("passkey", passkey.json)) }
         for (client, scopes) in try ConsentTable.all(of: person, in: store) {
             found.append(("consent", .object(["client_id": .string(client), "scopes": .string(scopes)])))
         }
@@ -53,6 +58,7 @@ extension IdentityService: PersonalData {
             try Self.recordTokenRevocation(token, owner: person, tenant: "", author, in: transaction)
         }
         try SecondFactorTable.delete(person, in: transaction)
+        try PasskeyTable.deleteAll(of: person, in: transaction)
         for statement in [
             "UPDATE sessions SET ip = '' WHERE user_id = $1", "UPDATE access_tokens SET name = '' WHERE owner_id = $1",
             "DELETE FROM oauth_consents WHERE user_id = $1", "DELETE FROM provider_identities WHERE user_id = $1",

@@ -154,7 +154,7 @@ struct ReplayFolder {
         }
         for kind: ReplayedState.Kind in [
             .target, .environment, .plan, .application, .subscription, .deployment, .role, .group, .serviceAccount,
-            .oauthClient,
+            .oauthClient, .secondFactorRule,
         ] {
             for (key, thing) in state.all(kind) {
                 // Roles, groups and service accounts of no tenant are the platform's.

@@ -12,9 +12,12 @@ final class Browser {
     let fixture: IdentityFixture
     var cookies: [String: String] = [:]
     /// What browsers say of the page a form comes from.
-    var origin: String? = IdentityFixture.issuer
+    var origin: String?
 
-    init(_ fixture: IdentityFixture) { self.fixture = fixture }
+    init(_ fixture: IdentityFixture) {
+        self.fixture = fixture
+        self.origin = fixture.issuerName
+    }
 
     private func fields(_ more: [(String, String)] = []) -> [(String, String)] {
         let jar: String = self.cookies.map { "\($0.key)=\($0.value)" }.sorted().joined(separator: "; ")
@@ -54,7 +57,8 @@ final class Browser {
     /// The hidden fields of a page's form.
     static func hidden(_ page: TestAnswer) -> [(String, String)] {
         var fields: [(String, String)] = []
-        for part in page.text.split(separator: "<input type=\"hidden\" name=\"").dropFirst() {
+        let form: Substring = page.text.split(separator: "</form>").first ?? ""
+        for part in form.split(separator: "<input type=\"hidden\" name=\"").dropFirst() {
             let pieces: [Substring] = part.split(separator: "\"", omittingEmptySubsequences: false)
             let value: String = pieces[2].split(separator: "&amp;", omittingEmptySubsequences: false).joined(
                 separator: "&")

@@ -136,6 +136,7 @@ struct ClientTests {
     private static let uncritical: Set<String> = [
         "revokeSession", "revokeSessions", "revokeUserSessions", "revokeToken", "revokeServiceAccountToken",
         "checkPermission", "beginSecondFactor", "confirmSecondFactor", "stepUp", "removeSecondFactor",
+        "beginStepUp", "stepUpByPasskey", "renamePasskey",
     ]
 
     @Test func everythingThatGivesOrTakesPowerAsksForTheSecondFactor() async throws {

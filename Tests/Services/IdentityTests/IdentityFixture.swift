@@ -35,6 +35,11 @@ struct IdentityFixture {
     let harness: ServiceHarness
     let identity: IdentityService
     let log: CapturedLog
+    /// What the issuer is called here.
+    let issuerName: String
+
+    /// One that has passkeys: they are for host names.
+    static let namedIssuer: String = "http://localhost:8001"
 
     /// Compares in clear: for tests that are not about the cost of passwords.
     static func plainPasswords() -> PasswordChecker {
@@ -44,7 +49,7 @@ struct IdentityFixture {
     /// - Parameter hasKey: whether the store holds a signing key already; making one takes a quarter of a second.
     init(
         passwords: PasswordChecker = Self.plainPasswords(), hasKey: Bool = true, clock: ManualClock = ManualClock(),
-        providers: [IdentityProviderSettings] = [], calls: (any OutgoingCalls)? = nil
+        providers: [IdentityProviderSettings] = [], calls: (any OutgoingCalls)? = nil, issuer: String = Self.issuer
     ) async throws {
         let log: CapturedLog = CapturedLog()
         let harness: ServiceHarness = try await ServiceHarness(
@@ -54,16 +59,18 @@ struct IdentityFixture {
             if hasKey { try await TestSigningKey.store(in: services.store) }
             return [
                 try await IdentityService.open(
-                    services: services, sealer: FixedSealer(), issuer: Self.issuer, passwords: passwords,
+                    services: services, sealer: FixedSealer(), issuer: issuer, passwords: passwords,
                     providers: providers, calls: calls)
             ]
         }
         self.harness = harness
         self.identity = try #require(harness.running.first as? IdentityService)
         self.log = log
+        self.issuerName = issuer
     }
 
     private init(harness: ServiceHarness, log: CapturedLog) throws {
+        self.issuerName = Self.issuer
         self.harness = harness
         self.identity = try #require(harness.running.first as? IdentityService)
         self.log = log

@@ -279,7 +279,7 @@ struct IssuerTests {
         let page: TestAnswer = try await browser.get(client.address())
         let answer: TestAnswer = try await browser.signIn(on: page, name, password)
         #expect(answer.status == 401)
-        #expect(answer.text.contains("User name, password or code is wrong."))
+        #expect(answer.text.contains("User name or password is wrong."))
         #expect(browser.cookies["passerelle"] == nil)
         #expect(!answer.text.contains(password))
         for _ in 2...10 { _ = try await browser.signIn(on: page, name, password) }

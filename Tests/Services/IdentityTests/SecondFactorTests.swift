@@ -194,7 +194,9 @@ struct SecondFactorTests {
         let page: TestAnswer = try await browser.get(client.address())
         let fields: [(String, String)] =
             Browser.hidden(page) + [("user", "ada"), ("password", IdentityFixture.password)]
-        #expect(try await browser.post("/oauth2/login", fields + [("code", "")]).status == 401)
+        let wrong: TestAnswer = try await browser.post("/oauth2/login", fields + [("code", "000000")])
+        #expect(wrong.status == 401)
+        #expect(wrong.text.contains("User name or password is wrong."), "whoever sends all at once learns no more")
         #expect(
             try await browser.post("/oauth2/login", fields + [("code", String(repeating: "1", count: 65))]).status
                 == 401)

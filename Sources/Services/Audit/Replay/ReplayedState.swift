@@ -19,6 +19,7 @@ package struct ReplayedState: Sendable {
         case role, group
         case serviceAccount = "service-account"
         case oauthClient = "oauth-client"
+        case secondFactorRule = "second-factor-rule"
         case gatewayToken = "gateway-token"
     }
 

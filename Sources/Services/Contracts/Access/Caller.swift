@@ -49,12 +49,15 @@ package struct Caller: Sendable {
     package let token: TokenLimits?
     /// The one gateway that a gateway's certificate is for; nil: any of its group, by a token.
     package let gateway: String?
+    /// Roles that count once a second factor was shown, by a policy: nothing is allowed by them now.
+    package let withheld: [Grant]
 
     package init(
         kind: Kind, id: String, grants: [Grant], sessionID: String? = nil, ip: String, token: TokenLimits? = nil,
-        gateway: String? = nil
+        gateway: String? = nil, withheld: [Grant] = []
     ) {
         self.gateway = gateway
+        self.withheld = withheld
         self.kind = kind
         self.id = id
         self.grants = grants
@@ -122,6 +125,13 @@ package struct Caller: Sendable {
             isAllowed: false, rule: refusal ?? "no role of the caller allows \(permission) (default deny)")
     }
 
+    /// The caller as it would be, had it shown a second factor.
+    package var afterSecondFactor: Caller {
+        Caller(
+            kind: self.kind, id: self.id, grants: self.grants + self.withheld, sessionID: self.sessionID, ip: self.ip,
+            token: self.token)
+    }
+
     /// Whether some grant allows it in some environment: what can be said before the environment is known.
     package func mayBeAllowed(_ permission: Permission, tenant: String?) -> Bool {
         if let token: TokenLimits = self.token, !token.allow(permission) { return false }
@@ -172,12 +182,14 @@ package protocol Authenticator: Sendable {
     /// - Returns: the caller, or nil when it is nobody's here, has ended or was revoked.
     func authenticate(certificate fingerprint: [UInt8], ip: String) async -> Caller?
 
-    /// Whether the caller has a second factor and has not shown it lately: critical operations wait for it.
-    func isStepUpDue(for caller: Caller) async -> Bool
+    /// Whether the caller has a second factor, or needs one, and has not shown it lately: critical operations wait for it.
+    ///
+    /// - Parameter enrolling: whether the operation sets up factors: then who has none must have signed in lately.
+    func isStepUpDue(for caller: Caller, enrolling: Bool) async -> Bool
 }
 
 extension Authenticator {
     package func authenticate(certificate fingerprint: [UInt8], ip: String) async -> Caller? { nil }
 
-    package func isStepUpDue(for caller: Caller) async -> Bool { false }
+    package func isStepUpDue(for caller: Caller, enrolling: Bool) async -> Bool { false }
 }

@@ -92,8 +92,8 @@ package struct Role: Sendable, Hashable {
             Permission("promotions", "*", "*"), Permission("identity", "user", "read"),
             Permission("identity", "grant", "write"), Permission("identity", "group", "*"),
             Permission("identity", "service-account", "*"), Permission("identity", "role", "*"),
-            Permission("identity", "client", "*"), Permission("secrets", "secret", "*"),
-            Permission("secrets", "certificate", "*"),
+            Permission("identity", "client", "*"), Permission("identity", "second-factor", "*"),
+            Permission("secrets", "secret", "*"), Permission("secrets", "certificate", "*"),
             Permission("tasks", "task", "read"),
         ]
 }

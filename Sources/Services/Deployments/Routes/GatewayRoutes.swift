@@ -31,7 +31,7 @@ extension DeploymentsService {
             Route(
                 "POST", "/v1/gateways/tokens", operationID: "createGatewayToken", tag: Self.name,
                 summary: "Makes a token with which gateways of a group call in, shown this once",
-                access: .platform(Permission("deployments", "gateway", "write")),
+                access: .platform(Permission("deployments", "gateway", "write")), isCritical: true,
                 body: .json(
                     Schema.object(["gateway_group": Schema.text(min: 1, max: 63)], required: ["gateway_group"])),
                 answers: [Answer(201, "The token")]
@@ -135,7 +135,9 @@ package final class GatewayAuthenticator: Authenticator {
         return Caller(kind: .gateway, id: gateway.group, grants: [], ip: ip, gateway: gateway.id)
     }
 
-    package func isStepUpDue(for caller: Caller) async -> Bool { await self.others.isStepUpDue(for: caller) }
+    package func isStepUpDue(for caller: Caller, enrolling: Bool) async -> Bool {
+        await self.others.isStepUpDue(for: caller, enrolling: enrolling)
+    }
 
     package func authenticate(bearer token: String, ip: String) async -> Caller? {
         guard token.hasPrefix(GatewayTokenTable.prefix) else {

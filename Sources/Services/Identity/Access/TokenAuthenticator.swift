@@ -35,6 +35,8 @@ final class TokenAuthenticator: Authenticator {
         var isOpaque: Bool = false
         /// When an identity provider made the token; nil for our own.
         var madeAt: Timestamp?
+        /// Whether the provider says that a second factor was shown.
+        var hasSecondFactor: Bool = false
     }
 
     private struct State: Sendable {
@@ -45,6 +47,11 @@ final class TokenAuthenticator: Authenticator {
         var tokensAfter: [String: Timestamp] = [:]
         /// When a session and its user's roles were looked up last, in monotonic nanoseconds; on a shared database only.
         var lookedUp: [String: UInt64] = [:]
+        /// Which roles count only where a second factor was shown, and in which sessions it was.
+        var policies: SecondFactorPolicies = SecondFactorPolicies()
+        var shown: Set<String> = []
+        /// Readings of the policies that have begun, and the latest of which something is known.
+        var policyReadings: (begun: Int, known: Int) = (0, 0)
         /// Grows with every change: a read that began before a change must not be remembered after it.
         var changes: Int = 0
     }
@@ -73,6 +80,48 @@ final class TokenAuthenticator: Authenticator {
         self.state.withLock { if $0.changes == changes { $0.revoked = Set(revoked) } }
     }
 
+    /// Learns which roles ask for a second factor, at start and after a change.
+    func loadPolicies() async throws {
+        let reading: Int = self.state.withLock { state in
+            state.policyReadings.begun += 1
+            return state.policyReadings.begun
+        }
+        let policies: SecondFactorPolicies = try await self.services.store.read {
+            try SecondFactorPolicyTable.all(in: $0)
+        }
+        self.state.withLock { state in
+            // One that began later has seen more.
+            guard reading > state.policyReadings.known else { return }
+            state.policyReadings.known = reading
+            state.policies = policies
+        }
+    }
+
+    /// The roles that count now, and those that wait for a second factor. Tokens in place of a sign-in do not wait: nobody made
+    /// them without one.
+    private func split(_ grants: [Grant], _ known: Known) async -> (held: [Grant], withheld: [Grant]) {
+        let (policies, isShown): (SecondFactorPolicies, Bool) = self.state.withLock {
+            ($0.policies, $0.shown.contains(known.credentialID))
+        }
+        if policies.isEmpty || isShown || known.hasSecondFactor { return (grants, []) }
+        guard known.limits == nil || known.madeAt != nil, known.ownerID.hasPrefix(User.idPrefix),
+            grants.contains(where: { policies.concern($0) })
+        else { return (grants, []) }
+        if known.madeAt == nil, await self.hasShown(known.credentialID) { return (grants, []) }
+        return (grants.filter { !policies.concern($0) }, grants.filter { policies.concern($0) })
+    }
+
+    /// Whether a second factor was shown in a session: remembered once it was.
+    private func hasShown(_ session: String) async -> Bool {
+        let found: Session?? = try? await self.services.store.read { try SessionTable.find(session, in: $0) }
+        guard let found, found?.secondFactorAt != nil else { return false }
+        self.state.withLock { state in
+            if state.shown.count >= Self.rememberedMax { state.shown.removeAll() }
+            state.shown.insert(session)
+        }
+        return true
+    }
+
     /// Sessions and tokens known as revoked.
     var revokedCount: Int { self.state.withLock { $0.revoked.count } }
 
@@ -87,10 +136,20 @@ final class TokenAuthenticator: Authenticator {
             return state.revoked.contains(known.credentialID)
                 || known.grantID.map { state.revoked.contains($0) } ?? false
         }
-        guard !isRevoked, let grants: [Grant] = await self.grants(of: known.ownerID) else { return nil }
+        guard !isRevoked, let all: [Grant] = await self.grants(of: known.ownerID) else { return nil }
+        let (grants, withheld): ([Grant], [Grant]) = await self.split(all, known)
         return Caller(
             kind: known.ownerID.hasPrefix(ServiceAccount.idPrefix) ? .serviceAccount : .user, id: known.ownerID,
-            grants: grants, sessionID: known.limits == nil ? known.credentialID : nil, ip: ip, token: known.limits)
+            grants: grants, sessionID: known.limits == nil ? known.credentialID : nil, ip: ip, token: known.limits,
+            withheld: withheld)
+    }
+
+    /// What other processes may have changed.
+    private struct LookedUp: Sendable {
+        let revoked: [String]
+        let grants: [Grant]?
+        let after: Timestamp?
+        let policies: SecondFactorPolicies
     }
 
     /// Learns what other processes have changed about a session and its user. While the store cannot be read, what is
@@ -102,13 +161,13 @@ final class TokenAuthenticator: Authenticator {
             (state.lookedUp[known.credentialID].map { now &- $0 < age } ?? false, state.changes)
         }
         if isFresh { return }
-        let found: (revoked: [String], grants: [Grant]?, after: Timestamp?)? = try? await self.services.store.read {
+        let found: LookedUp? = try? await self.services.store.read {
             reader in
             if known.madeAt != nil {
-                return (
-                    [], try Self.grants(of: known.ownerID, in: reader),
-                    try ProviderTable.tokensAfter(user: known.ownerID, in: reader)
-                )
+                return LookedUp(
+                    revoked: [], grants: try Self.grants(of: known.ownerID, in: reader),
+                    after: try ProviderTable.tokensAfter(user: known.ownerID, in: reader),
+                    policies: try SecondFactorPolicyTable.all(in: reader))
             }
             let isRevoked: Bool =
                 known.isOpaque
@@ -118,9 +177,11 @@ final class TokenAuthenticator: Authenticator {
             if let grant: String = known.grantID, try OAuthGrantTable.find(grant, in: reader)?.isRevoked != false {
                 revoked.append(grant)
             }
-            return (revoked, try Self.grants(of: known.ownerID, in: reader), nil)
+            return LookedUp(
+                revoked: revoked, grants: try Self.grants(of: known.ownerID, in: reader), after: nil,
+                policies: try SecondFactorPolicyTable.all(in: reader))
         }
-        guard let found else { return }
+        guard let found: LookedUp else { return }
         self.state.withLock { state in
             // A change of this process that came between has the last word; the next request looks again.
             guard state.changes == changes else { return }
@@ -128,6 +189,7 @@ final class TokenAuthenticator: Authenticator {
             state.lookedUp[known.credentialID] = now
             state.revoked.formUnion(found.revoked)
             state.grants[known.ownerID] = found.grants
+            state.policies = found.policies
             if let after: Timestamp = found.after { state.tokensAfter[known.ownerID] = after }
         }
     }
@@ -206,7 +268,7 @@ final class TokenAuthenticator: Authenticator {
             id: "of identity provider \(provider.settings.name)", scopes: [Permission("*", "*", "*")])
         return Known(
             ownerID: user.id, credentialID: "provider/\(hash)", expiresAt: person.expiresAt, limits: limits,
-            madeAt: person.saidAt)
+            madeAt: person.saidAt, hasSecondFactor: person.hasSecondFactor)
     }
 
     private func opaque(_ hash: String) async -> Known? {
@@ -245,15 +307,14 @@ final class TokenAuthenticator: Authenticator {
     }
 
     /// While the store cannot be read, it is due: the operation could not be made anyway.
-    func isStepUpDue(for caller: Caller) async -> Bool {
+    func isStepUpDue(for caller: Caller, enrolling: Bool) async -> Bool {
         guard caller.kind == .user else { return false }
         let now: Timestamp = self.services.clock.now()
         let isDue: Bool? = try? await self.services.store.read { reader in
-            guard try SecondFactorTable.find(caller.id, in: reader)?.isConfirmed == true else { return false }
-            guard let id: String = caller.sessionID, let session: Session = try SessionTable.find(id, in: reader),
-                let shown: Timestamp = session.secondFactorAt
-            else { return true }
-            return shown.adding(SecondFactorRules.stepUpLasts) <= now
+            let session: Session? = try caller.sessionID.flatMap { try SessionTable.find($0, in: reader) }
+            let isAsked: Bool = try SecondFactors.of(caller.id, in: reader).exist
+            if !isAsked, !enrolling { return !caller.withheld.isEmpty }
+            return !SecondFactorRules.isRecent(session, hasFactors: isAsked, now: now)
         }
         return isDue ?? true
     }

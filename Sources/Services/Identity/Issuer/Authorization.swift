@@ -53,14 +53,15 @@ extension IdentityService {
             }
         }
         let browser: BrowserRequest = BrowserRequest(context, issuer: self.keys.issuer)
+        let target: String = Self.target("/oauth2/authorize", parameters, answered: ["login", "select_account"])
         guard let (session, user): (Session, User) = try await self.signedIn(browser, context),
-            !request.prompts.contains("login"), !request.prompts.contains("select_account"),
-            request.maxAge.map({ context.now < session.createdAt.adding(.seconds($0)) }) ?? true
+            !request.prompts.contains("login"), !request.prompts.contains("select_account")
         else {
             if request.prompts.contains("none") { return self.refuse(request, "login_required") }
-            return self.loginPage(
-                context, target: Self.target("/oauth2/authorize", parameters, answered: ["login", "select_account"]),
-                client: request.client)
+            return try self.loginPage(context, target: target, client: request.client)
+        }
+        if let response: HTTPResponse = try await self.stepUp(request, session, target: target, context) {
+            return response
         }
         let agreed: [String]? = try await context.read {
             try ConsentTable.scopes(user: user.id, client: request.client.id, in: $0)
@@ -74,10 +75,35 @@ extension IdentityService {
         return try await self.issueCode(request, session, context)
     }
 
+    /// Asks who is signed in to show more, or to show it again: what the client wants (`max_age`, `acr_values`), and what a policy
+    /// does. - Returns: nil when nothing is missing.
+    private func stepUp(
+        _ request: AuthorizationRequest, _ session: Session, target: String, _ context: RequestContext
+    ) async throws -> HTTPResponse? {
+        let (factors, isRequired): (SecondFactors, Bool) = try await context.read { reader in
+            (
+                try SecondFactors.of(session.userID, in: reader),
+                try Self.isSecondFactorRequired(of: session.userID, in: reader)
+            )
+        }
+        let isStale: Bool =
+            request.maxAge.map { context.now >= session.authenticatedAt.adding(.seconds($0)) } ?? false
+        let isMissing: Bool = session.secondFactorAt == nil && (isRequired || request.wantsTwoFactors)
+        guard isStale || isMissing else { return nil }
+        if request.prompts.contains("none") {
+            return self.refuse(request, isStale ? "login_required" : "interaction_required")
+        }
+        if factors.exist { return try await self.challengePage(.session(session), target: target, context) }
+        if isStale { return try self.loginPage(context, target: target, client: request.client) }
+        return .redirect(Self.factorsTarget(next: target))
+    }
+
     /// The query to come back with once the user has done what was asked for, without asking for it again.
     static func target(_ path: String, _ parameters: QueryParameters, answered: Set<String>) -> String {
         var rest: QueryParameters = QueryParameters()
         for pair in parameters.pairs {
+            // Whoever has just signed in has done so within any age; 0 would never end.
+            if pair.name == "max_age", answered.contains("login") { continue }
             guard pair.name == "prompt" else {
                 rest.append(pair.name, pair.value)
                 continue
@@ -131,34 +157,33 @@ extension IdentityService {
     func loginPage(
         _ context: RequestContext, target: String, client: OAuthClient? = nil, problem: PageText? = nil,
         status: Int = 200, name: String = ""
-    ) -> HTTPResponse {
+    ) throws -> HTTPResponse {
         let browser: BrowserRequest = BrowserRequest(context, issuer: self.keys.issuer)
         let key: (cookie: String, field: String) = browser.formKey()
         let language: Language = context.language
         func text(_ text: PageText) -> String { HTMLPage.escape(text.text(language)) }
         let body: String = """
-            \(HTMLPage.problem(problem?.text(language)))
+            \(HTMLPage.problem(problem?.text(language), field: problem == nil ? nil : "user"))
             <form method="post" action="/oauth2/login">\(HTMLPage.hidden("form", key.field))\(HTMLPage.hidden("target", target))
             <label for="user">\(text(.userName))</label>
             <input id="user" name="user" value="\(HTMLPage.escape(name))" autocomplete="username" autocapitalize="none" required autofocus>
             <label for="password">\(text(.password))</label>
             <input id="password" name="password" type="password" autocomplete="current-password" required>
-            <label for="code">\(text(.appCode))</label>
-            <input id="code" name="code" autocomplete="one-time-code" inputmode="text" aria-describedby="code-help">
-            <p id="code-help">\(text(.appCodeHelp))</p>
             <button type="submit">\(text(.signIn))</button></form>
+            \(try self.passkeySignIn(target: target, key: key, browser, context))
             \(self.providerLinks(target: target, language))
             """
         var page: HTMLPage = HTMLPage(
             title: PageText.signIn.text(language), body: body, language: language, status: status)
         page.formTarget = Self.formTarget(target, client)
+        page.hasScript = self.relyingParty != nil
         var response: HTTPResponse = page.response
         response.fields.append("Set-Cookie", browser.formCookie(key.cookie))
         return response
     }
 
     /// Browsers hold a form's policy against where its answer leads, too: for a client, its address.
-    private static func formTarget(_ target: String, _ client: OAuthClient?) -> String? {
+    static func formTarget(_ target: String, _ client: OAuthClient?) -> String? {
         guard let client: OAuthClient, let query: Substring = target.split(separator: "?", maxSplits: 1).last,
             let address: String = (try? QueryParameters.parse(String(query)))?["redirect_uri"],
             client.redirectURIs.contains(address)
@@ -169,7 +194,9 @@ extension IdentityService {
     /// Where a form may lead on to: pages of ours, by their path.
     static func safeTarget(_ target: String?) -> String? {
         guard let target: String else { return nil }
-        let isOurs: Bool = target.hasPrefix("/oauth2/authorize?") || target.hasPrefix("/oauth2/device?")
+        let isOurs: Bool = ["/oauth2/authorize?", "/oauth2/device?", "/oauth2/factors?"].contains {
+            target.hasPrefix($0)
+        }
         return isOurs && target.utf8.allSatisfy { $0 > 0x20 && $0 < 0x7F } ? target : nil
     }
 
@@ -180,44 +207,69 @@ extension IdentityService {
         else { return self.problemPage(PageText.stale.text(context.language), context) }
         let client: OAuthClient? = try await self.client(of: target, context)
         let name: String = (form["user"] ?? "").lowercased()
-        func again(_ problem: PageText, _ status: Int) -> HTTPResponse {
-            self.loginPage(
+        func again(_ problem: PageText, _ status: Int) throws -> HTTPResponse {
+            try self.loginPage(
                 context, target: target, client: client, problem: problem, status: status,
                 name: String(name.prefix(User.nameLengthMax)))
         }
-        guard browser.isOurs(form) else { return again(.stale, 403) }
+        guard browser.isOurs(form) else { return try again(.stale, 403) }
         guard name.utf8.count <= User.nameLengthMax, (form["password"] ?? "").utf8.count <= Password.bytesMax,
             (form["code"] ?? "").utf8.count <= SecondFactorRules.codeBytesMax
         else {
-            return again(.wrongPassword, 401)
+            return try again(.wrongPassword, 401)
         }
-        let session: Session?
+        let outcome: SignInOutcome
         do {
-            session = try await self.session(
+            outcome = try await self.signIn(
                 name: name, password: form["password"] ?? "", code: form["code"].flatMap { $0.isEmpty ? nil : $0 },
                 context)
         } catch let problem as APIProblem where problem.type == .tooManyRequests {
-            return again(.tooManyAttempts, 429)
+            return try again(.tooManyAttempts, 429)
         } catch let problem as APIProblem where problem.type == .unavailable {
-            return again(.busy, 503)
+            return try again(.busy, 503)
         }
-        guard let session: Session else { return again(.wrongPassword, 401) }
-        return try await self.enter(session, target: target, browser)
+        switch outcome {
+        case .session(let session): return try await self.enter(session, target: target, browser)
+        case .secondFactor(let user):
+            return try await self.askSecondFactor(of: user, provider: nil, target: target, browser, context)
+        case .refused: return try again(.wrongPassword, 401)
+        }
     }
 
-    /// Lets a browser in with a session that was just made.
-    func enter(_ session: Session, target: String, _ browser: BrowserRequest) async throws -> HTTPResponse {
-        // A cookie of its own for each sign-in: one that was planted before stands for nothing.
-        let cookie: String = Random.token(prefix: "", bytes: 32)
-        try await self.services.store.write {
-            try BrowserSessionTable.insert(cookie: cookie, session: session, in: $0)
-        }
-        var response: HTTPResponse = .redirect(target)
-        response.fields.append("Set-Cookie", browser.sessionCookie(cookie, lifetime: Session.lifetime))
+    /// Goes on with who has done the first half of a sign-in.
+    func askSecondFactor(
+        of user: User, provider: String?, target: String, _ browser: BrowserRequest, _ context: RequestContext
+    ) async throws -> HTTPResponse {
+        let pending: PendingSignIn = PendingSignIn.begin(user, provider: provider, now: context.now)
+        let cookie: String = try pending.sealed(self.sealer)
+        var response: HTTPResponse = try await self.challengePage(
+            .pending(pending, cookie: cookie), target: target, context)
+        response.fields.append("Set-Cookie", browser.pendingCookie(cookie))
         return response
     }
 
-    private func client(of target: String, _ context: RequestContext) async throws -> OAuthClient? {
+    /// Lets a browser in with a session that was just made, or in which a second factor was just shown.
+    func enter(_ session: Session, target: String, _ browser: BrowserRequest) async throws -> HTTPResponse {
+        var response: HTTPResponse = .redirect(target)
+        try await self.renewCookie(of: session, browser, in: &response)
+        if browser.pending != nil { response.fields.append("Set-Cookie", browser.expiredPendingCookie) }
+        return response
+    }
+
+    /// A cookie of its own for each sign-in and each second factor that is shown: one that was planted or seen before stands for
+    /// nothing more than it did.
+    func renewCookie(
+        of session: Session, _ browser: BrowserRequest, in response: inout HTTPResponse
+    ) async throws {
+        let (cookie, old): (String, String?) = (Random.token(prefix: "", bytes: 32), browser.session)
+        try await self.services.store.write { transaction in
+            if let old: String { try BrowserSessionTable.delete(cookie: old, in: transaction) }
+            try BrowserSessionTable.insert(cookie: cookie, session: session, in: transaction)
+        }
+        response.fields.append("Set-Cookie", browser.sessionCookie(cookie, lifetime: Session.lifetime))
+    }
+
+    func client(of target: String, _ context: RequestContext) async throws -> OAuthClient? {
         guard let query: Substring = target.split(separator: "?", maxSplits: 1).last,
             let id: String = (try? QueryParameters.parse(String(query)))?["client_id"]
         else { return nil }

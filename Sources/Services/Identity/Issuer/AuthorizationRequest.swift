@@ -20,8 +20,10 @@ struct AuthorizationRequest: Sendable {
     /// SHA-256 of the verifier, as sent.
     let challenge: String
     let prompts: Set<String>
-    /// Seconds since the sign-in at most.
+    /// Seconds since the user last showed who they are, at most.
     let maxAge: Int64?
+    /// Whether one factor is not enough (RFC 9470 section 5).
+    let wantsTwoFactors: Bool
 
     /// Reads the parameters. Unknown ones are ignored, as the standard asks; known ones must be there once.
     init(_ parameters: QueryParameters, client found: OAuthClient?) throws(Refusal) {
@@ -42,7 +44,7 @@ struct AuthorizationRequest: Sendable {
         }
         for name in [
             "response_type", "response_mode", "scope", "state", "nonce", "code_challenge", "code_challenge_method",
-            "prompt", "max_age", "request", "request_uri",
+            "prompt", "max_age", "acr_values", "request", "request_uri",
         ] where parameters.all(name).count > 1 { throw refuse("invalid_request", "\(name) must be there once.") }
         for name in ["request", "request_uri"] where parameters[name] != nil {
             throw refuse("\(name)_not_supported", "Send the parameters themselves.")
@@ -73,6 +75,9 @@ struct AuthorizationRequest: Sendable {
             !prompts.contains("none") || prompts.count == 1
         else { throw refuse("invalid_request", "prompt must be none alone, or of login, consent, select_account.") }
         self.prompts = prompts
+        let contexts: [Substring] = (parameters["acr_values"] ?? "").split(separator: " ")
+        self.wantsTwoFactors =
+            contexts.contains { $0 == Session.twoFactors } && !contexts.contains { $0 == Session.oneFactor }
         if let text: String = parameters["max_age"] {
             guard let seconds: Int64 = Int64(text), seconds >= 0 else {
                 throw refuse("invalid_request", "max_age must be a number of seconds.")

@@ -85,7 +85,7 @@ extension IdentityService {
         guard try await self.signedIn(browser, context) != nil else {
             var rest: QueryParameters = QueryParameters()
             rest.append("user_code", Self.readUserCode(parameters["user_code"] ?? ""))
-            return self.loginPage(context, target: "/oauth2/device?\(rest.encoded)")
+            return try self.loginPage(context, target: "/oauth2/device?\(rest.encoded)")
         }
         guard let typed: String = parameters["user_code"], typed.utf8.count > 1 else {
             return self.deviceForm(context, problem: nil)

@@ -7,7 +7,7 @@ extension IdentityService {
     /// The issuer's operations that need no credentials of the platform's: they have their own.
     var issuerRoutes: [Route] {
         self.discoveryRoutes + self.authorizationRoutes + self.tokenEndpointRoutes + self.deviceRoutes
-            + self.logoutRoutes
+            + self.logoutRoutes + self.challengeRoutes + self.factorRoutes
     }
 
     private var discoveryRoutes: [Route] {
@@ -51,8 +51,10 @@ extension IdentityService {
             "introspection_endpoint_auth_methods_supported": texts(["client_secret_basic", "client_secret_post"]),
             "revocation_endpoint_auth_methods_supported": clientMethods,
             "code_challenge_methods_supported": texts(["S256"]),
+            "acr_values_supported": texts([Session.twoFactors, Session.oneFactor]),
             "claims_supported": texts([
-                "sub", "iss", "aud", "exp", "iat", "auth_time", "nonce", "sid", "amr", "preferred_username", "groups",
+                "sub", "iss", "aud", "exp", "iat", "auth_time", "nonce", "sid", "amr", "acr", "preferred_username",
+                "groups",
                 "roles",
             ]), "ui_locales_supported": texts(["en", "fr"]), "authorization_response_iss_parameter_supported": true,
             "request_parameter_supported": false, "request_uri_parameter_supported": false,

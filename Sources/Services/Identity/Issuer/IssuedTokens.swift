@@ -27,9 +27,17 @@ extension IdentityService {
     func tokens(
         for grant: OAuthGrant, of client: OAuthClient, user: User, refresh: String?, methods: [String], now: Timestamp
     ) throws -> HTTPResponse {
+        // RFC 9470 section 6.2: whoever takes the access token may ask for more, too.
+        var shown: JSONObject = [
+            "auth_time": .int(grant.signedInAt.milliseconds / 1_000),
+            "acr": .string(methods.contains("mfa") ? Session.twoFactors : Session.oneFactor),
+        ]
+        if !methods.isEmpty { shown["amr"] = .array(methods.map { JSONValue.string($0) }) }
+        var more: JSONObject = shown
+        more["sid"] = .string(grant.sessionID)
+        more["grant"] = .string(grant.id)
         let access: String = try self.accessToken(
-            subject: user.id, client: client, scopes: grant.scopes, now: now, expiresAt: grant.expiresAt,
-            more: ["sid": .string(grant.sessionID), "grant": .string(grant.id)])
+            subject: user.id, client: client, scopes: grant.scopes, now: now, expiresAt: grant.expiresAt, more: more)
         var answer: JSONObject = self.answer(access, scopes: grant.scopes, now: now, expiresAt: grant.expiresAt)
         if let refresh: String { answer["refresh_token"] = .string(refresh) }
         if grant.scopes.contains("openid") {
@@ -38,9 +46,8 @@ extension IdentityService {
             claims["aud"] = .string(client.id)
             claims["iat"] = .int(now.milliseconds / 1_000)
             claims["exp"] = .int(now.adding(IssuerLifetimes.idToken).milliseconds / 1_000)
-            claims["auth_time"] = .int(grant.signedInAt.milliseconds / 1_000)
+            for member in shown.members { claims[member.key] = member.value }
             claims["sid"] = .string(grant.sessionID)
-            if !methods.isEmpty { claims["amr"] = .array(methods.map { JSONValue.string($0) }) }
             claims["at_hash"] = .string(Base64.encodeURL(Array(SHA256.hash(access).prefix(16))))
             if let nonce: String = grant.nonce { claims["nonce"] = .string(nonce) }
             answer["id_token"] = .string(try self.keys.sign(claims, type: "JWT"))
@@ -123,7 +130,7 @@ extension IdentityService {
     ) throws -> OAuthGrant {
         let grant: OAuthGrant = OAuthGrant(
             id: Identifier.make("gra", now: transaction.now), clientID: client.id, userID: session.userID,
-            sessionID: session.id, scopes: scopes, nonce: nonce, signedInAt: session.createdAt,
+            sessionID: session.id, scopes: scopes, nonce: nonce, signedInAt: session.authenticatedAt,
             expiresAt: session.expiresAt)
         try OAuthGrantTable.insert(grant, in: transaction)
         try author.audit(

@@ -235,10 +235,7 @@ extension IdentityService {
 
     /// How the user has shown who they are (RFC 8176); how a provider has asked, we do not know.
     private static func methods(_ grant: OAuthGrant, in store: any Queryable) throws -> [String] {
-        guard let session: Session = try SessionTable.find(grant.sessionID, in: store) else { return [] }
-        let hasSecondFactor: Bool = session.secondFactorAt != nil
-        if session.provider != nil { return hasSecondFactor ? ["mfa"] : [] }
-        return hasSecondFactor ? ["pwd", "otp", "mfa"] : ["pwd"]
+        try SessionTable.find(grant.sessionID, in: store)?.methods ?? []
     }
 
     /// Ends a grant and records why.

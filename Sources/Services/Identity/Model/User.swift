@@ -113,8 +113,17 @@ struct Session: Sendable {
     let isRevoked: Bool
     /// When the user last showed a second factor.
     var secondFactorAt: Timestamp?
-    /// The identity provider by which the user came in; nil: by a password.
+    /// The identity provider by which the user came in; nil: by a password or a passkey.
     var provider: String?
+    /// How the user has shown who they are here (RFC 8176).
+    var methods: [String] = []
+
+    /// What `acr` says.
+    static let oneFactor: String = "urn:passerelle:acr:one-factor"
+    static let twoFactors: String = "urn:passerelle:acr:two-factors"
+
+    /// When the user last showed who they are.
+    var authenticatedAt: Timestamp { max(self.createdAt, self.secondFactorAt ?? self.createdAt) }
 
     var json: JSONValue {
         .object([
@@ -123,6 +132,7 @@ struct Session: Sendable {
             "revoked": .bool(self.isRevoked),
             "second_factor_at": self.secondFactorAt.map { .string($0.rfc3339) } ?? .null,
             "provider": self.provider.map { .string($0) } ?? .null,
+            "methods": .array(self.methods.map { JSONValue.string($0) }),
         ])
     }
 }

@@ -24,6 +24,17 @@ struct BrowserRequest: Sendable {
 
     private var providerName: String { self.isSecure ? "__Host-passerelle-provider" : "passerelle-provider" }
 
+    private var pendingName: String { self.isSecure ? "__Host-passerelle-pending" : "passerelle-pending" }
+
+    /// The cookie of a sign-in whose second half is missing.
+    var pending: String? { self.cookie(self.pendingName, bytesMax: 1_024) }
+
+    /// What challenges are bound to that this browser answers before it is signed in: the cookie that its forms are bound to.
+    func challengeBinding(_ key: String) -> String { AccessToken.hash("passkey:\(key)") }
+
+    /// The cookie that forms are bound to, as it came.
+    var formKeyInUse: String? { self.cookie(self.formName) }
+
     /// The cookie of a sign-in at a provider that is under way.
     var provider: String? { self.cookie(self.providerName, bytesMax: 4_096) }
 
@@ -71,6 +82,12 @@ struct BrowserRequest: Sendable {
     func providerCookie(_ value: String) -> String {
         self.setCookie(self.providerName, value, seconds: ProviderLogin.lifetime.components.seconds)
     }
+
+    func pendingCookie(_ value: String) -> String {
+        self.setCookie(self.pendingName, value, seconds: PendingSignIn.lifetime.components.seconds)
+    }
+
+    var expiredPendingCookie: String { self.setCookie(self.pendingName, "", seconds: 0) }
 
     var expiredProviderCookie: String { self.setCookie(self.providerName, "", seconds: 0) }
 

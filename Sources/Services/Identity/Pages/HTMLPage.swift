@@ -1,9 +1,11 @@
 import Bytes
 import Crypto
 import HTTP
+import JSON
 import REST
 
-/// A page of the issuer: plain HTML, one style, no script, nothing from elsewhere. What people wrote is escaped.
+/// A page of the issuer: plain HTML, one style, nothing from elsewhere; a script only where passkeys are, and none is in the page. What
+/// people wrote is escaped.
 struct HTMLPage: Sendable {
     let title: String
     /// Markup, with everything in it escaped by `escape`.
@@ -12,6 +14,8 @@ struct HTMLPage: Sendable {
     var status: Int = 200
     /// Where a form's answer may lead besides here, for `form-action`.
     var formTarget: String?
+    /// Whether the page loads `PageScript`.
+    var hasScript: Bool = false
 
     static let style: String = """
         body{font:1rem/1.5 system-ui,sans-serif;margin:0;background:#f4f4f2;color:#1b1b1b}\
@@ -23,6 +27,10 @@ struct HTMLPage: Sendable {
         :focus-visible{outline:3px solid #b35900;outline-offset:2px}\
         .problem{border-left:4px solid #a4262c;padding:.25rem .75rem;background:#fdf3f4}\
         .providers{list-style:none;padding:1rem 0 0;margin:1.5rem 0 0;border-top:1px solid #767676}.providers li{margin:.5rem 0}\
+        h2{font-size:1.1rem;margin:2rem 0 0}.help{margin:.25rem 0 0;color:#404040}.list{list-style:none;padding:0}\
+        .list li{padding:.5rem 0;border-bottom:1px solid #767676}.qr{display:block;margin:1rem auto}\
+        .codes{columns:2;font-family:ui-monospace,monospace;padding:1rem;border:1px solid #767676;list-style:none}\
+        .key{font-family:ui-monospace,monospace;overflow-wrap:anywhere}[hidden]{display:none}\
         a{color:#0b4f8a}.code{font-size:1.5rem;letter-spacing:.1em;text-transform:uppercase}
         """
     private static let styleHash: String = Base64.encode(SHA256.hash(style))
@@ -32,7 +40,8 @@ struct HTMLPage: Sendable {
             <!DOCTYPE html>
             <html lang="\(self.language.rawValue)"><head><meta charset="utf-8">\
             <meta name="viewport" content="width=device-width, initial-scale=1">\
-            <title>\(Self.escape(self.title)) · Passerelle</title><style>\(Self.style)</style></head>\
+            <title>\(Self.escape(self.title)) · Passerelle</title><style>\(Self.style)</style>\
+            \(self.hasScript ? "<script src=\"\(PageScript.path)\" defer></script>" : "")</head>\
             <body><main><h1>\(Self.escape(self.title))</h1>
             \(self.body)
             </main></body></html>
@@ -44,7 +53,7 @@ struct HTMLPage: Sendable {
         let target: String = self.formTarget.map { " \($0)" } ?? ""
         fields.append(
             "Content-Security-Policy",
-            "default-src 'none'; style-src 'sha256-\(Self.styleHash)'; form-action 'self'\(target); frame-ancestors 'none'; base-uri 'none'"
+            "default-src 'none'; style-src 'sha256-\(Self.styleHash)'; \(self.hasScript ? "script-src 'self'; " : "")form-action 'self'\(target); frame-ancestors 'none'; base-uri 'none'"
         )
         fields.append("X-Frame-Options", "DENY")
         fields.append("X-Content-Type-Options", "nosniff")
@@ -74,9 +83,26 @@ struct HTMLPage: Sendable {
         "<input type=\"hidden\" name=\"\(name)\" value=\"\(self.escape(value))\">"
     }
 
-    static func problem(_ text: String?) -> String {
+    /// - Parameter field: the id of the field it is about, which the text leads to.
+    static func problem(_ text: String?, field: String? = nil) -> String {
         guard let text: String else { return "" }
-        return "<p class=\"problem\" role=\"alert\">\(self.escape(text))</p>"
+        let words: String = field.map { "<a href=\"#\($0)\">\(self.escape(text))</a>" } ?? self.escape(text)
+        return "<p class=\"problem\" id=\"problem\" role=\"alert\">\(words)</p>"
+    }
+
+    /// A form that `PageScript` fills and sends; hidden without it.
+    ///
+    /// - Parameters:
+    ///   - fields: markup within it: hidden fields, an input.
+    ///   - options: of `navigator.credentials`.
+    static func passkeyForm(
+        action: String, asks: String, options: JSONValue, fields: String, button: String, failed: String
+    ) -> String {
+        """
+        <form method="post" action="\(action)" data-passkey="\(asks)" data-options="\(self.escape(options.jsonText))" hidden>\(fields)\
+        <input type="hidden" name="credential" value=""><p class="problem" role="alert" hidden>\(self.escape(failed))</p>
+        <button type="submit" class="second">\(self.escape(button))</button></form>
+        """
     }
 }
 
@@ -84,8 +110,8 @@ struct HTMLPage: Sendable {
 enum PageText: Sendable {
     case signIn, userName, password, wrongPassword, tooManyAttempts, busy, consentTitle, consent(client: String)
     case allow, deny, scope(String), device, deviceCode, next, deviceUnknown, deviceAsk(client: String, code: String)
-    case signInBy(String), providerRefused, providerNoRole, providerAway, providerFailed
-    case appCode, appCodeHelp, deviceAllowed, deviceDenied, mayClose, signOut, signOutAsk, signedOut, problem, stale
+    case passkeyUnknown, signInBy(String), providerRefused, providerNoRole, providerAway, providerFailed
+    case deviceAllowed, deviceDenied, mayClose, signOut, signOutAsk, signedOut, problem, stale
 
     func text(_ language: Language) -> String {
         language == .french ? self.french : self.english
@@ -96,14 +122,13 @@ enum PageText: Sendable {
         case .signIn: "Sign in"
         case .userName: "User name"
         case .password: "Password"
-        case .wrongPassword: "User name, password or code is wrong."
+        case .wrongPassword: "User name or password is wrong."
+        case .passkeyUnknown: FactorText.passkeyUnknown.text(.english)
         case .signInBy(let provider): "Sign in with \(provider)"
         case .providerRefused: "You were not signed in there. Try again, or sign in here."
         case .providerNoRole: "You have no access here. Ask an administrator."
         case .providerAway: "Signing in there does not work right now. Try again later."
         case .providerFailed: "The sign-in there could not be accepted. Try again, or ask an administrator."
-        case .appCode: "Code of your authenticator app"
-        case .appCodeHelp: "Only if you have set one up. A recovery code works, too."
         case .tooManyAttempts: "Too many wrong passwords. Try again later, or ask an administrator for a new one."
         case .busy: "Too many people are signing in right now. Try again in a few seconds."
         case .consentTitle: "Allow access?"
@@ -141,15 +166,14 @@ enum PageText: Sendable {
         case .signIn: "Se connecter"
         case .userName: "Nom d'utilisateur"
         case .password: "Mot de passe"
-        case .wrongPassword: "Le nom d'utilisateur, le mot de passe ou le code est faux."
+        case .wrongPassword: "Le nom d'utilisateur ou le mot de passe est faux."
+        case .passkeyUnknown: FactorText.passkeyUnknown.text(.french)
         case .signInBy(let provider): "Se connecter avec \(provider)"
         case .providerRefused: "Vous n'y avez pas été connecté. Réessayez, ou connectez-vous ici."
         case .providerNoRole: "Vous n'avez pas d'accès ici. Adressez-vous à un administrateur."
         case .providerAway: "La connexion là-bas ne fonctionne pas en ce moment. Réessayez plus tard."
         case .providerFailed:
             "La connexion là-bas n'a pas pu être acceptée. Réessayez, ou adressez-vous à un administrateur."
-        case .appCode: "Code de votre application d'authentification"
-        case .appCodeHelp: "Seulement si vous en avez configuré une. Un code de secours convient aussi."
         case .tooManyAttempts:
             "Trop de mots de passe faux. Réessayez plus tard, ou demandez-en un nouveau à un administrateur."
         case .busy: "Trop de personnes se connectent en ce moment. Réessayez dans quelques secondes."

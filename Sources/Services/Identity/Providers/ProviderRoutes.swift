@@ -140,7 +140,7 @@ extension IdentityService {
                 kept, provider: provider.settings.name, state: state, now: context.now, self.sealer)
         else { return self.problemPage(PageText.stale.text(context.language), context, status: 403) }
         guard query["error"] == nil, let code: String = query["code"], !code.isEmpty else {
-            return self.loginPage(context, target: login.target, problem: .providerRefused, status: 403)
+            return try self.loginPage(context, target: login.target, problem: .providerRefused, status: 403)
         }
         let person: ProviderPerson
         do throws(ProviderError) {
@@ -155,32 +155,41 @@ extension IdentityService {
         } catch {
             return self.providerProblem(provider, error, context)
         }
-        guard let session: Session = try await self.openSession(of: person, provider.settings, context) else {
+        switch try await self.openSession(of: person, provider.settings, context) {
+        case .session(let session): return try await self.enter(session, target: login.target, browser)
+        case .secondFactor(let user):
+            return try await self.askSecondFactor(
+                of: user, provider: provider.settings.name, target: login.target, browser, context)
+        case .refused:
             self.refusals.countAnonymous(ip: context.ip, account: "")
-            return self.loginPage(context, target: login.target, problem: .providerNoRole, status: 403)
+            return try self.loginPage(context, target: login.target, problem: .providerNoRole, status: 403)
         }
-        return try await self.enter(session, target: login.target, browser)
     }
 
     private static func areSingle(_ names: [String], in query: QueryParameters) -> Bool {
         names.allSatisfy { query.all($0).count <= 1 }
     }
 
+    /// Who has a second factor here is asked for it, unless the provider says that it has asked.
     private func openSession(
         of person: ProviderPerson, _ settings: IdentityProviderSettings, _ context: RequestContext
-    ) async throws -> Session? {
+    ) async throws -> SignInOutcome {
         let (ip, trace): (String, TraceContext) = (context.ip, context.trace)
-        let opened: (session: Session, isChanged: Bool)? = try await self.services.store.write { transaction in
+        let (outcome, changed): (SignInOutcome, String?) = try await self.services.store.write { transaction in
             let admission: ProviderAdmission = try ProviderAdmission.admit(
                 person, makesUsers: settings.makesUsers, isSignIn: true, ip: ip, trace: trace, in: transaction)
-            guard case .user(let user, let isChanged) = admission else { return nil }
+            guard case .user(let user, let isChanged) = admission else { return (.refused, nil) }
+            let changed: String? = isChanged ? user.id : nil
+            if !person.hasSecondFactor, try SecondFactors.of(user.id, in: transaction).exist {
+                return (.secondFactor(user), changed)
+            }
             let session: Session = try Self.insertSession(
                 of: user, secondFactorAt: person.hasSecondFactor ? transaction.now : nil, provider: settings.name,
-                ip: ip, trace: trace, in: transaction)
-            return (session, isChanged)
+                methods: person.hasSecondFactor ? ["mfa"] : [], ip: ip, trace: trace, in: transaction)
+            return (.session(session), changed)
         }
-        if let opened, opened.isChanged { self.tokens.forget(userID: opened.session.userID) }
-        return opened?.session
+        if let changed: String { self.tokens.forget(userID: changed) }
+        return outcome
     }
 
     /// What the user sees names nothing; the log says what is wrong.

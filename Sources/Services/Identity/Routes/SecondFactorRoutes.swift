@@ -7,38 +7,6 @@ import JSON
 import REST
 import Store
 
-/// What counts as a second factor.
-enum SecondFactorRules {
-    static let recoveryCodeCount: Int = 10
-    static let codeBytesMax: Int = 64
-    /// For how long a second factor that was shown is enough for critical operations.
-    static let stepUpLasts: Duration = .seconds(600)
-
-    /// Takes a code: of the app, which works once, or a recovery code, which is used up.
-    static func take(
-        _ code: String, of factor: SecondFactor, _ sealer: any SecretSealer, in transaction: Transaction
-    ) throws -> Bool {
-        let secret: [UInt8] = try sealer.open(factor.sealed, name: SecondFactor.sealName(factor.userID))
-        let digits: String = code.filter { $0 != " " }
-        if let step: Int64 = OneTimePassword.step(
-            of: digits, secret: secret, now: transaction.now, after: factor.lastStep)
-        {
-            try SecondFactorTable.took(step, of: factor.userID, in: transaction)
-            return true
-        }
-        return try factor.isConfirmed
-            && SecondFactorTable.useRecoveryCode(code, of: factor.userID, in: transaction)
-    }
-
-    static func makeRecoveryCodes() -> [String] {
-        (0..<Self.recoveryCodeCount).map { _ in
-            let text: String = Base32.encode(Random.bytes(10)).lowercased()
-            return
-                "\(text.prefix(4))-\(text.dropFirst(4).prefix(4))-\(text.dropFirst(8).prefix(4))-\(text.dropFirst(12))"
-        }
-    }
-}
-
 extension IdentityService {
     private static let codeBody: Route.Body = .json(
         Schema.object(
@@ -46,6 +14,23 @@ extension IdentityService {
 
     var secondFactorRoutes: [Route] {
         [
+            Route(
+                "GET", "/v1/me/second-factor", operationID: "getSecondFactor", tag: Self.name,
+                summary: "What the caller can show besides a password, and whether a policy asks for it",
+                access: .authenticated, answers: [Answer(200, "App, recovery codes left, passkeys")]
+            ) { [self] in try await self.describeSecondFactor($0) },
+            Route(
+                "POST", "/v1/me/second-factor/recovery-codes", operationID: "replaceRecoveryCodes", tag: Self.name,
+                summary: "Makes new recovery codes, shown this once; the ones before end", access: .authenticated,
+                isCritical: true, isEnrolment: true, answers: [Answer(200, "Recovery codes")]
+            ) { [self] context in
+                guard context.caller.kind == .user else { throw Self.needsSession }
+                let author: Author = context.author
+                let codes: [String] = try await self.services.store.write {
+                    try SecondFactorRules.replaceRecoveryCodes(of: author.caller.id, author, in: $0)
+                }
+                return Self.uncached(.object(["recovery_codes": .array(codes.map { JSONValue.string($0) })]))
+            },
             Route(
                 "POST", "/v1/me/second-factor", operationID: "beginSecondFactor", tag: Self.name,
                 summary: "Begins to set up an authenticator app; its secret is shown this once", access: .authenticated,
@@ -64,35 +49,34 @@ extension IdentityService {
             ) { [self] context in
                 guard let session: String = context.caller.sessionID else { throw Self.needsSession }
                 return try await self.withCode(context) { _, transaction in
-                    try SessionTable.stepUp(session, in: transaction)
+                    try SessionTable.stepUp(session, by: ["otp"], in: transaction)
                     return .noContent
                 }
             },
             Route(
                 "POST", "/v1/me/second-factor/remove", operationID: "removeSecondFactor", tag: Self.name,
-                summary: "Removes the second factor, with a code of it", access: .authenticated, body: Self.codeBody,
+                summary: "Removes the authenticator app, with a code of it or a recovery code", access: .authenticated,
+                body: Self.codeBody,
                 answers: [Answer(204, "Removed")]
             ) { [self] context in
                 let author: Author = context.author
                 return try await self.withCode(context) { user, transaction in
-                    try SecondFactorTable.delete(user, in: transaction)
-                    try Self.recordSecondFactor("second-factor.removed", user, author, in: transaction)
+                    try SecondFactorRules.removeApp(user, author, in: transaction)
                     return .noContent
                 }
             },
             Route(
                 "DELETE", "/v1/users/{user}/second-factor", operationID: "resetSecondFactor", tag: Self.name,
-                summary: "Removes the second factor of a user who has lost it; all sessions end",
+                summary: "Removes all second factors of a user who has lost them; all sessions end",
                 access: .platform(Permission("identity", "user", "write")), isCritical: true,
                 answers: [Answer(204, "Removed")]
             ) { [self] context in
                 let author: Author = context.author
                 let ended: [String] = try await self.services.store.write { transaction in
                     let user: User = try Self.visibleUser(context, in: transaction)
-                    try SecondFactorTable.delete(user.id, in: transaction)
                     let ended: [String] = try SessionTable.revokeAll(ofUser: user.id, in: transaction)
                     try Self.recordRevocation(of: ended, userID: user.id, author, in: transaction)
-                    try Self.recordSecondFactor("second-factor.reset", user.id, author, in: transaction)
+                    try SecondFactorRules.removeAll(user.id, "second-factor.reset", author, in: transaction)
                     return ended
                 }
                 self.tokens.revoke(ended)
@@ -101,7 +85,7 @@ extension IdentityService {
         ]
     }
 
-    private static var needsSession: APIProblem { APIProblem(.forbidden, "A token cannot do this. Sign in.") }
+    static var needsSession: APIProblem { APIProblem(.forbidden, "A token cannot do this. Sign in.") }
 
     private func beginSecondFactor(_ context: RequestContext) async throws -> HTTPResponse {
         let caller: Caller = context.caller
@@ -115,12 +99,7 @@ extension IdentityService {
         else { throw APIProblem.invalid("/password", "expected the present password") }
         let secret: [UInt8] = Random.bytes(OneTimePassword.secretBytes)
         let sealed: [UInt8] = try self.sealer.seal(secret, name: SecondFactor.sealName(user.id))
-        try await self.services.store.write { transaction in
-            guard try SecondFactorTable.find(user.id, in: transaction)?.isConfirmed != true else {
-                throw APIProblem.conflict("You have a second factor. Remove it first, with a code of it.")
-            }
-            try SecondFactorTable.begin(user.id, sealed: sealed, in: transaction)
-        }
+        try await self.services.store.write { try SecondFactorRules.begin(user.id, sealed: sealed, in: $0) }
         var response: HTTPResponse = .json(
             .object([
                 "secret": .string(Base32.encode(secret)),
@@ -133,56 +112,68 @@ extension IdentityService {
     private func confirmSecondFactor(_ context: RequestContext) async throws -> HTTPResponse {
         let author: Author = context.author
         guard let session: String = author.caller.sessionID else { throw Self.needsSession }
-        let codes: [String] = SecondFactorRules.makeRecoveryCodes()
-        return try await self.withCode(context) { user, transaction in
-            guard try SecondFactorTable.find(user, in: transaction)?.isConfirmed == false else {
-                throw APIProblem.conflict("The second factor is set up already.")
-            }
-            try SecondFactorTable.confirm(user, in: transaction)
-            try SecondFactorTable.replaceRecoveryCodes(codes, of: user, in: transaction)
-            try SessionTable.stepUp(session, in: transaction)
-            try Self.recordSecondFactor("second-factor.confirmed", user, author, in: transaction)
+        let (code, sealer): (String, any SecretSealer) = (context.body["code"]?.text ?? "", self.sealer)
+        return try await self.throttled(context) { transaction in
+            let (isRight, codes): (Bool, [String]) = try SecondFactorRules.confirm(
+                author.caller.id, code: code, sealer, author, in: transaction)
+            guard isRight else { return nil }
+            try SessionTable.stepUp(session, by: ["otp"], in: transaction)
             return Self.uncached(.object(["recovery_codes": .array(codes.map { JSONValue.string($0) })]))
         }
     }
 
-    /// Takes the code of the body and then does something. Wrong codes count like wrong passwords.
+    private func describeSecondFactor(_ context: RequestContext) async throws -> HTTPResponse {
+        let caller: Caller = context.caller
+        guard caller.kind == .user else { throw Self.needsSession }
+        let (factors, isRequired): (SecondFactors, Bool) = try await context.read { reader in
+            (
+                try SecondFactors.of(caller.id, in: reader), try Self.isSecondFactorRequired(of: caller.id, in: reader)
+            )
+        }
+        var answer: JSONObject = factors.json.object ?? [:]
+        answer["required"] = .bool(isRequired)
+        return .json(.object(answer))
+    }
+
+    /// Whether a policy asks for a second factor of this user.
+    static func isSecondFactorRequired(of user: String, in store: any Queryable) throws -> Bool {
+        let policies: SecondFactorPolicies = try SecondFactorPolicyTable.all(in: store)
+        guard !policies.isEmpty, let user: User = try UserTable.find(user, in: store) else { return false }
+        return user.effective.contains { policies.concern($0) }
+    }
+
+    /// Takes the code of the body and then does something.
     private func withCode(
         _ context: RequestContext,
         _ body: @escaping @Sendable (_ user: String, Transaction) throws -> HTTPResponse
     ) async throws -> HTTPResponse {
+        let user: String = context.caller.id
+        let (code, sealer): (String, any SecretSealer) = (context.body["code"]?.text ?? "", self.sealer)
+        return try await self.throttled(context) { transaction in
+            guard try SecondFactors.of(user, in: transaction).exist else {
+                throw APIProblem.conflict("You have no second factor. POST /v1/me/second-factor begins.")
+            }
+            guard try SecondFactorRules.take(code, of: user, sealer, in: transaction) else { return nil }
+            return try body(user, transaction)
+        }
+    }
+
+    /// Does something that depends on a code. Wrong codes count like wrong passwords.
+    private func throttled(
+        _ context: RequestContext, _ body: @escaping @Sendable (Transaction) throws -> HTTPResponse?
+    ) async throws -> HTTPResponse {
         let caller: Caller = context.caller
         guard caller.kind == .user, caller.sessionID != nil else { throw Self.needsSession }
-        let account: String = "second-factor:\(caller.id)"
+        let account: String = SecondFactor.throttleAccount(caller.id)
         if let seconds: Int = self.throttle.wait(account: account, address: context.ip) {
             var problem: APIProblem = APIProblem(.tooManyRequests, "Too many wrong codes. Try again later.")
             problem.fields.append((name: "Retry-After", value: String(seconds)))
             throw problem
         }
-        let (code, sealer): (String, any SecretSealer) = (context.body["code"]?.text ?? "", self.sealer)
-        let answer: HTTPResponse? = try await self.services.store.write { transaction in
-            guard let factor: SecondFactor = try SecondFactorTable.find(caller.id, in: transaction) else {
-                throw APIProblem.conflict("You have no second factor. POST /v1/me/second-factor begins.")
-            }
-            guard try SecondFactorRules.take(code, of: factor, sealer, in: transaction) else { return nil }
-            return try body(caller.id, transaction)
-        }
-        guard let answer: HTTPResponse else {
+        guard let answer: HTTPResponse = try await self.services.store.write(body) else {
             self.throttle.fail(account: account, address: context.ip)
             throw APIProblem.invalid("/code", "expected the code that the app shows now, which works once")
         }
         return answer
-    }
-
-    private static func recordSecondFactor(
-        _ event: String, _ user: String, _ author: Author, in transaction: Transaction
-    ) throws {
-        try author.publish(
-            Topics.identityEvents, key: user, tenant: "",
-            ["event": "mfa-changed", "user_id": .string(user), "tenant": "", "by": .string(author.caller.id)],
-            in: transaction)
-        try author.audit(
-            event, tenant: "", resource: AuditEntry.Resource(type: "second-factor", id: user),
-            changes: ["user_id": .string(user)], in: transaction)
     }
 }

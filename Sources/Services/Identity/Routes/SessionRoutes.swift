@@ -8,6 +8,14 @@ import REST
 import Store
 import Time
 
+/// What came of a name and a password.
+enum SignInOutcome: Sendable {
+    case session(Session)
+    /// The password was right; a second factor is still to be shown.
+    case secondFactor(User)
+    case refused
+}
+
 extension IdentityService {
     var sessionRoutes: [Route] {
         [
@@ -93,10 +101,9 @@ extension IdentityService {
     private func signIn(_ context: RequestContext) async throws -> HTTPResponse {
         let name: String = (context.body["user"]?.text ?? "").lowercased()
         let password: String = context.body["password"]?.text ?? ""
-        guard
-            let session: Session = try await self.session(
-                name: name, password: password, code: context.body["code"]?.text, context)
-        else {
+        let outcome: SignInOutcome = try await self.signIn(
+            name: name, password: password, code: context.body["code"]?.text ?? "", context)
+        guard case .session(let session) = outcome else {
             var problem: APIProblem = APIProblem(
                 .unauthenticated,
                 "User name or password is wrong, or the code of an authenticator app that the user has set up.")
@@ -113,20 +120,25 @@ extension IdentityService {
         return response
     }
 
-    /// Opens a session for whom name and password are right, and the code of who has set up a second factor; nil otherwise, at the
+    /// Opens a session for whom name and password are right, and the code of who has set up a second factor; refuses others, at the
     /// same cost: whoever guesses does not learn which of them was wrong.
-    func session(name: String, password: String, code: String?, _ context: RequestContext) async throws -> Session? {
+    ///
+    /// - Parameter code: nil where a second factor is asked for on a page of its own, once the password was right.
+    func signIn(
+        name: String, password: String, code: String?, _ context: RequestContext
+    ) async throws -> SignInOutcome {
         let user: User? = try await context.read { try UserTable.find(name, in: $0) }
         let isRight: Bool = try await self.checkPassword(
             password, against: user?.checkedHash ?? Password.dummy, account: name, address: context.ip)
-        guard let user: User, isRight, user.passwordHash != User.noPassword, user.state == .active, user.name == name,
-            let session: Session = try await self.openSession(of: user, code: code, context)
-        else {
+        var outcome: SignInOutcome = .refused
+        if let user: User, isRight, user.passwordHash != User.noPassword, user.state == .active, user.name == name {
+            outcome = try await self.openSession(of: user, code: code, context)
+        }
+        if case .refused = outcome {
             if isRight { self.throttle.fail(account: name, address: context.ip) }
             self.refusals.countAnonymous(ip: context.ip, account: user?.id ?? "")
-            return nil
         }
-        return session
+        return outcome
     }
 
     /// Whether `password` is right, when there have not been too many wrong ones.
@@ -147,37 +159,40 @@ extension IdentityService {
         return isRight
     }
 
-    /// Makes a session of a user whose password was right. - Returns: nil when the user was disabled or got another password in the
-    /// time that the check took: that change has ended all sessions, and no later one may come from before it.
-    private func openSession(of user: User, code: String?, _ context: RequestContext) async throws -> Session? {
+    /// Makes a session of a user whose password was right. Refused is who was disabled or got another password in the time that the
+    /// check took: that change has ended all sessions, and no later one may come from before it.
+    private func openSession(
+        of user: User, code: String?, _ context: RequestContext
+    ) async throws -> SignInOutcome {
         let sealer: any SecretSealer = self.sealer
         let ip: String = context.ip
         let trace: TraceContext = context.trace
         return try await self.services.store.write { transaction in
             let present: User? = try UserTable.find(user.id, in: transaction)
             guard let present: User, present.state == .active, present.passwordHash == user.passwordHash else {
-                return nil
+                return .refused
             }
-            let factor: SecondFactor? = try SecondFactorTable.find(user.id, in: transaction)
-            let isAsked: Bool = factor?.isConfirmed == true
-            if isAsked, let factor: SecondFactor {
-                guard try SecondFactorRules.take(code ?? "", of: factor, sealer, in: transaction) else { return nil }
+            let isAsked: Bool = try SecondFactors.of(user.id, in: transaction).exist
+            if isAsked {
+                guard let code: String else { return .secondFactor(present) }
+                guard try SecondFactorRules.take(code, of: user.id, sealer, in: transaction) else { return .refused }
             }
-            return try Self.insertSession(
-                of: user, secondFactorAt: isAsked ? transaction.now : nil, provider: nil, ip: ip, trace: trace,
-                in: transaction)
+            return .session(
+                try Self.insertSession(
+                    of: user, secondFactorAt: isAsked ? transaction.now : nil, provider: nil,
+                    methods: isAsked ? ["pwd", "otp", "mfa"] : ["pwd"], ip: ip, trace: trace, in: transaction))
         }
     }
 
     /// Makes a session of a user who has shown who they are.
     static func insertSession(
-        of user: User, secondFactorAt: Timestamp?, provider: String?, ip: String, trace: TraceContext,
-        in transaction: Transaction
+        of user: User, secondFactorAt: Timestamp?, provider: String?, methods: [String], ip: String,
+        trace: TraceContext, in transaction: Transaction
     ) throws -> Session {
         let session: Session = Session(
             id: Identifier.make("ses", now: transaction.now), userID: user.id, ip: ip, createdAt: transaction.now,
             expiresAt: transaction.now.adding(Session.lifetime), isRevoked: false, secondFactorAt: secondFactorAt,
-            provider: provider)
+            provider: provider, methods: methods)
         try SessionTable.insert(session, in: transaction)
         let author: Author = Author(
             caller: Caller(kind: .user, id: user.id, grants: user.effective, sessionID: session.id, ip: ip),

@@ -126,5 +126,21 @@ extension IdentityService {
                     ALTER TABLE oauth_clients ADD COLUMN old_secret_hash text;
                     ALTER TABLE oauth_clients ADD COLUMN old_secret_ends int64;
                     """),
+            // Of the platform, as users are; policies belong to a tenant, an empty one is the platform. Methods: how the user has
+            // shown who they are, in the order in which it happened.
+            Migration(
+                number: 9, name: "passkeys",
+                sql: """
+                    CREATE TABLE passkeys (
+                        passkey_id text NOT NULL PRIMARY KEY, credential text NOT NULL UNIQUE, user_id text NOT NULL,
+                        name text NOT NULL, public_key bytes NOT NULL, counter int64 NOT NULL, transports text NOT NULL,
+                        backed_up bool NOT NULL, created_at int64 NOT NULL, used_at int64, suspended_at int64);
+                    CREATE INDEX passkeys_user ON passkeys (user_id);
+                    CREATE TABLE passkey_handles (user_id text NOT NULL PRIMARY KEY, handle bytes NOT NULL);
+                    CREATE TABLE passkey_challenges (sha256 text NOT NULL PRIMARY KEY, expires_at int64 NOT NULL);
+                    CREATE TABLE second_factor_policies (
+                        tenant text NOT NULL, role text NOT NULL, PRIMARY KEY (tenant, role));
+                    ALTER TABLE sessions ADD COLUMN methods text;
+                    """),
         ])
 }

@@ -185,7 +185,7 @@ enum OAuthSecretTable {
     static func deleteExpired(in transaction: Transaction) throws {
         for (table, key) in [
             ("oauth_secrets", "sha256"), ("oauth_grants", "grant_id"), ("oauth_devices", "sha256"),
-            ("browser_sessions", "sha256"),
+            ("browser_sessions", "sha256"), ("passkey_challenges", "sha256"),
         ] {
             try transaction.execute(
                 "DELETE FROM \(table) WHERE \(key) IN (SELECT \(key) FROM \(table) WHERE expires_at < $1 LIMIT 500)",
@@ -200,6 +200,11 @@ enum BrowserSessionTable {
         try transaction.execute(
             "INSERT INTO browser_sessions (sha256, session_id, expires_at) VALUES ($1, $2, $3)",
             .text(AccessToken.hash(cookie)), .text(session.id), .int(session.expiresAt.milliseconds))
+    }
+
+    /// A cookie stands for nothing any more.
+    static func delete(cookie: String, in transaction: Transaction) throws {
+        try transaction.execute("DELETE FROM browser_sessions WHERE sha256 = $1", .text(AccessToken.hash(cookie)))
     }
 
     static func session(cookie: String, now: Timestamp, in store: any Queryable) throws -> Session? {

@@ -12,6 +12,9 @@ struct SecondFactor: Sendable {
     /// The step of the last code that was taken.
     let lastStep: Int64
 
+    /// What wrong codes of a user are counted under.
+    static func throttleAccount(_ user: String) -> String { "second-factor:\(user)" }
+
     static func sealName(_ user: String) -> String { "second-factor/\(user)" }
 }
 
@@ -46,6 +49,12 @@ enum SecondFactorTable {
             "UPDATE second_factors SET last_step = $2 WHERE user_id = $1", .text(user), .int(step))
     }
 
+    /// The app alone.
+    static func deleteApp(_ user: String, in transaction: Transaction) throws {
+        try transaction.execute("DELETE FROM second_factors WHERE user_id = $1", .text(user))
+    }
+
+    /// The app and the recovery codes.
     static func delete(_ user: String, in transaction: Transaction) throws {
         try transaction.execute("DELETE FROM second_factors WHERE user_id = $1", .text(user))
         try transaction.execute("DELETE FROM recovery_codes WHERE user_id = $1", .text(user))
@@ -58,6 +67,12 @@ enum SecondFactorTable {
                 "INSERT INTO recovery_codes (user_id, sha256) VALUES ($1, $2)", .text(user),
                 .text(AccessToken.hash(code)))
         }
+    }
+
+    static func recoveryCodesLeft(of user: String, in store: any Queryable) throws -> Int {
+        try store.first("SELECT count(*) FROM recovery_codes WHERE user_id = $1", .text(user)) {
+            (row: Row) throws(StoreError) -> Int in Int(try row.int(0))
+        } ?? 0
     }
 
     /// - Returns: whether there was such a code; it is used up.

@@ -170,7 +170,7 @@ enum UserTable {
 /// The table `sessions`.
 enum SessionTable {
     private static let columns: String =
-        "session_id, user_id, ip, created_at, expires_at, revoked_at, second_factor_at, provider"
+        "session_id, user_id, ip, created_at, expires_at, revoked_at, second_factor_at, provider, methods"
 
     static func find(_ id: String, in store: any Queryable) throws -> Session? {
         try store.first(
@@ -194,18 +194,21 @@ enum SessionTable {
     static func insert(_ session: Session, in transaction: Transaction) throws {
         try transaction.execute(
             """
-            INSERT INTO sessions (session_id, user_id, ip, created_at, expires_at, second_factor_at, provider)
-            VALUES ($1, $2, $3, $4, $5, $6, $7)
+            INSERT INTO sessions (session_id, user_id, ip, created_at, expires_at, second_factor_at, provider, methods)
+            VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
             """, .text(session.id), .text(session.userID), .text(session.ip), .int(session.createdAt.milliseconds),
             .int(session.expiresAt.milliseconds), session.secondFactorAt.map { .int($0.milliseconds) } ?? .null,
-            session.provider.map { .text($0) } ?? .null)
+            session.provider.map { .text($0) } ?? .null, .text(session.methods.joined(separator: " ")))
     }
 
-    /// Notes that the user has shown the second factor again.
-    static func stepUp(_ id: String, in transaction: Transaction) throws {
+    /// Notes that the user has shown a second factor, for the first time or again.
+    static func stepUp(_ id: String, by methods: [String], in transaction: Transaction) throws {
+        guard let session: Session = try Self.find(id, in: transaction) else { return }
+        let all: [String] =
+            session.methods.filter { $0 != "mfa" } + methods.filter { !session.methods.contains($0) } + ["mfa"]
         try transaction.execute(
-            "UPDATE sessions SET second_factor_at = $2 WHERE session_id = $1", .text(id),
-            .int(transaction.now.milliseconds))
+            "UPDATE sessions SET second_factor_at = $2, methods = $3 WHERE session_id = $1", .text(id),
+            .int(transaction.now.milliseconds), .text(all.joined(separator: " ")))
     }
 
     /// - Returns: the sessions that worked until now.
@@ -248,12 +251,21 @@ enum SessionTable {
             """, .int(transaction.now.milliseconds))
     }
 
+    /// As written; of a session from before they were, what can be said.
+    private static func methods(of row: Row) throws(StoreError) -> [String] {
+        if let written: String = try row.optionalText(8) { return written.split(separator: " ").map(String.init) }
+        let hasSecondFactor: Bool = try !row.isNull(6)
+        if try !row.isNull(7) { return hasSecondFactor ? ["mfa"] : [] }
+        return hasSecondFactor ? ["pwd", "otp", "mfa"] : ["pwd"]
+    }
+
     private static func decode(_ row: Row) throws(StoreError) -> Session {
         Session(
             id: try row.text(0), userID: try row.text(1), ip: try row.text(2),
             createdAt: Timestamp(milliseconds: try row.int(3)), expiresAt: Timestamp(milliseconds: try row.int(4)),
             isRevoked: try !row.isNull(5),
             secondFactorAt: try row.optionalInt(6).map { Timestamp(milliseconds: $0) },
-            provider: try row.optionalText(7))
+            provider: try row.optionalText(7),
+            methods: try Self.methods(of: row))
     }
 }

@@ -42,6 +42,8 @@ package struct Route: Sendable {
     package let access: Access
     /// Whether who has a second factor must have shown it in the last minutes.
     package let isCritical: Bool
+    /// Whether the operation sets up second factors: who has none yet must have signed in in the last minutes.
+    package let isEnrolment: Bool
     package let query: [QueryParameter]
     /// Whether the handler reads the query itself: where a standard has its own rules for unknown and repeated parameters.
     package let readsRawQuery: Bool
@@ -51,7 +53,8 @@ package struct Route: Sendable {
 
     package init(
         _ method: String, _ path: String, operationID: String, tag: String, summary: String, access: Access,
-        isCritical: Bool = false, query: [QueryParameter] = [], readsRawQuery: Bool = false, body: Body = .none,
+        isCritical: Bool = false, isEnrolment: Bool = false, query: [QueryParameter] = [], readsRawQuery: Bool = false,
+        body: Body = .none,
         answers: [Answer],
         handler: @escaping @Sendable (RequestContext) async throws -> HTTPResponse
     ) {
@@ -62,6 +65,7 @@ package struct Route: Sendable {
         self.summary = summary
         self.access = access
         self.isCritical = isCritical
+        self.isEnrolment = isEnrolment
         self.query = query
         self.readsRawQuery = readsRawQuery
         self.body = body

@@ -106,15 +106,10 @@ package final class RESTHandler: Sendable {
         let query: [String: String] = try route.query(of: request)
         let scope: String? = try await self.scope(caller, route: route, query: query, trace: trace)
         try await self.requireTenant(parameters["tenant"] ?? scope, of: route.route)
-        if route.route.isCritical, let caller: Caller, await self.authenticator.isStepUpDue(for: caller) {
-            var problem: APIProblem = APIProblem(
-                .stepUpRequired, "Show your second factor again: POST /v1/me/second-factor/verify. Then repeat this.")
-            problem.fields.append(
-                (
-                    name: "WWW-Authenticate",
-                    value: "Bearer realm=\"passerelle\", error=\"insufficient_user_authentication\", max_age=600"
-                ))
-            throw problem
+        if route.route.isCritical, let caller: Caller,
+            await self.authenticator.isStepUpDue(for: caller, enrolling: route.route.isEnrolment)
+        {
+            throw StepUp.isDue(for: caller)
         }
         let (body, bytes): (JSONValue, [UInt8]) = try await route.body(of: request)
         try await self.decideAgain(
@@ -236,6 +231,9 @@ package final class RESTHandler: Sendable {
         case .tenant(let needed):
             permission = needed
             guard let tenant: String, caller.reaches(tenant: tenant) else {
+                if let tenant: String, caller.afterSecondFactor.reaches(tenant: tenant) {
+                    throw StepUp.isMissing(caller.withheld)
+                }
                 await self.refusals.record(
                     caller, what: route.operationID, tenant: tenant ?? "", rule: "no role in the tenant", trace: trace)
                 throw APIProblem.notFound("tenant", tenant ?? "")
@@ -271,6 +269,7 @@ package final class RESTHandler: Sendable {
         guard case .scoped(let permission) = route.access, let caller: Caller else { return nil }
         var scope: String? = tenant
         if let tenant: String, !caller.reaches(tenant: tenant) {
+            if caller.afterSecondFactor.reaches(tenant: tenant) { throw StepUp.isMissing(caller.withheld) }
             await self.refusals.record(
                 caller, what: route.operationID, tenant: tenant, rule: "no role in the tenant", trace: trace)
             throw APIProblem.notFound("tenant", tenant)
@@ -300,6 +299,9 @@ package final class RESTHandler: Sendable {
         case .later:
             if caller.mayBeAllowed(permission, tenant: scope) { return }
             decision = caller.decide(permission, tenant: scope)
+        }
+        if !caller.withheld.isEmpty, caller.afterSecondFactor.mayBeAllowed(permission, tenant: scope) {
+            throw StepUp.isMissing(caller.withheld)
         }
         await self.refusals.record(
             caller, what: route.operationID, tenant: tenant ?? "", rule: decision.rule, trace: trace)

@@ -50,7 +50,7 @@ extension SecretsService {
             Route(
                 "PUT", "\(base)/{secret}", operationID: "putSecret", tag: Self.name,
                 summary: "Creates a secret, or gives it a new value: a new version. The value is never shown again",
-                access: Self.write,
+                access: Self.write, isCritical: true,
                 body: .json(
                     Schema.object(
                         [
@@ -65,7 +65,7 @@ extension SecretsService {
             Route(
                 "DELETE", "\(base)/{secret}", operationID: "deleteSecret", tag: Self.name,
                 summary: "Destroys a secret with all its versions; refused while something live refers to it",
-                access: Self.write,
+                access: Self.write, isCritical: true,
                 answers: [Answer(204, "Destroyed"), Answer(409, "An API that is live refers to it")]
             ) { [self] in try await self.deleteSecret($0) },
         ]

@@ -12,12 +12,14 @@ extension SecretsService {
             Route(
                 "POST", "\(base)/rollback", operationID: "rollBackSecret", tag: Self.name,
                 summary: "Makes the value of an earlier version the present one, as a new version", access: Self.write,
+                isCritical: true,
                 body: .json(Schema.object(["version": Schema.integer(1...Int64.max)], required: ["version"])),
                 answers: [Answer(200, "The secret", schema: Self.schema)]
             ) { [self] in try await self.rollBack($0) },
             Route(
                 "DELETE", "\(base)/versions/{version}", operationID: "destroySecretVersion", tag: Self.name,
-                summary: "Destroys an earlier version", access: Self.write, answers: [Answer(204, "Destroyed")]
+                summary: "Destroys an earlier version", access: Self.write, isCritical: true,
+                answers: [Answer(204, "Destroyed")]
             ) { try await Self.destroyVersion($0) },
         ]
     }
