@@ -17,7 +17,7 @@ ANYONE = {
     # The issuer's: they check a client's credentials, a browser's cookie and form, or a token themselves.
     "issuerMetadata", "authorize", "login", "consent", "token", "introspect", "revoke", "userinfo", "userinfoByPost", "deviceAuthorization",
     "devicePage", "deviceDecision", "endSession", "endSessionForm", "beginProviderLogin", "providerCallback",
-    "challenge", "signInByPasskey", "pageScript", "factorsPage", "changeFactors",
+    "challenge", "signInByPasskey", "pageScript", "factorsPage", "changeFactors", "signedOut",
 }
 AUTHENTICATED = {
     "me", "myPermissions", "checkPermission", "listRoles", "createUser", "listUsers", "getUser", "setGrants", "setPassword",
@@ -37,9 +37,10 @@ CRITICAL = {
     "setSecondFactorPolicy", "replaceRecoveryCodes", "beginPasskey", "createPasskey", "deletePasskey",
     # Keys and secrets.
     "rotateSigningKey", "rotateKeys", "sealKeys", "putSecret", "deleteSecret", "rollBackSecret", "destroySecretVersion",
-    "createGatewayToken",
+    "createGatewayToken", "issuePlatformCertificate", "renewPlatformCertificate",
+    "rotatePlatformCertificateAuthority",
     # What cannot be undone, and what says everything about somebody.
-    "deleteTenant", "exportPersonalData", "erasePersonalData",
+    "deleteTenant", "beginTenantDeletion", "exportTenant", "downloadTenantExport", "exportPersonalData", "erasePersonalData",
 }
 
 

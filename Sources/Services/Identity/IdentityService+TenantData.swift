@@ -29,6 +29,7 @@ extension IdentityService: TenantData {
                 "service_accounts", keys: "account_id", columns: "name state roles created_by created_at:time version"),
             TenantRows("group_members", keys: "group_id user_id"),
             TenantRows("user_groups", keys: "group_id", columns: "name roles created_at:time version"),
+            TenantRows("second_factor_policies", keys: "role"),
             TenantRows("custom_roles", keys: "name", columns: "permissions environments created_at:time version"),
             TenantRows(
                 "oauth_clients", keys: "client_id",

@@ -63,6 +63,7 @@ extension IdentityService: PersonalData {
             "UPDATE sessions SET ip = '' WHERE user_id = $1", "UPDATE access_tokens SET name = '' WHERE owner_id = $1",
             "DELETE FROM oauth_consents WHERE user_id = $1", "DELETE FROM provider_identities WHERE user_id = $1",
             "DELETE FROM provider_grants WHERE user_id = $1",
+            "DELETE FROM provider_hints WHERE session_id IN (SELECT session_id FROM sessions WHERE user_id = $1)",
         ] {
             try transaction.execute(statement, .text(person))
         }

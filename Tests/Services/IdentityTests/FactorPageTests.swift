@@ -194,6 +194,8 @@ struct FactorPageTests {
         let stolen: [(String, String)] = sent.filter { $0.0 != "form" } + [("form", form)]
         #expect(try await thief.post("/oauth2/passkey", stolen).status == 403, "its challenge is another browser's")
         #expect(try await place.browser.post("/oauth2/passkey", sent).status == 303)
+        #expect(try await place.browser.post("/oauth2/passkey", sent).status == 403, "a form from before the sign-in")
+        place.browser.cookies["passerelle"] = nil
         #expect(try await place.browser.post("/oauth2/passkey", sent).status == 401, "replayed")
         place.clock.advance(by: .seconds(301))
         #expect(try await place.browser.post("/oauth2/passkey", sent).status == 403, "too late")

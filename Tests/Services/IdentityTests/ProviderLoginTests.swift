@@ -14,7 +14,7 @@ import Tokens
 
 /// Sign-in by an identity provider: what it makes of people, and everything that must not work.
 struct ProviderLoginTests {
-    private struct Place {
+    struct Place {
         let fixture: IdentityFixture
         let provider: FakeProvider
         let browser: Browser

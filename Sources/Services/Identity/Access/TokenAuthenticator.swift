@@ -97,14 +97,14 @@ final class TokenAuthenticator: Authenticator {
         }
     }
 
-    /// The roles that count now, and those that wait for a second factor. Tokens in place of a sign-in do not wait: nobody made
-    /// them without one.
+    /// The roles that count now, and those that wait for a second factor. Personal tokens do not wait: nobody made them without
+    /// one.
     private func split(_ grants: [Grant], _ known: Known) async -> (held: [Grant], withheld: [Grant]) {
         let (policies, isShown): (SecondFactorPolicies, Bool) = self.state.withLock {
             ($0.policies, $0.shown.contains(known.credentialID))
         }
         if policies.isEmpty || isShown || known.hasSecondFactor { return (grants, []) }
-        guard known.limits == nil || known.madeAt != nil, known.ownerID.hasPrefix(User.idPrefix),
+        guard !known.isOpaque, known.ownerID.hasPrefix(User.idPrefix),
             grants.contains(where: { policies.concern($0) })
         else { return (grants, []) }
         if known.madeAt == nil, await self.hasShown(known.credentialID) { return (grants, []) }

@@ -80,22 +80,36 @@ extension IdentityService {
     private func stepUp(
         _ request: AuthorizationRequest, _ session: Session, target: String, _ context: RequestContext
     ) async throws -> HTTPResponse? {
+        if let seconds: Int64 = request.maxAge, context.now >= session.authenticatedAt.adding(.seconds(seconds)) {
+            if request.prompts.contains("none") { return self.refuse(request, "login_required") }
+            let factors: SecondFactors = try await context.read { try SecondFactors.of(session.userID, in: $0) }
+            return factors.exist
+                ? try await self.challengePage(.session(session), target: target, context)
+                : try self.loginPage(context, target: target, client: request.client)
+        }
+        let missing: HTTPResponse? = try await self.missingFactor(
+            of: session, isWanted: request.wantsTwoFactors, target: target, context)
+        guard let missing: HTTPResponse else { return nil }
+        return request.prompts.contains("none") ? self.refuse(request, "interaction_required") : missing
+    }
+
+    /// Asks for a second factor, or leads to setting one up, where none was shown and the client or a policy wants one.
+    ///
+    /// - Returns: nil when nothing is missing.
+    func missingFactor(
+        of session: Session, isWanted: Bool, target: String, _ context: RequestContext
+    ) async throws -> HTTPResponse? {
+        guard session.secondFactorAt == nil else { return nil }
         let (factors, isRequired): (SecondFactors, Bool) = try await context.read { reader in
             (
                 try SecondFactors.of(session.userID, in: reader),
                 try Self.isSecondFactorRequired(of: session.userID, in: reader)
             )
         }
-        let isStale: Bool =
-            request.maxAge.map { context.now >= session.authenticatedAt.adding(.seconds($0)) } ?? false
-        let isMissing: Bool = session.secondFactorAt == nil && (isRequired || request.wantsTwoFactors)
-        guard isStale || isMissing else { return nil }
-        if request.prompts.contains("none") {
-            return self.refuse(request, isStale ? "login_required" : "interaction_required")
-        }
-        if factors.exist { return try await self.challengePage(.session(session), target: target, context) }
-        if isStale { return try self.loginPage(context, target: target, client: request.client) }
-        return .redirect(Self.factorsTarget(next: target))
+        guard isWanted || isRequired else { return nil }
+        return factors.exist
+            ? try await self.challengePage(.session(session), target: target, context)
+            : .redirect(Self.factorsTarget(next: target))
     }
 
     /// The query to come back with once the user has done what was asked for, without asking for it again.

@@ -82,10 +82,16 @@ extension IdentityService {
         let parameters: QueryParameters =
             (try? QueryParameters.parse(context.request.query ?? "")) ?? QueryParameters()
         let browser: BrowserRequest = BrowserRequest(context, issuer: self.keys.issuer)
-        guard try await self.signedIn(browser, context) != nil else {
-            var rest: QueryParameters = QueryParameters()
-            rest.append("user_code", Self.readUserCode(parameters["user_code"] ?? ""))
-            return try self.loginPage(context, target: "/oauth2/device?\(rest.encoded)")
+        var rest: QueryParameters = QueryParameters()
+        rest.append("user_code", Self.readUserCode(parameters["user_code"] ?? ""))
+        let target: String = "/oauth2/device?\(rest.encoded)"
+        guard let (session, _): (Session, User) = try await self.signedIn(browser, context) else {
+            return try self.loginPage(context, target: target)
+        }
+        if let missing: HTTPResponse = try await self.missingFactor(
+            of: session, isWanted: false, target: target, context)
+        {
+            return missing
         }
         guard let typed: String = parameters["user_code"], typed.utf8.count > 1 else {
             return self.deviceForm(context, problem: nil)

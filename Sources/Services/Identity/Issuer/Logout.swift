@@ -37,13 +37,16 @@ extension IdentityService {
         let browser: BrowserRequest = BrowserRequest(context, issuer: self.keys.issuer)
         let hint: VerifiedToken? = parameters["id_token_hint"].flatMap { self.hint($0) }
         let back: String? = try await self.backAddress(parameters, hint, context)
+        var next: String? = back
         if let (session, _): (Session, User) = try await self.signedIn(browser, context) {
             guard isConfirmed || hint?.claims["sid"]?.text == session.id else {
-                return self.askLogout(parameters, context)
+                let provider: URLParts? = await self.logoutProvider(of: session)?.endpoint
+                return self.askLogout(parameters, leadsTo: [provider?.text, back].compactMap { $0 }, context)
             }
+            next = try await self.providerLogout(of: session, back: back, context) ?? back
             try await self.end(session, context)
         }
-        var response: HTTPResponse = back.map { .redirect($0) } ?? self.notePage(.signOut, .signedOut, context)
+        var response: HTTPResponse = next.map { .redirect($0) } ?? self.notePage(.signOut, .signedOut, context)
         response.fields.append("Set-Cookie", browser.expiredSessionCookie)
         return response
     }
@@ -65,7 +68,10 @@ extension IdentityService {
         return wanted + (wanted.contains("?") ? "&" : "?") + query.encoded
     }
 
-    private func askLogout(_ parameters: QueryParameters, _ context: RequestContext) -> HTTPResponse {
+    /// - Parameter leadsTo: addresses that signing out goes on to.
+    private func askLogout(
+        _ parameters: QueryParameters, leadsTo: [String], _ context: RequestContext
+    ) -> HTTPResponse {
         let browser: BrowserRequest = BrowserRequest(context, issuer: self.keys.issuer)
         let key: (cookie: String, field: String) = browser.formKey()
         var hidden: String = HTMLPage.hidden("form", key.field)
@@ -77,9 +83,10 @@ extension IdentityService {
             <p>\(HTMLPage.escape(PageText.signOutAsk.text(language)))</p><form method="post" action="/oauth2/logout">\(hidden)
             <button type="submit">\(HTMLPage.escape(PageText.signOut.text(language)))</button></form>
             """
-        var response: HTTPResponse = HTMLPage(
-            title: PageText.signOut.text(language), body: body, language: language
-        ).response
+        var page: HTMLPage = HTMLPage(title: PageText.signOut.text(language), body: body, language: language)
+        let origins: [String] = leadsTo.map { OAuthClient.origin(of: $0) }
+        page.formTarget = origins.isEmpty ? nil : origins.joined(separator: " ")
+        var response: HTTPResponse = page.response
         response.fields.append("Set-Cookie", browser.formCookie(key.cookie))
         return response
     }
@@ -89,6 +96,7 @@ extension IdentityService {
             caller: Caller(kind: .user, id: session.userID, grants: [], sessionID: session.id, ip: context.ip),
             trace: context.trace)
         try await self.services.store.write { transaction in
+            try ProviderHintTable.delete(of: session.id, in: transaction)
             if try SessionTable.revoke(session.id, in: transaction) {
                 try Self.recordRevocation(of: [session.id], userID: session.userID, author, in: transaction)
             }

@@ -182,7 +182,9 @@ actor IdentityProvider {
             let more: JSONObject? = try? await self.userinfo(metadata, access: access, of: idToken.subject)
             for member in more?.members ?? [] where profile[member.key] == nil { profile[member.key] = member.value }
         }
-        return try self.person(profile, roles: roles, expiresAt: idToken.expiresAt)
+        var person: ProviderPerson = try self.person(profile, roles: roles, expiresAt: idToken.expiresAt)
+        person.idToken = text
+        return person
     }
 
     private func userinfo(
@@ -299,6 +301,8 @@ struct ProviderPerson: Sendable {
     let saidAt: Timestamp
     let expiresAt: Timestamp
     let hasSecondFactor: Bool
+    /// With which the provider said so, where somebody has signed in there: it wants to see it again when they sign out.
+    var idToken: String?
 
     /// What the person is found by. The subject itself is not kept.
     var identity: String { AccessToken.hash("\(self.issuer)\n\(self.subject)") }

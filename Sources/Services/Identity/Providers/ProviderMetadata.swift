@@ -10,6 +10,8 @@ struct ProviderMetadata: Sendable, Equatable {
     let authorizationEndpoint: URLParts?
     let tokenEndpoint: URLParts?
     let userinfoEndpoint: URLParts?
+    /// Where users sign out there (OpenID Connect RP-Initiated Logout section 2.1).
+    let endSessionEndpoint: URLParts?
     let keysAddress: URLParts
     /// Whether the client shows its secret in the form: only where HTTP Basic is not taken.
     let wantsSecretInForm: Bool
@@ -46,6 +48,7 @@ struct ProviderMetadata: Sendable, Equatable {
         self.authorizationEndpoint = try address("authorization_endpoint")
         self.tokenEndpoint = try address("token_endpoint")
         self.userinfoEndpoint = try address("userinfo_endpoint")
+        self.endSessionEndpoint = try address("end_session_endpoint")
         guard let keysAddress: URLParts = try address("jwks_uri") else { throw .metadata("jwks_uri is missing") }
         self.keysAddress = keysAddress
         let methods: [String] = (value["token_endpoint_auth_methods_supported"]?.elements ?? []).compactMap(\.text)

@@ -13,6 +13,7 @@ extension IdentityService {
     var providerRoutes: [Route] {
         let page: [Answer] = [Answer(200, "A page", mediaType: "text/html"), Answer(303, "Onwards")]
         return [
+            self.providerLogoutRoute,
             Route(
                 "GET", "/oauth2/providers/{provider}/login", operationID: "beginProviderLogin", tag: Self.name,
                 summary: "Sends a browser to an identity provider to sign in there", access: .anyone,
@@ -49,6 +50,7 @@ extension IdentityService {
             "name": .string(settings.name), "label": .string(settings.label), "issuer": .string(settings.issuer),
             "client_id": settings.clientID.map { .string($0) } ?? .null, "scopes": texts(settings.scopes),
             "redirect_uri": .string(Self.callbackAddress(settings.name, issuer: issuer)),
+            "post_logout_redirect_uri": .string("\(issuer)\(Self.signedOutPath)"),
             "roles_from": .string(settings.rolesFrom.rawValue), "audiences": texts(settings.audiences),
             "makes_users": .bool(settings.makesUsers),
             "rules": .array(
@@ -174,7 +176,7 @@ extension IdentityService {
     private func openSession(
         of person: ProviderPerson, _ settings: IdentityProviderSettings, _ context: RequestContext
     ) async throws -> SignInOutcome {
-        let (ip, trace): (String, TraceContext) = (context.ip, context.trace)
+        let (ip, trace, sealer): (String, TraceContext, any SecretSealer) = (context.ip, context.trace, self.sealer)
         let (outcome, changed): (SignInOutcome, String?) = try await self.services.store.write { transaction in
             let admission: ProviderAdmission = try ProviderAdmission.admit(
                 person, makesUsers: settings.makesUsers, isSignIn: true, ip: ip, trace: trace, in: transaction)
@@ -186,6 +188,10 @@ extension IdentityService {
             let session: Session = try Self.insertSession(
                 of: user, secondFactorAt: person.hasSecondFactor ? transaction.now : nil, provider: settings.name,
                 methods: person.hasSecondFactor ? ["mfa"] : [], ip: ip, trace: trace, in: transaction)
+            if let hint: [UInt8] = try person.idToken.flatMap({ try ProviderHintTable.sealed($0, of: session, sealer) })
+            {
+                try ProviderHintTable.insert(hint, of: session, in: transaction)
+            }
             return (.session(session), changed)
         }
         if let changed: String { self.tokens.forget(userID: changed) }

@@ -141,6 +141,8 @@ extension IdentityService {
                     CREATE TABLE second_factor_policies (
                         tenant text NOT NULL, role text NOT NULL, PRIMARY KEY (tenant, role));
                     ALTER TABLE sessions ADD COLUMN methods text;
+                    CREATE TABLE provider_hints (
+                        session_id text NOT NULL PRIMARY KEY, sealed bytes NOT NULL, expires_at int64 NOT NULL);
                     """),
         ])
 }

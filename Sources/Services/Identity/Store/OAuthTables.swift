@@ -186,6 +186,7 @@ enum OAuthSecretTable {
         for (table, key) in [
             ("oauth_secrets", "sha256"), ("oauth_grants", "grant_id"), ("oauth_devices", "sha256"),
             ("browser_sessions", "sha256"), ("passkey_challenges", "sha256"),
+            ("provider_hints", "session_id"),
         ] {
             try transaction.execute(
                 "DELETE FROM \(table) WHERE \(key) IN (SELECT \(key) FROM \(table) WHERE expires_at < $1 LIMIT 500)",
