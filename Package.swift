@@ -247,6 +247,7 @@ let fuzzers: [Target] = [
     fuzzer("Connections", ["Gateway", "GatewayConfiguration", "EventLoops", "HTTP"]),
     fuzzer("SpanAnswers", ["Gateway"]),
     fuzzer("IdempotencyRecords", ["Gateway"]),
+    fuzzer("Multipart", ["Gateway"]),
     fuzzer("GatewayFiles", ["GatewayConfiguration", "Documents", "JSON"]),
 ]
 

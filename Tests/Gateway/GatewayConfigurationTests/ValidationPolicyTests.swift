@@ -33,7 +33,7 @@ struct ValidationPolicyTests {
         ),
         ("{\"/a\": {\"get\": {\"parameters\": [{\"name\": \"p\", \"in\": \"body\"}]}}}", "/paths/~1a/get/parameters/0"),
         (
-            "{\"/a/{p}\": {\"get\": {\"parameters\": [{\"name\": \"p\", \"in\": \"path\", \"style\": \"matrix\"}]}}}",
+            "{\"/a/{p}\": {\"get\": {\"parameters\": [{\"name\": \"p\", \"in\": \"path\", \"style\": \"form\"}]}}}",
             "/paths/~1a~1{p}/get/parameters/0/style"
         ),
         ("{\"/a/{p\": {\"get\": {}}}", "/paths/~1a~1{p/get"),

@@ -13,6 +13,8 @@ struct OperationReader {
     private var responseNumbers: [JSONPointer: Int] = [:]
 
     private static let methods: [String] = ["get", "put", "post", "delete", "options", "head", "patch", "trace"]
+    /// Schemas that one schema is put together from, at most; what more there is is not looked at for members.
+    private static let partsMax: Int = 64
     /// References in a row.
     private static let referencesMax: Int = 32
 
@@ -101,15 +103,7 @@ struct OperationReader {
     private mutating func parameter(
         _ name: String, _ place: ValidatedParameter.Place, _ found: Found, _ direction: Direction
     ) throws(SchemaError) -> ValidatedParameter {
-        let usual: ValidatedParameter.Style = place == .query || place == .cookie ? .form : .simple
-        let word: String? = found.value["style"]?.text
-        guard let style: ValidatedParameter.Style = word.map({ .init(rawValue: $0) }) ?? usual,
-            (style == .simple) == (usual == .simple)
-        else {
-            throw SchemaError(
-                pointer: found.place.appending("style").text, message: "the style '\(word ?? "")' is not supported here"
-            )
-        }
+        let style: ValidatedParameter.Style = try self.style(of: found, place.styles)
         var schema: Found? = found.value["schema"].map {
             Found(value: $0, place: found.place.appending("schema"))
         }
@@ -119,20 +113,63 @@ struct OperationReader {
             let place: JSONPointer = found.place.appending("content").appending(range).appending("schema")
             schema = isJSON ? media["schema"].map { Found(value: $0, place: place) } : nil
         }
-        var items: Int?
-        var members: [String: Int] = [:]
-        if let schema, !isJSON {
-            let actual: Found = try self.follow(schema.value, schema.place)
-            if actual.value["items"]?.object != nil { items = self.number(actual.place.appending("items"), direction) }
-            for key in actual.value["properties"]?.object?.keys ?? [] {
-                members[key] = self.number(actual.place.appending("properties").appending(key), direction)
-            }
-        }
+        var shape: Shape = Shape()
+        if !isJSON, let schema { shape = try self.shape(of: schema, direction) }
         return ValidatedParameter(
             name: place == .header ? name.lowercased() : name, place: place,
             isRequired: place == .path || found.value["required"]?.boolean ?? false, style: style,
             explodes: found.value["explode"]?.boolean ?? (style == .form), isJSON: isJSON,
-            schema: schema.map { self.number($0.place, direction) }, items: items, members: members)
+            schema: schema.map { self.number($0.place, direction) }, items: shape.items, members: shape.members)
+    }
+
+    /// The style that stands there, or the usual one: the first of those that may.
+    private func style(
+        of found: Found, _ styles: [ValidatedParameter.Style]
+    ) throws(SchemaError) -> ValidatedParameter.Style {
+        guard let word: String = found.value["style"]?.text else { return styles[0] }
+        guard let style: ValidatedParameter.Style = .init(rawValue: word), styles.contains(style) else {
+            throw SchemaError(
+                pointer: found.place.appending("style").text,
+                message: "expected one of \(styles.map(\.rawValue).joined(separator: ", ")), found '\(word)'")
+        }
+        return style
+    }
+
+    /// What an array's elements and an object's members are read by.
+    private struct Shape {
+        var items: Int?
+        var members: [String: Int] = [:]
+    }
+
+    private mutating func shape(of schema: Found, _ direction: Direction) throws(SchemaError) -> Shape {
+        var shape: Shape = Shape()
+        for part in try self.parts(of: schema) {
+            if shape.items == nil, part.value["items"]?.object != nil {
+                shape.items = self.number(part.place.appending("items"), direction)
+            }
+            for key in part.value["properties"]?.object?.keys ?? [] where shape.members[key] == nil {
+                shape.members[key] = self.number(part.place.appending("properties").appending(key), direction)
+            }
+        }
+        return shape
+    }
+
+    /// A schema and those it is put together from, references followed.
+    private func parts(of schema: Found) throws(SchemaError) -> [Found] {
+        var parts: [Found] = []
+        var waiting: [Found] = [schema]
+        while let next: Found = waiting.popLast(), parts.count < Self.partsMax {
+            let found: Found = try self.follow(next.value, next.place)
+            if parts.contains(where: { $0.place == found.place }) { continue }
+            parts.append(found)
+            // In the order they stand: the last one waiting is the next.
+            for word in ["oneOf", "anyOf", "allOf"] {
+                for (index, element) in (found.value[word]?.elements ?? []).enumerated().reversed() {
+                    waiting.append(Found(value: element, place: found.place.appending(word).appending(index)))
+                }
+            }
+        }
+        return parts
     }
 
     private mutating func media(_ owner: Found, _ direction: Direction) throws(SchemaError) -> [ValidatedMedia] {
@@ -141,10 +178,47 @@ struct OperationReader {
             let essence: String = MediaRange.essence(range)
             let place: JSONPointer = owner.place.appending("content").appending(range).appending("schema")
             let mayBeJSON: Bool = MediaRange.isJSON(essence) || essence.hasSuffix("/*")
-            let schema: Int? = value["schema"] != nil && mayBeJSON ? self.number(place, direction) : nil
-            media.append(ValidatedMedia(range: essence, schema: schema))
+            let isForm: Bool =
+                direction == .request && (essence == ValidatedForm.urlEncoded || essence == ValidatedForm.multipart)
+            var schema: Int?
+            var form: ValidatedForm?
+            if let wanted: JSONValue = value["schema"], mayBeJSON || isForm {
+                schema = self.number(place, direction)
+                if isForm {
+                    let entry: Found = Found(value: value, place: owner.place.appending("content").appending(range))
+                    form = try self.form(Found(value: wanted, place: place), of: entry)
+                }
+            }
+            media.append(ValidatedMedia(range: essence, schema: schema, form: form))
         }
         return media
+    }
+
+    /// The fields of a form, by the properties of its schema and what `encoding` says about them.
+    private mutating func form(_ schema: Found, of media: Found) throws(SchemaError) -> ValidatedForm {
+        var fields: [String: ValidatedForm.Field] = [:]
+        for part in try self.parts(of: schema) {
+            for (name, property) in part.value["properties"]?.object?.members ?? [] where fields[name] == nil {
+                let place: JSONPointer = part.place.appending("properties").appending(name)
+                let encoding: Found = Found(
+                    value: media.value["encoding"]?[name] ?? .null,
+                    place: media.place.appending("encoding").appending(name))
+                let style: ValidatedParameter.Style = try self.style(
+                    of: encoding, ValidatedParameter.Place.query.styles)
+                let shape: Shape = try self.shape(of: Found(value: property, place: place), .request)
+                let types: String = encoding.value["contentType"]?.text ?? ""
+                // Only these make the field one of several parameters (OpenAPI 3.1.1, 4.8.15.1.2).
+                let isStyled: Bool = encoding.value["style"] != nil || encoding.value["explode"] != nil
+                fields[name] = ValidatedForm.Field(
+                    parameter: ValidatedParameter(
+                        name: name, place: .query, isRequired: false, style: style,
+                        explodes: encoding.value["explode"]?.boolean ?? (style == .form), isJSON: false,
+                        schema: self.number(place, .request), items: shape.items, members: shape.members),
+                    objectsAreJSON: !isStyled,
+                    types: types.split(separator: ",").map { MediaRange.essence(String($0)) })
+            }
+        }
+        return ValidatedForm(fields: fields)
     }
 
     private mutating func responses(of operation: Found) throws(SchemaError) -> [ValidatedResponse] {
@@ -206,5 +280,17 @@ enum MediaRange {
 
     static func isJSON(_ essence: String) -> Bool {
         essence == "application/json" || essence == "text/json" || essence.hasSuffix("+json")
+    }
+}
+
+extension ValidatedParameter.Place {
+    /// The styles that parameters of this place may have, the usual one first (OpenAPI 3.1.1, 4.8.12.3).
+    fileprivate var styles: [ValidatedParameter.Style] {
+        switch self {
+        case .path: return [.simple, .label, .matrix]
+        case .query: return [.form, .spaceDelimited, .pipeDelimited, .deepObject]
+        case .header: return [.simple]
+        case .cookie: return [.form]
+        }
     }
 }

@@ -77,9 +77,11 @@ package struct ValidatedParameter: Sendable {
         case cookie
     }
 
-    /// How an array or object is written.
+    /// How a value is written.
     package enum Style: String, Sendable {
         case simple
+        case label
+        case matrix
         case form
         case spaceDelimited
         case pipeDelimited
@@ -119,6 +121,26 @@ package struct ValidatedMedia: Sendable {
     /// A type without parameters or a range, lower case.
     package let range: String
     package let schema: Int?
+    /// How the fields of a form are read; nil: it is none.
+    package let form: ValidatedForm?
+}
+
+/// The fields of a form, `application/x-www-form-urlencoded` or `multipart/form-data`, which make one object.
+package struct ValidatedForm: Sendable {
+    package static let urlEncoded: String = "application/x-www-form-urlencoded"
+    package static let multipart: String = "multipart/form-data"
+
+    package struct Field: Sendable {
+        /// As a query parameter of that name would be read.
+        package let parameter: ValidatedParameter
+        /// Objects are JSON texts: nothing else is said about them.
+        package let objectsAreJSON: Bool
+        /// Media ranges that a part may have; empty: any.
+        package let types: [String]
+    }
+
+    /// By name. Fields that are not here are texts.
+    package let fields: [String: Field]
 }
 
 package struct ValidatedResponse: Sendable {

@@ -11,7 +11,7 @@ struct MessageCheck {
     func parameters(
         path values: [String: String], query: [QueryText.Pair], fields: (String) -> [String]
     ) -> [MessageFinding] {
-        let reader: ParameterReader = ParameterReader(plan: self.policy.plan, schemas: self.policy.plan.requestSchemas)
+        let reader: ParameterReader = ParameterReader(schemas: self.policy.plan.requestSchemas)
         var findings: [MessageFinding] = []
         var known: Set<String> = []
         for parameter in self.operation.parameters {
@@ -22,8 +22,7 @@ struct MessageCheck {
                 if let text: String { findings += reader.check(parameter, [text]) }
             case .header: findings += reader.check(parameter, fields(parameter.name))
             case .cookie:
-                let text: String? = CookieText.value(parameter.name, in: fields("cookie"))
-                findings += reader.check(parameter, text.map { [$0] } ?? [])
+                findings += self.cookie(parameter, CookieText.pairs(fields("cookie")), reader)
             case .query: findings += self.query(parameter, query, reader, &known)
             }
         }
@@ -35,6 +34,16 @@ struct MessageCheck {
             }
         }
         return findings
+    }
+
+    private func cookie(
+        _ parameter: ValidatedParameter, _ cookies: [(name: String, value: String)], _ reader: ParameterReader
+    ) -> [MessageFinding] {
+        guard reader.hasOwnMembers(parameter) else {
+            return reader.check(parameter, cookies.filter { $0.name == parameter.name }.map { $0.value })
+        }
+        let members: [(name: String, value: String)] = cookies.filter { parameter.members[$0.name] != nil }
+        return reader.check(parameter, members: members.map { ($0.name, $0.value) })
     }
 
     private func query(
@@ -61,12 +70,21 @@ struct MessageCheck {
         return reader.check(parameter, members: members)
     }
 
+    /// What a body has to be.
+    enum BodyShape: Sendable {
+        /// JSON that fits this schema.
+        case json(Int)
+        /// A form whose fields together fit this schema.
+        case urlEncoded(ValidatedForm, Int)
+        /// The same, with its `Content-Type`.
+        case multipart(ValidatedForm, Int, type: String)
+    }
+
     /// What a body is checked by.
     enum BodyRule {
         /// Nothing is said about it, or what is said is met.
         case free
-        /// It has to be JSON that fits this schema.
-        case schema(Int)
+        case shape(BodyShape)
         /// The operation does not take this type.
         case unsupported(MessageFinding)
     }
@@ -82,16 +100,50 @@ struct MessageCheck {
             return .unsupported(
                 MessageFinding(place: "header", name: "content-type", detail: "expected one of \(wanted)"))
         }
-        guard let schema: Int = media.schema, MediaText.isJSON(essence) else { return .free }
+        let shape: BodyShape
+        switch (media.schema, media.form) {
+        case (let schema?, let form?) where essence == ValidatedForm.urlEncoded: shape = .urlEncoded(form, schema)
+        case (let schema?, let form?) where essence == ValidatedForm.multipart:
+            shape = .multipart(form, schema, type: type ?? "")
+        case (let schema?, _) where MediaText.isJSON(essence): shape = .json(schema)
+        default: return .free
+        }
         if isEncoded {
             return .unsupported(
                 MessageFinding(place: "header", name: "content-encoding", detail: "expected a body that is not encoded")
             )
         }
-        return .schema(schema)
+        return .shape(shape)
     }
 
-    static func body(_ bytes: [UInt8], _ schemas: SchemaSet, _ schema: Int) -> [MessageFinding] {
+    static func body(_ bytes: [UInt8], _ schemas: SchemaSet, _ shape: BodyShape) -> [MessageFinding] {
+        switch shape {
+        case .json(let schema): return self.json(bytes, schemas, schema)
+        case .urlEncoded(let form, let schema):
+            guard let text: String = String(validating: bytes, as: UTF8.self) else {
+                return [MessageFinding(place: "body", detail: "expected a form in UTF-8")]
+            }
+            let fields: [FormReader.Field] = QueryText.pairs(text).map {
+                FormReader.Field(name: $0.name, text: $0.value)
+            }
+            return FormReader(form: form, schemas: schemas).check(fields, with: schema)
+        case .multipart(let form, let schema, let type):
+            guard let reader: MultipartReader = MultipartReader(contentType: type) else {
+                return [MessageFinding(place: "header", name: "content-type", detail: "expected a boundary")]
+            }
+            do throws(MultipartReader.Failure) {
+                let fields: [FormReader.Field] = try reader.parts(of: bytes).map {
+                    // A file's bytes are a text as far as schemas go: what they say of it is its presence.
+                    FormReader.Field(name: $0.name, text: String(decoding: $0.body, as: UTF8.self), type: $0.type)
+                }
+                return FormReader(form: form, schemas: schemas).check(fields, with: schema)
+            } catch {
+                return [MessageFinding(place: "body", detail: error.detail)]
+            }
+        }
+    }
+
+    private static func json(_ bytes: [UInt8], _ schemas: SchemaSet, _ schema: Int) -> [MessageFinding] {
         let value: JSONValue
         do throws(JSONError) {
             value = try JSONReader.parse(bytes)

@@ -30,7 +30,9 @@ final class ValidationResponseStage: ResponseStage, @unchecked Sendable {
                 {
                 case .free: break
                 case .unsupported(let finding): findings.append(finding)
-                case .schema(let number): schema = number
+                case .shape(.json(let number)): schema = number
+                // Forms are what clients send.
+                case .shape: break
                 }
             }
         } else {
@@ -47,8 +49,7 @@ final class ValidationResponseStage: ResponseStage, @unchecked Sendable {
     }
 
     private func headers(_ response: ValidatedResponse, _ head: ResponseHead) -> [MessageFinding] {
-        let reader: ParameterReader = ParameterReader(
-            plan: self.policy.plan, schemas: self.policy.plan.responseSchemas)
+        let reader: ParameterReader = ParameterReader(schemas: self.policy.plan.responseSchemas)
         var findings: [MessageFinding] = []
         for header in response.headers {
             findings += reader.check(header, head.fields.joined(header.name).map { [$0] } ?? [])
@@ -70,7 +71,7 @@ struct ResponseRule {
     func judge(_ body: [UInt8]) -> Bool {
         var isValid: Bool = self.findings.isEmpty
         if let schema: Int = self.schema, isValid {
-            isValid = MessageCheck.body(body, self.schemas, schema).isEmpty
+            isValid = MessageCheck.body(body, self.schemas, .json(schema)).isEmpty
         }
         self.counts.count(.response, isValid ? .valid : .invalid)
         return isValid

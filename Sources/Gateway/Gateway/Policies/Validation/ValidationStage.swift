@@ -67,8 +67,8 @@ final class ValidationStage: RequestStage, @unchecked Sendable {
         case .free: return self.conclude(exchange.findings, context, &decision)
         case .unsupported(let finding):
             return self.conclude(exchange.findings + [finding], context, &decision, .mediaTypeUnsupported)
-        case .schema(let schema):
-            exchange.schema = schema
+        case .shape(let shape):
+            exchange.shape = shape
             if context.body != nil { return self.checkBody(exchange, context, &decision) }
             // Who only reports lets a body pass that is too long to be looked at.
             if self.policy.requests == .report,
@@ -91,10 +91,10 @@ final class ValidationStage: RequestStage, @unchecked Sendable {
         }
         let schemas: SchemaSet = self.policy.plan.requestSchemas
         if bytes.count > ValidationStage.onLoopBytesMax {
-            return .suspend(ValidationWork(bytes, schemas, exchange.schema))
+            return .suspend(ValidationWork(bytes, schemas, exchange.shape))
         }
         return self.conclude(
-            exchange.findings + MessageCheck.body(bytes, schemas, exchange.schema), context, &decision)
+            exchange.findings + MessageCheck.body(bytes, schemas, exchange.shape), context, &decision)
     }
 
     private func conclude(
@@ -112,8 +112,8 @@ final class ValidationStage: RequestStage, @unchecked Sendable {
 final class ValidatedExchange {
     let check: MessageCheck
     var findings: [MessageFinding] = []
-    /// The schema of the request's body.
-    var schema: Int = 0
+    /// What the request's body has to be.
+    var shape: MessageCheck.BodyShape = .json(0)
 
     init(_ check: MessageCheck) { self.check = check }
 }
@@ -123,18 +123,18 @@ final class ValidationWork: PolicyWork, @unchecked Sendable {
     // Safe to share: `findings` is written before `done` is called and read after, on the loop that `done` reaches.
     private let bytes: [UInt8]
     private let schemas: SchemaSet
-    private let schema: Int
+    private let shape: MessageCheck.BodyShape
     private(set) var findings: [MessageFinding] = []
 
-    init(_ bytes: [UInt8], _ schemas: SchemaSet, _ schema: Int) {
+    init(_ bytes: [UInt8], _ schemas: SchemaSet, _ shape: MessageCheck.BodyShape) {
         self.bytes = bytes
         self.schemas = schemas
-        self.schema = schema
+        self.shape = shape
     }
 
     override func start(_ done: @escaping @Sendable () -> Void) {
         Task.detached {
-            self.findings = MessageCheck.body(self.bytes, self.schemas, self.schema)
+            self.findings = MessageCheck.body(self.bytes, self.schemas, self.shape)
             done()
         }
     }
