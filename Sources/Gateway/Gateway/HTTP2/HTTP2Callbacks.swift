@@ -31,10 +31,18 @@ enum HTTP2Callbacks {
         guard let header: UnsafePointer<nghttp2_frame_hd>, let connection = HTTP2Callbacks.connection(context) else {
             return 0
         }
-        // Not told as a whole: the settings say that nobody reads it.
-        if header.pointee.type == UInt8(NGHTTP2_PRIORITY.rawValue) { return connection.note(.priority) }
+        // Not told as a whole: the settings say that nobody reads it. The library does not look at its stream (RFC 9113, 6.3).
+        if header.pointee.type == UInt8(NGHTTP2_PRIORITY.rawValue) {
+            if header.pointee.stream_id == 0 { return connection.condemn(.protocolError) }
+            return connection.note(.priority)
+        }
         // Only a block that goes on in other frames keeps the connection waiting.
         let isWhole: Bool = header.pointee.flags & UInt8(NGHTTP2_FLAG_END_HEADERS.rawValue) != 0
+        if header.pointee.type == UInt8(NGHTTP2_HEADERS.rawValue), connection.isServer,
+            !connection.streamNumbers.admits(header.pointee.stream_id)
+        {
+            return connection.condemn(.protocolError)
+        }
         if header.pointee.type == UInt8(NGHTTP2_HEADERS.rawValue), !isWhole {
             connection.headerBlockSince = connection.loop.events.now
         } else if header.pointee.type != UInt8(NGHTTP2_CONTINUATION.rawValue) || isWhole {

@@ -37,6 +37,7 @@ class HTTP2Connection: TimedHandler {
     /// Set in a callback: the connection ends with this.
     private var verdict: HTTP2Abuse?
     private var flood: HTTP2FloodGuard = HTTP2FloodGuard()
+    var streamNumbers: HTTP2StreamNumbers = HTTP2StreamNumbers()
     /// Monotonic nanoseconds when bytes last went out.
     private(set) var lastMoved: UInt64 = 0
 
