@@ -9,6 +9,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import threading
 import time
@@ -72,9 +73,9 @@ def collector(case):
     return server
 
 
-def gateway(case, telemetry):
+def gateway(case, telemetry, upstream=None):
     """A gateway alone: its process, URL, and URL of administration."""
-    upstream = Upstream(case)
+    upstream = upstream or f'{{targets: [{{url: "{Upstream(case).url}"}}]}}'
     base = free_base()
     place = folder(case)
     with open(f"{place}/otel.headers", "w", encoding="utf-8") as file:
@@ -86,7 +87,7 @@ workers: 1
 apis:
   - id: orders
     routes: [{{id: all, path: /orders/*}}]
-    upstream: {{targets: [{{url: "{upstream.url}"}}]}}
+    upstream: {upstream}
 telemetry: {telemetry}
 """)
     process = spawn([Settings.binary, "gateway", "--config", f"{place}/gateway.yaml"],
@@ -124,8 +125,13 @@ class SpanTests(unittest.TestCase):
                 for scope in resource["scopeSpans"]:
                     self.assertEqual(scope["scope"]["name"], "passerelle.gateway")
                     spans += scope["spans"]
+        tries = [span for span in spans if span["kind"] == "SPAN_KIND_CLIENT"]
+        spans = [span for span in spans if span["kind"] == "SPAN_KIND_SERVER"]
         self.assertEqual(sorted(attributes(span).get("url.path") for span in spans), ["/nowhere", "/orders/1", "/orders/2"])
         by_path = {attributes(span)["url.path"]: span for span in spans}
+        # A try below each request that went upstream.
+        self.assertEqual({span["parentSpanId"] for span in tries},
+                         {by_path["/orders/1"]["spanId"], by_path["/orders/2"]["spanId"]})
         child = by_path["/orders/2"]
         self.assertEqual(base64.b64decode(child["traceId"]).hex(), TRACE)
         self.assertEqual(base64.b64decode(child["parentSpanId"]).hex(), PARENT)
@@ -141,6 +147,48 @@ class SpanTests(unittest.TestCase):
             self.assertEqual({name.lower(): value for name, value in fields.items()}["authorization"], "Bearer abc")
             self.assertNotIn(b"hidden", body)
 
+    def test_every_try_at_a_target_is_a_span(self):
+        programs = environment("otlp", "opentelemetry-proto==1.45.2")
+        server = collector(self)
+        server.seen.append(("", {}, b""))
+        refusing = socket.create_server(("127.0.0.1", 0))
+        self.addCleanup(refusing.close)
+        port = refusing.getsockname()[1]
+        # Bound, and nobody listens: every connection is refused.
+        refusing.close()
+        refusing = socket.socket()
+        self.addCleanup(refusing.close)
+        refusing.bind(("127.0.0.1", port))
+        upstream = Upstream(self)
+        process, url, _ = gateway(
+            self, f'{{tracing: {{sample: 1, endpoint: "http://127.0.0.1:{server.server_port}"}}}}',
+            upstream=f'{{targets: [{{url: "http://127.0.0.1:{port}"}}, {{url: "{upstream.url}"}}], retries: {{attempts: 1}}}}')
+        self.assertEqual(call(f"{url}/orders/1", fields={"traceparent": f"00-{TRACE}-{PARENT}-01"})[0], 200)
+        process.send_signal(signal.SIGTERM)
+        process.wait(timeout=60)
+        lines = "".join(base64.b64encode(body).decode() + "\n" for _, _, body in server.seen[1:])
+        told = subprocess.run([f"{programs}/python", "-c", READER], input=lines, capture_output=True, text=True, check=True)
+        spans = [span for line in told.stdout.splitlines() for resource in json.loads(line)["resourceSpans"]
+                 for scope in resource["scopeSpans"] for span in scope["spans"]]
+        request = next(span for span in spans if span["kind"] == "SPAN_KIND_SERVER")
+        tries = [span for span in spans if span["kind"] == "SPAN_KIND_CLIENT"]
+        self.assertEqual(len(tries), 2)
+        for span in tries:
+            self.assertEqual(base64.b64decode(span["traceId"]).hex(), TRACE)
+            self.assertEqual(span["parentSpanId"], request["spanId"])
+            self.assertGreaterEqual(int(span["startTimeUnixNano"]), int(request["startTimeUnixNano"]))
+            self.assertLessEqual(int(span["startTimeUnixNano"]), int(span["endTimeUnixNano"]))
+        failed = next(span for span in tries if "http.request.resend_count" not in attributes(span))
+        self.assertEqual(attributes(failed)["error.type"], "upstream-connect-failed")
+        self.assertEqual(attributes(failed)["server.port"], str(port))
+        self.assertEqual(failed["status"]["code"], "STATUS_CODE_ERROR")
+        answered = next(span for span in tries if "http.request.resend_count" in attributes(span))
+        self.assertEqual(attributes(answered)["http.response.status_code"], "200")
+        self.assertEqual(attributes(answered)["server.address"], "127.0.0.1")
+        self.assertNotIn("status", answered)
+        # The target's own span would be below the try that reached it.
+        self.assertEqual(upstream.fields["traceparent"],
+                         f"00-{TRACE}-{base64.b64decode(answered['spanId']).hex()}-01")
 
     def test_spans_that_a_collector_rejects_are_counted(self):
         programs = environment("otlp", "opentelemetry-proto==1.45.2")
@@ -154,8 +202,8 @@ class SpanTests(unittest.TestCase):
             text = call(f"{admin}/metrics")[2]
             counts = {line.split()[0]: int(line.split()[1]) for line in text.splitlines() if line.startswith("passerelle_gateway_spans_")}
             refused = counts['passerelle_gateway_spans_dropped_total{reason="refused"}']
-            # One of each batch.
-            return refused == len(server.seen) - 1 and counts["passerelle_gateway_spans_sent_total"] + refused == 3
+            # One of each batch; two of each request.
+            return refused == len(server.seen) - 1 and counts["passerelle_gateway_spans_sent_total"] + refused == 6
 
         eventually(counted, seconds=60)
 

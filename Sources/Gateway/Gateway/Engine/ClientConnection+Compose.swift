@@ -196,7 +196,13 @@ extension ClientConnection {
         loop.out.append(hexadecimal: self.exchange.traceHigh)
         loop.out.append(hexadecimal: self.exchange.traceLow)
         loop.out.append("-")
-        loop.out.append(hexadecimal: self.exchange.span)
+        // Where spans are sent, each try has its own, which the target gets as its parent.
+        var told: UInt64 = self.exchange.span
+        if loop.attempts != nil {
+            self.exchange.marks.span = UInt16(truncatingIfNeeded: loop.out.count - Int(self.exchange.marks.hostEnd))
+            told = AttemptRecord.span(1, of: told)
+        }
+        loop.out.append(hexadecimal: told)
         loop.out.append(self.exchange.isSampled ? "-01\r\n" : "-00\r\n")
     }
 

@@ -224,7 +224,7 @@ extension ClientConnection {
 
     /// Gives the request to a connection of the pool, or to one of another target when none can be made.
     func launch(_ block: ByteBlock, _ pool: TargetPool, fresh: Bool) {
-        self.exchange.target = pool.identity
+        self.beginAttempt(pool.identity, block)
         if self.channel.isGRPC, !pool.speaksHTTP2 {
             self.closeTry(.abandoned)
             self.loop.blocks.give(block)
@@ -254,7 +254,9 @@ extension ClientConnection {
                 loop.blocks.give(block)
                 self.answer(.upstreamOverloaded)
                 return
-            case .failed: self.targetFailed(pool)
+            case .failed:
+                self.targetFailed(pool)
+                self.attemptFailed(.upstreamConnectFailed)
             }
             if self.hasRetryRules {
                 loop.blocks.give(block)
@@ -269,7 +271,7 @@ extension ClientConnection {
             self.exchange.attemptsLeft -= 1
             self.readdress(&block, to: next)
             pool = next
-            self.exchange.target = next.identity
+            self.beginAttempt(next.identity, block)
         }
     }
 
@@ -291,6 +293,7 @@ extension ClientConnection {
             return
         }
         if let next: TargetPool = self.nextAttempt(failure, pool, sent: request.start, isStale: isStale) {
+        self.attemptFailed(failure.reason)
             request.start = 0
             if next !== pool { self.readdress(&request, to: next) }
             self.launch(request, next, fresh: failure == .reset)

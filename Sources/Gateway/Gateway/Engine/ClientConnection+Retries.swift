@@ -102,6 +102,7 @@ extension ClientConnection {
         let spent: UInt32 = asked == 0 ? 0 : Exchange.microseconds(from: asked, to: self.loop.events.now)
         let member: Int = steered.member
         let admission: Admission = steered.admission
+        self.attemptFailed(.none, status: head.status)
         // The account of this try is closed only when there is another one.
         steered.member = -1
         guard self.tryAgain(after: condition) else {

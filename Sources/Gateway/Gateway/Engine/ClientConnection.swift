@@ -402,6 +402,9 @@ final class ClientConnection: TimedHandler {
         record.application = self.exchange.forwarding.applicationIdentity
         record.subscription = self.exchange.forwarding.subscriptionIdentity
         record.target = self.exchange.target
+        record.attempts = self.exchange.attempts
+        record.attemptDelayMicroseconds = Exchange.microseconds(
+            from: self.exchange.started, to: self.exchange.attemptStarted)
         record.status = UInt16(truncatingIfNeeded: self.exchange.status)
         record.reason = self.exchange.reason
         record.method = self.exchange.method

@@ -54,6 +54,13 @@ struct Exchange {
     /// Was sent a second time, after a target had closed the connection.
     var isRepeated: Bool = false
     /// Bytes of a body the gateway sends itself (collected or replaced) that the upstream was not given yet.
+    /// Tries at targets so far; when the last one began, in monotonic nanoseconds.
+    var attempts: UInt8 = 0
+    var attemptStarted: UInt64 = 0
+    /// How the last try failed, if it did: when, what was answered, why nothing was.
+    var attemptEnded: UInt64 = 0
+    var attemptStatus: UInt16 = 0
+    var attemptReason: RequestReason = .none
     var outgoingLeft: Int = 0
     /// Monotonic nanoseconds when all of it has to be over; `.max`: never.
     var deadline: UInt64 = .max
@@ -114,3 +121,5 @@ struct ReplayMarks {
     /// Behind the Host line the gateway wrote; equal to `lineEnd` when the client's own is kept.
     var hostEnd: UInt16 = 0
 }
+    /// From there to the span in `traceparent`; 0: there is none of ours.
+    var span: UInt16 = 0

@@ -111,7 +111,7 @@ package final class GatewayEngine: Sendable {
             return Collector(
                 loops: group.loops.count, live: observation.live,
                 metrics: process.telemetry.metrics ? observation.metrics : nil, sinks: sinks,
-                keepsPaths: accessLog != nil || spans != nil)
+                keepsPaths: accessLog != nil || spans != nil, keepsAttempts: spans != nil)
         }
         self.collector = collector
         var loops: [GatewayLoop] = []

@@ -72,6 +72,8 @@ final class GatewayLoop: @unchecked Sendable {
     var random: LoopRandom
     /// Where records of requests go; nil: nobody asks for them.
     let ring: RecordRing?
+    /// Where tries at targets go that were not the last; nil: no spans are sent.
+    let attempts: AttemptRing?
     let keepsPaths: Bool
 
     /// The snapshot new exchanges begin on, and older ones that exchanges still run on.
@@ -118,6 +120,7 @@ final class GatewayLoop: @unchecked Sendable {
         self.pathScratch = .allocate(byteCount: PathScreen.scratchNeeded(settings.limits.targetBytesMax), alignment: 16)
         self.random = LoopRandom()
         self.ring = ring
+        self.attempts = ring?.attempts
         self.keepsPaths = ring?.keepsPaths ?? false
         self.isTracing = isTracing
         self.sampleThreshold = traceSample >= 1 ? .max : UInt64(max(0, traceSample) * 18_446_744_073_709_549_568.0)

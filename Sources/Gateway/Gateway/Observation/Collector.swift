@@ -25,14 +25,15 @@ package final class Collector: Sendable {
     /// Makes a ring for each loop. `metrics` nil: none are kept.
     package init(
         loops: Int, live: LiveState, metrics: MetricRegistry?, sinks: [any RecordSink] = [],
-        ringCapacity: Int = RecordRing.capacityDefault, keepsPaths: Bool = false
+        ringCapacity: Int = RecordRing.capacityDefault, keepsPaths: Bool = false, keepsAttempts: Bool = false
     ) {
         var rings: [RecordRing] = []
         let bell: CollectorBell = self.bell
         for _ in 0..<loops {
             rings.append(
                 RecordRing(
-                    capacity: ringCapacity, pathBytes: keepsPaths ? RecordRing.pathBytesDefault : 0, bell: bell))
+                    capacity: ringCapacity, pathBytes: keepsPaths ? RecordRing.pathBytesDefault : 0, bell: bell,
+                    keepsAttempts: keepsAttempts))
         }
         self.rings = rings
         self.identities = live.identities
@@ -63,7 +64,7 @@ package final class Collector: Sendable {
                 dropped += ring.dropped
             }
             state.batch.dropped = dropped
-            if state.batch.isEmpty { return }
+            if state.batch.isEmpty, state.batch.attempts.isEmpty { return }
             self.identities.extend(&state.batch.identities)
             state.metrics?.count(state.batch)
             for sink in state.sinks { sink.receive(state.batch) }

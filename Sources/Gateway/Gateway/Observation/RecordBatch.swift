@@ -1,6 +1,8 @@
 /// Records of all loops since the last batch, with the names behind their numbers.
 package struct RecordBatch: Sendable {
     package internal(set) var records: [RequestRecord] = []
+    /// Tries that were not the last of their request, among them those of requests whose record comes later.
+    var attempts: [AttemptRecord] = []
     /// Names by number; shared between batches.
     package internal(set) var identities: [Identity] = [.none]
     /// Records lost since the gateway began, because rings were full.
@@ -49,6 +51,7 @@ package struct RecordBatch: Sendable {
     /// Empties it for the next round; memory stays when nobody else holds it.
     mutating func removeRecords() {
         self.records.removeAll(keepingCapacity: true)
+        self.attempts.removeAll(keepingCapacity: true)
         self.pathBytes.removeAll(keepingCapacity: true)
         self.pathEnds.removeAll(keepingCapacity: true)
     }

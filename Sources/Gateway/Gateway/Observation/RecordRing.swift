@@ -21,6 +21,8 @@ package final class RecordRing: @unchecked Sendable {
     private let mask: UInt64
     private let wakeAt: UInt64
     private let bell: CollectorBell?
+    /// Where tries go that were not the last; nil: nobody asks for them.
+    let attempts: AttemptRing?
 
     // The writer's own.
     private var next: UInt64 = 0
@@ -33,7 +35,10 @@ package final class RecordRing: @unchecked Sendable {
     private let read: Atomic<UInt64> = Atomic(0)
 
     /// `capacity` is a power of two. `bell` is rung when the ring is half full.
-    init(capacity: Int = RecordRing.capacityDefault, pathBytes: Int = 0, bell: CollectorBell? = nil) {
+    init(
+        capacity: Int = RecordRing.capacityDefault, pathBytes: Int = 0, bell: CollectorBell? = nil,
+        keepsAttempts: Bool = false
+    ) {
         precondition(capacity >= 2 && capacity & (capacity - 1) == 0 && pathBytes >= 0 && pathBytes <= Int(UInt16.max))
         self.records = .allocate(capacity: capacity)
         self.records.initialize(repeating: RequestRecord(), count: capacity)
@@ -42,6 +47,7 @@ package final class RecordRing: @unchecked Sendable {
         self.mask = UInt64(capacity - 1)
         self.wakeAt = UInt64(capacity / 2)
         self.bell = bell
+        self.attempts = keepsAttempts ? AttemptRing() : nil
     }
 
     deinit {
@@ -109,6 +115,8 @@ package final class RecordRing: @unchecked Sendable {
             position &+= UInt64(count)
         }
         self.read.store(position, ordering: .releasing)
+        // Behind the records: all tries of those just read are there.
+        self.attempts?.drain(into: &batch.attempts)
     }
 
     /// Records dropped because the ring was full.

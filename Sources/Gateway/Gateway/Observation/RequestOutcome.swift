@@ -67,6 +67,16 @@ package enum RequestReason: UInt8, Sendable, CaseIterable, BitwiseCopyable {
     case overloaded = 62
     case internalError = 63
 
+    /// The upstream did not answer, or not so that it could be passed on.
+    var isOfUpstream: Bool {
+        switch self {
+        case .upstreamConnectFailed, .upstreamConnectTimeout, .upstreamReset, .upstreamTimeout,
+            .upstreamInvalidResponse, .upstreamOverloaded, .upstreamNotHTTP2:
+            return true
+        default: return false
+        }
+    }
+
     /// The status of the answer; 499 is never sent: the client is gone.
     package var status: Int {
         switch self {

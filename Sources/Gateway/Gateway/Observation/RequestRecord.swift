@@ -24,11 +24,15 @@ package struct RequestRecord: BitwiseCopyable, Sendable {
     package var subscription: IdentityNumber = .none
     /// The server it went to.
     package var target: IdentityNumber = .none
+    /// From `started` to the beginning of the last try at a target.
+    package var attemptDelayMicroseconds: UInt32 = 0
     package var status: UInt16 = 0
     package var reason: RequestReason = .none
     /// The trace is recorded by those who take part in it.
     package var isSampled: Bool = false
     private var methodCode: UInt8 = MethodCode.other.rawValue
+    /// Tries at targets; 0: nothing went upstream.
+    package var attempts: UInt8 = 0
     /// Length of the path kept beside it in the ring.
     var pathLength: UInt16 = 0
 

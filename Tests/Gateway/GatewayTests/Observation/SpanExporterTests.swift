@@ -281,7 +281,9 @@ struct SpanExporterTests {
         #expect(Set(records.map(\.span)).count == 4 && !records.contains { $0.span == 0 })
         #expect(records[1].traceHigh == 0x0af7_6519_16cd_43dd && records[3].traceLow == 0x8448_eb21_1c80_319c)
         let forwarded: String = upstream.requests.map(\.head).joined()
-        for record in records[0..<2] { #expect(forwarded.contains("-\(Self.hex(record.span))-")) }
+        for record in records[0..<2] {
+            #expect(forwarded.contains("-\(Self.hex(AttemptRecord.span(1, of: record.span)))-"))
+        }
         // The caller said that its trace is not recorded: only two go to the collector.
         let sent: [UInt8] = collector.requests.flatMap(\.body)
         for (index, record) in records.enumerated() {
@@ -290,6 +292,49 @@ struct SpanExporterTests {
         }
         upstream.stop()
         collector.stop()
+    }
+
+    /// A target that refuses, one that is busy, and one that answers: three tries below one request.
+    @Test func everyTryIsASpanOfItsOwn() async throws {
+        let collector: RawUpstream = try .answering("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        let refusing: RefusingPort = try RefusingPort()
+        let busy: RawUpstream = try .answering("HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n")
+        let upstream: RawUpstream = try .answering("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        let live: LiveState = LiveState()
+        var document: GatewayDocument = try GatewayUnderTest.document([refusing.port, busy.port, upstream.port])
+        document.apis[0].upstream.retries = RetryDefinition(attempts: 2, backoff: .milliseconds(1))
+        let keeper: KeepingSink = KeepingSink()
+        let export: SpanExportSettings = SpanExportSettings(endpoint: "http://127.0.0.1:\(collector.port)")
+        let engine: GatewayEngine = GatewayEngine(
+            process: ProcessSettings(
+                listen: ListenSettings(http: "127.0.0.1:0"), workers: .fixed(1),
+                telemetry: TelemetrySettings(traceSample: 1, export: export)),
+            snapshot: Snapshot.compile(document, previous: nil, carrying: live).snapshot, engine: .patient,
+            observation: GatewayEngine.Observation(live: live, metrics: nil, sinks: [keeper]))
+        let port: UInt16 = try #require(try await engine.start().http).port
+        let client: RawSocket = try RawSocket(port: port)
+        client.send("GET /a HTTP/1.1\r\nHost: a\r\n\r\n")
+        #expect(client.receiveMessage().status == 200)
+        client.close()
+        #expect(await eventually { keeper.count == 1 })
+        await engine.drain(deadline: .milliseconds(500))
+        let record: RequestRecord = try #require(keeper.batches.withLock { $0.flatMap(\.records) }.first)
+        #expect(record.attempts == 3)
+        let tries: [AttemptRecord] = keeper.batches.withLock { $0.flatMap(\.attempts) }
+        #expect(tries.map(\.number) == [1, 2])
+        #expect(tries.allSatisfy { $0.span == record.span })
+        #expect(tries.map(\.reason) == [.upstreamConnectFailed, .none])
+        #expect(tries.map(\.status) == [0, 503])
+        // Each target heard of the try that was made at it.
+        let spans: [String] = (1...3).map { Self.hex(AttemptRecord.span($0, of: record.span)) }
+        #expect(busy.requests.first?.field("traceparent")?.contains("-\(spans[1])-01") == true)
+        #expect(upstream.requests.first?.field("traceparent")?.contains("-\(spans[2])-01") == true)
+        let sent: [UInt8] = collector.requests.flatMap(\.body)
+        for number in 1...3 as ClosedRange<UInt8> {
+            let id: UInt64 = AttemptRecord.span(number, of: record.span)
+            #expect(sent.firstRange(of: withUnsafeBytes(of: id.bigEndian) { Array($0) }) != nil)
+        }
+        for peer in [busy, upstream, collector] { peer.stop() }
     }
 
     private static func hex(_ value: UInt64) -> String {

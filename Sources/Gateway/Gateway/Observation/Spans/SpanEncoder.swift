@@ -2,7 +2,8 @@ import GatewayConfiguration
 import HTTP
 
 /// Writes records as spans of OTLP: `opentelemetry.proto.trace.v1`, attributes by OpenTelemetry's semantic conventions for HTTP
-/// servers, and the gateway's own under `passerelle.`.
+/// servers and clients, and the gateway's own under `passerelle.`. A request is a span of kind server, and each of its tries at a
+/// target one of kind client below it.
 struct SpanEncoder {
     /// Numbers of the fields used.
     private enum Field {
@@ -32,6 +33,7 @@ struct SpanEncoder {
     }
 
     private static let kindServer: UInt64 = 2
+    private static let kindClient: UInt64 = 3
     private static let statusError: UInt64 = 2
     /// The parent is known, and it is elsewhere: bits 8 and 9 of the flags.
     private static let hasRemoteParent: UInt32 = 0x300
@@ -62,6 +64,53 @@ struct SpanEncoder {
         }
         let flags: UInt32 = record.parentSpan == 0 ? Self.hasNoRemoteParent : Self.hasRemoteParent
         self.span.fixed32(Field.flags, flags | (record.isSampled ? 1 : 0))
+        list.delimited(Field.parts, self.span.bytes)
+    }
+
+    /// Appends the last try of a request as another `spans` field. Of records without a try there is none.
+    mutating func appendLastAttempt(_ record: RequestRecord, _ batch: RecordBatch, to list: inout ProtobufWriter) {
+        var attempt: AttemptRecord = AttemptRecord()
+        let delay: UInt32 = min(record.attemptDelayMicroseconds, record.durationMicroseconds)
+        attempt.started = record.started &+ Int64(delay) * 1000
+        attempt.durationMicroseconds = record.durationMicroseconds - delay
+        attempt.target = record.target
+        attempt.number = record.attempts
+        // What a policy made of the answer, or a client that went away, says nothing about the target.
+        if record.reason == .none { attempt.status = record.status }
+        if record.reason.isOfUpstream { attempt.reason = record.reason }
+        self.append(attempt, of: record, batch, to: &list)
+    }
+
+    /// Appends one try of a request.
+    mutating func append(
+        _ attempt: AttemptRecord, of record: RequestRecord, _ batch: RecordBatch, to list: inout ProtobufWriter
+    ) {
+        let method: String = record.method == .other ? "HTTP" : "\(record.method.name)"
+        self.span.clear()
+        self.span.bigEndian(Field.traceID, record.traceHigh, record.traceLow)
+        self.span.bigEndian(Field.spanID, AttemptRecord.span(attempt.number, of: record.span))
+        self.span.bigEndian(Field.parentSpanID, record.span)
+        self.span.delimited(Field.name, method.utf8)
+        self.span.number(Field.kind, Self.kindClient)
+        let start: UInt64 = UInt64(max(0, attempt.started))
+        self.span.fixed64(Field.start, start)
+        self.span.fixed64(Field.end, start &+ UInt64(attempt.durationMicroseconds) * 1000)
+        self.text("http.request.method", record.method == .other ? "_OTHER" : method)
+        let target: String = batch.identity(attempt.target).detail
+        if let url: URLParts = URLParts(target) {
+            self.text("url.scheme", url.scheme == .https ? "https" : "http")
+            self.text("server.address", url.host)
+            self.integer("server.port", UInt64(url.port))
+        }
+        if attempt.number > 1 { self.integer("http.request.resend_count", UInt64(attempt.number - 1)) }
+        if attempt.status > 0 { self.integer("http.response.status_code", UInt64(attempt.status)) }
+        self.text("passerelle.target", target)
+        if attempt.reason != .none || attempt.status >= 400 {
+            self.text("error.type", attempt.reason == .none ? String(attempt.status) : attempt.reason.slug)
+            self.span.begin(Field.status, count: 2)
+            self.span.number(Field.statusCode, Self.statusError)
+        }
+        self.span.fixed32(Field.flags, Self.hasNoRemoteParent | (record.isSampled ? 1 : 0))
         list.delimited(Field.parts, self.span.bytes)
     }
 

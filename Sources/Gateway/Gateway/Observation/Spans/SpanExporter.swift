@@ -44,6 +44,8 @@ final class SpanExporter: RecordSink {
         var chunks: [Chunk] = []
         var count: Int = 0
         var encoder: SpanEncoder = SpanEncoder()
+        /// Tries of requests that are not over, by the request's span.
+        var attempts: [UInt64: [AttemptRecord]] = [:]
         var isStopping: Bool = false
         var task: Task<Void, Never>?
     }
@@ -65,6 +67,8 @@ final class SpanExporter: RecordSink {
     static let batchMax: Int = 512
     /// Spans that wait at most.
     static let queueMax: Int = 16 * SpanExporter.batchMax
+    /// Requests at most whose first tries are kept until they are over.
+    static let attemptsMax: Int = 4096
     /// Tries of one batch at most.
     static let triesMax: Int = 6
     private static let headersFileMax: Int = 64 * 1024
@@ -107,18 +111,33 @@ final class SpanExporter: RecordSink {
 
     func receive(_ batch: RecordBatch) {
         self.queue.withLock { (queue: inout Queue) in
-            for index in batch.records.indices where self.isWanted(batch.records[index]) {
-                guard queue.count < Self.queueMax else {
-                    self.counter(.queueFull).add()
-                    continue
-                }
-                if queue.chunks.last.map({ $0.count >= Self.batchMax }) ?? true { queue.chunks.append(Chunk()) }
-                let last: Int = queue.chunks.count - 1
-                queue.encoder.append(index, of: batch, to: &queue.chunks[last].spans)
-                queue.chunks[last].count += 1
-                queue.count += 1
+            for attempt in batch.attempts {
+                // Records that were dropped leave their tries behind.
+                if queue.attempts.count >= Self.attemptsMax { queue.attempts.removeAll() }
+                queue.attempts[attempt.span, default: []].append(attempt)
             }
+            for index in batch.records.indices { self.take(index, of: batch, &queue) }
         }
+    }
+
+    private func take(_ index: Int, of batch: RecordBatch, _ queue: inout Queue) {
+        let record: RequestRecord = batch.records[index]
+        let earlier: [AttemptRecord] =
+            record.attempts > 1 ? queue.attempts.removeValue(forKey: record.span) ?? [] : []
+        guard self.isWanted(record) else { return }
+        let count: Int = 1 + earlier.count + (record.attempts > 0 ? 1 : 0)
+        guard queue.count + count <= Self.queueMax else {
+            self.counter(.queueFull).add(count)
+            return
+        }
+        // What belongs together goes together.
+        if queue.chunks.last.map({ $0.count + count > Self.batchMax }) ?? true { queue.chunks.append(Chunk()) }
+        let last: Int = queue.chunks.count - 1
+        queue.encoder.append(index, of: batch, to: &queue.chunks[last].spans)
+        for attempt in earlier { queue.encoder.append(attempt, of: record, batch, to: &queue.chunks[last].spans) }
+        if record.attempts > 0 { queue.encoder.appendLastAttempt(record, batch, to: &queue.chunks[last].spans) }
+        queue.chunks[last].count += count
+        queue.count += count
     }
 
     /// Head sampling first, then the rules that look at how it ended.
