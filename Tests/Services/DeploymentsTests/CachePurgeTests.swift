@@ -115,13 +115,4 @@ struct CachePurgeTests {
         #expect(try await fixture.send("GET", "/v1/gateways/gw-1/purges", token: "devops@acme").status == 403)
         await fixture.harness.stop()
     }
-
-    @Test(arguments: [
-        ("http://api.example.com", "api.example.com", "/"), ("https://x:443/a?b", "x", "/a?b"),
-        ("https://x:80/a", "x:80", "/a"), ("http://[::1]:8000/%7e", "[::1]:8000", "/~"),
-    ]) func readsAddressesAsRequestsHaveThem(_ url: String, host: String, target: String) throws {
-        let address: (host: String, target: String) = try #require(DeploymentsService.address(url))
-        #expect(address.host == host)
-        #expect(address.target == target)
-    }
 }

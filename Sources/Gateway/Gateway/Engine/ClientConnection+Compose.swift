@@ -21,6 +21,7 @@ extension ClientConnection {
         if !keepsHost { loop.out.append(pool.hostLine) }
         self.exchange.marks.hostEnd = UInt16(truncatingIfNeeded: loop.out.count)
         self.composeFields(bytes, route.requestHeaders, keepsHost: keepsHost)
+        self.composeMaxForwards()
         if let changes: CompiledHeaderChanges = route.requestHeaders { loop.out.append(changes.lines) }
         if loop.isTracing { self.composeTrace(bytes) }
         self.composeFraming()
@@ -51,6 +52,7 @@ extension ClientConnection {
         self.exchange.marks.hostEnd = UInt16(truncatingIfNeeded: loop.out.count)
         let hasOwnBody: Bool = context.edits.body != nil || context.body != nil
         self.composeFields(bytes, route.requestHeaders, keepsHost: keepsHost, context.edits, hasOwnBody: hasOwnBody)
+        self.composeMaxForwards()
         if let changes: CompiledHeaderChanges = route.requestHeaders { loop.out.append(changes.lines) }
         loop.out.append(context.edits.addedLines)
         if loop.isTracing { self.composeTrace(bytes) }
@@ -129,13 +131,15 @@ extension ClientConnection {
         let namesOthers: Bool = flags.contains(.namesOthers)
         let keepsTrailerField: Bool = self.exchange.body.kind == .chunked
         let replacesTrace: Bool = loop.isTracing
+        let countsForwards: Bool = self.exchange.forwardsLeft > 0
         HeadComposer.copyFields(
             bytes, from: loop.requestHead.fieldsStart, to: loop.requestHead.count - 2, table: table, count: count,
             into: &loop.out
         ) { (field: HTTPField, index: Int) -> Bool in
             if index == stripped { return true }
             switch field.known {
-            case .other: break
+            case .other:
+                if countsForwards, HeadComposer.isNamed(field, bytes, by: Self.maxForwardsName) { return true }
             case .host: return !keepsHost
             case .trailer: return !keepsTrailerField
             case .traceparent where replacesTrace: return true
@@ -159,13 +163,15 @@ extension ClientConnection {
         let namesOthers: Bool = loop.requestHead.flags.contains(.namesOthers)
         let keepsTrailerField: Bool = self.exchange.body.kind == .chunked && !hasOwnBody
         let replacesTrace: Bool = loop.isTracing
+        let countsForwards: Bool = self.exchange.forwardsLeft > 0
         HeadComposer.copyFields(
             bytes, from: loop.requestHead.fieldsStart, to: loop.requestHead.count - 2, table: table, count: count,
             into: &loop.out
         ) { (field: HTTPField, index: Int) -> Bool in
             if index == stripped { return true }
             switch field.known {
-            case .other: break
+            case .other:
+                if countsForwards, HeadComposer.isNamed(field, bytes, by: Self.maxForwardsName) { return true }
             case .host: return !keepsHost
             case .trailer: return !keepsTrailerField
             case .traceparent where replacesTrace: return true

@@ -37,6 +37,10 @@ extension ClientConnection {
         if loop.keepsPaths { self.keepPath(path.bytes) }
         // Another one is installed between two events only.
         return loop.leaseInUse._withUnsafeGuaranteedRef { (lease: SnapshotLease) -> Int? in
+            if self.exchange.forwardsLeft == 0 {
+                self.answerAsLast(view, lease.snapshot)
+                return loop.requestHead.count
+            }
             switch self.match(view, lease.snapshot) {
             case .route(let route):
                 if lease.snapshot.rules.pointer(route.value).pointee.hasPipeline {
@@ -80,6 +84,9 @@ extension ClientConnection {
     private func refusalOfKind(_ bytes: UnsafeRawPointer) -> RequestReason? {
         let head: HTTPHeadFlags = self.loop.requestHead.flags
         if self.loop.requestHead.method == .connect { return .methodNotAllowed }
+        if self.loop.requestHead.method == .options || self.loop.requestHead.method == .trace {
+            self.readMaxForwards(bytes)
+        }
         // "OPTIONS *" asks about the server, not about a path.
         let path: Range<Int> = self.loop.requestHead.path
         if path.count == 1, bytes.load(fromByteOffset: path.lowerBound, as: UInt8.self) == 0x2A {
@@ -286,6 +293,7 @@ extension ClientConnection {
             self.abort(failure.reason)
             return
         }
+        self.attemptFailed(failure.reason)
         if self.hasRetryRules, self.retryFailed(failure, block, isStale: isStale) { return }
         guard var request: ByteBlock = block else {
             self.answer(failure.reason)
@@ -293,7 +301,6 @@ extension ClientConnection {
             return
         }
         if let next: TargetPool = self.nextAttempt(failure, pool, sent: request.start, isStale: isStale) {
-        self.attemptFailed(failure.reason)
             request.start = 0
             if next !== pool { self.readdress(&request, to: next) }
             self.launch(request, next, fresh: failure == .reset)

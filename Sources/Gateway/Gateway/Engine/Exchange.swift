@@ -46,14 +46,14 @@ struct Exchange {
     /// The request waits for `100 Continue` before it sends its body.
     var expectsContinue: Bool = false
 
+    /// `Max-Forwards` of OPTIONS and TRACE: how many more may pass the request on; -1: it does not say.
+    var forwardsLeft: Int32 = -1
+
     /// Bytes the client sent or took since its deadline was set.
     var progress: Int = 0
 
     /// Attempts left at other targets when nothing was sent.
     var attemptsLeft: UInt8 = 0
-    /// Was sent a second time, after a target had closed the connection.
-    var isRepeated: Bool = false
-    /// Bytes of a body the gateway sends itself (collected or replaced) that the upstream was not given yet.
     /// Tries at targets so far; when the last one began, in monotonic nanoseconds.
     var attempts: UInt8 = 0
     var attemptStarted: UInt64 = 0
@@ -61,6 +61,9 @@ struct Exchange {
     var attemptEnded: UInt64 = 0
     var attemptStatus: UInt16 = 0
     var attemptReason: RequestReason = .none
+    /// Was sent a second time, after a target had closed the connection.
+    var isRepeated: Bool = false
+    /// Bytes of a body the gateway sends itself (collected or replaced) that the upstream was not given yet.
     var outgoingLeft: Int = 0
     /// Monotonic nanoseconds when all of it has to be over; `.max`: never.
     var deadline: UInt64 = .max
@@ -120,6 +123,6 @@ struct ReplayMarks {
     var lineEnd: UInt16 = 0
     /// Behind the Host line the gateway wrote; equal to `lineEnd` when the client's own is kept.
     var hostEnd: UInt16 = 0
-}
     /// From there to the span in `traceparent`; 0: there is none of ours.
     var span: UInt16 = 0
+}

@@ -1,4 +1,5 @@
 import GatewayConfiguration
+import HTTP
 package import JSON
 
 /// What a control plane asks its gateways to forget: the stored responses of a tenant, of some of its APIs, of one address, or
@@ -34,6 +35,13 @@ package struct PurgeOrder: Sendable, Equatable {
         if let host: String = self.host { object["host"] = .string(host) }
         if let target: String = self.target { object["target"] = .string(target) }
         return .object(object)
+    }
+
+    /// Host and target of an address as a request has them, the path in the gateway's normal form; nil: it is none.
+    package static func address(_ text: String) -> (host: String, target: String)? {
+        guard let url: URLParts = URLParts(text), let path: String = PathScreen.normal(url.path) else { return nil }
+        let query: String = url.query.map { "?\($0)" } ?? ""
+        return (url.authority, path + query)
     }
 
     /// The same for the store.

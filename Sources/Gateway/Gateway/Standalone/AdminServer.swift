@@ -4,22 +4,32 @@ import HTTP
 import JSON
 package import Telemetry
 
-/// `/healthz`, `/readyz` and `/metrics` of a gateway that runs alone, on an address of their own.
+/// `/healthz`, `/readyz` and `/metrics` of a gateway that runs alone, on an address of their own; with a token also what can be
+/// changed there.
 package final class AdminServer: Sendable {
     private let server: HTTPServer
     private let group: EventLoopGroup
 
     /// `isReady` is asked for every `/readyz`.
-    package init(
+    package convenience init(
         address: SocketAddress, metrics: MetricRegistry, listeners: Listeners = Listeners(),
+        isReady: @escaping @Sendable () -> Bool
+    ) {
+        self.init(address: address, metrics: metrics, listeners: listeners, purges: nil, isReady: isReady)
+    }
+
+    /// `purges` nil: stored responses cannot be forgotten here.
+    init(
+        address: SocketAddress, metrics: MetricRegistry, listeners: Listeners, purges: PurgeEndpoint?,
         isReady: @escaping @Sendable () -> Bool
     ) {
         self.group = EventLoopGroup(count: 1, name: "admin")
         self.server = HTTPServer(
             configuration: HTTPServerConfiguration(address: address, listeners: listeners), group: self.group
         ) {
-            (request: HTTPRequest) -> HTTPResponse in
-            AdminServer.answer(request, metrics: metrics, isReady: isReady)
+            (request: HTTPRequest) async -> HTTPResponse in
+            if request.path == PurgeEndpoint.path, let purges { return await purges.answer(request) }
+            return AdminServer.answer(request, metrics: metrics, isReady: isReady)
         }
     }
 

@@ -52,6 +52,7 @@ package final class StandaloneGateway: Sendable {
     private let listeners: Listeners
     private let quotas: (any CounterStore)?
     private let counters: CounterKeeper
+    private let purges: PurgeEndpoint?
     private let counting: Mutex<Task<Void, Never>?> = Mutex(nil)
 
     // MARK: Reading
@@ -76,7 +77,8 @@ package final class StandaloneGateway: Sendable {
         self.path = path
         self.logger = logger
         self.metrics = metrics
-        self.live = LiveState()
+        let live: LiveState = LiveState()
+        self.live = live
         self.firstSeen = FileSignature(path)
         let file: GatewayFile = try StandaloneGateway.read(path)
         let snapshot: Snapshot = try StandaloneGateway.compile(file, path, previous: nil, live: self.live)
@@ -87,6 +89,11 @@ package final class StandaloneGateway: Sendable {
         let folder: String = StandaloneGateway.folder(of: path)
         let quotas: (any CounterStore)? = try StandaloneGateway.quotas(file.settings.counters, folder)
         self.quotas = quotas
+        self.purges = try file.settings.listen.adminTokenFile.map {
+            (name: String) throws(StartError) -> PurgeEndpoint in
+            let token: [UInt8] = try PurgeEndpoint.token(name.hasPrefix("/") ? name : "\(folder)/\(name)")
+            return PurgeEndpoint(token: token, live: live, logger: logger)
+        }
         let shared: SharedStores = try sharedStores(file.settings.counters, folder)
         self.counters = CounterKeeper(
             live: self.live, quotas: quotas, limits: shared.limits, claims: shared.claims,
@@ -181,8 +188,9 @@ package final class StandaloneGateway: Sendable {
         guard let address: SocketAddress = SocketAddress(text) else {
             throw StartError(problems: ["listen.admin: '\(text)' is not an address such as 127.0.0.1:8002"])
         }
-        let admin: AdminServer = AdminServer(address: address, metrics: self.metrics, listeners: self.listeners) {
-            [weak self] in
+        let admin: AdminServer = AdminServer(
+            address: address, metrics: self.metrics, listeners: self.listeners, purges: self.purges
+        ) { [weak self] in
             self?.state.withLock { $0.isReady } ?? false
         }
         do throws(SystemError) {

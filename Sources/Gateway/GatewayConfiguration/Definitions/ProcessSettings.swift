@@ -89,11 +89,18 @@ package struct ListenSettings: Sendable, Equatable {
     package var https: HTTPSListener?
     /// `/healthz`, `/readyz`, `/metrics` of a gateway alone. Default: none, so that no tenant's path is shadowed.
     package var admin: String?
+    /// A file whose first line is the token that changes at `admin` need, relative to the configuration file. Default: none, and
+    /// nothing can be changed there.
+    package var adminTokenFile: String?
 
-    package init(http: String? = ListenSettings.httpDefault, https: HTTPSListener? = nil, admin: String? = nil) {
+    package init(
+        http: String? = ListenSettings.httpDefault, https: HTTPSListener? = nil, admin: String? = nil,
+        adminTokenFile: String? = nil
+    ) {
         self.http = http
         self.https = https
         self.admin = admin
+        self.adminTokenFile = adminTokenFile
     }
 
     package static let httpDefault: String = "127.0.0.1:8000"

@@ -56,19 +56,25 @@ extension DNSSettings {
 extension ListenSettings {
     /// What is written is all there is: the default address is only listened on where `listen` is absent.
     static func read(_ decoder: NodeDecoder) -> ListenSettings? {
-        guard let fields: NodeFields = decoder.fields(["http", "https", "admin"]) else { return nil }
+        guard let fields: NodeFields = decoder.fields(["http", "https", "admin", "admin_token_file"]) else {
+            return nil
+        }
         let http: String? = fields["http"].flatMap { $0.listenAddress() }
         let https: HTTPSListener? = fields["https"].flatMap { HTTPSListener.read($0) }
         let admin: String? = fields["admin"].flatMap { $0.listenAddress() }
         if fields["http"] == nil && fields["https"] == nil {
             fields.problem("expected 'http', 'https' or both to listen on")
         }
+        let tokenFile: String?? = fields.optional("admin_token_file") { $0.string(length: 1...4096) }
+        if let file: NodeDecoder = fields["admin_token_file"], fields["admin"] == nil {
+            file.problem("expected 'admin' beside it: the listener that asks for the token")
+        }
         var seen: Set<String> = []
         for (name, address) in [("http", http), ("https", https?.address), ("admin", admin)] {
             guard let address, !address.hasSuffix(":0") else { continue }
             if !seen.insert(address).inserted { fields[name]?.problem("expected an address that is listened on once") }
         }
-        return ListenSettings(http: http, https: https, admin: admin)
+        return ListenSettings(http: http, https: https, admin: admin, adminTokenFile: tokenFile ?? nil)
     }
 }
 

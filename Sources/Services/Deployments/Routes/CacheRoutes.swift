@@ -143,18 +143,11 @@ extension DeploymentsService {
         }
         let apis: [String] = environments.map { SnapshotEntry.id(apiID: api.id, environment: $0) }
         guard let text: String = body["url"]?.text else { return PurgeOrder(tenant: tenant, apis: apis) }
-        guard let address: (host: String, target: String) = Self.address(text) else {
+        guard let address: (host: String, target: String) = PurgeOrder.address(text) else {
             throw APIProblem.invalid(
                 "/url", "expected the address as clients ask for it, such as http://api.example.com/orders?page=2")
         }
         return PurgeOrder(tenant: tenant, apis: apis, host: address.host, target: address.target)
-    }
-
-    /// Host and target as a request has them, the path in the gateway's normal form.
-    static func address(_ text: String) -> (host: String, target: String)? {
-        guard let url: URLParts = URLParts(text), let path: String = PathScreen.normal(url.path) else { return nil }
-        let query: String = url.query.map { "?\($0)" } ?? ""
-        return (url.authority, path + query)
     }
 
     private func getPurge(_ context: RequestContext) async throws -> HTTPResponse {

@@ -27,7 +27,7 @@ struct StandaloneGatewayTests {
         }
 
         deinit {
-            for name in ["gateway.yaml"] { unlink("\(self.path)/\(name)") }
+            for name in ["gateway.yaml", "token"] { unlink("\(self.path)/\(name)") }
             rmdir(self.path)
         }
 
@@ -135,6 +135,42 @@ struct StandaloneGatewayTests {
             #expect(response.text.contains(text))
         }
         await gateway.drain(deadline: .zero)
+    }
+
+    @Test func forgetsStoredResponsesWhenAskedWithItsToken() async throws {
+        let folder: Folder = Folder()
+        let upstream: RawUpstream = try .answering(
+            "HTTP/1.1 200 OK\r\nCache-Control: max-age=1000\r\nContent-Length: 2\r\n\r\nok")
+        try Files.replace("\(folder.path)/token", with: Array("a token of some length\n".utf8))
+        let text: String = Self.text(upstream.port, path: "/a") + "\n    policies: [{cache: {}}]\n"
+        try folder.write(text.replacing("admin:", with: "admin_token_file: token, admin:"))
+        let gateway: StandaloneGateway = try StandaloneGateway(
+            path: folder.file, logger: .silent, metrics: MetricRegistry())
+        let addresses: StandaloneGateway.Addresses = try await gateway.start()
+        let (port, admin): (UInt16, UInt16) = (
+            try #require(addresses.http).port, try #require(addresses.admin).port
+        )
+        let exchange: @Sendable (UInt16, String) async throws -> RawMessage = { port, text in
+            try await offPool {
+                let client: RawSocket = try RawSocket(port: port)
+                client.send(text)
+                return client.receiveMessage()
+            }
+        }
+        let get: String = "GET /a HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+        let purge: String = "POST /cache/purges HTTP/1.1\r\nHost: a\r\nConnection: close\r\n"
+        for _ in 0..<2 { #expect(try await exchange(port, get).status == 200) }
+        #expect(upstream.requests.count == 1)
+        #expect(try await exchange(admin, "\(purge)Content-Length: 13\r\n\r\n{\"all\": true}").status == 401)
+        let done: RawMessage = try await exchange(
+            admin,
+            "\(purge)Authorization: Bearer a token of some length\r\nContent-Length: 17\r\n\r\n{\"api\": \"orders\"}")
+        #expect(done.status == 200)
+        #expect(done.text == #"{"forgotten":1}"#)
+        #expect(try await exchange(port, get).status == 200)
+        #expect(upstream.requests.count == 2)
+        await gateway.drain(deadline: .zero)
+        upstream.stop()
     }
 
     @Test func checksAFileWithoutServingIt() throws {
