@@ -433,6 +433,75 @@ class GatewayTests(SecretsCase):
         return upstream.fields["X-Upstream-Token"]
 
 
+class UpstreamCertificateTests(SecretsCase):
+    """An API whose target, OpenSSL's own server, takes only those who show a certificate: the gateway's key is a secret."""
+
+    def openssl(self, *arguments):
+        done = subprocess.run(["openssl", *arguments], cwd=self.place, capture_output=True, text=True, check=False)
+        self.assertEqual(done.returncode, 0, done.stderr)
+
+    def certificate(self, name, *extensions):
+        """Chain and key of a certificate of the authority, as one text."""
+        self.openssl("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", f"{name}.key",
+                     "-out", f"{name}.csr", "-subj", f"/CN={name}")
+        with open(f"{self.place}/{name}.ext", "w", encoding="ascii") as file:
+            file.write("\n".join(extensions) + "\n")
+        self.openssl("x509", "-req", "-in", f"{name}.csr", "-CA", "authority.pem", "-CAkey", "authority.key",
+                     "-CAcreateserial", "-days", "2", "-extfile", f"{name}.ext", "-out", f"{name}.pem")
+        return self.text(f"{name}.pem") + self.text(f"{name}.key")
+
+    def text(self, name):
+        with open(f"{self.place}/{name}", encoding="ascii") as file:
+            return file.read()
+
+    def test_a_target_that_demands_a_certificate(self):
+        self.place = folder(self)
+        place = folder(self)
+        self.openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout",
+                     "authority.key", "-out", "authority.pem", "-days", "2", "-subj", "/CN=authority")
+        self.certificate("server", "subjectAltName=IP:127.0.0.1")
+        first = self.certificate("gateway-one", "extendedKeyUsage=clientAuth")
+        second = self.certificate("gateway-two", "extendedKeyUsage=clientAuth")
+        port = free_base()
+        server = spawn(["openssl", "s_server", "-accept", f"127.0.0.1:{port}", "-www", "-Verify", "1",
+                        "-verify_return_error", "-cert", f"{self.place}/server.pem", "-key", f"{self.place}/server.key",
+                        "-CAfile", f"{self.place}/authority.pem"],
+                       stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.addCleanup(end, server)
+        platform = Platform(self, f"{place}/data").start()
+        rest = platform.sign_in("acme")
+        self.addCleanup(rest.close)
+
+        def answer():
+            with Rest(platform.gateway) as client:
+                reply = client.request("GET", "/shop/orders")
+                return reply.status, reply.body
+
+        tls = {"authorities": self.text("authority.pem")}
+        upstream = {"targets": [{"url": f"https://127.0.0.1:{port}"}], "tls": tls, "passive_health": {"failures": 1000}}
+        rest.create("/v1/tenants/acme/apis", {
+            "document": document(), "authentication": "none", "gateway": {"upstream": upstream}})
+        self.assertEqual(rest.deploy("acme", "orders")["state"], "success")
+        self.assertEqual(answer()[0], 502)
+        tls["certificate"] = {"cert_pem": "secret://client", "key_pem": self.text("gateway-one.key")}
+        refused = rest.expect(400, "POST", "/v1/tenants/acme/apis/orders/revisions", {"gateway": {"upstream": upstream}})
+        self.assertIn("/gateway/upstream/tls/certificate/key_pem", json.dumps(refused.json))
+        tls["certificate"]["key_pem"] = "secret://client"
+        self.put(rest, "/v1/tenants/acme/secrets/client", {"value": first})
+        rest.expect(201, "POST", "/v1/tenants/acme/apis/orders/revisions", {
+            "authentication": "none", "gateway": {"upstream": upstream}})
+        self.assertEqual(rest.deploy("acme", "orders")["state"], "success")
+        status, body = answer()
+        self.assertEqual(status, 200)
+        self.assertIn(b"gateway-one", body)
+        # A new version of the secret is shown without a deployment.
+        self.put(rest, "/v1/tenants/acme/secrets/client", {"value": second})
+        eventually(lambda: b"gateway-two" in answer()[1])
+        platform.stop()
+        for key in ("gateway-one.key", "gateway-two.key"):
+            self.assertEqual(search(place, [self.text(key).splitlines()[1].encode()]), [])
+
+
 class CommandTests(SecretsCase):
     """The command line: values from standard input and files; imports of manifests (a file stands for the cluster) and folders."""
 

@@ -29,6 +29,7 @@ struct UpstreamDefinitionTests {
         "mirror: {url: \"https://m/base\"}",
         "mirror: {url: \"http://m\", share: 5, body_max: 1KiB, max_copies: 3, timeout: 1s}",
         "tls: {min_version: \"1.3\", certificate: {cert: a.pem, key: a.key}, server_name: x.example}",
+        "tls: {certificate: {cert_pem: a, key_pem: \"secret://b\"}}",
         "tls: {min_version: 1.3}",
         "retries: {}",
         "retries: {attempts: 5, on: [timeout], statuses: [429, 5xx], methods: [GET, POST], body_max: 1KiB}",

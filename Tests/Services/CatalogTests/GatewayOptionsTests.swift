@@ -116,6 +116,23 @@ struct GatewayOptionsTests {
                 ["upstream": ["tls": ["certificate": ["cert": "a", "key": ".."]]]], "http://x",
                 "/gateway/upstream/tls/certificate/key"
             ),
+            (
+                ["upstream": ["tls": ["certificate": ["cert_pem": "a", "key_pem": "-----BEGIN"]]]], "http://x",
+                "/gateway/upstream/tls/certificate/key_pem"
+            ),
+            (
+                ["upstream": ["tls": ["certificate": ["cert_pem": "a", "key_pem": "x secret://b"]]]], "http://x",
+                "/gateway/upstream/tls/certificate/key_pem"
+            ),
+            (
+                ["upstream": ["tls": ["certificate": ["key_pem": "secret://b"]]]], "http://x",
+                "/gateway/upstream/tls/certificate"
+            ),
+            (
+                ["upstream": ["tls": ["certificate": ["cert_pem": "a", "key_pem": "secret://b", "key": "k"]]]],
+                "http://x",
+                "/gateway/upstream/tls/certificate"
+            ),
         ] as [(JSONValue, String?, String)])
     func whatIsWrongIsNamedWhereItStands(_ gateway: JSONValue, upstream: String?, pointer: String) async throws {
         let fixture: CatalogFixture = try await CatalogFixture()

@@ -56,8 +56,8 @@ final class TLSContextBook: Sendable {
         let settings: UpstreamTLS = TLSContextBook.key(settings)
         let old: Entry? = self.entry(settings, http2)
         if let old: Entry = old {
-            guard let files: CertificateFiles = settings.certificate else { return }
-            let material: Material? = try? TLSContextBook.read(files, self.folder)
+            guard case .files? = settings.certificate else { return }
+            let material: Material? = try? TLSContextBook.material(settings, self.folder)
             // What was read last goes on while the files are away or being replaced.
             guard let material: Material, material.digest != old.digest else { return }
         }
@@ -67,10 +67,7 @@ final class TLSContextBook: Sendable {
     /// What is wrong with the settings; nil: nothing. Blocks on the disk.
     static func problem(_ settings: UpstreamTLS, folder: String) -> String? {
         do throws(Problem) {
-            let material: Material? = try settings.certificate.map { (files: CertificateFiles) throws(Problem) in
-                try self.read(files, folder)
-            }
-            _ = try self.make(settings, false, material)
+            _ = try self.make(settings, false, try self.material(settings, folder))
             return nil
         } catch {
             return error.text
@@ -92,7 +89,7 @@ final class TLSContextBook: Sendable {
 
     /// Makes a context and remembers it. One that cannot be made does not replace one that works.
     private func renew(_ settings: UpstreamTLS, _ http2: Bool, keeping old: Entry? = nil) -> TLSContext? {
-        let material: Material? = settings.certificate.flatMap { try? TLSContextBook.read($0, self.folder) }
+        let material: Material? = try? TLSContextBook.material(settings, self.folder)
         var context: TLSContext?
         if settings.certificate == nil || material != nil {
             context = try? TLSContextBook.make(settings, http2, material)
@@ -111,8 +108,14 @@ final class TLSContextBook: Sendable {
         }
     }
 
-    private static func read(_ files: CertificateFiles, _ folder: String) throws(Problem) -> Material {
-        Material(chain: try self.text(files.certificate, folder), key: try self.text(files.key, folder))
+    /// What is shown to targets, from wherever it is; nil: nothing is.
+    private static func material(_ settings: UpstreamTLS, _ folder: String) throws(Problem) -> Material? {
+        switch settings.certificate {
+        case nil: return nil
+        case .files(let files):
+            return Material(chain: try self.text(files.certificate, folder), key: try self.text(files.key, folder))
+        case .texts(let chain, let key): return Material(chain: chain, key: key)
+        }
     }
 
     private static func text(_ path: String, _ folder: String) throws(Problem) -> String {

@@ -21,6 +21,13 @@ package enum SecretReference {
         return names
     }
 
+    /// Whether the text is a reference and nothing else.
+    package static func isOneReference(_ text: String) -> Bool {
+        let parts: [Part] = Self.parts(of: text)
+        guard parts.count == 1, case .reference? = parts.first else { return false }
+        return true
+    }
+
     /// The references with versions, as `name@7`.
     package static func versioned(in json: JSONValue) -> Set<String> {
         var found: Set<String> = []

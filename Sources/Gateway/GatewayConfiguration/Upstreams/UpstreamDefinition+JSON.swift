@@ -59,9 +59,17 @@ extension UpstreamTLS {
         if !self.verify { writer.set("verify", .bool(false)) }
         writer.set("authorities", self.authorities.map { .string($0) })
         writer.set("server_name", self.serverName.map { .string($0) })
-        writer.set(
-            "certificate", self.certificate.map { ["cert": .string($0.certificate), "key": .string($0.key)] })
+        writer.set("certificate", self.certificate.map { $0.json() })
         if self.minimumVersion != .tls12 { writer.set("min_version", .string(self.minimumVersion.rawValue)) }
         return writer.value
+    }
+}
+
+extension UpstreamCertificate {
+    func json() -> JSONValue {
+        switch self {
+        case .files(let files): return ["cert": .string(files.certificate), "key": .string(files.key)]
+        case .texts(let chain, let key): return ["cert_pem": .string(chain), "key_pem": .string(key)]
+        }
     }
 }

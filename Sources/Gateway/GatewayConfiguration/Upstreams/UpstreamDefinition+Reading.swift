@@ -163,12 +163,26 @@ extension UpstreamTLS {
             if host.isWildcard { element.problem("expected one host name, without '*'") }
             return host.name
         }
-        let certificate: CertificateFiles?? = fields.optional("certificate") { CertificateFiles.read($0) }
+        let certificate: UpstreamCertificate?? = fields.optional("certificate") { UpstreamCertificate.read($0) }
         let version: Version? = fields.value("min_version", default: .tls12) { Version.read($0) }
         guard let verify, let authorities, let serverName, let certificate, let version else { return nil }
         return UpstreamTLS(
             verify: verify, authorities: authorities, serverName: serverName, certificate: certificate,
             minimumVersion: version)
+    }
+}
+
+extension UpstreamCertificate {
+    /// `{cert, key}`: files; `{cert_pem, key_pem}`: texts.
+    static func read(_ decoder: NodeDecoder) -> UpstreamCertificate? {
+        guard decoder.node["cert_pem"] != nil || decoder.node["key_pem"] != nil else {
+            return CertificateFiles.read(decoder).map { .files($0) }
+        }
+        guard let fields: NodeFields = decoder.fields(["cert_pem", "key_pem"]) else { return nil }
+        let chain: String? = fields.required("cert_pem")?.string(length: 1...self.textBytesMax)
+        let key: String? = fields.required("key_pem")?.string(length: 1...self.textBytesMax)
+        guard let chain, let key else { return nil }
+        return .texts(chain: chain, key: key)
     }
 }
 

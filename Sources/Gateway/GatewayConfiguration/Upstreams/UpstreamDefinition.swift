@@ -137,14 +137,14 @@ package struct UpstreamTLS: Sendable, Equatable {
     package var authorities: String?
     /// The name to ask for and to check. Default: the target's host.
     package var serverName: String?
-    /// What the gateway shows a target that asks who it is: files on its own disk, so that the key is in no document. Default: nothing.
-    package var certificate: CertificateFiles?
+    /// What the gateway shows a target that asks who it is. Default: nothing.
+    package var certificate: UpstreamCertificate?
     /// Older versions are refused. Default 1.2.
     package var minimumVersion: Version
 
     package init(
         verify: Bool = true, authorities: String? = nil, serverName: String? = nil,
-        certificate: CertificateFiles? = nil, minimumVersion: Version = .tls12
+        certificate: UpstreamCertificate? = nil, minimumVersion: Version = .tls12
     ) {
         self.verify = verify
         self.authorities = authorities
@@ -152,4 +152,15 @@ package struct UpstreamTLS: Sendable, Equatable {
         self.certificate = certificate
         self.minimumVersion = minimumVersion
     }
+}
+
+/// A certificate of the gateway for targets, with its key.
+package enum UpstreamCertificate: Sendable, Equatable {
+    /// Files on the gateway's own disk: the key is in no document.
+    case files(CertificateFiles)
+    /// PEM texts: the chain, and the key, which is a secret of the API's tenant.
+    case texts(chain: String, key: String)
+
+    /// Bytes of a text at most.
+    package static let textBytesMax: Int = 1 << 18
 }

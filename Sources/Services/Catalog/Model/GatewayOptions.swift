@@ -145,7 +145,8 @@ struct GatewayOptions: Sendable {
         }
     }
 
-    /// An upstream with the files of its certificate in the tenant's own folder: a tenant cannot show a target what is another's.
+    /// An upstream with the files of its certificate in the tenant's own folder: a tenant cannot show a target what is another's. A
+    /// key as text has to be a secret: an API's revisions are kept for ever, and many may read them.
     private func checked(
         _ upstream: JSONObject, _ place: String, tenant: String
     ) throws(APIProblem) -> JSONObject {
@@ -154,6 +155,10 @@ struct GatewayOptions: Sendable {
         }
         guard var tls: JSONObject = upstream["tls"]?.object, var files: JSONObject = tls["certificate"]?.object else {
             return upstream
+        }
+        if let key: JSONValue = files["key_pem"], key.text.map({ !SecretReference.isOneReference($0) }) ?? true {
+            throw APIProblem.invalid(
+                "\(place)/tls/certificate/key_pem", "expected a secret, such as secret://orders-client-key")
         }
         for name in ["cert", "key"] {
             guard let file: String = files[name]?.text else { continue }

@@ -69,16 +69,33 @@ struct MutualTLSTests {
         let upstream: RawUpstream = try Self.upstream(folder)
         var tls: UpstreamTLS = UpstreamTLS(authorities: try folder.authority.identity.certificate.pem())
         for certified in [nil, try CertificateAuthority(name: "other").issueClient(name: "gateway")] {
-            tls.certificate = try certified.map { try folder.write($0, as: "other") }
+            tls.certificate = try certified.map { .files(try folder.write($0, as: "other")) }
             let gateway: GatewayUnderTest = try await Self.gateway(upstream.port, tls)
             #expect(try Self.status(gateway) == 502)
             await gateway.stop()
         }
         #expect(upstream.requests.isEmpty)
-        tls.certificate = try folder.write(try folder.authority.issueClient(name: "gateway"))
+        tls.certificate = .files(try folder.write(try folder.authority.issueClient(name: "gateway")))
         let gateway: GatewayUnderTest = try await Self.gateway(upstream.port, tls)
         #expect(try Self.status(gateway) == 200)
         await gateway.stop()
+    }
+
+    /// As a document says it whose secrets were opened: chain and key may be one text.
+    @Test func showsACertificateThatIsText() async throws {
+        let folder: Folder = try Folder()
+        let upstream: RawUpstream = try Self.upstream(folder)
+        let client: CertifiedKey = try folder.authority.issueClient(name: "gateway")
+        let (chain, key): (String, String) = (try client.certificate.pem(), try client.key.pem())
+        var tls: UpstreamTLS = UpstreamTLS(authorities: try folder.authority.identity.certificate.pem())
+        for (chain, key, status) in [
+            (chain, key, 200), (chain + key, chain + key, 200), (chain, chain, 502), ("x", key, 502),
+        ] {
+            tls.certificate = .texts(chain: chain, key: key)
+            let gateway: GatewayUnderTest = try await Self.gateway(upstream.port, tls)
+            #expect(try Self.status(gateway) == status)
+            await gateway.stop()
+        }
     }
 
     /// The files are replaced: what goes live next is served with the new certificate, and files that are broken change nothing.
@@ -88,7 +105,8 @@ struct MutualTLSTests {
         let stranger: CertifiedKey = try CertificateAuthority(name: "other").issueClient(name: "gateway")
         let files: CertificateFiles = try folder.write(stranger)
         let gateway: GatewayUnderTest = try await Self.gateway(
-            upstream.port, UpstreamTLS(authorities: try folder.authority.identity.certificate.pem(), certificate: files)
+            upstream.port,
+            UpstreamTLS(authorities: try folder.authority.identity.certificate.pem(), certificate: .files(files))
         )
         #expect(try Self.status(gateway) == 502)
         _ = try folder.write(try folder.authority.issueClient(name: "gateway"))
@@ -144,12 +162,12 @@ struct MutualTLSTests {
         let folder: Folder = try Folder()
         var files: CertificateFiles = try folder.write(try folder.authority.issueClient(name: "a"))
         let other: CertificateFiles = try folder.write(try folder.authority.issueClient(name: "b"), as: "other")
-        #expect(TLSContextBook.problem(UpstreamTLS(certificate: files), folder: "/") == nil)
+        #expect(TLSContextBook.problem(UpstreamTLS(certificate: .files(files)), folder: "/") == nil)
         files.key = other.key
-        let mixed: String? = TLSContextBook.problem(UpstreamTLS(certificate: files), folder: "/")
+        let mixed: String? = TLSContextBook.problem(UpstreamTLS(certificate: .files(files)), folder: "/")
         #expect(mixed?.hasPrefix("certificate: ") == true)
         files.key = "missing.key"
-        let missing: String? = TLSContextBook.problem(UpstreamTLS(certificate: files), folder: folder.url.path)
+        let missing: String? = TLSContextBook.problem(UpstreamTLS(certificate: .files(files)), folder: folder.url.path)
         #expect(missing?.contains("missing.key") == true)
         let authorities: String? = TLSContextBook.problem(UpstreamTLS(authorities: "no PEM"), folder: "/")
         #expect(authorities?.hasPrefix("authorities: ") == true)
