@@ -4,6 +4,7 @@ import Redis
 /// Idempotency keys and nonces in Redis: one key each, which goes by itself.
 final class RedisClaims: ClaimStore {
     private let pipeline: RedisPipeline
+    private static let triesMax: Int = 3
 
     init(_ pipeline: RedisPipeline) { self.pipeline = pipeline }
 
@@ -16,18 +17,21 @@ final class RedisClaims: ClaimStore {
 
     func claim(_ key: String, _ value: [UInt8], keptFor: Duration) async throws -> [UInt8]? {
         let name: [UInt8] = Self.name(key)
-        // NX: nothing that is there is touched. Both in one round trip, and nobody's value is lost in between: the worst is that
-        // what was there has just gone, and is then not known.
-        let replies: [RedisReply] = try await self.pipeline.send([
-            [Self.word("SET"), name, value, Self.word("NX"), Self.word("PX"), Self.milliseconds(keptFor)],
-            [Self.word("GET"), name],
-        ])
-        switch (replies[0], replies[1]) {
-        case (.error(let reason), _), (_, .error(let reason)): throw RedisError.refused(reason)
-        case (.text, _): return nil
-        case (.null, .bytes(let known)): return known
-        default: throw RedisError.protocolBroken("SET or GET answered something else")
+        // NX: nothing that is there is touched. Both in one round trip; what was there may end between the two: then once more.
+        for _ in 0..<Self.triesMax {
+            let replies: [RedisReply] = try await self.pipeline.send([
+                [Self.word("SET"), name, value, Self.word("NX"), Self.word("PX"), Self.milliseconds(keptFor)],
+                [Self.word("GET"), name],
+            ])
+            switch (replies[0], replies[1]) {
+            case (.error(let reason), _), (_, .error(let reason)): throw RedisError.refused(reason)
+            case (.text, _): return nil
+            case (.null, .bytes(let known)): return known
+            case (.null, .null): continue
+            default: throw RedisError.protocolBroken("SET or GET answered something else")
+            }
         }
+        throw RedisError.protocolBroken("a key came and went")
     }
 
     func replace(_ key: String, _ old: [UInt8], with value: [UInt8], keptFor: Duration) async throws -> Bool {
