@@ -138,7 +138,8 @@ class FaultTests(WatchedTests):
         count = {"s": sum(call.kind == "S" for call in calls), "w": sum(call.kind in "WTCRU" for call in calls)}
         ended = 0
         for letter in "wfs":
-            for call in rng.sample(range(1, count["s" if letter == "s" else "w"]), STARTS):
+            calls = range(1, count["s" if letter == "s" else "w"])
+            for call in rng.sample(calls, min(STARTS, len(calls))):
                 with self.subTest(f"{letter} {call}"):
                     shutil.rmtree(data)
                     os.mkdir(data, 0o700)

@@ -10,7 +10,7 @@
 //                      e  every fifth fsync or fdatasync gives EINTR
 //                      r  writes give EROFS, as on a disk that the kernel made read-only
 //                      i  every other write gives EINTR     h  writes write half of what they are given
-//                      A number behind s, n, w, f or r (`w 7`) makes only that call fail, counted from when the file came (its inode).
+//                      A number behind s, n, w, f or r (`w 7`) makes only that call fail, counted from when the file came (its ctime).
 //                      Cutting, naming, renaming and removing a file or folder count as writes.
 //
 // What SQLite and the platform write with is watched: open, write, pwrite, ftruncate, fsync, fdatasync, rename, unlink, mkdir, rmdir. Any
@@ -118,7 +118,7 @@ static uint16_t watched(int fd) { return trace >= 0 && fd >= 0 && fd < FDS_MAX ?
 
 // Whether this call, a write or a sync of a watched file, fails; gives the letter that says how, or 0.
 static char failing(int is_sync) {
-    static ino_t counted;
+    static struct timespec counted;
     static long calls;
     char text[32] = {0};
     if (!fail_path || trace < 0) return 0;
@@ -131,8 +131,9 @@ static char failing(int is_sync) {
     long wanted = strtol(text + 1, NULL, 10);
     if (!wanted) return text[0];
     pthread_mutex_lock(&lock);
-    if (counted != status.st_ino) calls = 0;
-    counted = status.st_ino;
+    // Not the inode: the next file may get the one that was just freed.
+    if (counted.tv_sec != status.st_ctim.tv_sec || counted.tv_nsec != status.st_ctim.tv_nsec) calls = 0;
+    counted = status.st_ctim;
     long number = ++calls;
     pthread_mutex_unlock(&lock);
     return number == wanted ? text[0] : 0;
