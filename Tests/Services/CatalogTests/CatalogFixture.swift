@@ -76,7 +76,8 @@ struct CatalogFixture {
     let deployments: FixedDeployments = FixedDeployments()
     let portal: FixedPortal = FixedPortal()
 
-    init(tenants: [String] = ["acme"]) async throws {
+    /// - Parameter endsTenants: whether tenants end and are archived, too: then the test stops the harness at its end.
+    init(tenants: [String] = ["acme"], endsTenants: Bool = false) async throws {
         let deployments: FixedDeployments = self.deployments
         let portal: FixedPortal = self.portal
         let tenancy: TenancyRules = TenancyRules(
@@ -84,7 +85,10 @@ struct CatalogFixture {
             exports: TenantExportRules(sealer: FakeTenantSealer(), keptFor: .seconds(600)), others: [SharedTenantData()]
         )
         self.harness = try await ServiceHarness(migrations: [CatalogService.migrations, TaskTable.migrations]) {
-            [CatalogService(services: $0, deployments: deployments, portal: portal, tenancy: tenancy)]
+            [
+                CatalogService(
+                    services: $0, deployments: deployments, portal: portal, tenancy: endsTenants ? tenancy : nil)
+            ]
         }
         for tenant in tenants {
             let made: TestAnswer = try await self.harness.send(

@@ -15,7 +15,7 @@ struct TenancyTests {
     private let confirmed: JSONValue = .object(["confirm": "acme"])
 
     @Test func theEndOfATenantWaitsAndCanBeCalledOff() async throws {
-        let fixture: CatalogFixture = try await CatalogFixture()
+        let fixture: CatalogFixture = try await CatalogFixture(endsTenants: true)
         let made: TestAnswer = try await fixture.send(
             "POST", "/v1/tenants/acme/deletion", token: "admin", self.confirmed)
         #expect(made.status == 202 && made.json["state"] == "waiting")
@@ -34,7 +34,7 @@ struct TenancyTests {
     }
 
     @Test func aTenantEndsWithAllItHas() async throws {
-        let fixture: CatalogFixture = try await CatalogFixture(tenants: ["acme", "globex"])
+        let fixture: CatalogFixture = try await CatalogFixture(tenants: ["acme", "globex"], endsTenants: true)
         let api: JSONValue = try await fixture.importAPI()
         let made: TestAnswer = try await fixture.send(
             "POST", "/v1/tenants/acme/deletion", token: "admin", self.confirmed)
@@ -62,7 +62,7 @@ struct TenancyTests {
         JSONValue.object([:]), .object(["confirm": "globex"]), .object(["confirm": "acme", "users": "all"]),
     ])
     func refusesAnEndThatIsNotConfirmed(body: JSONValue) async throws {
-        let fixture: CatalogFixture = try await CatalogFixture()
+        let fixture: CatalogFixture = try await CatalogFixture(endsTenants: true)
         #expect(try await fixture.send("POST", "/v1/tenants/acme/deletion", token: "admin", body).status == 400)
         for token in ["cpi-tenant@acme", "cpi-admin", "devops@acme"] {
             let refused: TestAnswer = try await fixture.send(
@@ -74,7 +74,7 @@ struct TenancyTests {
     }
 
     @Test func anArchiveIsMadeFetchedAndExpires() async throws {
-        let fixture: CatalogFixture = try await CatalogFixture()
+        let fixture: CatalogFixture = try await CatalogFixture(endsTenants: true)
         try await fixture.importAPI()
         let made: TestAnswer = try await fixture.send("POST", "/v1/tenants/acme/exports", token: "admin")
         #expect(made.status == 202)

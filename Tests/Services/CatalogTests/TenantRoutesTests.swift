@@ -100,13 +100,14 @@ struct TenantRoutesTests {
 
     @Test(arguments: ["cpi-tenant@acme", "devops@acme", "viewer@acme", "cpi-admin"])
     func onlyPlatformAdministratorsCreateTenants(token: String) async throws {
-        let fixture: CatalogFixture = try await CatalogFixture()
+        let fixture: CatalogFixture = try await CatalogFixture(endsTenants: true)
         let answer: TestAnswer = try await fixture.send("POST", "/v1/tenants", token: token, .object(["name": "x"]))
         #expect(answer.status == 403)
         #expect(
             try await fixture.send("PATCH", "/v1/tenants/acme", token: token, .object(["display_name": "x"])).status
                 == 403)
         #expect(try await fixture.send("DELETE", "/v1/tenants/acme", token: token).status == 403)
+        await fixture.harness.stop()
     }
 
     @Test func listsTheTenantsTheCallerReaches() async throws {
@@ -140,7 +141,7 @@ struct TenantRoutesTests {
     }
 
     @Test func deletesOnlyAnEmptyTenant() async throws {
-        let fixture: CatalogFixture = try await CatalogFixture()
+        let fixture: CatalogFixture = try await CatalogFixture(endsTenants: true)
         let api: JSONValue = try await fixture.importAPI()
         let full: TestAnswer = try await fixture.send("DELETE", "/v1/tenants/acme", token: "admin")
         #expect(full.status == 409)
@@ -159,16 +160,18 @@ struct TenantRoutesTests {
             try await fixture.harness.touched(after: version)
                 == ["plan acme free", "plan acme gold", "plan acme unlimited"])
         #expect(try await fixture.harness.auditEntries("tenant.deleted").count == 1)
+        await fixture.harness.stop()
     }
 
     @Test func theNameOfADeletedTenantIsNotGivenAgain() async throws {
-        let fixture: CatalogFixture = try await CatalogFixture()
+        let fixture: CatalogFixture = try await CatalogFixture(endsTenants: true)
         try await fixture.end("acme")
         let again: TestAnswer = try await fixture.send(
             "POST", "/v1/tenants", token: "admin", .object(["name": "acme"]))
         #expect(again.status == 409)
         #expect(again.detail.contains("choose another"))
         #expect(try await fixture.harness.auditEntries("tenant.created").count == 1)
+        await fixture.harness.stop()
     }
 
     @Test func whatIsUnknownIsNotFoundForThoseWhoReachAllTenants() async throws {
