@@ -37,6 +37,7 @@ CRITICAL = {
     "setSecondFactorPolicy", "replaceRecoveryCodes", "beginPasskey", "createPasskey", "deletePasskey",
     # Keys and secrets.
     "rotateSigningKey", "rotateKeys", "sealKeys", "putSecret", "deleteSecret", "rollBackSecret", "destroySecretVersion",
+    "putPlatformSecret", "deletePlatformSecret", "rollBackPlatformSecret", "destroyPlatformSecretVersion",
     "createGatewayToken", "issuePlatformCertificate", "renewPlatformCertificate",
     "rotatePlatformCertificateAuthority",
     # What cannot be undone, and what says everything about somebody.

@@ -543,6 +543,40 @@ class CommandTests(SecretsCase):
         self.assertFalse(json.loads(self.command("keys", "show", "--output", "json").stdout)["sealed"])
         self.assertTrue(self.is_value("lines", many))
 
+    def test_values_of_the_settings_file_stand_for_secrets_of_the_platform(self):
+        settings = f"{self.place}/settings.yaml"
+        with open(settings, "w", encoding="utf-8") as file:
+            file.write("limits:\n  url: redis://127.0.0.1:1\n  password: secret://redis\n")
+        checked = run("config", "check", settings)
+        self.assertEqual(checked.returncode, 0, checked.stderr)
+        self.command("secrets", "set", "redis", "--platform", input=planted("platform", 1))
+        listed = json.loads(self.command("secrets", "list", "--platform", "--output", "json").stdout)
+        self.assertEqual([one["name"] for one in listed], ["redis"])
+        self.assertEqual(self.rest.all("/v1/tenants/acme/secrets"), [])
+        self.platform.stop()
+        self.platform.arguments = ["--config", settings]
+        self.platform.start()
+        self.assertNotIn(MARK, self.platform.log())
+        # What is read is the value: one that is too long is refused, without being shown.
+        self.rest = self.platform.sign_in()
+        self.command("secrets", "set", "redis", "--platform", input=MARK * 1000)
+        self.platform.stop()
+        with open(settings, "a", encoding="utf-8") as file:
+            file.write("identity:\n  providers:\n    - {name: staff, issuer: https://a.test, client_secret: secret://none}\n")
+        for expected in (f"{settings}:6:60: /identity/providers/0/client_secret: the platform has no secret 'none'",
+                         f"{settings}:3:13: /limits/password: "):
+            self.platform.start(ready=False)
+            self.assertEqual(self.platform.wait(), 1 if "none" in expected else 2)
+            self.assertIn(expected, self.platform.log())
+            self.assertNotIn(MARK, self.platform.log())
+            with open(settings, "w", encoding="utf-8") as file:
+                file.write("limits:\n  url: redis://127.0.0.1:1\n  password: secret://redis\n")
+        # Needed before anything can be opened.
+        with open(settings, "w", encoding="utf-8") as file:
+            file.write("store: {url: secret://place}\n")
+        refused = run("config", "check", settings)
+        self.assertIn(":1:14: /store/url: expected the value itself", refused.stderr)
+
     def test_manifests_and_folders_are_imported_whole_or_not_at_all(self):
         one, two, three = (planted("kube", number) for number in (1, 2, 3))
         manifest = f"""# kubectl get secrets -o yaml

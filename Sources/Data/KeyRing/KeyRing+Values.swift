@@ -32,7 +32,7 @@ extension KeyRing {
         let keys: OpenKeys = try self.opened()
         if sealed.first == Self.legacyFormat { return try Self.openLegacy(sealed, name: name, key: keys.legacy) }
         guard let version: Int64 = Self.version(of: sealed),
-            let key: [UInt8] = keys.platform.first(where: { $0.version == version })?.key
+            let key: SecretBytes = keys.platform.first(where: { $0.version == version })?.key
         else { throw KeyRingError.cannotOpen(name: name) }
         return try Self.open(sealed, name: name, place: KeyPlace(), key: key)
     }
@@ -91,7 +91,7 @@ extension KeyRing {
     // MARK: Keys
 
     /// The key that seals now, made where there is none.
-    func sealingKey(_ place: KeyPlace, in transaction: Transaction) throws -> (version: Int64, key: [UInt8]) {
+    func sealingKey(_ place: KeyPlace, in transaction: Transaction) throws -> (version: Int64, key: SecretBytes) {
         let keys: OpenKeys = try self.opened()
         if place == KeyPlace(), let key = keys.platformKey(at: transaction.now) { return key }
         if let row: DataKeyRow = try DataKeyTable.newest(name: place.name, tenant: place.tenant, in: transaction) {
@@ -111,11 +111,11 @@ extension KeyRing {
     @discardableResult
     func makeDataKey(
         _ place: KeyPlace, version: Int64, _ keys: OpenKeys, activeAt: Timestamp? = nil, in transaction: Transaction
-    ) throws -> (version: Int64, key: [UInt8]) {
+    ) throws -> (version: Int64, key: SecretBytes) {
         guard let wrapping = keys.active(at: transaction.now) else {
             throw KeyRingError.sealed(reason: "it has no key yet")
         }
-        let key: [UInt8] = AESGCM.makeKey()
+        let key: SecretBytes = .random(AESGCM.keyLength)
         let wrapped: [UInt8] = try Self.wrap(key, place, version: version, with: wrapping)
         try DataKeyTable.insert(
             tenant: place.tenant, name: place.name, version: version, keyID: wrapping.id, wrapped: wrapped,
@@ -124,21 +124,23 @@ extension KeyRing {
     }
 
     static func wrap(
-        _ key: [UInt8], _ place: KeyPlace, version: Int64, with wrapping: (id: String, key: [UInt8])
+        _ key: SecretBytes, _ place: KeyPlace, version: Int64, with wrapping: (id: String, key: SecretBytes)
     ) throws -> [UInt8] {
-        try AESGCM.seal(
-            key, key: wrapping.key, associatedData: Self.wrapData(place, version: version, keyID: wrapping.id))
+        let data: [UInt8] = Self.wrapData(place, version: version, keyID: wrapping.id)
+        return try key.reveal { key in
+            try wrapping.key.reveal { try AESGCM.seal(key, key: $0, associatedData: data) }
+        }
     }
 
-    static func unwrap(_ row: DataKeyRow, _ keys: OpenKeys) throws -> [UInt8] {
+    static func unwrap(_ row: DataKeyRow, _ keys: OpenKeys) throws -> SecretBytes {
         let place: KeyPlace = KeyPlace(tenant: row.tenant, name: row.name)
-        guard let key: [UInt8] = keys.encrypting[row.keyID] else {
+        guard let wrapping: SecretBytes = keys.encrypting[row.keyID] else {
             throw KeyRingError.cannotOpen(name: "data key \(row.tenant)/\(row.name)")
         }
         do {
-            return try AESGCM.open(
-                row.wrapped, key: key,
-                associatedData: Self.wrapData(place, version: row.version, keyID: row.keyID))
+            let data: [UInt8] = Self.wrapData(place, version: row.version, keyID: row.keyID)
+            var key: [UInt8] = try wrapping.reveal { try AESGCM.open(row.wrapped, key: $0, associatedData: data) }
+            return SecretBytes(wiping: &key)
         } catch {
             throw KeyRingError.cannotOpen(name: "data key \(row.tenant)/\(row.name)")
         }
@@ -177,28 +179,30 @@ extension KeyRing {
     }
 
     static func seal(
-        _ secret: [UInt8], name: String, place: KeyPlace, version: Int64, key: [UInt8]
+        _ secret: [UInt8], name: String, place: KeyPlace, version: Int64, key: SecretBytes
     ) throws -> [UInt8] {
-        Self.head(version: version)
-            + (try AESGCM.seal(
-                secret, key: key,
-                associatedData: Self.associatedData("passerelle 2", [place.tenant, place.name, name])))
+        let data: [UInt8] = Self.associatedData("passerelle 2", [place.tenant, place.name, name])
+        return Self.head(version: version)
+            + (try key.reveal { try AESGCM.seal(secret, key: $0, associatedData: data) })
     }
 
-    static func open(_ sealed: [UInt8], name: String, place: KeyPlace, key: [UInt8]) throws -> [UInt8] {
+    static func open(_ sealed: [UInt8], name: String, place: KeyPlace, key: SecretBytes) throws -> [UInt8] {
         do {
-            return try AESGCM.open(
-                Array(sealed.dropFirst(Self.headBytes)), key: key,
-                associatedData: Self.associatedData("passerelle 2", [place.tenant, place.name, name]))
+            let data: [UInt8] = Self.associatedData("passerelle 2", [place.tenant, place.name, name])
+            return try key.reveal {
+                try AESGCM.open(Array(sealed.dropFirst(Self.headBytes)), key: $0, associatedData: data)
+            }
         } catch {
             throw KeyRingError.cannotOpen(name: name)
         }
     }
 
-    static func openLegacy(_ sealed: [UInt8], name: String, key: [UInt8]?) throws -> [UInt8] {
-        guard let key: [UInt8],
-            let secret: [UInt8] = try? AESGCM.open(
-                Array(sealed.dropFirst()), key: key, associatedData: Array("passerelle\u{0}\(name)".utf8))
+    static func openLegacy(_ sealed: [UInt8], name: String, key: SecretBytes?) throws -> [UInt8] {
+        let data: [UInt8] = Array("passerelle\u{0}\(name)".utf8)
+        guard let key: SecretBytes,
+            let secret: [UInt8] = try? key.reveal({
+                try AESGCM.open(Array(sealed.dropFirst()), key: $0, associatedData: data)
+            })
         else { throw KeyRingError.cannotOpen(name: name) }
         return secret
     }

@@ -32,24 +32,24 @@ package final class KeyRing: Sendable {
     struct OpenKeys: Sendable {
         let master: any MasterKey
         /// Key-encrypting keys by id.
-        var encrypting: [String: [UInt8]]
+        var encrypting: [String: SecretBytes]
         /// Those that wrap, in the order they were made.
         var order: [(id: String, activeAt: Timestamp)]
         /// What sealed values of format 1.
-        var legacy: [UInt8]?
+        var legacy: SecretBytes?
         /// The platform's data keys, oldest first.
-        var platform: [(version: Int64, key: [UInt8], activeAt: Timestamp)]
+        var platform: [(version: Int64, key: SecretBytes, activeAt: Timestamp)]
 
         /// The key-encrypting key that wraps now.
-        func active(at now: Timestamp) -> (id: String, key: [UInt8])? {
+        func active(at now: Timestamp) -> (id: String, key: SecretBytes)? {
             guard let id: String = self.order.last(where: { $0.activeAt <= now })?.id ?? self.order.first?.id,
-                let key: [UInt8] = self.encrypting[id]
+                let key: SecretBytes = self.encrypting[id]
             else { return nil }
             return (id, key)
         }
 
         /// The platform's data key that seals now.
-        func platformKey(at now: Timestamp) -> (version: Int64, key: [UInt8])? {
+        func platformKey(at now: Timestamp) -> (version: Int64, key: SecretBytes)? {
             guard let found = self.platform.last(where: { $0.activeAt <= now }) ?? self.platform.first else {
                 return nil
             }
@@ -91,7 +91,8 @@ package final class KeyRing: Sendable {
         }
     }
 
-    /// Forgets all keys. What services hold open in memory they keep; nothing else opens until `unseal`.
+    /// Forgets all keys: their memory is wiped as soon as no call uses them. What services hold open in memory they keep; nothing
+    /// else opens until `unseal`.
     package func seal(reason: String) {
         let now: Timestamp = self.clock.now()
         self.state.withLock { $0 = .sealed(reason: reason, since: now) }

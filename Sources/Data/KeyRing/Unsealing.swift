@@ -12,7 +12,7 @@ struct Unsealing {
         /// The other ones keys may still be wrapped with.
         var others: [any MasterKey] = []
         /// The master key of the time before there were levels, where the data may hold values of then.
-        var legacy: [UInt8]?
+        var legacy: SecretBytes?
 
         func find(_ id: String) -> (any MasterKey)? {
             if self.present.id == id { return self.present }
@@ -30,17 +30,19 @@ struct Unsealing {
         {
             masters = Masters(present: next, others: [masters.present])
         }
-        var keys: [String: [UInt8]] = [:]
+        var keys: [String: SecretBytes] = [:]
         var moved: [(row: WrappedKey, wrapped: [UInt8])] = []
         for row in rows {
             guard let master = masters.find(row.master) else {
                 throw KeyRingError.otherMaster(needed: row.master, found: masters.present.id)
             }
             let name: String = WrappedKey.wrapName(row.id)
-            let key: [UInt8] = try await master.unwrap(row.wrapped, name: name)
+            var unwrapped: [UInt8] = try await master.unwrap(row.wrapped, name: name)
+            let key: SecretBytes = SecretBytes(wiping: &unwrapped)
             keys[row.id] = key
             if master.id != masters.present.id {
-                moved.append((row, try await masters.present.wrap(key, name: name)))
+                let present: any MasterKey = masters.present
+                moved.append((row, try await key.reveal { try await present.wrap($0, name: name) }))
             }
         }
         let present: any MasterKey = masters.present
@@ -52,12 +54,13 @@ struct Unsealing {
     /// Keys known already stay; only new ones are unwrapped.
     func refreshed(_ known: KeyRing.OpenKeys) async throws -> KeyRing.OpenKeys {
         let rows: [WrappedKey] = try await self.ring.store.read { try WrappedKeyTable.all(in: $0) }
-        var keys: [String: [UInt8]] = [:]
+        var keys: [String: SecretBytes] = [:]
         for row in rows {
-            if let key: [UInt8] = known.encrypting[row.id] ?? (row.purpose == .legacy ? known.legacy : nil) {
+            if let key: SecretBytes = known.encrypting[row.id] ?? (row.purpose == .legacy ? known.legacy : nil) {
                 keys[row.id] = key
             } else {
-                keys[row.id] = try await known.master.unwrap(row.wrapped, name: WrappedKey.wrapName(row.id))
+                var key: [UInt8] = try await known.master.unwrap(row.wrapped, name: WrappedKey.wrapName(row.id))
+                keys[row.id] = SecretBytes(wiping: &key)
             }
         }
         return try await self.ring.store.read { [keys] in try Self.keys(rows, keys, known.master, in: $0) }
@@ -90,12 +93,12 @@ struct Unsealing {
     private func makeFirst(_ masters: Masters) async throws -> [WrappedKey] {
         let now: Timestamp = self.ring.clock.now()
         var made: [WrappedKey] = []
-        let key: [UInt8] = AESGCM.makeKey()
+        let key: SecretBytes = .random(AESGCM.keyLength)
         made.append(try await Self.wrapped(key, .encrypting, masters.present, now: now, activeAt: now))
-        if let legacy: [UInt8] = masters.legacy {
+        if let legacy: SecretBytes = masters.legacy {
             made.append(try await Self.wrapped(legacy, .legacy, masters.present, now: now, activeAt: now))
         }
-        let wrapping: (id: String, key: [UInt8]) = (made[0].id, key)
+        let wrapping: (id: String, key: SecretBytes) = (made[0].id, key)
         return try await self.ring.store.write { [made] transaction in
             let earlier: [WrappedKey] = try WrappedKeyTable.all(in: transaction)
             guard earlier.isEmpty else { return earlier }
@@ -103,19 +106,20 @@ struct Unsealing {
             let place: KeyPlace = KeyPlace()
             try DataKeyTable.insert(
                 tenant: place.tenant, name: place.name, version: 1, keyID: wrapping.id,
-                wrapped: try KeyRing.wrap(AESGCM.makeKey(), place, version: 1, with: wrapping), activeAt: now,
+                wrapped: try KeyRing.wrap(.random(AESGCM.keyLength), place, version: 1, with: wrapping), activeAt: now,
                 in: transaction)
             return made
         }
     }
 
     static func wrapped(
-        _ key: [UInt8], _ purpose: WrappedKey.Purpose, _ master: any MasterKey, now: Timestamp, activeAt: Timestamp
+        _ key: SecretBytes, _ purpose: WrappedKey.Purpose, _ master: any MasterKey, now: Timestamp, activeAt: Timestamp
     ) async throws -> WrappedKey {
         let id: String = Random.token(prefix: "kek_", bytes: 12)
         return WrappedKey(
             id: id, purpose: purpose, master: master.id,
-            wrapped: try await master.wrap(key, name: WrappedKey.wrapName(id)), createdAt: now, activeAt: activeAt)
+            wrapped: try await key.reveal { try await master.wrap($0, name: WrappedKey.wrapName(id)) }, createdAt: now,
+            activeAt: activeAt)
     }
 
     private func store(_ moved: [(row: WrappedKey, wrapped: [UInt8])], under master: any MasterKey) async throws {
@@ -130,7 +134,7 @@ struct Unsealing {
     }
 
     private static func keys(
-        _ rows: [WrappedKey], _ keys: [String: [UInt8]], _ master: any MasterKey, in store: any Queryable
+        _ rows: [WrappedKey], _ keys: [String: SecretBytes], _ master: any MasterKey, in store: any Queryable
     ) throws -> KeyRing.OpenKeys {
         var opened: KeyRing.OpenKeys = KeyRing.OpenKeys(
             master: master, encrypting: [:], order: [], legacy: nil, platform: [])

@@ -10,19 +10,21 @@ enum SecretCommands {
     static let valueBytesMax: Int = 64 << 10
     private static let members: [String] = ["name", "version", "reference", "description", "updated_at", "updated_by"]
 
+    private static let platform: Command.Option = .init("platform", nil, "those of the platform itself")
+
     static let list: Command = Command(
-        "secrets list", summary: "The tenant's secrets, without their values",
+        "secrets list", summary: "The tenant's secrets, without their values", options: [Self.platform],
         example: "passerelle secrets list --tenant acme"
     ) { arguments, console in
         let plane: ControlPlane = try ControlPlane(arguments)
         console.list(
-            try await plane.all(try plane.tenantPath("/secrets")),
+            try await plane.all(try Self.base(arguments, plane)),
             columns: ["name", "version", "description", "updated_at", "updated_by"])
     }
 
     static let show: Command = Command(
         "secrets show", operands: ["NAME"], summary: "A secret and its versions, without the values",
-        example: "passerelle secrets show crm-token --tenant acme"
+        options: [Self.platform], example: "passerelle secrets show crm-token --tenant acme"
     ) { arguments, console in
         let plane: ControlPlane = try ControlPlane(arguments)
         let secret: JSONValue = try await plane.get(try Self.path(arguments, plane))
@@ -37,19 +39,20 @@ enum SecretCommands {
         summary: "Create a secret or give it a new value, from standard input or a file; never from an argument",
         options: [
             .init("file", "FILE", "the value, without its last line end (standard input)"),
-            .init("description", "TEXT", "what it is for; not secret"),
+            .init("description", "TEXT", "what it is for; not secret"), Self.platform,
         ], example: "passerelle secrets set crm-token --file /run/crm-token --tenant acme"
     ) { arguments, console in
         let plane: ControlPlane = try ControlPlane(arguments)
         let value: String = try Self.value(file: arguments["file"])
         let secret: JSONValue = try await Self.put(
-            name: arguments.operands[0], value, description: arguments["description"], plane)
+            name: arguments.operands[0], value, description: arguments["description"], plane,
+            isPlatforms: arguments.has("platform"))
         console.show(secret, members: Self.members)
     }
 
     static let rollback: Command = Command(
         "secrets rollback", operands: ["NAME"], summary: "Make the value of an earlier version the present one",
-        options: [.init("to", "VERSION", "the version")],
+        options: [.init("to", "VERSION", "the version"), Self.platform],
         example: "passerelle secrets rollback crm-token --to 3 --tenant acme"
     ) { arguments, console in
         let plane: ControlPlane = try ControlPlane(arguments)
@@ -63,7 +66,7 @@ enum SecretCommands {
 
     static let destroy: Command = Command(
         "secrets destroy", operands: ["NAME"], summary: "Destroy an earlier version of a secret",
-        options: [.init("version", "VERSION", "the version")],
+        options: [.init("version", "VERSION", "the version"), Self.platform],
         example: "passerelle secrets destroy crm-token --version 3 --tenant acme"
     ) { arguments, console in
         let plane: ControlPlane = try ControlPlane(arguments)
@@ -76,7 +79,7 @@ enum SecretCommands {
 
     static let delete: Command = Command(
         "secrets delete", operands: ["NAME"], summary: "Destroy a secret with all its versions",
-        example: "passerelle secrets delete crm-token --tenant acme"
+        options: [Self.platform], example: "passerelle secrets delete crm-token --tenant acme"
     ) { arguments, console in
         let plane: ControlPlane = try ControlPlane(arguments)
         try await plane.send("DELETE", try Self.path(arguments, plane), nil)
@@ -86,16 +89,20 @@ enum SecretCommands {
     // MARK: Parts
 
     private static func path(_ arguments: Arguments, _ plane: ControlPlane) throws(CommandError) -> String {
-        try plane.tenantPath("/secrets/\(ControlPlane.escaped(arguments.operands[0]))")
+        "\(try Self.base(arguments, plane))/\(ControlPlane.escaped(arguments.operands[0]))"
+    }
+
+    private static func base(_ arguments: Arguments, _ plane: ControlPlane) throws(CommandError) -> String {
+        arguments.has("platform") ? "/v1/secrets" : try plane.tenantPath("/secrets")
     }
 
     static func put(
-        name: String, _ value: String, description: String?, _ plane: ControlPlane
+        name: String, _ value: String, description: String?, _ plane: ControlPlane, isPlatforms: Bool = false
     ) async throws -> JSONValue {
         var body: JSONObject = ["value": .string(value)]
         if let description: String { body["description"] = .string(description) }
-        return try await plane.send(
-            "PUT", try plane.tenantPath("/secrets/\(ControlPlane.escaped(name))"), .object(body))
+        let base: String = isPlatforms ? "/v1/secrets" : try plane.tenantPath("/secrets")
+        return try await plane.send("PUT", "\(base)/\(ControlPlane.escaped(name))", .object(body))
     }
 
     /// The whole of a file or of standard input, without the line end at its end; asked for without echo on a terminal.

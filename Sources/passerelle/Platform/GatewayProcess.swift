@@ -115,7 +115,8 @@ final class GatewayProcess: Sendable {
             listen: ListenSettings(http: settings.gatewayAddress, https: settings.https), workers: settings.workers,
             telemetry: settings.telemetry, zone: settings.zone, dns: settings.dns)
         let reporter: TrafficReporter = TrafficReporter(link: link, clock: clock, logger: logger)
-        let shared: SharedStores = try RedisStores.make(settings.counters, folder: ".")
+        let shared: SharedStores = try RedisStores.make(
+            settings.counters, folder: ".", password: settings.countersPassword)
         let counters: CounterKeeper = CounterKeeper(
             live: live, quotas: link, limits: shared.limits, claims: shared.claims,
             away: settings.counters.whenAway, clock: clock, logger: logger, metrics: metrics)

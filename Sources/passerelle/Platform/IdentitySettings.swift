@@ -38,7 +38,8 @@ enum IdentitySettings {
 
     private static func provider(_ decoder: NodeDecoder) -> IdentityProviderSettings? {
         let known: [String] = [
-            "name", "label", "issuer", "client_id", "client_secret_file", "scopes", "name_claim", "roles_from", "rules",
+            "name", "label", "issuer", "client_id", "client_secret", "client_secret_file", "scopes", "name_claim",
+            "roles_from", "rules",
             "audiences", "makes_users", "second_factors",
         ]
         guard let fields: NodeFields = decoder.fields(known) else { return nil }
@@ -50,6 +51,10 @@ enum IdentitySettings {
         var provider: IdentityProviderSettings = IdentityProviderSettings(
             name: name, label: fields["label"]?.string(length: 1...63) ?? name, issuer: issuer, clientID: clientID,
             clientSecret: nil)
+        if let secret: NodeDecoder = fields["client_secret"] {
+            provider.clientSecret = secret.string(length: 1...Self.secretBytesMax)
+            if fields["client_secret_file"] != nil { secret.problem("expected this or client_secret_file, not both") }
+        }
         if let file: NodeDecoder = fields["client_secret_file"], let path: String = file.string(length: 1...4_096) {
             provider.clientSecret = Self.secret(file, path)
         }

@@ -4,6 +4,7 @@ import Files
 import Glibc
 import HTTP
 import KeyRing
+import Secrets
 import TLS
 
 /// Where the master key is: `keys.url` and what belongs to it.
@@ -16,6 +17,11 @@ struct KeySettings: Sendable {
     var tokenFile: String?
     /// The authorities OpenBao's certificate is checked against, PEM. Default: those this machine trusts.
     var authoritiesFile: String?
+
+    /// How old data keys and key-encrypting keys become before they rotate by themselves; nil: never. Default 90 d, 1 h…10 years.
+    var rotateEvery: Duration? = SecretsService.rotateEveryDefault
+
+    static let rotations: ClosedRange<Duration> = .seconds(3_600) ... .seconds(3_650 * 86_400)
 
     private static let authoritiesBytesMax: Int = 1 << 20
     /// Longest a call to OpenBao may take.

@@ -78,6 +78,7 @@ final class Platform: Sendable {
             configuration: try settings.keys.configuration(data: settings.data, isShared: settings.storeURL != nil),
             clock: clock)
         try await unseal(keys, logger)
+        let settings: Settings = try await SettingsSecrets.opened(settings, in: store, KeyRingSealer(keys: keys))
         return try await Platform(settings, services, telemetry, keys: keys, listeners: listeners)
     }
 
@@ -135,7 +136,7 @@ final class Platform: Sendable {
         let applications: PortalService = PortalService(services: services, catalog: catalog)
         let secrets: SecretsService = SecretsService(
             services: services, keys: keys, columns: Self.sealedColumns, users: LiveSecrets(catalog: catalog),
-            publicURL: settings.publicURL)
+            publicURL: settings.publicURL, rotateEvery: settings.keys.rotateEvery)
         let tenancy: TenancyRules = TenancyRules(
             deletionGrace: settings.tenants.deletionGrace,
             exports: TenantExportRules(sealer: sealer, keptFor: settings.tenants.exportsKept),

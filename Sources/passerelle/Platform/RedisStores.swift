@@ -13,9 +13,12 @@ enum RedisStores {
     /// so that requests do not wait for an exchange of counts.
     ///
     /// - Throws: `CommandError` that names the setting.
-    static func make(_ settings: CounterSettings, folder: String) throws(CommandError) -> SharedStores {
+    static func make(
+        _ settings: CounterSettings, folder: String, password: String? = nil
+    ) throws(CommandError) -> SharedStores {
         guard let text: String = settings.redis else { return .none }
-        let password: [UInt8]? = try Self.password(settings, folder)
+        let password: [UInt8]? =
+            if let password { Array(password.utf8) } else { try Self.password(settings, folder) }
         do {
             let location: RedisLocation = try RedisLocation(parsing: text)
             return SharedStores(

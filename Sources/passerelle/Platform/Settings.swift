@@ -70,6 +70,8 @@ struct Settings: Sendable {
     var backupKeyFile: String?
     /// The shared counters of rate limits. Default: none, such limits are divided among live gateways.
     var counters: CounterSettings = CounterSettings()
+    /// Their password, where it is a secret of the platform.
+    var countersPassword: String?
     /// Where the master key is. Default: `master.key` in the data folder.
     var keys: KeySettings = KeySettings()
     /// What the gateway tells about its traffic. Default: metrics only.
@@ -85,6 +87,12 @@ struct Settings: Sendable {
     /// Whether tenants' targets may be at loopback and private addresses, where one's own servers are.
     var egressPrivateTargets: Bool = true
     var logLevel: LogLevel = .info
+    /// The settings file.
+    var fileName: String = "passerelle.yaml"
+    /// Where the file refers to secrets, which `readAgain` takes the values of.
+    var secretReferences: [SettingsSecrets.Reference] = []
+    /// Reads everything again with the values of secrets; nil where nothing refers to any.
+    var readAgain: (@Sendable ([String: String]) throws -> Settings)?
 
     /// Where a process that serves the data folder can be taken over.
     var handoverPath: String { "\(self.data)/passerelle.sock" }
@@ -148,14 +156,26 @@ struct Settings: Sendable {
         .init("keys-old-url", "URL", "the master key before: the keys move from it to the present one"),
         .init("keys-token-file", "FILE", "the token for OpenBao"),
         .init("keys-ca-file", "FILE", "authorities of OpenBao's certificate, PEM (those of this machine)"),
+        .init(
+            "keys-rotate-every", "TIME|never", "how old keys become before they rotate by themselves, 1h to 3650d (90d)"
+        ),
         .init("log-level", "LEVEL", "debug, info, warning or error (info)"),
     ]
 
     /// - Parameter makesCertificate: HTTPS without a certificate is not refused: `DemoCertificate` makes one.
     /// - Throws: a usage error that names the flag, variable or place in the file.
-    static func load(_ arguments: Arguments, makesCertificate: Bool = false) throws(CommandError) -> Settings {
+    /// - Parameter secrets: the values of what the file refers to; nil: they cannot be opened yet.
+    static func load(
+        _ arguments: Arguments, makesCertificate: Bool = false, secrets: [String: String]? = nil
+    ) throws(CommandError) -> Settings {
         var settings: Settings = Settings()
-        try settings.applyFile(named: arguments["config"] ?? Login.environment("PASSERELLE_CONFIG"))
+        try settings.applyFile(
+            named: arguments["config"] ?? Login.environment("PASSERELLE_CONFIG"), secrets: secrets)
+        if secrets == nil, !settings.secretReferences.isEmpty {
+            settings.readAgain = { values in
+                try Settings.load(arguments, makesCertificate: makesCertificate, secrets: values)
+            }
+        }
         for option in Self.options where option.name != "config" {
             let variable: String = "PASSERELLE_" + option.name.uppercased().map { $0 == "-" ? "_" : $0 }
             if let value: String = Login.environment(variable) {
@@ -250,8 +270,17 @@ struct Settings: Sendable {
         }
     }
 
-    private mutating func applyFile(named name: String?) throws(CommandError) {
+    /// What of another reading of the same settings comes from secrets.
+    mutating func takeSecrets(of other: Settings) {
+        self.identityProviders = other.identityProviders
+        self.counters = other.counters
+        self.countersPassword = other.countersPassword
+        self.telemetry = other.telemetry
+    }
+
+    private mutating func applyFile(named name: String?, secrets: [String: String]?) throws(CommandError) {
         let path: String = name ?? "passerelle.yaml"
+        self.fileName = path
         if name == nil && !Files.exists(path) { return }
         let bytes: [UInt8]
         do {
@@ -260,7 +289,7 @@ struct Settings: Sendable {
             throw .usage("\(error)")
         }
         do {
-            try SettingsFile.apply(bytes, to: &self)
+            try SettingsFile.apply(bytes, to: &self, secrets: secrets)
         } catch {
             throw .usage(error.text(file: path))
         }
@@ -300,6 +329,12 @@ struct Settings: Sendable {
         case "keys-url": self.keys.url = value
         case "keys-old-url": self.keys.oldURL = value
         case "keys-token-file": self.keys.tokenFile = value
+        case "keys-rotate-every":
+            let age: Duration? = value == "never" ? nil : DurationText.parse(value)
+            guard value == "never" || age.map({ KeySettings.rotations.contains($0) }) == true else {
+                throw .usage("\(source) is '\(value)'; expected never, or a time from 1h to 3650d.")
+            }
+            self.keys.rotateEvery = age
         case "keys-ca-file": self.keys.authoritiesFile = value
         case "limits-url":
             do {
@@ -354,6 +389,11 @@ struct Settings: Sendable {
                     "On SQLite only the gateway runs apart: --services gateway, or without gateway and geolocation, not without \(service)."
                 )
             }
+        }
+        if self.isGatewayOnly, let reference: SettingsSecrets.Reference = self.secretReferences.first {
+            throw .usage(
+                reference.problem("a gateway apart opens no secrets: expected the value, or a file with it").text(
+                    file: self.fileName))
         }
         if self.isGatewayOnly {
             guard let url: String = self.controlPlaneURL, URLParts(url) != nil else {

@@ -6,15 +6,21 @@ import Telemetry
 enum SettingsFile {
     static let bytesMax: Int = 1 << 20
 
-    static func apply(_ bytes: [UInt8], to settings: inout Settings) throws(InvalidDocument) {
+    /// - Parameter secrets: the values of what the file refers to; nil: they cannot be opened yet.
+    static func apply(
+        _ bytes: [UInt8], to settings: inout Settings, secrets: [String: String]? = nil
+    ) throws(InvalidDocument) {
         let root: Node
         do {
             root = try DocumentReader.parse(bytes)
         } catch {
             throw InvalidDocument(problems: [error.problem])
         }
+        settings.secretReferences = try SettingsSecrets.references(in: root)
         let start: Settings = settings
-        settings = try NodeDecoder.decode(root) { decoder in Self.read(decoder, start) }
+        settings = try NodeDecoder.decode(SettingsSecrets.replaced(in: root, by: secrets)) { decoder in
+            Self.read(decoder, start)
+        }
     }
 
     private static func read(_ decoder: NodeDecoder, _ start: Settings) -> Settings? {
@@ -50,11 +56,20 @@ enum SettingsFile {
             if let folder: String = backup["folder"]?.string(length: 1...4_096) { settings.backupFolder = folder }
             if let file: String = backup["key_file"]?.string(length: 1...4_096) { settings.backupKeyFile = file }
         }
-        if let keys: NodeFields = fields["keys"]?.fields(["url", "old_url", "token_file", "ca_file"]) {
+        if let keys: NodeFields = fields["keys"]?.fields([
+            "url", "old_url", "token_file", "ca_file", "rotate_every",
+        ]) {
             if let url: String = keys["url"]?.string(length: 1...2_048) { settings.keys.url = url }
             if let url: String = keys["old_url"]?.string(length: 1...2_048) { settings.keys.oldURL = url }
             if let file: String = keys["token_file"]?.string(length: 1...4_096) { settings.keys.tokenFile = file }
             if let file: String = keys["ca_file"]?.string(length: 1...4_096) { settings.keys.authoritiesFile = file }
+            if let every: NodeDecoder = keys["rotate_every"] {
+                if every.node.text == "never" {
+                    settings.keys.rotateEvery = nil
+                } else if let age: Duration = every.duration(in: KeySettings.rotations) {
+                    settings.keys.rotateEvery = age
+                }
+            }
         }
         if let tls: NodeDecoder = fields["tls"] { settings.tls = TLSSettings.read(tls, settings.tls) }
         if let egress: NodeDecoder = fields["egress"] { IdentitySettings.readEgress(egress, &settings) }
@@ -103,7 +118,10 @@ enum SettingsFile {
     }
 
     private static func readLimits(_ decoder: NodeDecoder, _ settings: inout Settings) {
-        guard let fields: NodeFields = decoder.fields(["url", "password_file", "when_away"]) else { return }
+        guard let fields: NodeFields = decoder.fields(["url", "password", "password_file", "when_away"]) else {
+            return
+        }
+        settings.countersPassword = fields["password"]?.string(length: 1...4_096) ?? settings.countersPassword
         settings.counters.redis = fields["url"]?.redisURL() ?? settings.counters.redis
         if let file: String = fields["password_file"]?.string(length: 1...4_096) {
             settings.counters.passwordFile = file

@@ -1,9 +1,10 @@
 import Bytes
 import Crypto
-import KeyRing
 import Store
 import TestKit
 import Testing
+
+@testable import KeyRing
 
 struct KeyRingTests {
     @Test func opensWhatItSealedAndNothingElse() async throws {
@@ -110,6 +111,33 @@ struct KeyRingTests {
         try await ring.unseal()
         #expect(try ring.open(sealed, name: "a") == [1])
         #expect(try await fixture.note("n", tenant: "acme", ring) == "word")
+    }
+
+    /// A key that is not kept any more is wiped: `SecretBytes` sees to that.
+    private final class Kept {
+        weak var encrypting: SecretBytes?
+        weak var platform: SecretBytes?
+        weak var master: SecretBytes?
+
+        init(_ ring: KeyRing) throws {
+            let keys: KeyRing.OpenKeys = try ring.opened()
+            self.encrypting = keys.encrypting.values.first
+            self.platform = keys.platform.first?.key
+            self.master = (keys.master as? LocalMasterKey)?.key
+        }
+
+        var count: Int { [self.encrypting, self.platform, self.master].compactMap { $0 }.count }
+    }
+
+    @Test func keepsNoKeyOnceItIsSealed() async throws {
+        let fixture: KeyRingFixture = try KeyRingFixture()
+        let ring: KeyRing = try await fixture.ring()
+        let kept: Kept = try Kept(ring)
+        #expect(kept.count == 3)
+        ring.seal(reason: "a test")
+        #expect(kept.count == 0)
+        try await ring.unseal()
+        #expect(try Kept(ring).count == 3)
     }
 
     @Test func saysWhichMasterKeyIsNeeded() async throws {

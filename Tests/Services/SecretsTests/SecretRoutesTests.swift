@@ -1,5 +1,7 @@
 import Contracts
+import HTTP
 import JSON
+import KeyRing
 import REST
 import ServiceTestKit
 import Store
@@ -64,6 +66,24 @@ struct SecretRoutesTests {
         for topic in [Topics.secretRotated, Topics.auditLog] {
             for event in try await fixture.harness.events(topic) { #expect(!event.jsonText.contains("planted")) }
         }
+    }
+
+    @Test func thePlatformHasSecretsOfItsOwn() async throws {
+        let fixture: SecretsFixture = try await SecretsFixture()
+        let body: JSONValue = .object(["value": "planted"])
+        for token in ["devops@acme", "cpi-admin"] {
+            #expect(try await fixture.send("PUT", "/v1/secrets/smtp", token, body).status == 403)
+        }
+        let made: TestAnswer = try await fixture.send("PUT", "/v1/secrets/smtp", "admin", body)
+        #expect(made.status == 201)
+        #expect(made.fields["Location"] == "/v1/secrets/smtp")
+        #expect(try await fixture.send("GET", "/v1/secrets", "admin").items("name") == ["smtp"])
+        #expect(try await fixture.send("GET", "/v1/tenants/acme/secrets").items.isEmpty)
+        #expect(try await fixture.value("smtp", version: 1, tenant: "") == "planted")
+        _ = try await fixture.keys.rotateDataKey(tenant: "")
+        #expect(try await fixture.keys.renew(SecretsService.sealedColumns) == 0)
+        #expect(try await fixture.value("smtp", version: 1, tenant: "") == "planted")
+        #expect(try await fixture.send("DELETE", "/v1/secrets/smtp", "admin").status == 204)
     }
 
     @Test func takesTheSameValueForNoChange() async throws {

@@ -25,46 +25,52 @@ package struct LocalMasterKey: MasterKey {
 
     /// Where it came from, to say so in errors.
     let source: Source
-    let key: [UInt8]
+    let key: SecretBytes
 
     enum Source: Sendable {
         case file(MasterKeyFile)
         case variable(String)
     }
 
-    package var id: String { "local:\(MasterKeyFile.fingerprint(of: self.key))" }
+    package var id: String { "local:\(self.key.reveal { MasterKeyFile.fingerprint(of: $0) })" }
 
+    /// Wipes the array.
+    ///
     /// - Precondition: the key has 32 bytes.
-    init(key: [UInt8], source: Source) {
+    init(key: inout [UInt8], source: Source) {
         precondition(key.count == AESGCM.keyLength)
-        self.key = key
+        self.key = SecretBytes(wiping: &key)
         self.source = source
     }
 
     /// From an environment variable: 64 hexadecimal digits, or 32 bytes in base64.
     package init(variable: String, value: String) throws(KeyRingError) {
-        guard let key: [UInt8] = Hex.decode(value) ?? Base64.decode(value), key.count == AESGCM.keyLength else {
+        guard var key: [UInt8] = Hex.decode(value) ?? Base64.decode(value), key.count == AESGCM.keyLength else {
             throw .masterRefused(
                 reason: "\(variable) is no key: expected 64 hexadecimal digits, or 32 bytes in base64")
         }
-        self.init(key: key, source: .variable(variable))
+        self.init(key: &key, source: .variable(variable))
     }
 
     package func wrap(_ key: [UInt8], name: String) async throws -> [UInt8] {
-        [Self.format] + (try AESGCM.seal(key, key: self.key, associatedData: Self.associatedData(name)))
+        [Self.format]
+            + (try self.key.reveal { try AESGCM.seal(key, key: $0, associatedData: Self.associatedData(name)) })
     }
 
     package func unwrap(_ wrapped: [UInt8], name: String) async throws -> [UInt8] {
         guard wrapped.first == Self.format,
-            let key: [UInt8] = try? AESGCM.open(
-                Array(wrapped.dropFirst()), key: self.key, associatedData: Self.associatedData(name))
+            let key: [UInt8] = try? self.key.reveal({
+                try AESGCM.open(Array(wrapped.dropFirst()), key: $0, associatedData: Self.associatedData(name))
+            })
         else { throw KeyRingError.cannotOpen(name: name) }
         return key
     }
 
     package func next() async throws -> any MasterKey {
         switch self.source {
-        case .file(let file): return LocalMasterKey(key: try file.makeNext(), source: self.source)
+        case .file(let file):
+            var key: [UInt8] = try file.makeNext()
+            return LocalMasterKey(key: &key, source: self.source)
         case .variable(let name):
             throw KeyRingError.cannotRotate(
                 how:
@@ -74,7 +80,7 @@ package struct LocalMasterKey: MasterKey {
     }
 
     package func settle() async throws {
-        if case .file(let file) = self.source { try file.settle(on: self.key) }
+        if case .file(let file) = self.source { try self.key.reveal { try file.settle(on: $0) } }
     }
 
     private static func associatedData(_ name: String) -> [UInt8] { Array("passerelle master\u{0}\(name)".utf8) }

@@ -41,7 +41,7 @@ package struct MasterKeyFile: Sendable {
     package func load() throws -> (key: LocalMasterKey, wasThere: Bool) {
         let needed: String? = try Self.needed(at: self.neededPath)
         if Files.exists(self.path) {
-            let key: [UInt8] = try Self.read(self.path)
+            var key: [UInt8] = try Self.read(self.path)
             if let needed: String {
                 let found: String = Self.fingerprint(of: key)
                 guard found == needed else {
@@ -49,18 +49,19 @@ package struct MasterKeyFile: Sendable {
                 }
                 try Files.remove(self.neededPath)
             }
-            return (LocalMasterKey(key: key, source: .file(self)), true)
+            return (LocalMasterKey(key: &key, source: .file(self)), true)
         }
         if let needed: String { throw KeyRingError.missing(path: self.path, needed: needed) }
-        let key: [UInt8] = AESGCM.makeKey()
+        var key: [UInt8] = AESGCM.makeKey()
         try Files.replace(self.path, with: key, mode: 0o600)
-        return (LocalMasterKey(key: key, source: .file(self)), false)
+        return (LocalMasterKey(key: &key, source: .file(self)), false)
     }
 
     /// The key a rotation left that did not end; nil when there is none.
     func loadNext() throws -> LocalMasterKey? {
         guard Files.exists(self.nextPath) else { return nil }
-        return LocalMasterKey(key: try Self.read(self.nextPath), source: .file(self))
+        var key: [UInt8] = try Self.read(self.nextPath)
+        return LocalMasterKey(key: &key, source: .file(self))
     }
 
     /// Makes the key that is to follow, beside the present one.

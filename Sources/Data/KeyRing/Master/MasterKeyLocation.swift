@@ -1,3 +1,4 @@
+import Crypto
 package import HTTP
 
 /// Where the master key is: `keys.url`.
@@ -70,5 +71,5 @@ struct LoadedMaster: Sendable {
     /// Left by a rotation that did not end.
     var next: (any MasterKey)?
     /// The key that sealed values itself, before there were levels.
-    var legacy: [UInt8]?
+    var legacy: SecretBytes?
 }

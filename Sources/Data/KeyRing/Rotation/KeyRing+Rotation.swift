@@ -35,8 +35,9 @@ extension KeyRing {
         var wrapped: [(row: WrappedKey, wrapped: [UInt8])] = []
         for row in rows {
             let name: String = WrappedKey.wrapName(row.id)
-            let key: [UInt8] = try await keys.master.unwrap(row.wrapped, name: name)
-            wrapped.append((row, try await next.wrap(key, name: name)))
+            var unwrapped: [UInt8] = try await keys.master.unwrap(row.wrapped, name: name)
+            let key: SecretBytes = SecretBytes(wiping: &unwrapped)
+            wrapped.append((row, try await key.reveal { try await next.wrap($0, name: name) }))
         }
         let id: String = next.id
         let changes: [(row: WrappedKey, wrapped: [UInt8])] = wrapped
@@ -62,7 +63,8 @@ extension KeyRing {
         let keys: OpenKeys = try self.opened()
         let now: Timestamp = self.clock.now()
         let made: WrappedKey = try await Unsealing.wrapped(
-            AESGCM.makeKey(), .encrypting, keys.master, now: now, activeAt: now.adding(self.configuration.overlap))
+            .random(AESGCM.keyLength), .encrypting, keys.master, now: now,
+            activeAt: now.adding(self.configuration.overlap))
         try await self.store.write { transaction in
             try WrappedKeyTable.insert(made, in: transaction)
             try WrappedKeyTable.retireAllBut(made.id, in: transaction)
@@ -159,7 +161,7 @@ extension KeyRing {
             guard let active = keys.active(at: transaction.now) else { return 0 }
             let rows: [DataKeyRow] = try DataKeyTable.notWrapped(by: active.id, limit: Self.batch, in: transaction)
             for row in rows {
-                let key: [UInt8] = try Self.unwrap(row, keys)
+                let key: SecretBytes = try Self.unwrap(row, keys)
                 let place: KeyPlace = KeyPlace(tenant: row.tenant, name: row.name)
                 try DataKeyTable.rewrap(
                     row, keyID: active.id, wrapped: try Self.wrap(key, place, version: row.version, with: active),

@@ -8,29 +8,6 @@ import Time
 
 /// Certificates of tenants at `/v1/tenants/{tenant}/certificates`, of the platform itself at `/v1/certificates`.
 extension SecretsService {
-    /// Where certificates are, and who may what with them.
-    private struct Scope {
-        let path: String
-        /// In the names of operations.
-        let word: String
-        let whose: String
-        let read: Route.Access
-        let write: Route.Access
-        /// What lets others in everywhere asks for the second factor again.
-        let isCritical: Bool
-
-        static let all: [Scope] = [
-            Scope(
-                path: "/v1/tenants/{tenant}/certificates", word: "", whose: "the tenant's",
-                read: .tenant(Permission("secrets", "certificate", "read")),
-                write: .tenant(Permission("secrets", "certificate", "write")), isCritical: false),
-            Scope(
-                path: "/v1/certificates", word: "Platform", whose: "the platform's own",
-                read: .platform(Permission("secrets", "platform-certificate", "read")),
-                write: .platform(Permission("secrets", "platform-certificate", "write")), isCritical: true),
-        ]
-    }
-
     static let pemMax: Int = 64 << 10
 
     static let certificateSchema: JSONObject = [
@@ -64,9 +41,11 @@ extension SecretsService {
 
     private static let keyKinds: [String] = ["p256", "p384", "ed25519", "rsa"]
 
-    var certificateRoutes: [Route] { Scope.all.flatMap { self.certificateRoutes($0) } }
+    var certificateRoutes: [Route] {
+        OwnerScope.both("certificates", resource: "certificate").flatMap { self.certificateRoutes($0) }
+    }
 
-    private func certificateRoutes(_ scope: Scope) -> [Route] {
+    private func certificateRoutes(_ scope: OwnerScope) -> [Route] {
         let certificate: JSONValue = Schema.object(Self.certificateSchema)
         let issued: Answer = Answer(
             201, "The certificate, and its private key where it was made here: shown this once",
@@ -277,8 +256,7 @@ extension SecretsService {
                 try Self.shown(issued.record, at: transaction.now, in: transaction).object ?? [:]
             var object: JSONObject = repeated
             if case .made(let key, _) = key { object["private_key"] = .string(try key.pem()) }
-            let place: String = tenant == PKI.platform ? "/v1" : "/v1/tenants/\(tenant)"
-            let location: String = "\(place)/certificates/\(issued.record.id)"
+            let location: String = OwnerScope.location("certificates", issued.record.id, tenant: tenant)
             return (
                 .created(.object(object), location: location), .created(.object(repeated), location: location)
             )

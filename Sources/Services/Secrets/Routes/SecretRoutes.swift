@@ -8,8 +8,7 @@ import REST
 import Store
 
 extension SecretsService {
-    static let read: Route.Access = .tenant(Permission("secrets", "secret", "read"))
-    static let write: Route.Access = .tenant(Permission("secrets", "secret", "write"))
+    static let secretScopes: [OwnerScope] = OwnerScope.both("secrets", resource: "secret")
     static let descriptionLengthMax: Int = 500
     private static let bodyBytesMax: Int = 6 * Secret.valueBytesMax + 8_192
 
@@ -20,12 +19,14 @@ extension SecretsService {
         "updated_by": Schema.text(max: 64),
     ])
 
-    var secretRoutes: [Route] {
-        let base: String = "/v1/tenants/{tenant}/secrets"
-        return [
+    var secretRoutes: [Route] { Self.secretScopes.flatMap { self.secretRoutes($0) } }
+
+    private func secretRoutes(_ scope: OwnerScope) -> [Route] {
+        [
             Route(
-                "GET", base, operationID: "listSecrets", tag: Self.name,
-                summary: "The tenant's secrets, without their values", access: Self.read, query: QueryParameter.page,
+                "GET", scope.path, operationID: "list\(scope.word)Secrets", tag: Self.name,
+                summary: "Secrets, \(scope.whose), without their values", access: scope.read,
+                query: QueryParameter.page,
                 answers: [Answer(200, "Secrets by name", schema: Schema.page(Self.schema))]
             ) { context in
                 let page: Page = try context.page()
@@ -36,8 +37,8 @@ extension SecretsService {
                 return .json(page.envelope(found, key: { $0.name }, json: { .object($0.object) }))
             },
             Route(
-                "GET", "\(base)/{secret}", operationID: "getSecret", tag: Self.name,
-                summary: "A secret and its versions, without the values", access: Self.read,
+                "GET", "\(scope.path)/{secret}", operationID: "get\(scope.word)Secret", tag: Self.name,
+                summary: "A secret and its versions, without the values", access: scope.read,
                 answers: [Answer(200, "The secret")]
             ) { context in
                 try await context.read { reader in
@@ -48,9 +49,9 @@ extension SecretsService {
                 }
             },
             Route(
-                "PUT", "\(base)/{secret}", operationID: "putSecret", tag: Self.name,
+                "PUT", "\(scope.path)/{secret}", operationID: "put\(scope.word)Secret", tag: Self.name,
                 summary: "Creates a secret, or gives it a new value: a new version. The value is never shown again",
-                access: Self.write, isCritical: true,
+                access: scope.write, isCritical: true,
                 body: .json(
                     Schema.object(
                         [
@@ -63,9 +64,9 @@ extension SecretsService {
                 ]
             ) { [self] in try await self.putSecret($0) },
             Route(
-                "DELETE", "\(base)/{secret}", operationID: "deleteSecret", tag: Self.name,
+                "DELETE", "\(scope.path)/{secret}", operationID: "delete\(scope.word)Secret", tag: Self.name,
                 summary: "Destroys a secret with all its versions; refused while something live refers to it",
-                access: Self.write, isCritical: true,
+                access: scope.write, isCritical: true,
                 answers: [Answer(204, "Destroyed"), Answer(409, "An API that is live refers to it")]
             ) { [self] in try await self.deleteSecret($0) },
         ]
@@ -100,7 +101,8 @@ extension SecretsService {
                     createdAt: transaction.now, updatedAt: transaction.now, updatedBy: author.caller.id)
                 try Self.write(made, value, "secret.created", author, sealer, in: transaction)
                 return .created(
-                    .object(made.object), location: "/v1/tenants/\(tenant)/secrets/\(name)", version: version)
+                    .object(made.object), location: OwnerScope.location("secrets", name, tenant: tenant),
+                    version: version)
             }
             try context.requireMatch(version: old.version)
             var next: Secret = old

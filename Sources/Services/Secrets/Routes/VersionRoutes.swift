@@ -6,19 +6,22 @@ import REST
 import Store
 
 extension SecretsService {
-    var versionRoutes: [Route] {
-        let base: String = "/v1/tenants/{tenant}/secrets/{secret}"
+    var versionRoutes: [Route] { Self.secretScopes.flatMap { self.versionRoutes($0) } }
+
+    private func versionRoutes(_ scope: OwnerScope) -> [Route] {
+        let base: String = "\(scope.path)/{secret}"
         return [
             Route(
-                "POST", "\(base)/rollback", operationID: "rollBackSecret", tag: Self.name,
-                summary: "Makes the value of an earlier version the present one, as a new version", access: Self.write,
+                "POST", "\(base)/rollback", operationID: "rollBack\(scope.word)Secret", tag: Self.name,
+                summary: "Makes the value of an earlier version the present one, as a new version", access: scope.write,
                 isCritical: true,
                 body: .json(Schema.object(["version": Schema.integer(1...Int64.max)], required: ["version"])),
                 answers: [Answer(200, "The secret", schema: Self.schema)]
             ) { [self] in try await self.rollBack($0) },
             Route(
-                "DELETE", "\(base)/versions/{version}", operationID: "destroySecretVersion", tag: Self.name,
-                summary: "Destroys an earlier version", access: Self.write, isCritical: true,
+                "DELETE", "\(base)/versions/{version}", operationID: "destroy\(scope.word)SecretVersion",
+                tag: Self.name,
+                summary: "Destroys an earlier version", access: scope.write, isCritical: true,
                 answers: [Answer(204, "Destroyed")]
             ) { try await Self.destroyVersion($0) },
         ]
