@@ -211,6 +211,28 @@ import Time
         await test.close()
     }
 
+    /// A log without the store's commits stands for a process that has not heard of them yet.
+    @Test func asksTheDatabaseBeforeAnOffsetIsBeyondTheEnd() async throws {
+        let test: TestLog = try await TestLog(place: StorePlace(.sqlite))
+        let deaf: EventLog = try await EventLog.open(
+            store: test.store, writer: try LogWriter(topics: TestLog.topics), shared: true)
+        try await test.publish("single", key: "k", all: ["a", "b", "c"])
+        #expect(try deaf.offsets(topic: "single", partition: 0) == 0..<0)
+        let page: FetchedRecords = try await deaf.fetch(topic: "single", partition: 0, from: 2)
+        #expect(page.records.map(\.text) == ["c"] && page.available == 0..<3)
+        try await test.publish("single", key: "k", "d")
+        let told: LogPosition = LogPosition(offsets: [4])
+        #expect(try await deaf.position(of: "single", at: .position(told)) == told)
+        try await test.publish("single", key: "k", "e")
+        #expect(try await deaf.tail(topic: "single", from: LogPosition(offsets: [5]), tenant: nil).records.isEmpty)
+        await #expect(throws: LogError.offsetOutOfRange(topic: "single", partition: 0, offset: 6, earliest: 0, next: 5))
+        {
+            try await deaf.fetch(topic: "single", partition: 0, from: 6)
+        }
+        await deaf.stop()
+        await test.close()
+    }
+
     @Test func namesTheDamagedBatch() async throws {
         let test: TestLog = try await TestLog(tailCacheBytes: 0)
         try await test.publish("single", key: "k", "first")

@@ -65,7 +65,7 @@ extension EventLog {
         group: String, topic: String, partition: Int, to offset: Int64,
         also: @escaping @Sendable (Transaction) throws -> Void = { _ in }
     ) async throws {
-        let available: Range<Int64> = try self.offsets(topic: topic, partition: partition)
+        let available: Range<Int64> = try await self.range(try self.topics.slot(topic, partition), knowing: offset)
         guard offset == available.upperBound || available.contains(offset) else {
             throw LogError.offsetOutOfRange(
                 topic: topic, partition: partition, offset: offset, earliest: available.lowerBound,

@@ -53,7 +53,7 @@ extension EventLog {
         topic: String, partition: Int, from offset: Int64, maxBytes: Int = EventLog.fetchBytesDefault
     ) async throws -> [RecordBatch] {
         let slot: PartitionSlot = try self.topics.slot(topic, partition)
-        let available: Range<Int64> = self.heads.range(slot)
+        let available: Range<Int64> = try await self.range(slot, knowing: offset)
         if offset == available.upperBound { return [] }
         guard available.contains(offset) else {
             throw LogError.offsetOutOfRange(

@@ -68,12 +68,13 @@ extension EventLog {
         case .time(let time): return try await self.offset(topic: topic, partition: partition, at: time)
         case .position(let given):
             let offset: Int64 = given.offsets[partition]
-            guard offset <= available.upperBound else {
+            let present: Range<Int64> = try await self.range(try self.topics.slot(topic, partition), knowing: offset)
+            guard offset <= present.upperBound else {
                 throw LogError.offsetOutOfRange(
-                    topic: topic, partition: partition, offset: offset, earliest: available.lowerBound,
-                    next: available.upperBound)
+                    topic: topic, partition: partition, offset: offset, earliest: present.lowerBound,
+                    next: present.upperBound)
             }
-            return max(offset, available.lowerBound)
+            return max(offset, present.lowerBound)
         }
     }
 }

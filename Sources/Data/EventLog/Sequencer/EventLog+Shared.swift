@@ -51,13 +51,7 @@ extension EventLog {
         while !Task.isCancelled {
             var pause: Duration = Self.headsPollPause
             do {
-                let rows: [PartitionRow] = try await self.store.read { reader in
-                    try LogTables.partitions(in: reader)
-                }
-                for row: PartitionRow in rows {
-                    guard let slot: PartitionSlot = self.topics.knownSlot(row.topic, row.partition) else { continue }
-                    self.heads.follow(slot, first: row.first, next: row.next)
-                }
+                try await self.lookAtHeads()
             } catch StoreError.closed {
                 return
             } catch {
@@ -67,6 +61,23 @@ extension EventLog {
             await signal.wait()
             timer.cancel()
         }
+    }
+
+    private func lookAtHeads() async throws {
+        let rows: [PartitionRow] = try await self.store.read { reader in try LogTables.partitions(in: reader) }
+        for row: PartitionRow in rows {
+            guard let slot: PartitionSlot = self.topics.knownSlot(row.topic, row.partition) else { continue }
+            self.heads.follow(slot, first: row.first, next: row.next)
+        }
+    }
+
+    /// What a partition holds, for a reader that comes with an offset. Where several processes share the log, the offset may be
+    /// one that another has told and this one has not heard of: then the database is asked before it counts as beyond the end.
+    func range(_ slot: PartitionSlot, knowing offset: Int64) async throws -> Range<Int64> {
+        let known: Range<Int64> = self.heads.range(slot)
+        guard self.isShared, offset > known.upperBound else { return known }
+        try await self.lookAtHeads()
+        return self.heads.range(slot)
     }
 
     /// Shows whether this process numbers events, and whether a long transaction holds it up.
