@@ -135,7 +135,8 @@ struct KeyRingTests {
         let kept: Kept = try Kept(ring)
         #expect(kept.count == 3)
         ring.seal(reason: "a test")
-        #expect(kept.count == 0)
+        // The thread that wrote may still hold the closure it ran.
+        try await eventually { kept.count == 0 }
         try await ring.unseal()
         #expect(try Kept(ring).count == 3)
     }

@@ -23,7 +23,7 @@ struct AuditFixture {
 
     var store: Store { self.harness.services.store }
 
-    /// Writes entries in one transaction each: number n of `tenant` about resource `api_n`, by `actor`.
+    /// Writes entries in one transaction and, on both stores, one batch each: number n of `tenant` about resource `api_n`, by `actor`.
     func write(_ count: Int, tenant: String = "acme", actor: String = "usr_1", type: String = "api.created")
         async throws
     {
@@ -36,6 +36,7 @@ struct AuditFixture {
                     resource: AuditEntry.Resource(type: "api", id: "api_\(tenant)_\(number)", version: 1),
                     changes: ["number": .int(Int64(number))], in: transaction)
             }
+            try await self.harness.waitForNumbers(Topics.auditLog)
         }
     }
 
@@ -53,7 +54,8 @@ struct AuditFixture {
 
     /// The stored bytes of every entry.
     func entries() async throws -> [[UInt8]] {
-        try await self.harness.services.log.fetch(
+        try await self.harness.waitForNumbers(Topics.auditLog)
+        return try await self.harness.services.log.fetch(
             topic: Topics.auditLog, partition: 0, from: 0, maxBytes: 64 << 20, maxRecords: 1_000_000
         ).records.map(\.value)
     }

@@ -190,6 +190,7 @@ import Testing
                     in: transaction)
             }
         }
+        try await fixture.harness.waitForNumbers(Topics.auditLog)
         fixture.harness.clock.advance(by: .seconds(366 * 86_400))
         let report: RetentionReport = try await fixture.harness.services.log.removeExpired()
         #expect(report.batches == 0, "the tree does not have the last three, so none of the step may go")

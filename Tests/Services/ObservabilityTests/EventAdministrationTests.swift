@@ -97,6 +97,7 @@ import Testing
         let produced: TestAnswer = try await fixture.harness.send(
             "POST", "/v1/events/security-job-results?tenant=acme", event)
         #expect(produced.status == 201)
+        try await fixture.harness.waitForNumbers(Topics.securityJobResults)
         let read: TestAnswer = try await fixture.harness.send(
             "GET", "/v1/events/security-job-results?tenant=acme&from=earliest")
         let item: JSONValue = try #require(read.json["items"]?[0])

@@ -45,7 +45,7 @@ struct ObservabilityFixture {
         await self.telemetry.close()
     }
 
-    /// Publishes events of a tenant, one transaction each: values `{"n": number}`, keys in turn over all partitions.
+    /// Publishes events of a tenant, one transaction each: values `{"n": number}`, keys in turn over all partitions. They can be read when it returns.
     func publish(_ count: Int, tenant: String, topic: String = Topics.deployResults, from first: Int = 0) async throws {
         for number in first..<(first + count) {
             try await self.harness.services.store.write { transaction in
@@ -55,6 +55,7 @@ struct ObservabilityFixture {
                         value: .object(["n": .int(Int64(number))])))
             }
         }
+        try await self.harness.waitForNumbers(topic)
     }
 
     /// Writes one audit entry of a tenant.
@@ -66,6 +67,7 @@ struct ObservabilityFixture {
                 "api.created", tenant: tenant, resource: AuditEntry.Resource(type: "api", id: "api_1"), changes: [:],
                 in: transaction)
         }
+        try await self.harness.waitForNumbers(Topics.auditLog)
     }
 }
 
