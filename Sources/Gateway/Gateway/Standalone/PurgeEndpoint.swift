@@ -51,8 +51,8 @@ struct PurgeEndpoint: Sendable {
             response.fields["Allow"] = "POST"
             return response
         }
-        guard let field: String = request.fields["Authorization"], field.lowercased().hasPrefix("bearer "),
-            ConstantTime.equals(Array(field.dropFirst(7).utf8), self.token)
+        guard let field: String = request.fields["Authorization"], case .bearer(let shown) = AuthorizationField(field),
+            ConstantTime.equals(Array(shown.utf8), self.token)
         else {
             var response: HTTPResponse = Self.problem(401, "expected Authorization: Bearer and the gateway's token")
             response.fields["WWW-Authenticate"] = "Bearer"

@@ -50,8 +50,10 @@ extension DeploymentsService {
     }
 
     private static func tokenHash(_ context: RequestContext) -> String? {
-        guard let header: String = context.request.fields["Authorization"], header.utf8.count > 7 else { return nil }
-        return GatewayTokenTable.hash(String(header.dropFirst(7)))
+        guard let header: String = context.request.fields["Authorization"],
+            case .bearer(let token) = AuthorizationField(header)
+        else { return nil }
+        return GatewayTokenTable.hash(token)
     }
 
     /// Asked again after a wait: a certificate that was revoked meanwhile gets nothing more.

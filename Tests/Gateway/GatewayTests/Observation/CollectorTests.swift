@@ -3,6 +3,7 @@ import GatewayConfiguration
 import HTTP
 import Synchronization
 import Telemetry
+import TestKit
 import Testing
 
 @testable import Gateway
@@ -183,11 +184,8 @@ struct CollectorTests {
     }
 
     @Test func writesAJSONLineForEachRequest() throws {
-        let folder: URL = FileManager.default.temporaryDirectory.appending(path: "access-log-\(UUID().uuidString)")
-        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
-        defer { try? FileManager.default.removeItem(at: folder) }
-        let file: URL = folder.appending(path: "access.log")
-        let log: AccessLog = AccessLog(path: file.path)
+        let folder: TemporaryFolder = TemporaryFolder()
+        let log: AccessLog = AccessLog(path: folder.file("access.log"))
         #expect(log.start() == nil)
         let collector: Collector = Collector(
             loops: 1, live: self.live, metrics: nil, sinks: [log], keepsPaths: true)
@@ -200,7 +198,7 @@ struct CollectorTests {
         Array("/nowhere".utf8).withUnsafeBytes { _ = collector.ring(0).add(refused, path: $0) }
         collector.collect()
         log.stop()
-        let text: String = String(decoding: try Data(contentsOf: file), as: UTF8.self)
+        let text: String = String(decoding: try #require(folder.read("access.log")), as: UTF8.self)
         #expect(
             text == """
                 {"time":"2026-01-02T03:04:05.678Z","client":"192.0.2.0","method":"GET","path":"/orders/7\\"\\n","status":200,"duration_us":1500,"upstream_us":900,"bytes_in":10,"bytes_out":200,"tenant":"acme","api":"orders","route":"GET /orders/{id}","target":"http://127.0.0.1:9700","application":"shop","subscription":"shop/orders","trace_id":"0af7651916cd43dd0000000000000001"}
@@ -212,11 +210,8 @@ struct CollectorTests {
 
     /// Names and paths that JSON has to escape, names longer than what is written at once, and the same names again.
     @Test func linesOfAnAccessLogAreJSONWhateverTheNames() throws {
-        let folder: URL = FileManager.default.temporaryDirectory.appending(path: "access-log-\(UUID().uuidString)")
-        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
-        defer { try? FileManager.default.removeItem(at: folder) }
-        let file: URL = folder.appending(path: "access.log")
-        let log: AccessLog = AccessLog(path: file.path)
+        let folder: TemporaryFolder = TemporaryFolder()
+        let log: AccessLog = AccessLog(path: folder.file("access.log"))
         #expect(log.start() == nil)
         let collector: Collector = Collector(
             loops: 1, live: self.live, metrics: nil, sinks: [log], ringCapacity: 256, keepsPaths: true)
@@ -240,7 +235,7 @@ struct CollectorTests {
         }
         collector.collect()
         log.stop()
-        let lines: [Data] = try Data(contentsOf: file).split(separator: 0x0A)
+        let lines: [Data] = Data(try #require(folder.read("access.log"))).split(separator: 0x0A)
         #expect(lines.count == wanted.count)
         for (number, line) in lines.enumerated() {
             let object: [String: Any] = try #require(JSONSerialization.jsonObject(with: line) as? [String: Any])
@@ -254,24 +249,19 @@ struct CollectorTests {
     }
 
     @Test func anAccessLogMaySayNothing() throws {
-        let folder: URL = FileManager.default.temporaryDirectory.appending(path: "access-log-\(UUID().uuidString)")
-        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
-        defer { try? FileManager.default.removeItem(at: folder) }
-        let file: URL = folder.appending(path: "access.log")
-        let log: AccessLog = AccessLog(path: file.path, rules: AccessLogRules(fields: [.reason, .route]))
+        let folder: TemporaryFolder = TemporaryFolder()
+        let log: AccessLog = AccessLog(
+            path: folder.file("access.log"), rules: AccessLogRules(fields: [.reason, .route]))
         #expect(log.start() == nil)
         log.receive(RecordBatch(records: [RequestRecord(), self.record(reason: .noRoute)], identities: []))
         log.stop()
-        #expect(try Data(contentsOf: file) == Data("{}\n{\"reason\":\"no-route\"}\n".utf8))
+        #expect(try #require(folder.read("access.log")) == Array("{}\n{\"reason\":\"no-route\"}\n".utf8))
     }
 
     @Test func anAccessLogMaySayLessOfFewer() throws {
-        let folder: URL = FileManager.default.temporaryDirectory.appending(path: "access-log-\(UUID().uuidString)")
-        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
-        defer { try? FileManager.default.removeItem(at: folder) }
-        let file: URL = folder.appending(path: "access.log")
+        let folder: TemporaryFolder = TemporaryFolder()
         let log: AccessLog = AccessLog(
-            path: file.path, rules: AccessLogRules(sample: 0, fields: [.status, .method, .span]))
+            path: folder.file("access.log"), rules: AccessLogRules(sample: 0, fields: [.status, .method, .span]))
         let metrics: MetricRegistry = MetricRegistry()
         log.publish(in: metrics)
         #expect(log.start() == nil)
@@ -279,44 +269,38 @@ struct CollectorTests {
         failed.span = 10
         log.receive(RecordBatch(records: [self.record(), failed, self.record(status: 404)], identities: []))
         log.stop()
-        let text: String = String(decoding: try Data(contentsOf: file), as: UTF8.self)
+        let text: String = String(decoding: try #require(folder.read("access.log")), as: UTF8.self)
         #expect(text == #"{"method":"GET","status":502,"span_id":"000000000000000a"}"# + "\n")
         let shown: String = String(decoding: metrics.prometheusText(), as: UTF8.self)
         #expect(shown.contains("passerelle_gateway_access_log_dropped_total 0\n"))
     }
 
     @Test func aSampledAccessLogHasAboutItsShare() throws {
-        let folder: URL = FileManager.default.temporaryDirectory.appending(path: "access-log-\(UUID().uuidString)")
-        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
-        defer { try? FileManager.default.removeItem(at: folder) }
-        let file: URL = folder.appending(path: "access.log")
-        let log: AccessLog = AccessLog(path: file.path, rules: AccessLogRules(sample: 0.25, fields: [.status]))
+        let folder: TemporaryFolder = TemporaryFolder()
+        let log: AccessLog = AccessLog(
+            path: folder.file("access.log"), rules: AccessLogRules(sample: 0.25, fields: [.status]))
         #expect(log.start() == nil)
         let records: [RequestRecord] = [RequestRecord](repeating: self.record(), count: 40_000)
         log.receive(RecordBatch(records: records, identities: []))
         log.stop()
-        let lines: Int = try Data(contentsOf: file).count { $0 == 0x0A }
+        let lines: Int = try #require(folder.read("access.log")).count { $0 == 0x0A }
         // Ten thousand are expected; a draw that is off by ten standard deviations does not happen.
         #expect((9_100...10_900).contains(lines))
     }
 
     @Test func anAccessLogThatIsRotatedGoesOnInTheNewFile() throws {
-        let folder: URL = FileManager.default.temporaryDirectory.appending(path: "access-log-\(UUID().uuidString)")
-        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
-        defer { try? FileManager.default.removeItem(at: folder) }
-        let file: URL = folder.appending(path: "access.log")
-        let moved: URL = folder.appending(path: "access.log.1")
-        let log: AccessLog = AccessLog(path: file.path)
+        let folder: TemporaryFolder = TemporaryFolder()
+        let log: AccessLog = AccessLog(path: folder.file("access.log"))
         #expect(log.start() == nil)
         let batch: RecordBatch = RecordBatch(records: [self.record()], identities: [])
         log.receive(batch)
         let deadline: ContinuousClock.Instant = .now.advanced(by: .seconds(20))
-        while try Data(contentsOf: file).isEmpty && ContinuousClock.now < deadline { usleep(1000) }
-        try FileManager.default.moveItem(at: file, to: moved)
+        while try #require(folder.read("access.log")).isEmpty && ContinuousClock.now < deadline { usleep(1000) }
+        #expect(rename(folder.file("access.log"), folder.file("access.log.1")) == 0)
         log.reopen()
         log.receive(batch)
         log.stop()
-        #expect(try Data(contentsOf: moved).count == Data(contentsOf: file).count)
-        #expect(AccessLog(path: folder.appending(path: "no/such").path).start() == ENOENT)
+        #expect(try #require(folder.read("access.log.1")).count == #require(folder.read("access.log")).count)
+        #expect(AccessLog(path: folder.file("no/such")).start() == ENOENT)
     }
 }
