@@ -9,7 +9,7 @@ package struct NeverHappened: Error, CustomStringConvertible {
 ///
 /// The limit is a safety net for a broken build, not part of what is tested: leave it generous.
 package func eventually(
-    within limit: Duration = .seconds(20), _ what: String = "the condition", _ condition: () async throws -> Bool
+    within limit: Duration = .seconds(120), _ what: String = "the condition", _ condition: () async throws -> Bool
 ) async throws {
     let start: ContinuousClock.Instant = ContinuousClock.now
     while try await !condition() {
@@ -22,7 +22,7 @@ package func eventually(
 
 /// `eventually` for tests without `async`: blocks the calling thread.
 package func eventuallyBlocking(
-    within limit: Duration = .seconds(20), _ what: String = "the condition", _ condition: () throws -> Bool
+    within limit: Duration = .seconds(120), _ what: String = "the condition", _ condition: () throws -> Bool
 ) throws {
     let start: ContinuousClock.Instant = ContinuousClock.now
     while try !condition() {

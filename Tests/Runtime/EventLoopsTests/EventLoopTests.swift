@@ -13,7 +13,7 @@ func onLoop<Value: Sendable>(_ loop: EventLoop, _ body: @escaping @Sendable () -
 
 /// Polls a condition on the loop, with a deadline; the wait is a timer of the loop.
 func eventually(_ loop: EventLoop, _ condition: @escaping @Sendable () -> Bool) async -> Bool {
-    for _ in 0..<1000 {
+    for _ in 0..<20_000 {
         if await onLoop(loop, condition) { return true }
         await withCheckedContinuation { (continuation: CheckedContinuation<Void, Never>) in
             loop.execute { loop.schedule(ActionTimer { continuation.resume() }, after: .milliseconds(5)) }

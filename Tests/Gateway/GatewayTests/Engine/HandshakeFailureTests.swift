@@ -95,7 +95,7 @@ struct HandshakeFailureTests {
     @Test func sayThatAClientDidNotGoOn() async throws {
         let authority: CertificateAuthority = try CertificateAuthority(name: "one")
         let (engine, port): (GatewayEngine, UInt16) = try await self.start(
-            authority, asks: false, headTimeout: .milliseconds(100))
+            authority, asks: false, headTimeout: .seconds(1))
         let silent: RawSocket = try RawSocket(port: port)
         silent.send([0x16])
         #expect(await self.counts("timeout", 1))

@@ -57,7 +57,7 @@ struct RejectionTests {
         Scenario(reason: .headTooLarge, request: Scenario.get("/x", "X: " + String(repeating: "a", count: 40_000))),
         Scenario(reason: .targetTooLong, request: Scenario.get("/" + String(repeating: "a", count: 9000))),
         Scenario(reason: .bodyTooLarge, policies: #"[{"request_size": 3}]"#, request: Scenario.post("/x", "four")),
-        Scenario(reason: .requestTimeout, request: "GET /x HTTP/1.1\r\nHost", headTimeout: .milliseconds(100)),
+        Scenario(reason: .requestTimeout, request: "GET /x HTTP/1.1\r\nHost", headTimeout: .seconds(1)),
         Scenario(reason: .versionUnsupported, request: "GET /x HTTP/3.0\r\nHost: a\r\n\r\n"),
         Scenario(reason: .expectationFailed, request: Scenario.get("/x", "Expect: more")),
         Scenario(

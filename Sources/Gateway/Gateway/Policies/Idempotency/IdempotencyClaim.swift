@@ -71,21 +71,25 @@ final class IdempotencyClaim: Sendable {
 
 /// Claims a key where all gateways see it.
 final class SharedClaimWork: PolicyWork, @unchecked Sendable {
-    // Safe to share: constants, and the outcome behind its lock.
-    let claim: IdempotencyClaim
+    // Safe to share: constants, and the claim and the outcome behind their locks.
     let fingerprint: [UInt8]
     private let key: String
     private let claims: SharedClaims
+    /// Until it is taken: then the exchange alone has it. The task may hold this work for a while after it is done.
+    private let claim: Mutex<IdempotencyClaim?>
     private let result: Mutex<SharedClaims.Outcome> = Mutex(.closed)
 
     init(_ claim: IdempotencyClaim, fingerprint: [UInt8], key: String, claims: SharedClaims) {
-        self.claim = claim
+        self.claim = Mutex(claim)
         self.fingerprint = fingerprint
         self.key = key
         self.claims = claims
     }
 
     var outcome: SharedClaims.Outcome { self.result.withLock { $0 } }
+
+    /// The claim, for the exchange that waited; nil: it has been taken.
+    func takeClaim() -> IdempotencyClaim? { self.claim.withLock { $0.take() } }
 
     override func start(_ done: @escaping @Sendable () -> Void) {
         Task {
@@ -96,7 +100,9 @@ final class SharedClaimWork: PolicyWork, @unchecked Sendable {
             let outcome: SharedClaims.Outcome = await self.claims.claim(
                 .idempotency, lease.key, lease.value, keptFor: SharedClaims.leaseTime)
             // Also when nobody waits any more: the claim then ends with this work, and with it what was just claimed.
-            if outcome == .first { self.claim.share(lease, fingerprint: self.fingerprint, self.claims) }
+            if outcome == .first {
+                self.claim.withLock { $0 }?.share(lease, fingerprint: self.fingerprint, self.claims)
+            }
             self.result.withLock { $0 = outcome }
             done()
         }

@@ -70,14 +70,22 @@ final class IdempotencyStage: RequestStage, @unchecked Sendable {
         decision.refuse(.idempotencyInProgress, Array("Retry-After: 1\r\n".utf8))
     }
 
-    /// What all gateways together know of the key. A claim that is not passed on is given up with the work.
+    /// What all gateways together know of the key.
+    ///
+    /// A claim that is not passed on is given up before the answer goes out: a client that repeats its request at once must not
+    /// meet its own claim.
     private func apply(
         _ work: SharedClaimWork, _ context: PolicyContext, _ decision: inout Decision
     ) -> StageOutcome {
+        // There once: the work is applied once.
+        guard let claim: IdempotencyClaim = work.takeClaim() else { return Self.refuseForNow(&decision) }
         switch work.outcome {
-        case .first, .open: return self.pass(work.claim, context)
-        case .closed: return decision.refuse(.policyUnavailable)
+        case .first, .open: return self.pass(claim, context)
+        case .closed:
+            claim.release()
+            return decision.refuse(.policyUnavailable)
         case .known(let bytes):
+            claim.release()
             // What cannot be read was written by another version: it is safe not to do the request again.
             guard let record: IdempotencyRecord = IdempotencyRecord(bytes) else { return Self.refuseForNow(&decision) }
             guard record.fingerprint == work.fingerprint else { return decision.refuse(.idempotencyMismatch) }
