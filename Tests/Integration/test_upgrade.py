@@ -7,12 +7,13 @@ import os
 import pwd
 import signal
 import socket
+import sqlite3
 import threading
 import time
 import unittest
 
 from processes import Platform, Settings, eventually, folder, free_base, spawn
-from rest import Rest
+from rest import Rest, document
 
 FAILED = 1
 # Connections that wait in the queue of a listening socket at a time.
@@ -433,6 +434,29 @@ class PlatformUpgradeTests(unittest.TestCase):
             self.assertEqual(rest.deploy("acme", "orders")["state"], "success")
         self.assertEqual(set(acknowledged) - there, set(), "acknowledged and lost")
         print(f"    {load.done} requests, {len(acknowledged)} changes, 2 upgrades of {took:.1f} s, 0 failed", flush=True)
+
+    def test_what_the_predecessor_still_answers_is_counted(self):
+        with Rest(self.platform.control_plane, self.token) as rest:
+            rest.create("/v1/tenants/acme/apis", {
+                "document": document("Counted", base="/counted"), "upstream": self.upstream.url, "authentication": "none",
+                "policies": [{"quota": {"limit": 100, "window": "year", "by": "api"}}]})
+            self.assertEqual(rest.deploy("acme", "counted")["state"], "success")
+        clients = [Client(self.platform.base, "/counted/orders") for _ in range(4)]
+
+        def ask():
+            for client in clients:
+                client.send()
+                client.receive()
+
+        ask()
+        successor = self.successor("counting").start()
+        eventually(lambda: "took over" in self.platform.log())
+        ask()
+        self.assertEqual([client.socket for client in clients], [None] * 4, "the predecessor answered, for the last time")
+        self.assertEqual(self.platform.wait(), 0)
+        self.assertEqual(successor.stop(), 0)
+        with sqlite3.connect(f"{self.platform.data}/passerelle.db") as database:
+            self.assertEqual(database.execute("SELECT sum(total) FROM gateway_counters").fetchall(), [(8,)])
 
     def test_the_control_plane_comes_back_when_the_new_process_fails(self):
         load = Load(self, self.platform.base, "/shop/orders", callers=2, crowds=1)

@@ -1,5 +1,6 @@
 import Deployments
 import EventLoops
+import Files
 import Gateway
 import GatewayConfiguration
 import Glibc
@@ -17,6 +18,7 @@ final class GatewayProcess: Sendable {
     private let revocations: RevocationFollower
     private let link: ChangingLink
     private let linkTo: @Sendable (Platform?) -> any GatewayLink & RevocationLink
+    private let linkToSuccessor: @Sendable () -> (any GatewayLink & RevocationLink)?
     /// Of a gateway apart: who it is to its control plane.
     private let identity: LinkIdentity?
     let metrics: MetricRegistry
@@ -32,7 +34,8 @@ final class GatewayProcess: Sendable {
     private init(
         agent: GatewayAgent, engine: GatewayEngine, purges: PurgeFollower, revocations: RevocationFollower,
         link: ChangingLink,
-        linkTo: @escaping @Sendable (Platform?) -> any GatewayLink & RevocationLink, identity: LinkIdentity?,
+        linkTo: @escaping @Sendable (Platform?) -> any GatewayLink & RevocationLink,
+        linkToSuccessor: @escaping @Sendable () -> (any GatewayLink & RevocationLink)?, identity: LinkIdentity?,
         metrics: MetricRegistry, address: SocketAddress, https: SocketAddress?
     ) {
         self.identity = identity
@@ -41,6 +44,7 @@ final class GatewayProcess: Sendable {
         self.revocations = revocations
         self.link = link
         self.linkTo = linkTo
+        self.linkToSuccessor = linkToSuccessor
         self.metrics = metrics
         self.agent = agent
         self.engine = engine
@@ -51,10 +55,25 @@ final class GatewayProcess: Sendable {
     static func start(in platform: Platform) async throws -> GatewayProcess {
         let settings: Settings = platform.settings
         let first: DirectLink = Self.directLink(to: platform)
+        let logger: Logger = platform.services.logger
         return try await Self.start(
             settings, listeners: platform.listeners, metrics: platform.services.metrics,
-            clock: platform.services.clock, logger: platform.services.logger
+            clock: platform.services.clock, logger: logger,
+            linkToSuccessor: { try? Self.linkToSuccessor(settings, logger) }
         ) { (platform: Platform?) in platform.map { Self.directLink(to: $0) } ?? first }
+    }
+
+    /// To the control plane that runs in the successor's process, where this one's did: with the token of the data folder.
+    private static func linkToSuccessor(_ settings: Settings, _ logger: Logger) throws -> RemoteLink? {
+        guard let url: URLParts = URLParts("\(settings.controlPlaneScheme)://\(settings.controlPlaneAddress)") else {
+            return nil
+        }
+        var apart: Settings = settings
+        apart.gatewayTokenFile = "\(settings.data)/\(Platform.gatewayTokenFile)"
+        apart.gatewayCertificate = false
+        let root: String = "\(settings.data)/\(ControlPlaneTLS.rootFile)"
+        apart.controlPlaneAuthorities = settings.tls == nil || !Files.exists(root) ? nil : root
+        return try LinkIdentity(apart, url: url, logger: logger).link()
     }
 
     private static func directLink(to platform: Platform) -> DirectLink {
@@ -74,7 +93,8 @@ final class GatewayProcess: Sendable {
         let link: RemoteLink = try identity.link()
         let metrics: MetricRegistry = MetricRegistry()
         let gateway: GatewayProcess = try await Self.start(
-            settings, listeners: listeners, metrics: metrics, clock: SystemClock(), logger: logger, identity: identity
+            settings, listeners: listeners, metrics: metrics, clock: SystemClock(), logger: logger, identity: identity,
+            linkToSuccessor: { (try? identity.link()) ?? link }
         ) { _ in (try? identity.link()) ?? link }
         try gateway.startAdmin(settings, listeners, metrics)
         return gateway
@@ -100,6 +120,7 @@ final class GatewayProcess: Sendable {
     private static func start(
         _ settings: Settings, listeners: Listeners, metrics: MetricRegistry, clock: any WallClock, logger: Logger,
         identity: LinkIdentity? = nil,
+        linkToSuccessor: @escaping @Sendable () -> (any GatewayLink & RevocationLink)?,
         linkTo: @escaping @Sendable (Platform?) -> any GatewayLink & RevocationLink
     ) async throws -> GatewayProcess {
         let link: ChangingLink = ChangingLink(linkTo(nil))
@@ -145,7 +166,7 @@ final class GatewayProcess: Sendable {
         }
         let gateway: GatewayProcess = GatewayProcess(
             agent: agent, engine: engine, purges: purges, revocations: revocations, link: link, linkTo: linkTo,
-            identity: identity, metrics: metrics, address: address, https: https)
+            linkToSuccessor: linkToSuccessor, identity: identity, metrics: metrics, address: address, https: https)
         gateway.follow()
         gateway.tasks.withLock { tasks in
             tasks.append(Task { await reporter.run() })
@@ -202,6 +223,10 @@ final class GatewayProcess: Sendable {
         await self.stopFollowing()
         self.link.use(nil)
     }
+
+    /// A successor is there, under the name of this gateway: what is counted here until the last connection has ended is told to
+    /// the control plane that the successor runs or follows.
+    func tellSuccessor() { self.link.use(self.linkToSuccessor()) }
 
     /// Follows a control plane again: the platform's, or the one it had.
     func resume(_ platform: Platform?) {

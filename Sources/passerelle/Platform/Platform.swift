@@ -258,10 +258,15 @@ final class Platform: Sendable {
     }
 
     /// Stops in reverse: no new requests, handlers end, services stop, the store closes.
-    func stop(within limit: Duration) async {
+    ///
+    /// - Parameter idleGrace: see `HTTPServer.drain`.
+    func stop(within limit: Duration, idleGrace: Duration = .zero) async {
         self.readiness.drain()
-        let servers: [HTTPServer] = self.servers.withLock { $0 }
-        for server in servers { await server.drain(deadline: limit) }
+        await withTaskGroup(of: Void.self) { group in
+            for server in self.servers.withLock({ $0 }) {
+                group.addTask { await server.drain(deadline: limit, idleGrace: idleGrace) }
+            }
+        }
         for task in self.tasks.withLock({ $0 }) { task.cancel() }
         for service in self.chosen.reversed() { await service.stop() }
         await self.services.log.stop()

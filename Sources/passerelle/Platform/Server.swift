@@ -150,7 +150,7 @@ final class Server: Sendable {
             state.reserve = reserve
             return state.platform.take()
         }
-        await platform?.stop(within: ServerCommands.drainDeadline)
+        await platform?.stop(within: ServerCommands.drainDeadline, idleGrace: Takeover.controlPlaneGrace)
     }
 
     /// The successor failed: the control plane runs here again.
@@ -179,6 +179,7 @@ final class Server: Sendable {
     private func handedOver(to process: Int32) {
         self.state.withLock { $0.isHandedOver = true }
         for fd in self.takeReserve() { self.takeover.listeners.closeDuplicate(fd) }
+        self.gateway?.tellSuccessor()
         self.lifecycle.requestStop(
             "process \(process) took over", within: Takeover.drainDeadline + ServerCommands.drainDeadline)
     }

@@ -61,6 +61,8 @@ final class Takeover: Sendable {
     static let drainDeadline: Duration = .seconds(600)
     /// How long its connections without a request stay open for one more.
     static let idleGrace: Duration = .seconds(15)
+    /// The same for connections of its control plane, which nobody answers until they have ended: time for what was on its way.
+    static let controlPlaneGrace: Duration = .seconds(1)
 
     /// Makes the process one that can be taken over; nil, and a line in the log, where the path cannot be listened at.
     static func offer(_ path: String, _ logger: Logger, _ duties: HandoverDuties) -> HandoverPoint? {

@@ -76,7 +76,7 @@ package actor CounterKeeper {
         repeat {
             await self.exchange(sharing, store)
         } while (try? await self.clock.sleep(for: pause)) != nil
-        await self.exchange(sharing, store)
+        await LastWord.say { await self.exchange(sharing, store) }
     }
 
     /// One exchange of all counts of a kind that changed or have not been asked for lately.

@@ -69,7 +69,11 @@ package final class TrafficReporter: RecordSink {
         while (try? await self.clock.sleep(for: Self.interval)) != nil {
             await self.flush(&sequence, &unsent)
         }
-        await self.flush(&sequence, &unsent)
+        let (last, left): (Int64, TrafficBatch?) = (sequence, unsent)
+        await LastWord.say {
+            var (sequence, unsent): (Int64, TrafficBatch?) = (last, left)
+            await self.flush(&sequence, &unsent)
+        }
     }
 
     private func flush(_ sequence: inout Int64, _ unsent: inout TrafficBatch?) async {

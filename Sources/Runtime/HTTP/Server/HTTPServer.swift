@@ -21,6 +21,7 @@ package final class HTTPServer: Sendable {
     private let core: ServerCore
     private let loops: [ServerLoop]
     private let life: Mutex<Life> = Mutex(.new)
+    private let hasStoppedAccepting: Atomic<Bool> = Atomic(false)
 
     /// The handler runs on the cooperative pool, many at a time; it must not block there.
     package init(
@@ -33,6 +34,9 @@ package final class HTTPServer: Sendable {
     }
 
     package var statistics: HTTPServerStatistics { self.core.statistics }
+
+    /// Whether every loop has stopped accepting.
+    var isDraining: Bool { self.hasStoppedAccepting.load(ordering: .acquiring) }
 
     /// Shows other certificates to whoever connects from now on; connections under way keep what they began with.
     ///
@@ -64,15 +68,22 @@ package final class HTTPServer: Sendable {
     }
 
     /// Stops accepting, finishes what is in flight, and returns when every connection is closed. After the deadline the rest
-    /// is cut off. Idle connections and streams that said `endsWhenDraining` go at once.
-    package func drain(deadline: Duration) async {
+    /// is cut off. Streams that said `endsWhenDraining` go at once.
+    ///
+    /// - Parameter idleGrace: how long connections without a request, those in their handshake included, stay open for one more,
+    ///   which is answered with `Connection: close`: for a server whose successor has the listening socket. What a client had
+    ///   sent, or was about to send, when it began is so not lost. Zero: they go at once.
+    package func drain(deadline: Duration, idleGrace: Duration = .zero) async {
         let isFirst: Bool = self.life.withLock { (life: inout Life) -> Bool in
             if case .draining = life { return false }
             life = .draining
             return true
         }
         guard isFirst else { return }
-        for serverLoop in self.loops { await self.run(on: serverLoop) { serverLoop.beginDraining() } }
+        for serverLoop in self.loops {
+            await self.run(on: serverLoop) { serverLoop.beginDraining(idleGrace: idleGrace) }
+        }
+        self.hasStoppedAccepting.store(true, ordering: .releasing)
         let loops: [ServerLoop] = self.loops
         let cutOff: Task<Void, Never> = Task {
             do { try await Task.sleep(for: deadline) } catch { return }

@@ -211,17 +211,22 @@ final class ServerConnection: ReadinessHandler, @unchecked Sendable {
         }
     }
 
-    /// The server drains: ends now if idle, else after the current response.
-    func drain() {
+    /// The server drains: ends now if idle, else after the current response. `keepsIdle`: one that is idle, or has only just
+    /// connected, gets one more response before; until `endIdle`.
+    func drain(keepsIdle: Bool) {
         switch self.phase {
-        case .handshake: self.teardown()
-        case .head: if self.input.isEmpty { self.teardown() }
+        case .handshake, .head: if !keepsIdle { self.endIdle() }
         case .body, .waiting:
             guard let exchange: Exchange = self.exchange else { return }
             exchange.keepsAlive = false
             if exchange.endsWhenDraining || exchange.drainFlag?.isSet == true { exchange.task?.cancel() }
         case .lingering, .closed: return
         }
+    }
+
+    /// Ends a connection on which no request has begun.
+    func endIdle() {
+        if self.phase == .handshake || self.phase == .head && self.input.isEmpty { self.teardown() }
     }
 
     /// Closes now, whatever the state. `abruptly` with a reset, so that the client cannot take half a response for a whole one.

@@ -39,11 +39,20 @@ final class ServerLoop: @unchecked Sendable {
         self.listeners.append(listener)
     }
 
-    /// Stops accepting, lets idle connections and willing streams go; the others end with their response. On the loop.
-    func beginDraining() {
+    /// Stops accepting, lets idle connections and willing streams go; the others end with their response. Idle ones stay for a
+    /// response more during the grace, if there is one. On the loop.
+    func beginDraining(idleGrace: Duration) {
         self.isDraining = true
         self.stopListening()
-        for connection in self.connections { connection.drain() }
+        let keepsIdle: Bool = idleGrace > .zero
+        for connection in self.connections { connection.drain(keepsIdle: keepsIdle) }
+        if keepsIdle, !self.connections.isEmpty {
+            self.loop.schedule(ActionTimer { self.endIdle() }, after: idleGrace)
+        }
+    }
+
+    private func endIdle() {
+        for connection in self.connections { connection.endIdle() }
     }
 
     /// On the loop.

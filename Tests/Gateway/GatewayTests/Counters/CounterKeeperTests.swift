@@ -20,7 +20,7 @@ struct CounterKeeperTests {
         var sum: Int64 { self.totals.withLock { $0.values.reduce(0, +) } }
 
         func add(_ changes: [CounterChange]) async throws -> [Int64] {
-            if self.isAway.withLock({ $0 }) { throw Away() }
+            if self.isAway.withLock({ $0 }) || Task.isCancelled { throw Away() }
             return self.totals.withLock { totals in
                 var answer: [Int64] = []
                 for change in changes {

@@ -1,6 +1,7 @@
 import GatewayConfiguration
 import Synchronization
 import Telemetry
+import TestKit
 import Testing
 import Time
 
@@ -19,6 +20,7 @@ private final class ListeningLink: GatewayLink {
     func add(_ changes: [CounterChange]) async throws -> [Int64] { changes.map { $0.amount } }
 
     func report(_ batch: TrafficBatch) async throws {
+        try Task.checkCancellation()
         let isRefused: Bool = self.refusals.withLock { (left: inout Int) -> Bool in
             left -= 1
             return left >= 0
@@ -83,6 +85,22 @@ struct TrafficReporterTests {
         #expect(sums("", first + 60_000, 2)?.requests == 2)
         #expect(link.lines.allSatisfy { $0.line.tenant == "acme" && $0.line.api == "orders" && $0.line.route == "all" })
         #expect(reporter.dropped == 0)
+    }
+
+    /// What came since the last report is told before the end, by calls that the end does not cancel.
+    @Test func tellsWhatIsLeftWhenItEnds() async throws {
+        let link: ListeningLink = ListeningLink()
+        // Nobody moves the clock: nothing is told before the end.
+        let reporter: TrafficReporter = TrafficReporter(link: link, clock: ManualClock(), logger: .silent)
+        reporter.receive(RecordBatch(records: [Self.record()], identities: Self.identities))
+        for _ in 0..<2 {
+            // The link refuses the first.
+            let running: Task<Void, Never> = Task { await reporter.run() }
+            running.cancel()
+            await running.value
+            reporter.receive(RecordBatch(records: [Self.record()], identities: Self.identities))
+        }
+        #expect(link.lines.map(\.sums.requests) == [1])
     }
 
     /// Many more lines than places: what two lines share a place, they do not share sums.

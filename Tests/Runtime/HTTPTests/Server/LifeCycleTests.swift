@@ -36,6 +36,44 @@ import Testing
         }
     }
 
+    /// With a successor on the listening socket: who has connected already is served once more, and told to connect anew.
+    @Test(arguments: [false, true]) func drainingWithAGraceServesWhoHasConnectedOnceMore(isSecure: Bool) async throws {
+        let certificates: TestCertificates = try TestCertificates.shared.get()
+        try await TestServer.with(tls: isSecure ? certificates.serverContext() : nil, handler: { _ in .text("whole") })
+        {
+            server in
+            let served: RawConnection = try await server.connect()
+            if isSecure { try await served.startTLS(certificates.clientContext(), host: "localhost") }
+            try await served.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+            #expect(try await served.receiveResponse().field("connection") != "close")
+            // Accepted, and nothing has come from it yet.
+            let fresh: RawConnection = try await server.connect()
+            #expect(await eventually { server.statistics.connectionsOpen.current == 2 })
+            let drain: Task<Void, Never> = Task {
+                await server.server.drain(deadline: .seconds(600), idleGrace: .seconds(300))
+            }
+            #expect(await eventually { server.server.isDraining })
+            if isSecure { try await fresh.startTLS(certificates.clientContext(), host: "localhost") }
+            for connection in [fresh, served] {
+                try await connection.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+                let response: RawResponse = try await connection.receiveResponse()
+                #expect(response.body == "whole")
+                #expect(response.field("connection") == "close")
+                #expect(try await connection.receiveAll() == "")
+            }
+            await drain.value
+        }
+    }
+
+    @Test func theGraceOfIdleConnectionsEnds() async throws {
+        try await TestServer.with(handler: { _ in .text("x") }) { server in
+            let silent: RawConnection = try await server.connect()
+            #expect(await eventually { server.statistics.connectionsOpen.current == 1 })
+            await server.server.drain(deadline: .seconds(600), idleGrace: .milliseconds(50))
+            #expect(try await silent.receiveAll() == "")
+        }
+    }
+
     @Test func drainingEndsEventStreamsAndWillingLongPolls() async throws {
         try await TestServer.with(handler: { request in
             if request.path == "/poll" {
@@ -86,7 +124,7 @@ import Testing
     }
 
     @Test func slowHeadsGet408AndSilentConnectionsAreClosed() async throws {
-        let timeouts: HTTPServerTimeouts = LifeCycleTests.short { $0.head = .milliseconds(100) }
+        let timeouts: HTTPServerTimeouts = LifeCycleTests.short { $0.head = .seconds(1) }
         try await TestServer.with(timeouts: timeouts, handler: { _ in .text("x") }) { server in
             let silent: RawConnection = try await server.connect()
             let slow: RawConnection = try await server.connect()

@@ -1,5 +1,6 @@
 import EventLoops
 import Glibc
+import TLS
 
 /// A bare TCP connection for tests: sends exact bytes, and waits for bytes by polling, so that no thread of the pool that runs
 /// the handlers under test is blocked.
@@ -19,9 +20,11 @@ final class RawConnection: @unchecked Sendable {
         }
     }
 
-    private static let deadline: Duration = .seconds(20)
+    private static let deadline: Duration = .seconds(120)
 
     private var fd: Int32
+    /// From `startTLS` on.
+    private var session: TLSSession?
     private(set) var buffer: [UInt8] = []
     private(set) var hasEnded: Bool = false
 
@@ -51,6 +54,19 @@ final class RawConnection: @unchecked Sendable {
     func reset() {
         if self.fd >= 0 { Socket.close(self.fd, abruptly: true) }
         self.fd = -1
+    }
+
+    /// Speaks TLS from here on.
+    func startTLS(_ context: TLSContext, host: String) async throws {
+        let session: TLSSession = try TLSSession(client: context, descriptor: self.fd, host: host, peer: host)
+        try await self.poll {
+            switch session.handshake() {
+            case .done: return true
+            case .wantRead, .wantWrite: return false
+            case .closed, .failed: throw Failure.ended(received: "")
+            }
+        }
+        self.session = session
     }
 
     func finishWriting() { Socket.finishWriting(self.fd) }
@@ -85,7 +101,14 @@ final class RawConnection: @unchecked Sendable {
     private func sendNow(_ bytes: [UInt8], from start: Int) -> Int {
         bytes.withUnsafeBytes { (raw: UnsafeRawBufferPointer) -> Int in
             guard let base: UnsafeRawPointer = raw.baseAddress else { return 0 }
-            return Socket.send(self.fd, base + start, raw.count - start)
+            guard let session: TLSSession = self.session else {
+                return Socket.send(self.fd, base + start, raw.count - start)
+            }
+            switch session.write(UnsafeRawBufferPointer(rebasing: raw[start...])) {
+            case .done(let count): return count
+            case .wantRead, .wantWrite: return Socket.wouldBlock
+            case .closed, .failed: return Int(-EPIPE)
+            }
         }
     }
 
@@ -94,7 +117,12 @@ final class RawConnection: @unchecked Sendable {
         var chunk: [UInt8] = Array(repeating: 0, count: 64 * 1024)
         let count: Int = chunk.withUnsafeMutableBytes { (raw: UnsafeMutableRawBufferPointer) -> Int in
             guard let base: UnsafeMutableRawPointer = raw.baseAddress else { return 0 }
-            return Socket.receive(self.fd, base, raw.count)
+            guard let session: TLSSession = self.session else { return Socket.receive(self.fd, base, raw.count) }
+            switch session.read(into: raw) {
+            case .done(let count): return count
+            case .wantRead, .wantWrite: return Socket.wouldBlock
+            case .closed, .failed: return 0
+            }
         }
         if count > 0 {
             self.buffer.append(contentsOf: chunk[..<count])
@@ -203,7 +231,7 @@ struct RawResponse {
 
 /// Polls until the condition holds; false after a deadline.
 func eventually(_ condition: () -> Bool) async -> Bool {
-    let end: ContinuousClock.Instant = ContinuousClock.now + .seconds(20)
+    let end: ContinuousClock.Instant = ContinuousClock.now + .seconds(120)
     while !condition() {
         if ContinuousClock.now > end { return false }
         try? await Task.sleep(for: .milliseconds(1))
