@@ -497,7 +497,25 @@ class UpstreamCertificateTests(SecretsCase):
         # A new version of the secret is shown without a deployment.
         self.put(rest, "/v1/tenants/acme/secrets/client", {"value": second})
         eventually(lambda: b"gateway-two" in answer()[1])
+        # A value that is none changes nothing that works, and a deployment says what is wrong with it, but not what it holds.
+        self.put(rest, "/v1/tenants/acme/secrets/broken", {"value": planted("pem", 1)})
+        tls["certificate"] = {"cert_pem": "secret://broken", "key_pem": "secret://broken"}
+        rest.expect(201, "POST", "/v1/tenants/acme/apis/orders/revisions", {
+            "authentication": "none", "gateway": {"upstream": upstream}})
+        failed = rest.deploy("acme", "orders")
+        self.assertEqual(failed["state"], "failed")
+        for expected in ("upstream.tls.certificate.cert_pem: expected certificates in PEM",
+                         "upstream.tls.certificate.key_pem: expected an unencrypted private key in PEM"):
+            self.assertIn(expected, failed["detail"])
+        self.assertNotIn(MARK, json.dumps(failed))
+        self.assertIn(b"gateway-two", answer()[1])
+        self.put(rest, "/v1/tenants/acme/secrets/client", {"value": planted("pem", 2)})
+        eventually(lambda: "upstream.tls.certificate.cert_pem" in json.dumps(rest.all("/v1/gateways")))
+        self.assertIn(b"gateway-two", answer()[1])
+        self.put(rest, "/v1/tenants/acme/secrets/client", {"value": first})
+        eventually(lambda: b"gateway-one" in answer()[1])
         platform.stop()
+        self.assertNotIn(MARK, platform.log())
         for key in ("gateway-one.key", "gateway-two.key"):
             self.assertEqual(search(place, [self.text(key).splitlines()[1].encode()]), [])
 

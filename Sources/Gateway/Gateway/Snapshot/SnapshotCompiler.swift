@@ -213,11 +213,21 @@ final class SnapshotCompiler: @unchecked Sendable {
     private func tryToAdd(
         _ definition: APIDefinition, place: Int? = nil, earlier: PlacedAPI? = nil
     ) -> (placed: PlacedAPI?, problems: [String]) {
-        var problems: [String] = DefinitionRules.problems(of: definition)
+        var problems: [String] = DefinitionRules.problems(of: definition) + Self.problemsOfTLS(definition)
         guard problems.isEmpty else { return (nil, problems) }
         let api: CompiledAPI = CompiledAPI(definition, live: self.live)
         problems = self.conflicts(api)
         return (problems.isEmpty ? self.add(api, place: place, earlier: earlier) : nil, problems)
+    }
+
+    /// What is wrong with certificates, keys and authorities that the definition holds: it would fail every request.
+    private static func problemsOfTLS(_ definition: APIDefinition) -> [String] {
+        var problems: [String] = TLSContextBook.problemsOfTexts(definition.upstream.tls).map { "upstream.tls.\($0)" }
+        for route in definition.routes {
+            guard let own: UpstreamDefinition = route.upstream else { continue }
+            problems += TLSContextBook.problemsOfTexts(own.tls).map { "route \(route.id): upstream.tls.\($0)" }
+        }
+        return problems
     }
 
     private func conflicts(_ api: CompiledAPI) -> [String] {

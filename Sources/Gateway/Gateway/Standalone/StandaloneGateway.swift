@@ -143,7 +143,7 @@ package final class StandaloneGateway: Sendable {
         throw StartError(problems: problems)
     }
 
-    /// What is wrong with authorities, and with certificates for targets in their files.
+    /// What is wrong with certificates for targets in their files; texts are checked where they are compiled.
     private static func problemsOfTLS(_ document: GatewayDocument, _ path: String) -> [String] {
         var problems: [String] = []
         for api in document.apis {
@@ -151,9 +151,11 @@ package final class StandaloneGateway: Sendable {
             for route in api.routes {
                 if let own: UpstreamDefinition = route.upstream { upstreams.append(("route \(route.id): ", own)) }
             }
-            for upstream in upstreams where upstream.definition.tls != UpstreamTLS() {
-                let found: String? = TLSContextBook.problem(upstream.definition.tls, folder: self.folder(of: path))
-                guard let found: String else { continue }
+            for upstream in upstreams {
+                guard case .files? = upstream.definition.tls.certificate else { continue }
+                var files: UpstreamTLS = upstream.definition.tls
+                files.authorities = nil
+                guard let found: String = TLSContextBook.problem(files, folder: self.folder(of: path)) else { continue }
                 problems.append("\(path): api \(api.key.text): \(upstream.place)upstream.tls.\(found)")
             }
         }

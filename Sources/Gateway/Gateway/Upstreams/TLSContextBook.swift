@@ -64,6 +64,35 @@ final class TLSContextBook: Sendable {
         _ = self.renew(settings, http2, keeping: old)
     }
 
+    /// What is wrong with the texts of the settings, authorities and a certificate with its key, each by its field; nothing of what
+    /// they hold is in it. Some of them may have been secrets: what nobody could see until they were opened.
+    static func problemsOfTexts(_ settings: UpstreamTLS) -> [String] {
+        var problems: [String] = []
+        func check(_ field: String, _ reading: () throws(CryptoError) -> Void) {
+            do throws(CryptoError) {
+                try reading()
+            } catch {
+                problems.append("\(field): \(error)")
+            }
+        }
+        if settings.verify, let text: String = settings.authorities {
+            check("authorities") { () throws(CryptoError) in _ = try Certificate.chain(pem: text) }
+        }
+        guard case .texts(let chain, let key)? = settings.certificate else { return problems }
+        check("certificate.cert_pem") { () throws(CryptoError) in _ = try Certificate.chain(pem: chain) }
+        check("certificate.key_pem") { () throws(CryptoError) in _ = try PrivateKey(pem: key) }
+        if !problems.isEmpty { return problems }
+        // Whether the two belong together, and whether TLS takes them. Authorities were read, and the system's take their time.
+        var settings: UpstreamTLS = settings
+        settings.verify = false
+        do throws(Problem) {
+            _ = try self.make(settings, false, Material(chain: chain, key: key))
+        } catch {
+            problems.append(error.text)
+        }
+        return problems
+    }
+
     /// What is wrong with the settings; nil: nothing. Blocks on the disk.
     static func problem(_ settings: UpstreamTLS, folder: String) -> String? {
         do throws(Problem) {
