@@ -186,7 +186,8 @@ struct OperationReader {
                 schema = self.number(place, direction)
                 if isForm {
                     let entry: Found = Found(value: value, place: owner.place.appending("content").appending(range))
-                    form = try self.form(Found(value: wanted, place: place), of: entry)
+                    form = try self.form(
+                        Found(value: wanted, place: place), of: entry, hasParts: essence == ValidatedForm.multipart)
                 }
             }
             media.append(ValidatedMedia(range: essence, schema: schema, form: form))
@@ -195,7 +196,9 @@ struct OperationReader {
     }
 
     /// The fields of a form, by the properties of its schema and what `encoding` says about them.
-    private mutating func form(_ schema: Found, of media: Found) throws(SchemaError) -> ValidatedForm {
+    private mutating func form(
+        _ schema: Found, of media: Found, hasParts: Bool
+    ) throws(SchemaError) -> ValidatedForm {
         var fields: [String: ValidatedForm.Field] = [:]
         for part in try self.parts(of: schema) {
             for (name, property) in part.value["properties"]?.object?.members ?? [] where fields[name] == nil {
@@ -215,7 +218,8 @@ struct OperationReader {
                         explodes: encoding.value["explode"]?.boolean ?? (style == .form), isJSON: false,
                         schema: self.number(place, .request), items: shape.items, members: shape.members),
                     objectsAreJSON: !isStyled,
-                    types: types.split(separator: ",").map { MediaRange.essence(String($0)) })
+                    types: types.split(separator: ",").map { MediaRange.essence(String($0)) },
+                    headers: hasParts ? try self.headers(of: encoding, .request) : [])
             }
         }
         return ValidatedForm(fields: fields)
@@ -226,12 +230,7 @@ struct OperationReader {
         for (status, value) in operation.value["responses"]?.object?.members ?? [] where !status.hasPrefix("x-") {
             let found: Found = try self.follow(
                 value, operation.place.appending("responses").appending(status))
-            var headers: [ValidatedParameter] = []
-            for (name, header) in found.value["headers"]?.object?.members ?? []
-            where name.lowercased() != "content-type" {
-                let header: Found = try self.follow(header, found.place.appending("headers").appending(name))
-                headers.append(try self.parameter(name, .header, header, .response))
-            }
+            let headers: [ValidatedParameter] = try self.headers(of: found, .response)
             let media: [ValidatedMedia] = try self.media(found, .response)
             responses.append(
                 ValidatedResponse(
@@ -239,6 +238,18 @@ struct OperationReader {
             )
         }
         return responses
+    }
+
+    /// The fields that an object's `headers` describe, but `Content-Type`, which is described elsewhere.
+    private mutating func headers(
+        of owner: Found, _ direction: Direction
+    ) throws(SchemaError) -> [ValidatedParameter] {
+        var headers: [ValidatedParameter] = []
+        for (name, header) in owner.value["headers"]?.object?.members ?? [] where name.lowercased() != "content-type" {
+            let header: Found = try self.follow(header, owner.place.appending("headers").appending(name))
+            headers.append(try self.parameter(name, .header, header, direction))
+        }
+        return headers
     }
 
     /// The number of the schema at a place; every place is compiled once.

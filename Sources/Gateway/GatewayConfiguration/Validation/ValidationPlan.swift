@@ -137,6 +137,8 @@ package struct ValidatedForm: Sendable {
         package let objectsAreJSON: Bool
         /// Media ranges that a part may have; empty: any.
         package let types: [String]
+        /// Fields of a part's head; of `multipart/form-data` only.
+        package let headers: [ValidatedParameter]
     }
 
     /// By name. Fields that are not here are texts.

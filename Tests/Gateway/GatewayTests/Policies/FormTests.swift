@@ -12,8 +12,10 @@ struct FormTests {
             "encoding": {"ids": {"style": "form", "explode": false}, "deep": {"style": "deepObject"},
               "flat": {"explode": true}}},
           "multipart/form-data": {"schema": {"$ref": "#/components/schemas/Form"},
-            "encoding": {"file": {"contentType": "image/png, image/*"}}}}}}}},
-         "components": {"schemas": {
+            "encoding": {"file": {"contentType": "image/png, image/*"},
+              "code": {"headers": {"X-Level": {"required": true, "schema": {"type": "integer", "maximum": 9}},
+                "X-Marks": {"$ref": "#/components/headers/Marks"}, "Content-Type": {"required": true}}}}}}}}}},
+         "components": {"headers": {"Marks": {"schema": {"type": "array", "items": {"type": "integer"}}}}, "schemas": {
           "Name": {"required": ["name"], "properties": {"name": {"type": "string", "maxLength": 5}}},
           "Form": {"type": "object", "additionalProperties": {"type": "string"}, "allOf": [{"$ref": "#/components/schemas/Name"}],
            "properties": {"name": true, "age": {"type": "integer"}, "code": {"type": ["string", "integer"], "maxLength": 3},
@@ -91,6 +93,7 @@ struct FormTests {
         list.append(name + part("name=\"tags\"", "1") + part("name=\"tags\"", "2"))
         list.append(name + part("name=\"address\"\r\nContent-Type: application/json", "{\"city\": \"x\"}"))
         list.append(name + part("name=\"other\"", ""))
+        list.append(name + part("name=\"code\"\r\nx-level:7\r\nX-Marks: 1, 2 ", "a"))
         return list
     }()
 
@@ -117,6 +120,10 @@ struct FormTests {
         list.append((name + part("name=\"a", "x") + "--b--", ""))
         list.append((name + "--b\r\nContent-Disposition: attachment; name=\"a\"\r\n\r\nx\r\n--b--", ""))
         list.append((name + part("name=\"file\"\r\nContent-Type: text/html", "x") + "--b--", "/file"))
+        list.append((name + part("name=\"code\"", "a") + "--b--", "/code"))
+        list.append((name + part("name=\"code\"\r\nX-Level: 10", "a") + "--b--", "/code"))
+        list.append((name + part("name=\"code\"\r\nX-Level: 1\r\nX-Marks: 1,x", "a") + "--b--", "/code"))
+        list.append((name + part("name=\"code\"\r\nX-Level: 1\r\nX-Level: 2", "a") + "--b--", "/code"))
         list.append((name + "--b\r\n X: y\r\n\r\nx\r\n--b--", ""))
         let many: String = String(repeating: part("name=\"x\"", ""), count: MultipartReader.partsMax + 1)
         list.append((many + "--b--", ""))

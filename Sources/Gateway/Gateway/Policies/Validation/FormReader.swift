@@ -13,6 +13,8 @@ struct FormReader {
         let text: String
         /// Of a part, without parameters; nil: none was said.
         var type: String?
+        /// Of a part's head; names in lower case.
+        var fields: [(name: String, value: String)] = []
     }
 
     /// Fields of one form at most.
@@ -25,6 +27,7 @@ struct FormReader {
         var findings: [MessageFinding] = []
         var object: JSONObject = JSONObject()
         for (name, sent) in self.grouped(fields) {
+            findings += self.heads(name, sent)
             do throws(UnreadableValue) {
                 object[name] = try self.value(name, sent)
             } catch {
@@ -35,6 +38,22 @@ struct FormReader {
         return self.schemas.validate(.object(object), with: schema).map {
             MessageFinding(place: "body", pointer: $0.pointer, detail: $0.message)
         }
+    }
+
+    /// What is wrong with the heads of the parts that a member was sent in.
+    private func heads(_ name: String, _ sent: [Field]) -> [MessageFinding] {
+        guard let wanted: [ValidatedParameter] = self.form.fields[name]?.headers, !wanted.isEmpty else { return [] }
+        let reader: ParameterReader = ParameterReader(schemas: self.schemas)
+        var findings: [MessageFinding] = []
+        for part in sent {
+            for header in wanted {
+                let texts: [String] = part.fields.filter { $0.name == header.name }.map { $0.value }
+                for found in reader.check(header, texts) {
+                    findings.append(Self.finding(name, "the part's field \(header.name): \(found.detail)"))
+                }
+            }
+        }
+        return findings
     }
 
     private static func finding(_ name: String, _ detail: String) -> MessageFinding {

@@ -134,7 +134,8 @@ struct MessageCheck {
             do throws(MultipartReader.Failure) {
                 let fields: [FormReader.Field] = try reader.parts(of: bytes).map {
                     // A file's bytes are a text as far as schemas go: what they say of it is its presence.
-                    FormReader.Field(name: $0.name, text: String(decoding: $0.body, as: UTF8.self), type: $0.type)
+                    FormReader.Field(
+                        name: $0.name, text: String(decoding: $0.body, as: UTF8.self), type: $0.type, fields: $0.fields)
                 }
                 return FormReader(form: form, schemas: schemas).check(fields, with: schema)
             } catch {

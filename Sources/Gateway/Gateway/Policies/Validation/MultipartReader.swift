@@ -9,6 +9,8 @@ package struct MultipartReader {
         /// Of `Content-Type`, without parameters; nil: none was said.
         package let type: String?
         package let isFile: Bool
+        /// Of the part's head; names in lower case.
+        package let fields: [(name: String, value: String)]
         package let body: ArraySlice<UInt8>
     }
 
@@ -99,11 +101,18 @@ package struct MultipartReader {
             if end == place { return (fields, end + 2) }
             guard let colon: Int = body[place..<end].firstIndex(of: 0x3A), colon > place,
                 body[place..<colon].allSatisfy(FieldBytes.isToken),
-                let value: String = String(validating: body[(colon + 1)..<end], as: UTF8.self)
+                let value: String = String(validating: Self.trimmed(body[(colon + 1)..<end]), as: UTF8.self)
             else { throw Failure(detail: "expected fields in the head of a part") }
             fields.append((String(decoding: body[place..<colon], as: UTF8.self).lowercased(), value))
             place = end + 2
         }
+    }
+
+    /// Without the white space around a field's value.
+    private static func trimmed(_ value: ArraySlice<UInt8>) -> ArraySlice<UInt8> {
+        var value: ArraySlice<UInt8> = value.drop { $0 == 0x20 || $0 == 0x09 }
+        while let last: UInt8 = value.last, last == 0x20 || last == 0x09 { value.removeLast() }
+        return value
     }
 
     private func part(
@@ -115,7 +124,7 @@ package struct MultipartReader {
         else { throw Failure(detail: "expected a part with one Content-Disposition: form-data; name=…") }
         return Part(
             name: name, type: fields.first { $0.name == "content-type" }.map { MediaText.essence($0.value) },
-            isFile: Self.parameter("filename", of: dispositions[0]) != nil, body: body)
+            isFile: Self.parameter("filename", of: dispositions[0]) != nil, fields: fields, body: body)
     }
 
     /// A parameter of a field's value (`; name=value`, `; name="value"`); nil when it is not there, or there twice.
