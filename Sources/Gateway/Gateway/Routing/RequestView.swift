@@ -33,6 +33,44 @@ package struct RequestView {
     }
 }
 
+extension RequestView {
+    /// Calls with a view of a request that is given as texts, laid out in one buffer the way a head is; `body` must not keep it. The
+    /// path is taken as it is. Fields beyond 64 KiB are left out: no head is so long.
+    static func with<Result>(
+        method: MethodCode, host: String, path: String, query: String, headers: [(name: String, value: String)],
+        _ body: (RequestView) throws -> Result
+    ) rethrows -> Result {
+        var bytes: [UInt8] = []
+        func add(_ text: String) -> Range<Int> {
+            let start: Int = bytes.count
+            bytes.append(contentsOf: text.utf8)
+            // Nothing is next to anything.
+            bytes.append(0)
+            return start..<(bytes.count - 1)
+        }
+        let places: [Range<Int>] = [host, path, query].map { add($0) }
+        var fields: [HTTPField] = []
+        for (name, value) in headers {
+            let (name, value): (Range<Int>, Range<Int>) = (add(name), add(value))
+            guard bytes.count <= Int(UInt16.max) else { break }
+            var field: HTTPField = HTTPField()
+            (field.nameStart, field.nameCount) = (UInt16(name.lowerBound), UInt16(name.count))
+            (field.valueStart, field.valueCount) = (UInt16(value.lowerBound), UInt16(value.count))
+            fields.append(field)
+        }
+        return try bytes.withUnsafeBytes { raw in
+            try fields.withUnsafeBufferPointer { table in
+                try body(
+                    RequestView(
+                        method: method, host: UnsafeRawBufferPointer(rebasing: raw[places[0]]),
+                        path: UnsafeRawBufferPointer(rebasing: raw[places[1]]),
+                        query: UnsafeRawBufferPointer(rebasing: raw[places[2]]),
+                        fields: FieldTable(base: raw.baseAddress, fields: table)))
+            }
+        }
+    }
+}
+
 /// The header fields of a request, in the order they were sent.
 package struct FieldTable {
     /// The first byte of the head: what the places of fields count from.

@@ -89,7 +89,8 @@ package struct RouteExplanation: Sendable, Equatable {
 }
 
 extension Snapshot {
-    /// Explains what becomes of a request. Looks at every route: for people, not for requests.
+    /// Explains what becomes of a request: the router that serves decides, and every route is looked at for the words. For people,
+    /// not for requests.
     package func explain(_ request: ExplainedRequest) -> RouteExplanation {
         var explainer: RouteExplainer = RouteExplainer(request)
         guard explainer.screen() else {
@@ -102,11 +103,13 @@ extension Snapshot {
                 order += 1
             }
         }
-        return explainer.explanation()
+        let match: Match = explainer.withView { self.match($0) }
+        guard case .route(let index) = match else { return explainer.explanation(match, winner: nil) }
+        return explainer.explanation(match, winner: self.route(at: index))
     }
 }
 
-/// The rules of routing, route by route.
+/// The rules of routing, route by route, in words. What becomes of the request is not decided here.
 private struct RouteExplainer {
     /// What routes are compared by, first difference first; greater wins.
     private struct Standing {
@@ -120,6 +123,8 @@ private struct RouteExplainer {
             "the other stands earlier",
         ]
 
+        /// Values that the path gives.
+        static let pathCount: Int = 6
         /// Where the order of expressions stands among the values.
         static let expressionPlace: Int = 7
 
@@ -142,8 +147,6 @@ private struct RouteExplainer {
         let group: ExpressionGroup?
         /// What keeps it from taking the request; nil: nothing.
         let missing: String?
-        /// One of its expressions passes its bounds.
-        let isUndecided: Bool
     }
 
     /// Routes with one expression stand together, where the first of them stands.
@@ -157,7 +160,6 @@ private struct RouteExplainer {
     private let host: String
     private var path: String = ""
     private var entries: [Entry] = []
-    private var known: MethodSet = []
     private var groupOrders: [ExpressionGroup: Int] = [:]
     /// An expression of the route that is looked at passed its bounds.
     private var gaveUp: Bool = false
@@ -187,6 +189,13 @@ private struct RouteExplainer {
         return true
     }
 
+    /// The request as the router sees it.
+    func withView<Result>(_ body: (RequestView) -> Result) -> Result {
+        RequestView.with(
+            method: self.method, host: self.request.host, path: self.path, query: self.request.query,
+            headers: self.request.headers, body)
+    }
+
     mutating func consider(_ route: CompiledRoute, of api: CompiledAPI, order: Int) {
         guard let (host, hostRank): (String, [Int]) = self.bestHost(api.definition.hosts) else { return }
         // Of a route's forms, one that fits says more than one that does not.
@@ -195,16 +204,17 @@ private struct RouteExplainer {
             let group: ExpressionGroup? = form.path.expression.map { ExpressionGroup(host: host, expression: $0) }
             if let group { self.groupOrders[group] = min(order, self.groupOrders[group] ?? order) }
             self.gaveUp = false
-            guard let pathRank: [Int] = self.pathRank(form.path) else { continue }
-            self.known.formUnion(route.methods.isEmpty ? .all : route.methods)
+            let pathRank: [Int]? = self.pathRank(form.path)
+            // The router stops at an expression that passes its bounds, also where what stands behind it would not fit.
+            guard pathRank != nil || self.gaveUp else { continue }
             let fit: MethodFit = MethodFit(route.methods, self.method)
             let counts: [Int] = [form.headers.count, form.query.count, -order]
             let missing: String? = self.missing(form, fit)
+            let pathValues: [Int] = pathRank ?? [Int](repeating: 0, count: Standing.pathCount)
             let entry: Entry = Entry(
                 api: api.key, route: route, host: host,
-                standing: Standing(values: hostRank + pathRank + [Int(fit.rawValue)] + counts), group: group,
-                missing: self.gaveUp ? "its expression passes its bounds with this request" : missing,
-                isUndecided: self.gaveUp)
+                standing: Standing(values: hostRank + pathValues + [Int(fit.rawValue)] + counts), group: group,
+                missing: self.gaveUp ? "its expression passes its bounds with this request" : missing)
             if best == nil || entry.missing == nil { best = entry }
         }
         if let best { self.entries.append(best) }
@@ -245,7 +255,6 @@ private struct RouteExplainer {
         }
         let found: [Substring] = self.path.dropFirst().split(separator: "/", omittingEmptySubsequences: false)
         let wanted: [PathPattern.Segment] = pattern.segments
-        guard pattern.kind == .prefix ? found.count >= wanted.count : found.count == wanted.count else { return nil }
         for (segment, text) in zip(wanted, found) {
             switch segment {
             case .literal(let literal): if literal != text { return nil }
@@ -255,6 +264,7 @@ private struct RouteExplainer {
                 guard self.holds({ () throws(PatternFailure) in try pattern.matches(segment) }) else { return nil }
             }
         }
+        guard pattern.kind == .prefix ? found.count >= wanted.count : found.count == wanted.count else { return nil }
         switch pattern.kind {
         case .exact: return [2, 0, 0, 0, 0, 0]
         case .template: return [1, pattern.literalCount, 0, 0, pattern.patternCount, 0]
@@ -310,39 +320,44 @@ private struct RouteExplainer {
         return values
     }
 
-    mutating func explanation() -> RouteExplanation {
+    /// - Parameter winner: the route that takes the request; nil: none does.
+    mutating func explanation(_ match: Match, winner route: CompiledRoute?) -> RouteExplanation {
         for (index, entry) in self.entries.enumerated() {
             guard let group: ExpressionGroup = entry.group, let order: Int = self.groupOrders[group] else { continue }
             self.entries[index].standing.values[Standing.expressionPlace] = -order
         }
         let sorted: [Entry] = self.entries.sorted { first, second in
+            if (first.route === route) != (second.route === route) { return first.route === route }
             if (first.missing == nil) != (second.missing == nil) { return first.missing == nil }
             return second.standing.values.lexicographicallyPrecedes(first.standing.values)
         }
-        let winner: Entry? = sorted.first.flatMap { $0.missing == nil ? $0 : nil }
+        let winner: Entry? = sorted.first.flatMap { $0.route === route ? $0 : nil }
         var candidates: [RouteExplanation.Candidate] = []
-        for (index, entry) in sorted.enumerated() {
-            var verdict: RouteExplanation.Verdict = .wins
-            if let missing: String = entry.missing {
+        for entry in sorted {
+            let verdict: RouteExplanation.Verdict
+            if let winner, entry.route === winner.route {
+                verdict = .wins
+            } else if let missing: String = entry.missing {
                 verdict = .excluded(missing)
-            } else if index > 0, let winner {
+            } else if let winner {
                 verdict = .loses(entry.standing.respect(against: winner.standing))
+            } else {
+                verdict = .loses("an expression that is looked at before passes its bounds")
             }
             candidates.append(
                 RouteExplanation.Candidate(
                     api: entry.api, route: entry.route.id, path: entry.route.path, host: entry.host, verdict: verdict))
         }
-        return RouteExplanation(outcome: self.outcome(winner), path: self.path, candidates: candidates)
+        return RouteExplanation(outcome: Self.outcome(match), path: self.path, candidates: candidates)
     }
 
-    private func outcome(_ winner: Entry?) -> RouteExplanation.Outcome {
-        for entry in self.entries where entry.isUndecided {
-            guard let winner else { return .undecided }
-            if winner.standing.values.lexicographicallyPrecedes(entry.standing.values) { return .undecided }
+    private static func outcome(_ match: Match) -> RouteExplanation.Outcome {
+        switch match {
+        case .route: .route
+        case .methodNotAllowed(let allow): .methodNotAllowed(allow: String(decoding: allow, as: UTF8.self))
+        case .options(let allow): .options(allow: String(decoding: allow, as: UTF8.self))
+        case .undecided: .undecided
+        case .none: .noRoute
         }
-        if winner != nil { return .route }
-        if self.known.isEmpty || MethodFit(self.known, self.method) != .no { return .noRoute }
-        let allow: String = String(decoding: self.known.allowText, as: UTF8.self)
-        return self.method == .options ? .options(allow: allow) : .methodNotAllowed(allow: allow)
     }
 }

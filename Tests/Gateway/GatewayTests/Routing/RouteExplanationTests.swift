@@ -67,6 +67,34 @@ struct RouteExplanationTests {
         #expect(explanation.candidates[1].verdict == .loses(why))
     }
 
+    /// A rule that passes its bounds ends the search, also in a template that would not fit; but not behind an exact path.
+    @Test(arguments: [
+        ("/{long}b/x", ["{long}b/x is refused: 500, an expression passes its bounds"], "500"),
+        ("/{long}b/y", ["{long}b/y is refused: 500, an expression passes its bounds"], "500"),
+        ("/{long}b", ["{long}b is refused: 500, an expression passes its bounds"], "500"),
+        ("/a/y", ["a/y is taken by:"], "/{any}/y"), ("/plain/x", ["plain/x is taken by:"], "/plain/x"),
+    ]) func agreesWithTheRouterAboutBounds(_ path: String, first: [String], expected: String) throws {
+        let snapshot: Snapshot = try Sample.snapshot(
+            """
+            apis:
+              - id: a
+                routes: [{path: "/{n:(a+)+}/x"}, {path: "/{any}/y"}, {path: /plain/x}]
+                upstream: {targets: [{url: "http://x"}]}
+            """)
+        let long: String = String(repeating: "a", count: 60)
+        let path: String = path.replacing("{long}", with: long)
+        let explanation: RouteExplanation = snapshot.explain(ExplainedRequest(method: "GET", path: path))
+        #expect(explanation.lines.first == "/" + (first.first ?? "").replacing("{long}", with: long))
+        #expect(snapshot.outcome(SampleRequest(path: path)) == expected)
+        #expect(snapshot.explained(SampleRequest(path: path)) == expected)
+        let wins: [String] = explanation.candidates.filter { $0.verdict == .wins }.map(\.route)
+        #expect(wins == (expected == "500" ? [] : [expected]))
+        let named: Bool = explanation.candidates.contains {
+            $0.verdict == .excluded("its expression passes its bounds with this request")
+        }
+        #expect(named == (expected == "500"))
+    }
+
     @Test func tellsAPathThatIsRefused() throws {
         let snapshot: Snapshot = try Sample.snapshot(Self.document)
         #expect(snapshot.explain(ExplainedRequest(method: "GET", path: "/a/../b")).outcome == .pathRefused)

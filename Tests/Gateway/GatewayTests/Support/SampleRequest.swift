@@ -15,30 +15,14 @@ struct SampleRequest {
 
     /// Calls with a view of the request; `body` must not keep it. The path is taken as it is.
     func withView<Result>(_ body: (RequestView) throws -> Result) rethrows -> Result {
-        var bytes: [UInt8] = Array("\(self.host)\u{0}\(self.path)\u{0}\(self.query)\u{0}".utf8)
-        var fields: [HTTPField] = []
-        for (name, value) in self.headers {
-            var field: HTTPField = HTTPField()
-            field.nameStart = UInt16(bytes.count)
-            field.nameCount = UInt16(name.utf8.count)
-            bytes.append(contentsOf: "\(name): ".utf8)
-            field.valueStart = UInt16(bytes.count)
-            field.valueCount = UInt16(value.utf8.count)
-            bytes.append(contentsOf: "\(value)\r\n".utf8)
-            fields.append(field)
-        }
-        return try bytes.withUnsafeBytes { raw in
-            try fields.withUnsafeBufferPointer { table in
-                let pathStart: Int = self.host.utf8.count + 1
-                let queryStart: Int = pathStart + self.path.utf8.count + 1
-                return try body(
-                    RequestView(
-                        method: self.method, host: UnsafeRawBufferPointer(rebasing: raw[0..<self.host.utf8.count]),
-                        path: UnsafeRawBufferPointer(rebasing: raw[pathStart..<(pathStart + self.path.utf8.count)]),
-                        query: UnsafeRawBufferPointer(rebasing: raw[queryStart..<(queryStart + self.query.utf8.count)]),
-                        fields: FieldTable(base: raw.baseAddress, fields: table),
-                        remote: IPAddress(text: self.remote) ?? IPAddress(ipv4: 0), contentLength: self.contentLength))
-            }
+        try RequestView.with(
+            method: self.method, host: self.host, path: self.path, query: self.query,
+            headers: self.headers.map { (name: $0.0, value: $0.1) }
+        ) { view in
+            var view: RequestView = view
+            view.remote = IPAddress(text: self.remote) ?? IPAddress(ipv4: 0)
+            view.contentLength = self.contentLength
+            return try body(view)
         }
     }
 }
