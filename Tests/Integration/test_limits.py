@@ -110,9 +110,11 @@ class FileLimitTests(unittest.TestCase):
 
     def test_gateways_share_idempotency_keys_through_redis(self):
         server, port = self.redis()
+        with open(f"{self.place}/seal", "w", encoding="ascii") as file:
+            file.write("a secret of these gateways\n")
+        counters = {"redis": f"redis://127.0.0.1:{port}", "key_file": "seal"}
         gateways = [
-            self.gateway(name, {"idempotency": {}}, {"redis": f"redis://127.0.0.1:{port}", "when_away": "closed"})
-            for name in ("first", "second")]
+            self.gateway(name, {"idempotency": {}}, {**counters, "when_away": "closed"}) for name in ("first", "second")]
         urls = [url for _, url, _ in gateways]
         key = {"Idempotency-Key": "order-1"}
         status_first, answer, replayed = post(urls[0], key)
@@ -125,11 +127,19 @@ class FileLimitTests(unittest.TestCase):
         # Also one that starts now.
         gateways[0][0].terminate()
         gateways[0][0].wait()
-        _, url, _ = self.gateway("third", {"idempotency": {}}, {"redis": f"redis://127.0.0.1:{port}"})
+        _, url, _ = self.gateway("third", {"idempotency": {}}, counters)
         self.assertEqual(post(url, key), (200, answer, True))
+        # Who has another secret cannot read the answer, and does not do the request again.
+        _, stranger, _ = self.gateway("stranger", {"idempotency": {}}, {"redis": counters["redis"]})
+        self.assertEqual(post(stranger, key)[0], 409)
+        self.assertEqual(len(self.upstream.requests), 1)
         names = subprocess.run(["redis-cli", "-p", str(port), "keys", "*"], capture_output=True, check=True).stdout
         self.assertTrue(names.startswith(b"passerelle:idempotency:default:"), names)
         self.assertNotIn(b"order-1", names)
+        kept = subprocess.run(["redis-cli", "-p", str(port), "--raw", "get", names.split()[0]], capture_output=True,
+                              check=True).stdout
+        self.assertGreater(len(kept), len(answer))
+        self.assertNotIn(answer if isinstance(answer, bytes) else answer.encode(), kept)
         server.kill()
         server.wait()
         # Away: closed as configured, open where nothing is said, and told.

@@ -137,9 +137,9 @@ final class GatewayProcess: Sendable {
             telemetry: settings.telemetry, zone: settings.zone, dns: settings.dns)
         let reporter: TrafficReporter = TrafficReporter(link: link, clock: clock, logger: logger)
         let shared: SharedStores = try RedisStores.make(
-            settings.counters, folder: ".", password: settings.countersPassword)
+            settings.counters, folder: ".", password: settings.countersPassword, key: settings.countersKey)
         let counters: CounterKeeper = CounterKeeper(
-            live: live, quotas: link, limits: shared.limits, claims: shared.claims,
+            live: live, quotas: link, shared: shared,
             away: settings.counters.whenAway, clock: clock, logger: logger, metrics: metrics)
         let purges: PurgeFollower = PurgeFollower(link: link, live: live, clock: clock, logger: logger)
         var engineSettings: EngineSettings = EngineSettings()

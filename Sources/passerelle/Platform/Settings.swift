@@ -72,6 +72,8 @@ struct Settings: Sendable {
     var counters: CounterSettings = CounterSettings()
     /// Their password, where it is a secret of the platform.
     var countersPassword: String?
+    /// What answers that gateways share are sealed with, where it is a secret of the platform.
+    var countersKey: String?
     /// Where the master key is. Default: `master.key` in the data folder.
     var keys: KeySettings = KeySettings()
     /// What the gateway tells about its traffic. Default: metrics only.
@@ -275,6 +277,7 @@ struct Settings: Sendable {
         self.identityProviders = other.identityProviders
         self.counters = other.counters
         self.countersPassword = other.countersPassword
+        self.countersKey = other.countersKey
         self.telemetry = other.telemetry
     }
 

@@ -118,14 +118,16 @@ enum SettingsFile {
     }
 
     private static func readLimits(_ decoder: NodeDecoder, _ settings: inout Settings) {
-        guard let fields: NodeFields = decoder.fields(["url", "password", "password_file", "when_away"]) else {
-            return
-        }
+        let known: [String] = ["url", "password", "password_file", "key", "key_file", "when_away"]
+        guard let fields: NodeFields = decoder.fields(known) else { return }
         settings.countersPassword = fields["password"]?.string(length: 1...4_096) ?? settings.countersPassword
         settings.counters.redis = fields["url"]?.redisURL() ?? settings.counters.redis
         if let file: String = fields["password_file"]?.string(length: 1...4_096) {
             settings.counters.passwordFile = file
         }
+        let keyBytes: ClosedRange<Int> = CounterSettings.keyBytesMin...4_096
+        settings.countersKey = fields["key"]?.string(length: keyBytes) ?? settings.countersKey
+        if let file: String = fields["key_file"]?.string(length: 1...4_096) { settings.counters.keyFile = file }
         let whenAway: CounterSettings.Away? = fields.choice(
             "when_away", default: settings.counters.whenAway,
             ["divided": .divided, "open": .open, "closed": .closed])

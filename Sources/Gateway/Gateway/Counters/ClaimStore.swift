@@ -15,10 +15,13 @@ package struct SharedStores: Sendable {
     /// Counts of rate limits.
     package let limits: (any CounterStore)?
     package let claims: (any ClaimStore)?
+    /// What these gateways have and the server has not: stored answers are sealed with it. Empty: nothing.
+    package let secret: [UInt8]
 
-    package init(limits: (any CounterStore)?, claims: (any ClaimStore)?) {
+    package init(limits: (any CounterStore)?, claims: (any ClaimStore)?, secret: [UInt8] = []) {
         self.limits = limits
         self.claims = claims
+        self.secret = secret
     }
 
     package static let none: SharedStores = SharedStores(limits: nil, claims: nil)

@@ -27,17 +27,16 @@ package actor CounterKeeper {
 
     /// - Parameters:
     ///   - quotas: where quotas are kept; nil: nowhere, each starts at zero with the process.
-    ///   - limits: the shared counters of rate limits; nil: there are none, such limits are divided.
-    ///   - claims: where idempotency keys and nonces are kept for all gateways; nil: each knows its own.
+    ///   - shared: the counters of rate limits, without which such limits are divided, and where idempotency keys and nonces are
+    ///     kept for all gateways, without which each knows its own.
     package init(
-        live: LiveState, quotas: (any CounterStore)?, limits: (any CounterStore)?,
-        claims: (any ClaimStore)? = nil,
+        live: LiveState, quotas: (any CounterStore)?, shared: SharedStores,
         away: CounterSettings.Away = .divided,
         clock: any WallClock, logger: Logger, metrics: MetricRegistry
     ) {
         self.live = live
         self.quotas = quotas
-        self.limits = limits
+        self.limits = shared.limits
         self.away = away
         self.clock = clock
         self.logger = logger
@@ -45,8 +44,10 @@ package actor CounterKeeper {
             "passerelle_gateway_counter_exchange_failures_total",
             help: "Exchanges of shared counts that failed: meanwhile limits are kept by what is known here.")
         // Until an exchange fails.
-        if limits != nil { live.sharedLimitsDivisor = 1 }
-        if let claims { live.claims.attach(claims, away: away, metrics: metrics) }
+        if shared.limits != nil { live.sharedLimitsDivisor = 1 }
+        if let claims: any ClaimStore = shared.claims {
+            live.claims.attach(claims, secret: shared.secret, away: away, metrics: metrics)
+        }
     }
 
     /// Exchanges until cancelled, and once more then.

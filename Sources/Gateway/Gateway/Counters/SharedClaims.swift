@@ -35,6 +35,7 @@ package final class SharedClaims: Sendable {
 
     private struct Attached: Sendable {
         let store: any ClaimStore
+        let secret: [UInt8]
         let failsClosed: Bool
         let counters: [String: Counter]
 
@@ -58,7 +59,11 @@ package final class SharedClaims: Sendable {
     init() {}
 
     /// From now on claims are shared. Before the first request.
-    package func attach(_ store: any ClaimStore, away: CounterSettings.Away, metrics: MetricRegistry) {
+    ///
+    /// - Parameter secret: see `SharedStores`.
+    package func attach(
+        _ store: any ClaimStore, secret: [UInt8] = [], away: CounterSettings.Away, metrics: MetricRegistry
+    ) {
         var counters: [String: Counter] = [:]
         for kind in Kind.allCases {
             for result in ["first", "known", "away"] {
@@ -68,12 +73,15 @@ package final class SharedClaims: Sendable {
                     labels: ["kind": kind.rawValue, "result": result])
             }
         }
-        let made: Attached = Attached(store: store, failsClosed: away == .closed, counters: counters)
+        let made: Attached = Attached(store: store, secret: secret, failsClosed: away == .closed, counters: counters)
         self.attached.withLock { $0 = made }
     }
 
     /// Whether there is a place for them.
     var isShared: Bool { self.attached.withLock { $0 != nil } }
+
+    /// What records are sealed with besides what the request itself shows; empty: nothing.
+    var secret: [UInt8] { self.attached.withLock { $0?.secret ?? [] } }
 
     /// 16 bytes that no other claim has.
     func makeToken() -> [UInt8] {
@@ -106,9 +114,11 @@ package final class SharedClaims: Sendable {
     /// Renews a claim until it is settled or given up.
     func hold(_ lease: Lease) { self.leases.withLock { _ = $0.insert(lease) } }
 
-    /// The request is done: its claim becomes this value.
-    func settle(_ lease: Lease, as value: [UInt8], keptFor: Duration) {
-        self.finish(lease) { store in _ = try await store.replace(lease.key, lease.value, with: value, keptFor: keptFor)
+    /// The request is done: its claim becomes this value, which is made off the loop. Without one the lease ends by itself.
+    func settle(_ lease: Lease, keptFor: Duration, as value: @escaping @Sendable () -> [UInt8]?) {
+        self.finish(lease) { store in
+            guard let value: [UInt8] = value() else { return }
+            _ = try await store.replace(lease.key, lease.value, with: value, keptFor: keptFor)
         }
     }
 

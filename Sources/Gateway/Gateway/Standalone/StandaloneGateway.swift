@@ -96,7 +96,7 @@ package final class StandaloneGateway: Sendable {
         }
         let shared: SharedStores = try sharedStores(file.settings.counters, folder)
         self.counters = CounterKeeper(
-            live: self.live, quotas: quotas, limits: shared.limits, claims: shared.claims,
+            live: self.live, quotas: quotas, shared: shared,
             away: file.settings.counters.whenAway,
             clock: SystemClock(), logger: logger, metrics: metrics)
         self.state = Mutex(State(settings: file.settings, snapshot: snapshot))

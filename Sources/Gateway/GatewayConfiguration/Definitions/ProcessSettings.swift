@@ -41,15 +41,21 @@ package struct CounterSettings: Sendable, Equatable {
     package var redis: String?
     /// A file whose first line is the password for Redis, relative to the configuration file. Default: none.
     package var passwordFile: String?
+    /// A file whose first line, of at least `keyBytesMin` bytes, all gateways have and Redis has not: stored answers are sealed with
+    /// it. Relative to the configuration file. Default: none, they are sealed with what each request shows.
+    package var keyFile: String?
+    package static let keyBytesMin: Int = 16
     /// Default `divided`.
     package var whenAway: Away
 
     package init(
-        folder: String? = nil, redis: String? = nil, passwordFile: String? = nil, whenAway: Away = .divided
+        folder: String? = nil, redis: String? = nil, passwordFile: String? = nil, keyFile: String? = nil,
+        whenAway: Away = .divided
     ) {
         self.folder = folder
         self.redis = redis
         self.passwordFile = passwordFile
+        self.keyFile = keyFile
         self.whenAway = whenAway
     }
 }

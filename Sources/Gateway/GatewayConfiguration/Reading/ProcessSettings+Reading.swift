@@ -20,16 +20,19 @@ extension ProcessSettings {
 
 extension CounterSettings {
     static func read(_ decoder: NodeDecoder) -> CounterSettings? {
-        guard let fields: NodeFields = decoder.fields(["folder", "redis", "password_file", "when_away"]) else {
+        guard let fields: NodeFields = decoder.fields(["folder", "redis", "password_file", "key_file", "when_away"])
+        else {
             return nil
         }
         let folder: String?? = fields.optional("folder") { $0.string(length: 1...4096) }
         let redis: String?? = fields.optional("redis") { $0.redisURL() }
         let passwordFile: String?? = fields.optional("password_file") { $0.string(length: 1...4096) }
+        let keyFile: String?? = fields.optional("key_file") { $0.string(length: 1...4096) }
         let whenAway: Away? = fields.choice(
             "when_away", default: .divided, ["divided": .divided, "open": .open, "closed": .closed])
-        guard let folder, let redis, let passwordFile, let whenAway else { return nil }
-        return CounterSettings(folder: folder, redis: redis, passwordFile: passwordFile, whenAway: whenAway)
+        guard let folder, let redis, let passwordFile, let keyFile, let whenAway else { return nil }
+        return CounterSettings(
+            folder: folder, redis: redis, passwordFile: passwordFile, keyFile: keyFile, whenAway: whenAway)
     }
 }
 

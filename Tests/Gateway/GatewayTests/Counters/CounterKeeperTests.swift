@@ -54,8 +54,9 @@ struct CounterKeeperTests {
         let loop: DecidingLoop = DecidingLoop(snapshot)
         loop.wallSeconds = clock.now().milliseconds / 1000
         let keeper: CounterKeeper = CounterKeeper(
-            live: snapshot.live, quotas: quotas, limits: limits, away: away, clock: clock, logger: .silent,
-            metrics: MetricRegistry())
+            live: snapshot.live, quotas: quotas, shared: SharedStores(limits: limits, claims: nil), away: away,
+            clock: clock,
+            logger: .silent, metrics: MetricRegistry())
         return Gateway(loop: loop, keeper: keeper)
     }
 

@@ -32,14 +32,15 @@ struct SharedIdempotencyTests {
     }
 
     private static func start(
-        _ upstream: RawUpstream, away: CounterSettings.Away = .divided, policy: IdempotencyPolicy = IdempotencyPolicy()
+        _ upstream: RawUpstream, away: CounterSettings.Away = .divided, policy: IdempotencyPolicy = IdempotencyPolicy(),
+        secrets: [[UInt8]] = [[], []]
     ) async throws -> Pair {
         let claims: MemoryClaims = MemoryClaims()
         let metrics: MetricRegistry = MetricRegistry()
         var gateways: [GatewayUnderTest] = []
-        for _ in 0..<2 {
+        for secret in secrets {
             let live: LiveState = LiveState()
-            live.claims.attach(claims, away: away, metrics: metrics)
+            live.claims.attach(claims, secret: secret, away: away, metrics: metrics)
             gateways.append(try await .start([upstream.port], policies: [.idempotency(policy)], live: live))
         }
         return Pair(first: gateways[0], second: gateways[1], claims: claims, metrics: metrics)
@@ -58,18 +59,11 @@ struct SharedIdempotencyTests {
         }
     }
 
-    private static func isSettled(_ claims: MemoryClaims) -> Bool {
-        claims.stored.allSatisfy { bytes in
-            if case .inProgress? = IdempotencyRecord(bytes)?.state { return false }
-            return true
-        }
-    }
-
     @Test func aKeySeenAtOneGatewayIsHonouredAtTheOther() async throws {
         let upstream: RawUpstream = try Self.counting()
         let pair: Pair = try await Self.start(upstream)
         #expect(try await pair.first.answer(Self.post + "ab").text == "1")
-        #expect(await eventually { Self.isSettled(pair.claims) && pair.first.live.claims.leaseCount == 0 })
+        #expect(await eventually { pair.claims.settledCount == 1 && pair.first.live.claims.leaseCount == 0 })
         for _ in 0..<2 {
             let again: RawMessage = try await pair.second.answer(Self.post + "ab")
             #expect(again.status == 201)
@@ -108,7 +102,7 @@ struct SharedIdempotencyTests {
         #expect(try await pair.second.answer(Self.post + "xy").status == 422)
         goOn.change { $0 = true }
         #expect(client.receiveMessage().text == "done")
-        #expect(await eventually { Self.isSettled(pair.claims) })
+        #expect(await eventually { pair.claims.settledCount == 1 })
         #expect(try await pair.second.answer(Self.post + "ab").text == "done")
         #expect(upstream.requests.count == 1)
         await pair.stop()
@@ -128,7 +122,7 @@ struct SharedIdempotencyTests {
         let upstream: RawUpstream = try Self.counting()
         let pair: Pair = try await Self.start(upstream, policy: IdempotencyPolicy(answerBytesMax: 0))
         #expect(try await pair.first.answer(Self.post + "ab").status == 201)
-        #expect(await eventually { Self.isSettled(pair.claims) })
+        #expect(await eventually { pair.claims.settledCount == 1 })
         let again: RawMessage = try await pair.second.answer(Self.post + "ab")
         #expect(again.status == 409)
         #expect(again.text.contains("idempotency-unrepeatable"))
@@ -149,6 +143,49 @@ struct SharedIdempotencyTests {
         #expect(upstream.requests.count == (status == 503 ? 0 : 2))
         #expect(pair.count("away") == (status == 503 ? 3 : 2))
         await pair.stop()
+    }
+
+    /// Who keeps the records reads nothing of them, and who has another secret neither does it nor does the request again.
+    @Test(arguments: [true, false]) func whatIsKeptIsSealed(withOneSecret: Bool) async throws {
+        let answer: String = "HTTP/1.1 201 X\r\nX-Hidden: planted\r\nContent-Length: 7\r\n\r\nplanted"
+        let upstream: RawUpstream = try .answering(answer)
+        let secret: [UInt8] = Array("a secret of the gateways".utf8)
+        let pair: Pair = try await Self.start(upstream, secrets: [secret, withOneSecret ? secret : []])
+        #expect(try await pair.first.answer(Self.post + "ab").status == 201)
+        #expect(await eventually { pair.claims.settledCount == 1 })
+        let stored: [UInt8] = try #require(pair.claims.stored.first)
+        #expect(stored.firstRange(of: Array("planted".utf8)) == nil)
+        #expect(IdempotencyRecord(Array(stored.dropFirst())) == nil)
+        let again: RawMessage = try await pair.second.answer(Self.post + "ab")
+        #expect(again.status == (withOneSecret ? 201 : 409))
+        #expect(again.text.contains("planted") == withOneSecret)
+        #expect(upstream.requests.count == 1)
+        await pair.stop()
+    }
+
+    @Test func aSealOpensForItsKeyNameAndSecretOnly() throws {
+        let record: IdempotencyRecord = IdempotencyRecord(
+            fingerprint: [UInt8](repeating: 7, count: 32), state: .unrepeatable)
+        let secret: [UInt8] = [UInt8](repeating: 1, count: 16)
+        let seal: IdempotencySeal = IdempotencySeal(name: "a", request: [1], secret: secret)
+        let sealed: [UInt8] = try #require(seal.seal(record))
+        #expect(seal.open(sealed)?.bytes == record.bytes)
+        #expect(seal.seal(record) != sealed, "no two are the same")
+        for other in [
+            IdempotencySeal(name: "b", request: [1], secret: secret),
+            IdempotencySeal(name: "a", request: [2], secret: secret),
+            IdempotencySeal(name: "a", request: [1], secret: [UInt8](repeating: 2, count: 16)),
+            IdempotencySeal(name: "a", request: [1], secret: []),
+        ] {
+            #expect(other.open(sealed) == nil)
+        }
+        for place in sealed.indices {
+            var changed: [UInt8] = sealed
+            changed[place] ^= 1
+            #expect(seal.open(changed) == nil)
+            #expect(seal.open(Array(sealed[..<place])) == nil)
+        }
+        #expect(seal.open(record.bytes) == nil, "in the clear it is nobody's")
     }
 
     @Test func aRecordIsReadAsItWasWritten() throws {

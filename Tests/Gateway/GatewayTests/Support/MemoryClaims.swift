@@ -8,8 +8,11 @@ final class MemoryClaims: ClaimStore {
 
     private let values: Mutex<[String: [UInt8]]> = Mutex([:])
     let isAway: Mutex<Bool> = Mutex(false)
+    private let settled: Mutex<Int> = Mutex(0)
 
     var keys: [String] { self.values.withLock { Array($0.keys) } }
+    /// How often a value became another one.
+    var settledCount: Int { self.settled.withLock { $0 } }
     var stored: [[UInt8]] { self.values.withLock { Array($0.values) } }
 
     func claim(_ key: String, _ value: [UInt8], keptFor: Duration) async throws -> [UInt8]? {
@@ -23,11 +26,13 @@ final class MemoryClaims: ClaimStore {
 
     func replace(_ key: String, _ old: [UInt8], with value: [UInt8], keptFor: Duration) async throws -> Bool {
         if self.isAway.withLock({ $0 }) { throw Away() }
-        return self.values.withLock { values in
+        let isDone: Bool = self.values.withLock { values in
             guard values[key] == old else { return false }
             values[key] = value
             return true
         }
+        if isDone, value != old { self.settled.withLock { $0 += 1 } }
+        return isDone
     }
 
     func remove(_ key: String, _ value: [UInt8]) async throws {

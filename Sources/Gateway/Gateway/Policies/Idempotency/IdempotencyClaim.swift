@@ -7,6 +7,7 @@ final class IdempotencyClaim: Sendable {
         /// The same claim where all gateways see it; nil: it is not there.
         var lease: SharedClaims.Lease?
         var shared: SharedClaims?
+        var seal: IdempotencySeal?
         var fingerprint: [UInt8] = []
     }
 
@@ -29,11 +30,14 @@ final class IdempotencyClaim: Sendable {
     deinit { self.release() }
 
     /// The key is claimed at all gateways.
-    func share(_ lease: SharedClaims.Lease, fingerprint: [UInt8], _ shared: SharedClaims) {
+    func share(
+        _ lease: SharedClaims.Lease, fingerprint: [UInt8], seal: IdempotencySeal, _ shared: SharedClaims
+    ) {
         shared.hold(lease)
         self.state.withLock { state in
             state.lease = lease
             state.shared = shared
+            state.seal = seal
             state.fingerprint = fingerprint
         }
     }
@@ -48,7 +52,7 @@ final class IdempotencyClaim: Sendable {
         guard let state: State = self.end() else { return }
         self.store.complete(
             self.key, claim: self.claim, answer: answer, expires: now &+ self.keptFor.nanoseconds, now: now)
-        guard let lease: SharedClaims.Lease = state.lease else { return }
+        guard let lease: SharedClaims.Lease = state.lease, let seal: IdempotencySeal = state.seal else { return }
         var outcome: IdempotencyRecord.State = .unrepeatable
         if let answer: LocalAnswer,
             answer.bodyCount + answer.fields.bytes.count <= IdempotencyRecord.answerBytesMax
@@ -56,7 +60,7 @@ final class IdempotencyClaim: Sendable {
             outcome = .done(answer)
         }
         let record: IdempotencyRecord = IdempotencyRecord(fingerprint: state.fingerprint, state: outcome)
-        state.shared?.settle(lease, as: record.bytes, keptFor: self.keptFor)
+        state.shared?.settle(lease, keptFor: self.keptFor) { seal.seal(record) }
     }
 
     /// What there was to end; nil: it has ended before.
@@ -73,16 +77,17 @@ final class IdempotencyClaim: Sendable {
 final class SharedClaimWork: PolicyWork, @unchecked Sendable {
     // Safe to share: constants, and the claim and the outcome behind their locks.
     let fingerprint: [UInt8]
-    private let key: String
+    /// What is known of the key elsewhere opens with it.
+    let seal: IdempotencySeal
     private let claims: SharedClaims
     /// Until it is taken: then the exchange alone has it. The task may hold this work for a while after it is done.
     private let claim: Mutex<IdempotencyClaim?>
     private let result: Mutex<SharedClaims.Outcome> = Mutex(.closed)
 
-    init(_ claim: IdempotencyClaim, fingerprint: [UInt8], key: String, claims: SharedClaims) {
+    init(_ claim: IdempotencyClaim, fingerprint: [UInt8], seal: IdempotencySeal, claims: SharedClaims) {
         self.claim = Mutex(claim)
         self.fingerprint = fingerprint
-        self.key = key
+        self.seal = seal
         self.claims = claims
     }
 
@@ -96,12 +101,15 @@ final class SharedClaimWork: PolicyWork, @unchecked Sendable {
             let token: [UInt8] = self.claims.makeToken()
             let record: IdempotencyRecord = IdempotencyRecord(
                 fingerprint: self.fingerprint, state: .inProgress(token: token))
-            let lease: SharedClaims.Lease = SharedClaims.Lease(key: self.key, value: record.bytes)
+            // Without a seal nothing is told to anybody, and the request is refused.
+            guard let value: [UInt8] = self.seal.seal(record) else { return done() }
+            let lease: SharedClaims.Lease = SharedClaims.Lease(key: self.seal.name, value: value)
             let outcome: SharedClaims.Outcome = await self.claims.claim(
                 .idempotency, lease.key, lease.value, keptFor: SharedClaims.leaseTime)
             // Also when nobody waits any more: the claim then ends with this work, and with it what was just claimed.
             if outcome == .first {
-                self.claim.withLock { $0 }?.share(lease, fingerprint: self.fingerprint, self.claims)
+                self.claim.withLock { $0 }?.share(
+                    lease, fingerprint: self.fingerprint, seal: self.seal, self.claims)
             }
             self.result.withLock { $0 = outcome }
             done()

@@ -50,7 +50,7 @@ final class IdempotencyStage: RequestStage, @unchecked Sendable {
             guard self.shared.isShared else { return self.pass(kept, context) }
             return .suspend(
                 SharedClaimWork(
-                    kept, fingerprint: fingerprint, key: self.sharedKey(value, request, context), claims: self.shared))
+                    kept, fingerprint: fingerprint, seal: self.seal(of: key), claims: self.shared))
         case .inProgress: return Self.refuseForNow(&decision)
         case .mismatch: return decision.refuse(.idempotencyMismatch)
         case .unrepeatable: return decision.refuse(.idempotencyUnrepeatable)
@@ -86,8 +86,8 @@ final class IdempotencyStage: RequestStage, @unchecked Sendable {
             return decision.refuse(.policyUnavailable)
         case .known(let bytes):
             claim.release()
-            // What cannot be read was written by another version: it is safe not to do the request again.
-            guard let record: IdempotencyRecord = IdempotencyRecord(bytes) else { return Self.refuseForNow(&decision) }
+            // What does not open was written by another version, or with another secret: it is safe not to do the request again.
+            guard let record: IdempotencyRecord = work.seal.open(bytes) else { return Self.refuseForNow(&decision) }
             guard record.fingerprint == work.fingerprint else { return decision.refuse(.idempotencyMismatch) }
             switch record.state {
             case .inProgress: return Self.refuseForNow(&decision)
@@ -111,11 +111,11 @@ final class IdempotencyStage: RequestStage, @unchecked Sendable {
         return true
     }
 
-    /// The key where all gateways see it: it begins with the tenant, and does not show the key of the request.
-    private func sharedKey(
-        _ value: UnsafeRawBufferPointer, _ request: RequestView, _ context: PolicyContext
-    ) -> String {
-        "idempotency:\(self.tenant):\(Hex.encode(SHA256.hash(self.key(value, request, context))))"
+    /// What all gateways keep of a key is sealed for those who know it.
+    private func seal(of key: [UInt8]) -> IdempotencySeal {
+        IdempotencySeal(
+            name: "idempotency:\(self.tenant):\(Hex.encode(SHA256.hash(key)))", request: key,
+            secret: self.shared.secret)
     }
 
     /// Place, caller and key, apart by bytes that none of them holds. The same at every gateway.
