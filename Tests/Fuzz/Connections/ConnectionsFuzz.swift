@@ -94,7 +94,20 @@ private final class RunningGateway: Sendable {
     }
 
     private func connect() -> Int32 {
-        let fd: Int32 = socket(AF_INET, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
+        while true {
+            let fd: Int32 = self.socket()
+            if self.connect(fd) { return fd }
+            // libFuzzer's timer interrupts what waits, here for a core; anything else is a finding, and its number the only hint.
+            guard errno == EINTR else {
+                perror("the gateway does not accept")
+                preconditionFailure("the gateway accepts")
+            }
+            close(fd)
+        }
+    }
+
+    private func socket() -> Int32 {
+        let fd: Int32 = Glibc.socket(AF_INET, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
         var limit: timeval = timeval(tv_sec: 5, tv_usec: 0)
         setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
         var immediately: Int32 = 1
@@ -102,17 +115,19 @@ private final class RunningGateway: Sendable {
         // Ports are many, but not without end: no connection waits in TIME_WAIT.
         var reset: linger = linger(l_onoff: 1, l_linger: 0)
         setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, socklen_t(MemoryLayout<linger>.size))
+        return fd
+    }
+
+    private func connect(_ fd: Int32) -> Bool {
         var address: sockaddr_in = sockaddr_in()
         address.sin_family = sa_family_t(AF_INET)
         address.sin_port = self.port.bigEndian
         address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
-        let result: Int32 = withUnsafePointer(to: &address) { (pointer: UnsafePointer<sockaddr_in>) -> Int32 in
+        return withUnsafePointer(to: &address) { (pointer: UnsafePointer<sockaddr_in>) -> Bool in
             pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                Glibc.connect(fd, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
+                Glibc.connect(fd, $0, socklen_t(MemoryLayout<sockaddr_in>.size)) == 0
             }
         }
-        precondition(result == 0, "the gateway accepts: errno \(errno)")
-        return fd
     }
 }
 
