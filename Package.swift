@@ -242,6 +242,8 @@ let fuzzers: [Target] = [
     fuzzer("URLs", ["HTTP"]),
     fuzzer("Authorization", ["HTTP", "Bytes"]),
     fuzzer("Secrets", ["Crypto", "GatewayConfiguration", "JSON", "Bytes"]),
+    fuzzer("SealedValues", ["Audit", "KeyRing", "Crypto", "JSON"]),
+    fuzzer("PKI", ["Crypto", "TLS", "Bytes"]),
     fuzzer("DNSAnswers", ["DNS", "EventLoops"]),
     fuzzer("HTTPHeads", ["HTTP"]),
     fuzzer("Connections", ["Gateway", "GatewayConfiguration", "EventLoops", "HTTP"]),

@@ -163,7 +163,7 @@ extension KeyRing {
     }
 
     /// What every value under that version begins with.
-    static func head(version: Int64) -> [UInt8] {
+    package static func head(version: Int64) -> [UInt8] {
         var writer: ByteWriter = ByteWriter()
         writer.appendUInt8(Self.format)
         writer.appendUInt32(UInt32(truncatingIfNeeded: version))
@@ -171,7 +171,7 @@ extension KeyRing {
     }
 
     /// The version of the key a value needs; nil when it is none of this format.
-    static func version(of sealed: [UInt8]) -> Int64? {
+    package static func version(of sealed: [UInt8]) -> Int64? {
         guard sealed.count > Self.headBytes, sealed[0] == Self.format else { return nil }
         var version: Int64 = 0
         for byte in sealed[1..<Self.headBytes] { version = version << 8 | Int64(byte) }

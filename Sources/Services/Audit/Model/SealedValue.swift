@@ -1,17 +1,17 @@
 import Bytes
-import Crypto
-import JSON
+package import Crypto
+package import JSON
 
 /// A value of an entry that opens with one person's key only (docs/reference/audit-leaf.md).
-struct SealedValue: Sendable, Equatable {
+package struct SealedValue: Sendable, Equatable {
     static let keyMember: String = "$key"
     static let sealedMember: String = "$sealed"
 
-    let key: String
+    package let key: String
     let bytes: [UInt8]
 
     /// - Returns: nil unless it has exactly the two members, and they are what they should be.
-    init?(_ value: JSONValue) {
+    package init?(_ value: JSONValue) {
         guard let object: JSONObject = value.object, object.members.count == 2,
             let key: String = object[Self.keyMember]?.text, let text: String = object[Self.sealedMember]?.text,
             let bytes: [UInt8] = Base64.decodeURL(text)
@@ -21,13 +21,15 @@ struct SealedValue: Sendable, Equatable {
     }
 
     /// Seals a value for one leaf.
-    static func seal(_ value: JSONValue, key: String, bytes: [UInt8], leaf: String) throws(CryptoError) -> JSONObject {
+    package static func seal(
+        _ value: JSONValue, key: String, bytes: [UInt8], leaf: String
+    ) throws(CryptoError) -> JSONObject {
         let sealed: [UInt8] = try AESGCM.seal(value.canonical(), key: bytes, associatedData: Array(leaf.utf8))
         return [Self.keyMember: .string(key), Self.sealedMember: .string(Base64.encodeURL(sealed))]
     }
 
     /// - Returns: nil when the key is another, or the value was moved here from another leaf.
-    func opened(with key: [UInt8], leaf: String) -> JSONValue? {
+    package func opened(with key: [UInt8], leaf: String) -> JSONValue? {
         guard let plain: [UInt8] = try? AESGCM.open(self.bytes, key: key, associatedData: Array(leaf.utf8)) else {
             return nil
         }
