@@ -38,8 +38,8 @@ CRITICAL = {
     # Keys and secrets.
     "rotateSigningKey", "rotateKeys", "sealKeys", "putSecret", "deleteSecret", "rollBackSecret", "destroySecretVersion",
     "putPlatformSecret", "deletePlatformSecret", "rollBackPlatformSecret", "destroyPlatformSecretVersion",
-    "createGatewayToken", "issuePlatformCertificate", "renewPlatformCertificate",
-    "rotatePlatformCertificateAuthority",
+    "createGatewayToken", "issuePlatformCertificate", "renewPlatformCertificate", "revokePlatformCertificate",
+    "rotatePlatformCertificateAuthority", "allowCertificateNames",
     # What cannot be undone, and what says everything about somebody.
     "deleteTenant", "beginTenantDeletion", "exportTenant", "downloadTenantExport", "exportPersonalData", "erasePersonalData",
 }

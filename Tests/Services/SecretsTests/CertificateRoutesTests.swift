@@ -7,6 +7,7 @@ import KeyRing
 import REST
 import ServiceTestKit
 import Store
+import Telemetry
 import TestKit
 import Testing
 import Time
@@ -230,12 +231,18 @@ struct CertificateRoutesTests {
         _ = try await fixture.send(
             "POST", "\(Self.path)/\(renewed.json["id"]?.text ?? "")/renewal", "devops@acme",
             .object(["lifetime_seconds": .int(CertificateRules.lifetimes.upperBound)]))
-        for (days, expected) in [(59, 0), (2, 1), (1, 1), (22, 2), (0, 2), (5, 3), (2, 3)] as [(Int64, Int)] {
+        // Days that pass, how often it was told by then, and how many end soon.
+        let course: [(Int64, Int, Int)] = [
+            (59, 0, 0), (2, 1, 1), (1, 1, 1), (22, 2, 1), (0, 2, 1), (5, 3, 1), (2, 3, 0),
+        ]
+        for (days, expected, ending) in course {
             fixture.harness.clock.advance(by: .seconds(days * 86_400))
             await watch.look()
             let told: [JSONValue] = try await fixture.harness.events(Topics.notifications)
             #expect(told.count == expected)
             #expect(told.allSatisfy { $0["type"]?.text == "certificate-expiring" })
+            let metrics: String = String(decoding: fixture.harness.services.metrics.prometheusText(), as: UTF8.self)
+            #expect(metrics.contains("\npki_certificates_ending \(ending)\n"), "after \(days) more days")
         }
         let events: [JSONValue] = try await fixture.harness.auditEntries("certificate.expiring")
         #expect(events.count == 3)

@@ -43,7 +43,7 @@ extension SecretsService {
                 "PUT", tenants, operationID: "allowCertificateNames", tag: Self.name,
                 summary:
                     "Sets the domains and ranges of addresses a tenant may have certificates for; what issues from then on is constrained to them",
-                access: Self.writePlatform,
+                access: Self.writePlatform, isCritical: true,
                 body: .json(
                     Schema.object(
                         [

@@ -95,7 +95,7 @@ extension SecretsService {
             Route(
                 "POST", "\(scope.path)/{certificate}/revocation", operationID: "revoke\(scope.word)Certificate",
                 tag: Self.name, summary: "Revokes a certificate at once: the next list that anybody gets names it",
-                access: scope.write,
+                access: scope.write, isCritical: scope.isCritical,
                 body: .json(
                     Schema.object(["reason": Schema.choice(RevocationReason.allCases.map(\.rawValue))])),
                 answers: [Answer(200, "The certificate", schema: certificate)]
