@@ -15,6 +15,52 @@ struct SecretReferenceTests {
         #expect(SecretReference.names(in: .object(["x": .array([.string(text)])])) == Set(names))
     }
 
+    @Test(arguments: [
+        ("secret://crm-token", nil), ("Bearer secret://crm-token.", nil), ("secret://a:secret://b", nil), ("", nil),
+        ("ssecret://a", nil), ("secret://user@host", nil), ("secret://", "expected the name"),
+        ("x secret://CRM", "expected the name"), ("secret://crm_token", "expected the name"),
+        ("secret://crmToken", "expected the name"), ("secret://-a", "expected the name"),
+        ("secret://a- b", "expected the name"), ("secret://naïve", "expected the name"),
+        ("secret://" + String(repeating: "a", count: 63), nil),
+        ("secret://" + String(repeating: "a", count: 64), "expected the name"),
+        ("secret://a, secret://B", "expected the name"), ("secret://a@7", "expected no version"),
+    ])
+    func saysWhatIsNoReference(_ text: String, _ expected: String?) {
+        let problem: String? = SecretReference.problem(in: text)
+        #expect((problem == nil) == (expected == nil), "\(problem ?? "")")
+        if let expected: String { #expect(problem?.hasPrefix(expected) == true, "\(problem ?? "")") }
+    }
+
+    @Test func saysWhereItStands() {
+        let json: JSONValue = .object([
+            "a/b": .array(["secret://one", "secret://One"]), "secret://key": "left", "c": .object(["d": "secret://"]),
+        ])
+        let found: [String] = SecretReference.problems(in: json, at: JSONPointer(tokens: ["policies"])).map(
+            \.place.text)
+        #expect(found == ["/policies/a~1b/1", "/policies/secret:~1~1key", "/policies/c/d"])
+    }
+
+    @Test func aGatewayThatRunsFromAFileOpensNone() throws {
+        let file: String = """
+            version: 1
+            listen: {http: 127.0.0.1:8000}
+            apis:
+              - id: orders
+                tenant: acme
+                routes: [{path: /*}]
+                upstream: {targets: [{url: "http://127.0.0.1:9"}]}
+                policies:
+                  - headers: {request: {set: {X-Token: "Bearer secret://crm"}}}
+            """
+        do throws(InvalidDocument) {
+            _ = try GatewayFile.read(Array(file.utf8))
+            Issue.record("was taken")
+        } catch {
+            #expect(error.problems.map(\.pointer) == ["/apis/0/policies/0/headers/request/set/X-Token"])
+            #expect(error.problems.first?.line == 9)
+        }
+    }
+
     @Test func replacesThemWhereverTheyStand() {
         let json: JSONValue = .object([
             "a": "Bearer secret://one@3!", "b": .array(["secret://two@07", .int(7)]), "secret://key": "left",

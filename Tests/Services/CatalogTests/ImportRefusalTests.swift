@@ -74,6 +74,23 @@ struct ImportRefusalTests {
         try await Self.expectNothing(in: fixture)
     }
 
+    @Test func refusesWhatLooksLikeASecretAndIsNone() async throws {
+        let fixture: CatalogFixture = try await CatalogFixture()
+        var body: JSONObject = Documents.body(Documents.orders).object ?? [:]
+        body["authentication"] = "none"
+        body["policies"] = .array([
+            .object([
+                "headers": .object([
+                    "request": .object(["set": .object(["X-A": "secret://crm-token", "X-B": "Bearer secret://CRM"])])
+                ])
+            ])
+        ])
+        let answer: TestAnswer = try await fixture.send("POST", Self.apis, .object(body))
+        #expect(answer.status == 400)
+        #expect(answer.pointers == ["/policies/0/headers/request/set/X-B"])
+        try await Self.expectNothing(in: fixture)
+    }
+
     @Test func refusesADocumentThatIsTooLarge() async throws {
         let fixture: CatalogFixture = try await CatalogFixture()
         let padding: String = String(repeating: "x", count: 8 << 20)

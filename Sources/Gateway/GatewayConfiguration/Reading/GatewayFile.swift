@@ -28,6 +28,11 @@ package struct GatewayFile: Sendable, Equatable {
                 ["version", "listen", "workers", "telemetry", "zone", "dns", "counters"] + GatewayDocument.fieldNames
             guard let fields: NodeFields = decoder.fields(known) else { return nil }
             GatewayDocument.checkVersion(fields)
+            if SecretReference.isIn(root) {
+                SecretReference.refuse(
+                    in: decoder,
+                    "expected the value, or a file with it: a gateway that runs from a file opens no secrets")
+            }
             let settings: ProcessSettings = ProcessSettings.read(fields)
             let document: GatewayDocument = GatewayDocument.read(fields)
             return GatewayFile(settings: settings, document: document)

@@ -1,3 +1,4 @@
+package import Documents
 package import JSON
 
 /// `secret://name` in a string of an API's configuration: it stands for the value of that secret of the API's tenant, which only
@@ -26,6 +27,72 @@ package enum SecretReference {
         let parts: [Part] = Self.parts(of: text)
         guard parts.count == 1, case .reference? = parts.first else { return false }
         return true
+    }
+
+    // MARK: What is no reference
+
+    /// What of a text looks like a reference and is none, or another one than its author meant; nil: nothing.
+    package static func problem(in text: String) -> String? {
+        guard Self.mayRefer(text) else { return nil }
+        let bytes: [UInt8] = Array(text.utf8)
+        let mark: [UInt8] = Array(Self.scheme.utf8)
+        for start in 0...(bytes.count - mark.count) where bytes[start..<(start + mark.count)].elementsEqual(mark) {
+            let name: ArraySlice<UInt8> = bytes[(start + mark.count)...].prefix { Self.isNameByte($0) }
+            let next: UInt8 = name.endIndex < bytes.count ? bytes[name.endIndex] : 0
+            let isSlug: Bool = !name.isEmpty && name.first != 0x2d && name.last != 0x2d
+            let goesOn: Bool = next == UInt8(ascii: "_") || (0x41...0x5a).contains(next) || next >= 0x80
+            guard isSlug, name.count <= Self.nameLengthMax, !goesOn else {
+                return
+                    "expected the name of a secret behind \(Self.scheme): lower-case letters, digits and hyphens between them, at most \(Self.nameLengthMax)"
+            }
+            let afterNext: UInt8 = name.endIndex + 1 < bytes.count ? bytes[name.endIndex + 1] : 0
+            if next == UInt8(ascii: "@"), (0x30...0x39).contains(afterNext) {
+                return
+                    "expected no version behind \(Self.scheme)\(String(decoding: name, as: UTF8.self)): it stands for the present one; secrets rollback makes an earlier one that"
+            }
+        }
+        return nil
+    }
+
+    /// The same for every string in it, with its place.
+    package static func problems(in json: JSONValue, at place: JSONPointer) -> [(place: JSONPointer, message: String)] {
+        switch json {
+        case .string(let text): return Self.problem(in: text).map { [(place, $0)] } ?? []
+        case .array(let elements):
+            var found: [(place: JSONPointer, message: String)] = []
+            for (index, element) in elements.enumerated() {
+                found += Self.problems(in: element, at: place.appending(index))
+            }
+            return found
+        case .object(let object):
+            var found: [(place: JSONPointer, message: String)] = []
+            for member in object.members {
+                let inside: JSONPointer = place.appending(member.key)
+                if Self.mayRefer(member.key) {
+                    found.append((inside, "expected no secret here: one stands for a value, not for a name"))
+                }
+                found += Self.problems(in: member.value, at: inside)
+            }
+            return found
+        default: return []
+        }
+    }
+
+    /// Whether any string of a document refers to a secret, or tries to.
+    package static func isIn(_ node: Node) -> Bool {
+        switch node.kind {
+        case .string(let text): return Self.mayRefer(text)
+        case .sequence(let nodes): return nodes.contains { Self.isIn($0) }
+        case .mapping(let members): return members.contains { Self.isIn($0.value) }
+        default: return false
+        }
+    }
+
+    /// Notes a problem at each of them: where nobody can open any.
+    static func refuse(in decoder: NodeDecoder, _ message: String) {
+        if case .string(let text) = decoder.node.kind, Self.mayRefer(text) { decoder.problem(message) }
+        for element in decoder.elements where Self.isIn(element.node) { Self.refuse(in: element, message) }
+        for member in decoder.members where Self.isIn(member.value.node) { Self.refuse(in: member.value, message) }
     }
 
     /// The references with versions, as `name@7`.

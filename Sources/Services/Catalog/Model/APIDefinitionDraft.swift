@@ -24,6 +24,8 @@ struct ImportRequest: Sendable {
     /// Policies put behind authentication, as the gateway document has them.
     let policies: [JSONValue]
     let options: GatewayOptions
+    /// Where something looks like a reference to a secret and is none.
+    let noReferences: [InvalidField]
 
     /// Of a first import, and of a further revision, which may leave the document as it was.
     static let schema: JSONValue = schema(required: ["document"])
@@ -54,6 +56,14 @@ struct ImportRequest: Sendable {
         self.basePath = body["base_path"]?.text
         self.needsKey = body["authentication"]?.text != "none"
         self.policies = body["policies"]?.elements ?? []
+        var noReferences: [InvalidField] = []
+        for name in ["upstream", "policies", "gateway"] {
+            let place: JSONPointer = JSONPointer(tokens: [name])
+            for problem in SecretReference.problems(in: body[name] ?? .null, at: place) {
+                noReferences.append(InvalidField(problem.place.text, problem.message))
+            }
+        }
+        self.noReferences = noReferences
     }
 }
 
@@ -79,6 +89,11 @@ struct APIDefinitionDraft: Sendable {
     init(_ request: ImportRequest, tenant: String, existing: (name: String, basePath: String)?) throws {
         if request.lacksDocument, request.document.isEmpty {
             throw APIProblem.invalid("/document", "expected an OpenAPI document")
+        }
+        guard request.noReferences.isEmpty else {
+            throw APIProblem(
+                .invalidRequest, "The API refers to secrets in a way that none can be found by.",
+                errors: request.noReferences)
         }
         let document: OpenAPIDocument = try Self.read(request.document)
         self.document = request.document
