@@ -55,6 +55,10 @@ class Postgres:
         done = self._run("psql", "-h", "127.0.0.1", "-p", str(self.port), "-U", "app", "-d", database, "-Atc", text)
         return done.stdout.strip()
 
+    def dump(self, database):
+        """All of a database as SQL."""
+        return self._run("pg_dump", "-h", "127.0.0.1", "-p", str(self.port), "-U", "app", database).stdout
+
     def start(self):
         """After a kill, too: what the killed one left running holds its memory for a moment."""
         deadline = time.monotonic() + START_SECONDS

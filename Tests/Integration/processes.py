@@ -118,13 +118,15 @@ class ClassScope:
 class Platform:
     """One `passerelle serve`, `demo` or gateway apart."""
 
-    def __init__(self, case, data, base=None, verb="serve", arguments=(), environment=None, log=None, authorities=None):
-        """`authorities`: the control plane speaks TLS, and who vouches for it is in that file."""
+    def __init__(self, case, data, base=None, verb="serve", arguments=(), environment=None, log=None, authorities=None,
+                 certificate=None):
+        """`authorities`: the control plane speaks TLS, and who vouches for it is in that file; `certificate`: what callers show it."""
         self.case = case
         self.data = data
         self.base = base or free_base()
         self.gateway = f"http://127.0.0.1:{self.base}"
         self.authorities = authorities
+        self.certificate = certificate
         self.control_plane = f"{'https' if authorities else 'http'}://127.0.0.1:{self.base + 1}"
         self.verb = verb
         self.arguments = list(arguments)
@@ -177,7 +179,7 @@ class Platform:
             return False
 
     def rest(self, token=None, timeout=60):
-        return Rest(self.control_plane, token, timeout, self.authorities)
+        return Rest(self.control_plane, token, timeout, self.authorities, self.certificate)
 
     def _read_password(self):
         found = re.search(r"One-time password: *(\S+)", self.log())

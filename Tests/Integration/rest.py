@@ -33,10 +33,11 @@ class Refused(AssertionError):
 class Rest:
     """One caller. Not for several threads at once."""
 
-    def __init__(self, url, token=None, timeout=60, authorities=None):
-        """`authorities` is the file with those to trust, where the URL begins with https."""
+    def __init__(self, url, token=None, timeout=60, authorities=None, certificate=None):
+        """Where the URL begins with https: `authorities` is the file with those to trust, `certificate` the files of what is shown."""
         self.url = url
         self.authorities = authorities
+        self.certificate = certificate
         self.token = token
         self.timeout = timeout
         self._address = urllib.parse.urlsplit(url).netloc
@@ -57,6 +58,8 @@ class Rest:
         if not self.url.startswith("https:"):
             return http.client.HTTPConnection(self._address, timeout=self.timeout)
         context = ssl.create_default_context(cafile=self.authorities)
+        if self.certificate:
+            context.load_cert_chain(*self.certificate)
         return http.client.HTTPSConnection(self._address, timeout=self.timeout, context=context)
 
     def request(self, method, path, body=None, fields=None, raw=None):

@@ -38,11 +38,6 @@ def needles(pem):
     return [lines[1].encode(), raw[40:64]]
 
 
-def clear(platform, planted):
-    """Files of a data folder that hold any of it; but the key of the gateway itself, which has nobody to seal it."""
-    return [found for found in search(platform.data, planted) if "/gateway/gateway.key:" not in found]
-
-
 class CertificateCase(unittest.TestCase):
     def setUp(self):
         self.place = folder(self)
@@ -128,7 +123,7 @@ class IssuingTests(CertificateCase):
         for name in ("api.key", "next.key"):
             with open(f"{self.place}/{name}", encoding="ascii") as kept:
                 planted += needles(kept.read())
-        self.assertEqual(clear(platform, planted), [])
+        self.assertEqual(search(platform.data, planted), [])
         self.assertEqual(search(f"{self.place}/backups", planted), [])
         for needle in planted:
             self.assertNotIn(needle, platform.log().encode() + events.encode())
@@ -175,7 +170,7 @@ class TLSTests(CertificateCase):
         self.assertEqual(rest.get("/v1/me")["name"], "admin")
         self.assertIsNone(platform.process.poll())
         platform.stop()
-        self.assertEqual(clear(platform, [b"PRIVATE KEY"]), [])
+        self.assertEqual(search(platform.data, [b"PRIVATE KEY"]), [])
 
     def test_files_change_while_it_serves_and_a_successor_takes_over(self):
         authority = Authority(self.place)
@@ -226,6 +221,41 @@ class TLSTests(CertificateCase):
         with successor.rest(rest.token) as other:
             self.assertEqual(other.get("/v1/me")["name"], "admin")
 
+    def test_the_certificate_may_be_a_secret_of_the_platform(self):
+        authority = Authority(self.place)
+        platform = Platform(self, f"{self.place}/data").start()
+        rest = platform.sign_in()
+        self.addCleanup(rest.close)
+
+        def put(name):
+            self.certificate(authority, name)
+            both = "".join(open(f"{self.place}/control.{kind}", encoding="ascii").read() for kind in ("pem", "key"))
+            os.remove(f"{self.place}/control.key")
+            self.assertIn(rest.request("PUT", "/v1/secrets/control", {"value": both}).status, (200, 201))
+            return both.split("-----BEGIN PRIVATE KEY-----")[1].split("-----")[0]
+
+        planted = needles(put("first"))
+        platform.stop()
+        settings = self.write("passerelle.yaml", "tls: {certificate: {cert: secret://control, key: secret://control}}\n")
+        password = platform.password
+        platform = Platform(
+            self, platform.data, arguments=("--config", settings), authorities=authority.file, log=f"{self.place}/tls.log").start()
+        platform.password = password
+        before = self.shown(platform)
+        rest = platform.sign_in()
+        self.addCleanup(rest.close)
+        planted += needles(put("second"))
+        eventually(lambda: self.shown(platform) != before)
+        # What is no certificate changes nothing.
+        after = self.shown(platform)
+        rest.expect(200, "PUT", "/v1/secrets/control", {"value": "none"})
+        eventually(lambda: "could not be changed" in platform.log())
+        self.assertEqual(self.shown(platform), after)
+        platform.stop()
+        self.assertEqual(search(platform.data, planted), [])
+        for needle in planted:
+            self.assertNotIn(needle, platform.log().encode())
+
     def certificate(self, authority, name):
         """The control plane's, anew."""
         pem, key = authority.issue(name, name, ["localhost"])
@@ -236,6 +266,150 @@ class TLSTests(CertificateCase):
                 "-CAcreateserial", "-days", "30", "-extfile", f"{self.place}/{name}.ext", "-out", pem)
         os.replace(key, f"{self.place}/control.key")
         os.replace(pem, f"{self.place}/control.pem")
+
+
+class MutualTests(CertificateCase):
+    """A control plane that lets nobody in without a certificate: the command line shows one, and gateways enrol."""
+
+    def serve(self, settings):
+        self.authority = Authority(self.place)
+        self.mine = self.authority.issue("operator", "operator", usage="clientAuth")
+        path = self.write("passerelle.yaml", f"""
+tls:
+  certificate: own
+  client_certificates: {{authorities: {self.authority.file}}}
+  {settings}
+""")
+        data = f"{self.place}/data"
+        self.platform = Platform(
+            self, data, arguments=("--config", path, "--gateway-id", "first"), authorities=f"{data}/ca.pem",
+            certificate=self.mine).start()
+        self.rest = self.platform.sign_in("acme")
+        self.addCleanup(self.rest.close)
+
+    def shown(self, certificate, *arguments, code=0):
+        """A command that shows a certificate by the environment."""
+        done = run(*arguments, environment={
+            "PASSERELLE_URL": self.platform.control_plane, "PASSERELLE_TOKEN": self.rest.token,
+            "PASSERELLE_CA": self.platform.authorities, "PASSERELLE_CLIENT_CERTIFICATE": certificate[0],
+            "PASSERELLE_CLIENT_KEY": certificate[1]})
+        self.assertEqual(done.returncode, code, done.stderr)
+        return done
+
+    def apart(self, *arguments):
+        return Platform(self, f"{self.place}/second", arguments=[
+            "--services", "gateway", "--control-plane", self.platform.control_plane, "--gateway-id", "second",
+            "--gateway-token-file", f"{self.place}/edge.token", "--ca", self.platform.authorities, *arguments])
+
+    def is_live(self):
+        return any(one["id"] == "second" and one["state"] == "live" for one in self.rest.all("/v1/gateways"))
+
+    def issue(self, name):
+        """A certificate of the platform's own authority for a client."""
+        files = (f"{self.place}/{name}.pem", f"{self.place}/{name}.key")
+        made = self.shown(self.mine, "certificates", "issue", "--platform", "--usage", "client", "--common-name", name,
+                          "--lifetime", "1h", "--out", files[0], "--key-out", files[1], "--output", "json")
+        return files, json.loads(made.stdout)["id"]
+
+    def test_commands_show_a_certificate(self):
+        self.serve("gateways: certificate")
+        known = {"PASSERELLE_TOKEN": self.rest.token}
+        plain = ["gateways", "--url", self.platform.control_plane, "--ca", self.platform.authorities]
+        both = self.write("both.pem", "".join(open(file, encoding="ascii").read() for file in self.mine))
+        other = Authority(folder(self)).issue("other", "other", usage="clientAuth")
+        for arguments, code, expected in (
+                ((), 1, "--client-certificate FILE"),
+                (("--client-certificate", self.mine[0], "--client-key", self.mine[1]), 0, ""),
+                (("--client-certificate", both), 0, ""),
+                (("--client-certificate", self.mine[0]), 1, "which has to hold its key"),
+                (("--client-certificate", self.mine[0], "--client-key", other[1]), 1, "does not belong"),
+                (("--client-certificate", f"{self.place}/none.pem"), 1, "none.pem"),
+                (("--client-key", self.mine[1]), 2, "belongs to --client-certificate"),
+                (("--client-certificate", other[0], "--client-key", other[1]), 1, "It does not take the certificate in")):
+            with self.subTest(arguments):
+                done = run(*plain, *arguments, environment=known)
+                self.assertEqual(done.returncode, code, done.stderr)
+                self.assertIn(expected, done.stderr)
+        # What login was given, it remembers, wherever it was called from.
+        home = {"PASSERELLE_HOME": f"{self.place}/home"}
+        password = self.write("password", self.platform.password + "\n")
+        done = run("login", *plain[1:], "--user", "admin", "--password-file", password, "--client-certificate", "operator.pem",
+                   "--client-key", "operator.key", environment=home, cwd=self.place)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        for command in ("me", "logout"):
+            done = run(command, environment=home)
+            self.assertEqual(done.returncode, 0, done.stderr)
+        # One of the platform's own authority opens the connection, too, until it is revoked.
+        files, name = self.issue("program")
+        self.shown(files, "gateways")
+        self.shown(self.mine, "certificates", "revoke", name, "--platform")
+        self.assertIn("was revoked", self.shown(files, "gateways", code=1).stderr)
+        with Rest(self.platform.control_plane, None, authorities=self.platform.authorities, certificate=files) as revoked:
+            for path in ("/readyz", "/v1/gateways/second/snapshot"):
+                self.assertEqual(revoked.request("GET", path).status, 401)
+
+    def test_a_gateway_enrols_by_a_certificate_that_opens_the_connection(self):
+        self.serve("gateways: certificate")
+        self.shown(self.mine, "gateways", "token", "--out", f"{self.place}/edge.token")
+        self.assertEqual(os.stat(f"{self.place}/edge.token").st_mode & 0o777, 0o600)
+        locked_out = self.apart().start()
+        eventually(lambda: "--client-certificate" in locked_out.log())
+        locked_out.stop()
+        self.assertFalse(self.is_live())
+        files, name = self.issue("edge")
+        # It says nothing of who calls: that is what the token is for.
+        with Rest(self.platform.control_plane, None, authorities=self.platform.authorities, certificate=files) as bare:
+            self.assertEqual(bare.request("GET", "/v1/gateways/second/snapshot").status, 401)
+            self.assertEqual(bare.request("POST", "/v1/gateways/second/certificate", {"request": "x"}).status, 401)
+        second = self.apart("--client-certificate", files[0], "--client-key", files[1], "--keys-url", "env:EDGE_KEY")
+        second.environment = {"EDGE_KEY": "0f" * 32}
+        second.start()
+        eventually(self.is_live)
+        # From then on it has its own: what it enrolled by can go.
+        self.shown(self.mine, "certificates", "revoke", name, "--platform")
+        for file in (*files, f"{self.place}/edge.token"):
+            os.remove(file)
+        self.write("edge.token", "used\n")
+        second.stop()
+        # Its own keys are sealed: without its master key it does not start, and says what is needed.
+        self.assertEqual(search(second.data, [b"PRIVATE KEY"]), [])
+        for environment, expected in (({}, "the environment has no EDGE_KEY"), ({"EDGE_KEY": "1f" * 32}, "wrapped with the master key")):
+            second.environment = environment
+            second.start(ready=False)
+            self.assertEqual(second.wait(), 1)
+            self.assertIn(expected, second.log())
+        second.environment = {"EDGE_KEY": "1f" * 32, "EDGE_OLD": "0f" * 32}
+        second.arguments += ["--keys-old-url", "env:EDGE_OLD"]
+        second.start()
+        self.deploys()
+
+    def deploys(self):
+        self.rest.create("/v1/tenants/acme/apis", {
+            "document": document(), "upstream": Upstream(self).url, "authentication": "none"})
+
+        def both():
+            return sorted(self.rest.deploy("acme", "orders")["gateway_response"]["acknowledged"]) == ["first", "second"]
+
+        eventually(both, seconds=60, every=0.5)
+
+    def test_a_gateway_with_a_token_follows_the_files_of_its_certificate(self):
+        self.serve("gateways: token")
+        self.shown(self.mine, "gateways", "token", "--out", f"{self.place}/edge.token")
+        files = self.authority.issue("edge", "edge", usage="clientAuth")
+        second = self.apart("--client-certificate", files[0], "--client-key", files[1]).start()
+        eventually(self.is_live)
+        # Others vouch for callers from now on.
+        self.rest.close()
+        self.platform.stop()
+        place = folder(self)
+        authority = Authority(place)
+        for name, target in (("operator", self.mine), ("edge", files)):
+            for made, file in zip(authority.issue(name, name, usage="clientAuth"), target):
+                os.replace(made, file)
+        os.replace(authority.file, self.authority.file)
+        eventually(lambda: "shows another certificate" in second.log())
+        self.platform.start()
+        self.deploys()
 
 
 class LinkTests(CertificateCase):

@@ -11,6 +11,7 @@ import threading
 import unittest
 
 from foreign import call, end, is_ok, openbao
+from postgres import Postgres
 from processes import ClassScope, Platform, Settings, eventually, folder, free_base, run, spawn
 from rest import Rest, document
 from upstream import Upstream
@@ -88,54 +89,43 @@ class SecretsCase(unittest.TestCase):
         self.assertIn(answer.status, (200, 201), answer)
 
 
-class RotationTests(SecretsCase):
+class Rotations(SecretsCase):
+    """What tests of rotation share."""
+
     def setUp(self):
         self.place = folder(self)
         self.random = random.Random(Settings.seed)
 
-    def test_rotation_under_load_with_sigkill_loses_nothing_and_leaves_nothing_in_clear(self):
-        key = f"{self.place}/backup.key"
-        with open(key, "w", encoding="ascii") as file:
-            file.write("a passphrase for backups\n")
-        platform = Platform(
-            self, f"{self.place}/data",
-            arguments=("--backup-folder", f"{self.place}/backups", "--backup-key-file", key)).start()
-        rest = platform.sign_in("acme")
-        self.addCleanup(rest.close)
-        known = {}
-        for number in range(300):
+    def keep(self, rest, known, count):
+        for number in range(count):
             value = planted("kept", number)
             self.put(rest, f"/v1/tenants/acme/secrets/kept-{number}", {"value": value})
             known[f"kept-{number}"] = [value]
+
+    def rotate(self, platform, known, rounds):
+        """The master keys there were."""
         masters = {self.master(platform)}
-        for number in range(ROUNDS):
+        for number in range(rounds):
             self.round(platform, known, number)
             masters.add(self.master(platform))
-        self.assertGreater(len(masters), 1, "the master key has rotated")
-        rest = platform.sign_in()
-        self.addCleanup(rest.close)
-        ring = eventually(lambda: self.renewed(rest), seconds=60)
-        self.assertFalse(ring["sealed"])
-        self.compare(rest, known)
-        # Tokens signed before still are: signing keys open as everything does.
-        self.assertEqual(rest.request("GET", "/v1/me").status, 200)
-        made = rest.expect(202, "POST", "/v1/backups", {}).json
-        eventually(lambda: rest.get(f"/v1/backups/{made['id']}")["state"] == "done", seconds=60)
-        events = json.dumps([rest.get(f"/v1/events/{topic}?from=earliest&limit=200") for topic in ("secret-rotated", "audit-log")])
-        self.assertNotIn(MARK, events)
-        for path in ("/metrics", "/v1/tenants/acme/secrets", "/v1/tasks", "/v1/keys", "/v1/audit/entries"):
-            self.assertNotIn(MARK, rest.request("GET", path).body.decode())
-        platform.stop()
+        # Once in peace: each kill may have come before there was another one.
+        with platform.sign_in() as rest:
+            rest.expect(202, "POST", "/v1/keys/rotations", {"level": "master"})
+        masters.add(self.master(platform))
+        self.assertGreater(len(masters), 1)
+        return masters
+
+    def said(self, platform):
+        """All that its processes said, those that were killed, too."""
+        with open(platform.log_path, encoding="utf-8", errors="replace") as log:
+            return log.read()
+
+    def needles(self, masters):
+        """Forms in which a planted secret or a master key would be readable in a file."""
         needles = traces(MARK)
         for master in masters:
             needles += [master.hex().encode(), base64.b64encode(master)]
-        self.assertEqual(search(platform.data, needles), [])
-        self.assertEqual(search(f"{self.place}/backups", needles + list(masters)), [])
-        self.assertNotIn(MARK, platform.log())
-        # A search that finds nothing must be able to find something.
-        with open(f"{self.place}/data/probe", "wb") as file:
-            file.write(b"x" + base64.b64encode(b"ab" + planted("probe", 1).encode()))
-        self.assertEqual(len(search(platform.data, needles)), 1)
+        return needles
 
     def round(self, platform, known, number):
         """Rotates under load, kills at some moment, and starts again."""
@@ -179,13 +169,76 @@ class RotationTests(SecretsCase):
             unchanged = any(self.is_value(rest, path, value) for value in values)
             self.assertTrue(unchanged, f"{name} is none of {values}")
 
-
     def is_value(self, rest, path, value):
         version = rest.get(path)["version"]
         if rest.expect(200, "PUT", path, {"value": value}).json["version"] == version:
             return True
         rest.expect(200, "POST", f"{path}/rollback", {"version": version})
         return False
+
+
+class RotationTests(Rotations):
+    def test_rotation_under_load_with_sigkill_loses_nothing_and_leaves_nothing_in_clear(self):
+        key = f"{self.place}/backup.key"
+        with open(key, "w", encoding="ascii") as file:
+            file.write("a passphrase for backups\n")
+        platform = Platform(
+            self, f"{self.place}/data",
+            arguments=("--backup-folder", f"{self.place}/backups", "--backup-key-file", key)).start()
+        rest = platform.sign_in("acme")
+        self.addCleanup(rest.close)
+        known = {}
+        self.keep(rest, known, 300)
+        masters = self.rotate(platform, known, ROUNDS)
+        rest = platform.sign_in()
+        self.addCleanup(rest.close)
+        ring = eventually(lambda: self.renewed(rest), seconds=60)
+        self.assertFalse(ring["sealed"])
+        self.compare(rest, known)
+        # Tokens signed before still are: signing keys open as everything does.
+        self.assertEqual(rest.request("GET", "/v1/me").status, 200)
+        made = rest.expect(202, "POST", "/v1/backups", {}).json
+        eventually(lambda: rest.get(f"/v1/backups/{made['id']}")["state"] == "done", seconds=60)
+        events = json.dumps([rest.get(f"/v1/events/{topic}?from=earliest&limit=200") for topic in ("secret-rotated", "audit-log")])
+        self.assertNotIn(MARK, events)
+        for path in ("/metrics", "/v1/tenants/acme/secrets", "/v1/tasks", "/v1/keys", "/v1/audit/entries"):
+            self.assertNotIn(MARK, rest.request("GET", path).body.decode())
+        platform.stop()
+        needles = self.needles(masters)
+        self.assertEqual(search(platform.data, needles), [])
+        self.assertEqual(search(f"{self.place}/backups", needles + list(masters)), [])
+        self.assertNotIn(MARK, self.said(platform))
+        # A search that finds nothing must be able to find something.
+        with open(f"{self.place}/data/probe", "wb") as file:
+            file.write(b"x" + base64.b64encode(b"ab" + planted("probe", 1).encode()))
+        self.assertEqual(len(search(platform.data, needles)), 1)
+
+
+class PostgreSQLRotationTests(Rotations):
+    """The same with PostgreSQL: what it stores, logs and dumps has nothing in clear."""
+
+    def test_rotation_with_sigkill_on_postgresql(self):
+        server = Postgres(self)
+        platform = Platform(
+            self, f"{self.place}/data", environment={"PASSERELLE_STORE_URL": server.create("app")}).start()
+        known = {}
+        with platform.sign_in("acme") as rest:
+            self.keep(rest, known, 50)
+        # Each level once.
+        masters = self.rotate(platform, known, 3)
+        with platform.sign_in() as rest:
+            self.compare(rest, known)
+            self.assertFalse(rest.get("/v1/keys")["sealed"])
+            self.assertNotIn(MARK, json.dumps(rest.events("secret-rotated") + rest.events("audit-log")))
+        platform.stop()
+        needles = self.needles(masters)
+        dump = server.dump("app")
+        self.assertIn("secret_versions", dump)
+        for needle in needles:
+            self.assertNotIn(needle.decode(), dump)
+        self.assertEqual(search(platform.data, needles), [])
+        self.assertEqual(search(server.folder, needles), [])
+        self.assertNotIn(MARK, self.said(platform))
 
 
 class OpenBao:
@@ -389,7 +442,8 @@ class GatewayTests(SecretsCase):
         self.addCleanup(rest.close)
         apart = Platform(self, f"{place}/apart", arguments=[
             "--services", "gateway", "--control-plane", platform.control_plane, "--gateway-id", "second",
-            "--gateway-token-file", f"{platform.data}/gateway.token"]).start()
+            "--gateway-token-file", f"{platform.data}/gateway.token", "--keys-url", "env:EDGE_KEY"],
+                         environment={"EDGE_KEY": "0f" * 32}).start()
         eventually(lambda: len([one for one in rest.all("/v1/gateways") if one["state"] == "live"]) == 2)
         rest.create("/v1/tenants/acme/apis", {
             "document": document(), "upstream": upstream.url, "authentication": "none",
@@ -411,7 +465,7 @@ class GatewayTests(SecretsCase):
         platform.stop()
         apart.start()
         eventually(lambda: self.sent(apart, upstream) == "Bearer " + planted("link", 2))
-        self.assertEqual(search(place, traces(MARK)), [])
+        self.assertEqual(search(place, [*traces(MARK), b"PRIVATE KEY"]), [])
         # Who loses the key gets the secrets again.
         apart.stop()
         os.remove(f"{apart.data}/gateway/gateway.key")
@@ -588,12 +642,24 @@ class CommandTests(SecretsCase):
             self.assertIn(expected, self.platform.log())
             self.assertNotIn(MARK, self.platform.log())
             with open(settings, "w", encoding="utf-8") as file:
-                file.write("limits:\n  url: redis://127.0.0.1:1\n  password: secret://redis\n")
-        # Needed before anything can be opened.
-        with open(settings, "w", encoding="utf-8") as file:
-            file.write("store: {url: secret://place}\n")
-        refused = run("config", "check", settings)
-        self.assertIn(":1:14: /store/url: expected the value itself", refused.stderr)
+                file.write("limits:\n  url: redis://127.0.0.1:1\n  password: 'as a part, secret://redis'\n")
+        # Needed before anything can be opened, and what is no reference.
+        for text, expected in (
+                ("store: {url: secret://place}", ":1:14: /store/url: expected the value itself: the store holds the secrets"),
+                ("store: {url: 'postgresql://a:secret://place@b/c'}", "PASSERELLE_STORE_URL, or into a file that store.url_file"),
+                ("keys: {url: 'env:secret://place'}", ":1:13: /keys/url: expected the value itself: the master key opens"),
+                ("listen: {https: {address: 'a:1', certificates: [{cert: a, key: secret://key}]}}",
+                 "/listen/https/certificates/0/key: expected the value itself: gateways start without"),
+                ("tls: {certificate: {cert: a.pem, key: 'of secret://key'}}", "/tls/certificate/key: expected a file, or one secret"),
+                ("tls: {certificate: own, names: [secret://name]}", "/tls/names/0: expected the value itself: secrets stand in"),
+                ("limits: {url: 'redis://a:1', password: secret://Redis}", "/limits/password: expected the name of a secret"),
+                ("limits: {url: 'redis://a:1', password: secret://redis@2}", "/limits/password: expected no version")):
+            with open(settings, "w", encoding="utf-8") as file:
+                file.write(text + "\n")
+            with self.subTest(text):
+                refused = run("config", "check", settings)
+                self.assertEqual(refused.returncode, 1)
+                self.assertIn(expected, refused.stderr)
 
     def test_manifests_and_folders_are_imported_whole_or_not_at_all(self):
         one, two, three = (planted("kube", number) for number in (1, 2, 3))

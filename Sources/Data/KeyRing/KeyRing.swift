@@ -107,6 +107,9 @@ package final class KeyRing: Sendable {
         self.take(opened)
     }
 
+    /// The master key the ring was opened with, to wrap what lies beside the database. - Throws: `KeyRingError.sealed`.
+    package func master() throws(KeyRingError) -> any MasterKey { try self.opened().master }
+
     func take(_ opened: OpenKeys) { self.state.withLock { $0 = .open(opened) } }
 
     /// Learns of keys that other processes made. Does nothing while sealed.
@@ -151,6 +154,14 @@ package struct KeyRingConfiguration: Sendable {
     package var overlap: Duration = .zero
     /// How long a key that nothing needs any more is kept: longer than any change takes from sealing to its commit.
     package var keptFor: Duration = .seconds(3_600)
+
+    /// The present master key, then those that keys may still be wrapped with. - Throws: as `KeyRing.unseal`.
+    package func masters() async throws -> [any MasterKey] {
+        let present: LoadedMaster = try await self.master.load()
+        var masters: [any MasterKey] = [present.key] + (present.next.map { [$0] } ?? [])
+        if let old: MasterKeyLocation = self.old { masters.append(try await old.load().key) }
+        return masters
+    }
 
     package init(master: MasterKeyLocation, old: MasterKeyLocation? = nil) {
         self.master = master

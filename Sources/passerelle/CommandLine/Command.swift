@@ -41,7 +41,9 @@ struct Command: Sendable {
     static let shared: [Option] = [
         Option("output", "table|json", "how results are printed (table)"),
         Option("url", "URL", "the control plane (PASSERELLE_URL, or what login saved)"),
-        Option("ca", "FILE", "authorities to trust for it, PEM (PASSERELLE_CA, or those of this machine)"),
+        Option("ca", "FILE", "authorities to trust for it, PEM (PASSERELLE_CA, saved by login, or this machine's)"),
+        Option("client-certificate", "FILE", "what to show it, PEM (PASSERELLE_CLIENT_CERTIFICATE, saved by login)"),
+        Option("client-key", "FILE", "its private key, PEM (PASSERELLE_CLIENT_KEY, or in the certificate's file)"),
         Option("tenant", "TENANT", "the tenant (PASSERELLE_TENANT, or what login saved)"),
         Option("help", nil, "this text"),
     ]

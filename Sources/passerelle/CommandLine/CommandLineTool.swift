@@ -1,5 +1,3 @@
-import Glibc
-
 /// Finds the command the words name and runs it; decides the exit code.
 enum CommandLineTool {
     /// - Returns: the exit code: 0, 1 (failed) or 2 (usage).
@@ -19,8 +17,7 @@ enum CommandLineTool {
                 console.print(command.help)
                 return 0
             }
-            // Whatever of the command calls the control plane reads it there.
-            if let file: String = arguments["ca"] { setenv(ControlPlane.authoritiesVariable, file, 1) }
+            ControlPlaneTrust.take(from: arguments)
             guard let format: Console.Format = Console.Format(rawValue: arguments["output"] ?? "table") else {
                 throw CommandError.usage("--output is '\(arguments["output"] ?? "")'; expected table or json.")
             }

@@ -1,10 +1,9 @@
-import Crypto
 import EventLoops
-import Files
 import Glibc
 import HTTP
 import JSON
 import TLS
+import Time
 
 /// The control plane as commands see it: JSON in, JSON out, problems as readable errors.
 struct ControlPlane: Sendable {
@@ -15,6 +14,8 @@ struct ControlPlane: Sendable {
     let tenant: String?
     /// The same place as an issuer of tokens.
     let issuer: IssuerClient
+    /// Of the connection, where it speaks TLS.
+    let trust: ControlPlaneTrust
     private let credential: Credential
     private var client: HTTPClient { self.issuer.client }
 
@@ -43,32 +44,15 @@ struct ControlPlane: Sendable {
         self.url = Self.trimmed(url)
         self.tenant = tenant
         self.credential = credential
-        let authorities: [Certificate]? = try Self.authorities(Login.environment(Self.authoritiesVariable))
+        self.trust = ControlPlaneTrust.find(url: self.url)
+        let tls: TLSClientConfiguration = try self.trust.configuration(at: SystemClock().now())
         do {
             let client: HTTPClient = HTTPClient(
                 group: EventLoopGroup(count: 1, name: "client"),
-                configuration: HTTPClientConfiguration(
-                    tls: try TLSContext.client(
-                        TLSClientConfiguration(trust: authorities.map { .authorities($0) } ?? .system)),
-                    egress: { _ in .allow }))
-            self.issuer = IssuerClient(url: self.url, client: client)
+                configuration: HTTPClientConfiguration(tls: try TLSContext.client(tls), egress: { _ in .allow }))
+            self.issuer = IssuerClient(url: self.url, client: client, trust: self.trust)
         } catch {
             throw .failed("TLS is not available: \(error)")
-        }
-    }
-
-    private static let authoritiesBytesMax: Int = 1 << 20
-    /// Names the file with the authorities that commands trust; `--ca` sets it.
-    static let authoritiesVariable: String = "PASSERELLE_CA"
-
-    /// The certificates in a file; nil when none is named.
-    static func authorities(_ file: String?) throws(CommandError) -> [Certificate]? {
-        guard let file: String else { return nil }
-        do {
-            let bytes: [UInt8] = try Files.read(file, bytesMax: Self.authoritiesBytesMax)
-            return try Certificate.chain(pem: String(decoding: bytes, as: UTF8.self))
-        } catch {
-            throw .failed("The authorities in \(file) cannot be used: \(error)")
         }
     }
 
@@ -199,18 +183,8 @@ struct ControlPlane: Sendable {
             return try await self.client.send(request)
         } catch {
             throw CommandError.failed(
-                "The control plane at \(self.url) does not answer: \(error)\(Self.hint(about: error))")
+                "The control plane at \(self.url) does not answer: \(error)\(self.trust.hint(about: error))")
         }
-    }
-
-    /// What to do where the two sides do not speak the same, or do not trust each other.
-    private static func hint(about error: any Error) -> String {
-        guard case .tls(let reason) = error as? HTTPClientError else { return "" }
-        if reason.contains("certificate") {
-            return "\nName its authority, if you know it for the right one: --ca FILE or PASSERELLE_CA."
-        }
-        return reason.contains("wrong version") || reason.contains("packet length")
-            ? "\nIt does not speak TLS there: does the URL begin with http?" : ""
     }
 
     /// What a problem document says, for people.

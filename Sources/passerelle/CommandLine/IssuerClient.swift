@@ -22,6 +22,7 @@ struct IssuerClient: Sendable {
 
     let url: String
     let client: HTTPClient
+    let trust: ControlPlaneTrust
 
     /// Asks the token endpoint.
     func token(_ form: [(String, String)]) async throws -> Answer {
@@ -57,7 +58,8 @@ struct IssuerClient: Sendable {
             let bytes: [UInt8] = try await response.body.collect(max: Self.answerBytesMax)
             return (response.status, (try? JSONReader.parse(bytes)) ?? .null)
         } catch {
-            throw CommandError.failed("The control plane at \(self.url) does not answer: \(error)")
+            throw CommandError.failed(
+                "The control plane at \(self.url) does not answer: \(error)\(self.trust.hint(about: error))")
         }
     }
 }

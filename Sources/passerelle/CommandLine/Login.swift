@@ -3,7 +3,8 @@ import Glibc
 import JSON
 import Time
 
-/// What `login` saved: the control plane's address, the tenant in use and the token. In the user's configuration folder, mode 0600.
+/// What `login` saved: the control plane's address, the tenant in use, the token, and the files that TLS needs. In the user's
+/// configuration folder, mode 0600.
 struct Login: Sendable {
     /// What a login by a device code renews its token with.
     struct Renewal: Sendable, Equatable {
@@ -19,6 +20,8 @@ struct Login: Sendable {
     var token: String
     /// The session to end with `logout`; nil where the token is of a client of the session.
     var session: String?
+    /// The files by which the two know each other, where that is TLS.
+    var trust: ControlPlaneTrust = ControlPlaneTrust()
     /// Nil after a login with name and password, whose token works for hours.
     var renewal: Renewal?
 
@@ -43,6 +46,9 @@ struct Login: Sendable {
         else { return nil }
         var login: Login = Login(url: url, tenant: value["tenant"]?.text, token: token)
         login.session = value["session"]?.text
+        login.trust = ControlPlaneTrust(
+            authorities: value["ca"]?.text, certificate: value["client_certificate"]?.text,
+            key: value["client_key"]?.text)
         if let refresh: String = value["refresh_token"]?.text, let end: String = value["expires_at"]?.text,
             let expiresAt: Timestamp = Timestamp(rfc3339: end)
         {
@@ -55,6 +61,9 @@ struct Login: Sendable {
         var object: JSONObject = ["url": .string(self.url), "token": .string(self.token)]
         if let tenant: String = self.tenant { object["tenant"] = .string(tenant) }
         if let session: String = self.session { object["session"] = .string(session) }
+        if let file: String = self.trust.authorities { object["ca"] = .string(file) }
+        if let file: String = self.trust.certificate { object["client_certificate"] = .string(file) }
+        if let file: String = self.trust.key { object["client_key"] = .string(file) }
         if let renewal: Renewal = self.renewal {
             object["refresh_token"] = .string(renewal.refreshToken)
             object["expires_at"] = .string(renewal.expiresAt.rfc3339)

@@ -1,4 +1,5 @@
 import EventLoops
+import Files
 import Gateway
 import GatewayConfiguration
 import JSON
@@ -7,7 +8,7 @@ import Synchronization
 import Telemetry
 
 enum GatewayCommands {
-    static let all: [Command] = [list, alone]
+    static let all: [Command] = [list, token, alone]
 
     static let list: Command = Command(
         "gateways", summary: "The gateways, what they run and whether they are heard", example: "passerelle gateways"
@@ -15,6 +16,26 @@ enum GatewayCommands {
         let plane: ControlPlane = try ControlPlane(arguments)
         console.list(
             try await plane.all("/v1/gateways"), columns: ["id", "group", "state", "version", "age_seconds", "address"])
+    }
+
+    static let token: Command = Command(
+        "gateways token", operands: ["GROUP?"],
+        summary: "Make a token with which gateways of a group (default) call in, or enrol; shown this once",
+        options: [.init("out", "FILE", "where it goes, mode 0600 (standard output)")],
+        example: "passerelle gateways token --out edge.token"
+    ) { arguments, console in
+        let plane: ControlPlane = try ControlPlane(arguments)
+        let made: JSONValue = try await plane.send(
+            "POST", "/v1/gateways/tokens", .object(["gateway_group": .string(arguments.operand(0) ?? "default")]))
+        guard let file: String = arguments["out"] else {
+            return console.show(made, members: ["gateway_group", "token"])
+        }
+        do {
+            try Files.replace(file, with: Array("\(made["token"]?.text ?? "")\n".utf8), mode: 0o600)
+        } catch {
+            throw CommandError.failed("\(file) cannot be written: \(error)")
+        }
+        console.show(.object(["gateway_group": made["gateway_group"] ?? .null]), members: ["gateway_group"])
     }
 
     static let alone: Command = Command(

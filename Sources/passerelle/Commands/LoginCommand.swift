@@ -5,7 +5,9 @@ enum LoginCommand {
     static let all: [Command] = [login, logout, me]
 
     static let login: Command = Command(
-        "login", summary: "Sign in and remember address, tenant and token: with a browser, or --user with a password",
+        "login",
+        summary:
+            "Sign in and remember address, tenant, token and files for TLS: with a browser, or --user with a password",
         options: [
             .init("user", "NAME", "sign in here, with this name and its password"),
             .init(
@@ -27,6 +29,7 @@ enum LoginCommand {
             login = Login(url: plane.url, tenant: nil, token: granted.token, renewal: granted.renewal)
         }
         login.tenant = tenant
+        login.trust = plane.trust.absolute
         try login.save()
         let name: String =
             try await ControlPlane(url: url, tenant: nil, token: login.token).get("/v1/me")["name"]?.text

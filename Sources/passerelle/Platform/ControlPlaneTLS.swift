@@ -1,3 +1,4 @@
+import Contracts
 import Crypto
 import Deployments
 import Files
@@ -13,6 +14,8 @@ import Time
 
 /// TLS of the control plane: with files, which are read again when they change, or with a certificate of the platform's own
 /// authority, which is renewed at two thirds of its life. What is wrong with a change leaves everything as it was.
+///
+/// In place of a file may stand a secret of the platform, `secret://NAME`: its versions are followed as files are.
 final class ControlPlaneTLS: Sendable {
     /// The root of the platform's own authority, in the data folder: what callers trust.
     static let rootFile: String = "ca.pem"
@@ -38,6 +41,7 @@ final class ControlPlaneTLS: Sendable {
     private let data: String
     private let services: ServiceEnvironment
     private let certificates: PlatformCertificates
+    private let secrets: any SecretsOffer
     private let tickets: TLSTicketKeys = TLSTicketKeys(lifetime: HTTPSListener.ticketLifetimeDefault)
     private let shown: Mutex<Material?> = Mutex(nil)
     /// When what is shown ends, seconds since 1970 UTC.
@@ -45,9 +49,10 @@ final class ControlPlaneTLS: Sendable {
 
     init(
         _ settings: TLSSettings, names: [String], data: String, services: ServiceEnvironment,
-        certificates: PlatformCertificates
+        certificates: PlatformCertificates, secrets: any SecretsOffer
     ) {
         self.settings = settings
+        self.secrets = secrets
         self.names = names
         self.data = data
         self.services = services
@@ -109,7 +114,7 @@ final class ControlPlaneTLS: Sendable {
         switch self.settings.certificate {
         case .files(let files):
             material = Material(
-                chain: try Self.text(files.certificate), key: try Self.text(files.key), clients: "")
+                chain: try await self.text(files.certificate), key: try await self.text(files.key), clients: "")
             if self.settings.gateways != .token {
                 root = try await self.certificates.root(in: self.services.store)
             }
@@ -122,12 +127,31 @@ final class ControlPlaneTLS: Sendable {
         if let root: String { try self.keepRoot(root) }
         if self.settings.gateways != .token { material.clients += root ?? "" }
         if let rule: ClientCertificateRule = self.settings.clients {
-            material.clients += try Self.text(rule.authorities)
+            material.clients += try await self.text(rule.authorities)
         }
         return material
     }
 
-    private static func text(_ path: String) throws -> String {
+    /// What is in a file, or in the present version of a secret.
+    private func text(_ place: String) async throws -> String {
+        guard let name: String = Self.secret(place) else { return try Self.text(ofFile: place) }
+        let secrets: any SecretsOffer = self.secrets
+        let value: String? = try await self.services.store.read { reader in
+            try secrets.currentVersion(tenant: "", name: name, in: reader).flatMap {
+                try secrets.value(tenant: "", name: name, version: $0, in: reader)
+            }
+        }
+        guard let value: String else { throw CommandError.failed("the platform has no secret '\(name)'") }
+        return value
+    }
+
+    /// The name of the secret in place of a file; nil: it is a file.
+    private static func secret(_ place: String) -> String? {
+        guard SecretReference.isOneReference(place) else { return nil }
+        return SecretReference.names(in: .string(place)).first
+    }
+
+    private static func text(ofFile path: String) throws -> String {
         String(decoding: try Files.read(path, bytesMax: Self.fileBytesMax), as: UTF8.self)
     }
 
@@ -172,15 +196,15 @@ final class ControlPlaneTLS: Sendable {
                 ticketLifetime: HTTPSListener.ticketLifetimeDefault, ticketKeys: tickets))
     }
 
-    /// What is wrong with the files that are named; nil when nothing is, or there are none.
+    /// What is wrong with the files that are named; nil when nothing is, or there are none. Secrets are not looked at.
     static func problem(of settings: TLSSettings?) -> String? {
         guard let settings: TLSSettings else { return nil }
         do {
             if case .files(let files) = settings.certificate {
-                _ = try TLSCertificate(chainPEM: Self.text(files.certificate), keyPEM: Self.text(files.key))
+                _ = try Self.certificate(inFiles: files)
             }
-            if let rule: ClientCertificateRule = settings.clients {
-                _ = try Certificate.chain(pem: Self.text(rule.authorities))
+            if let rule: ClientCertificateRule = settings.clients, Self.secret(rule.authorities) == nil {
+                _ = try Certificate.chain(pem: Self.text(ofFile: rule.authorities))
             }
             return nil
         } catch {
@@ -188,18 +212,23 @@ final class ControlPlaneTLS: Sendable {
         }
     }
 
-    /// What a platform shows while it is sealed: the files, or a certificate that nobody vouches for, since the authority's key is
-    /// sealed, too.
+    /// Nil: a part of it is a secret.
+    private static func certificate(inFiles files: CertificateFiles) throws -> TLSCertificate? {
+        guard Self.secret(files.certificate) == nil, Self.secret(files.key) == nil else { return nil }
+        return try TLSCertificate(chainPEM: Self.text(ofFile: files.certificate), keyPEM: Self.text(ofFile: files.key))
+    }
+
+    /// What a platform shows while it is sealed: the files, or a certificate that nobody vouches for where secrets are needed, or the
+    /// authority's key: they are sealed, too.
     static func sealed(_ settings: Settings) throws -> TLSContext? {
         guard let tls: TLSSettings = settings.tls else { return nil }
-        switch tls.certificate {
-        case .files(let files):
-            return try Self.context(
-                tls, try TLSCertificate(chainPEM: Self.text(files.certificate), keyPEM: Self.text(files.key)))
-        case .own:
-            let made: CertifiedKey = try CertificateAuthority.selfSigned(
-                names: settings.controlPlaneNames, lifetime: .seconds(86_400))
-            return try Self.context(tls, TLSCertificate(made))
+        if case .files(let files) = tls.certificate,
+            let certificate: TLSCertificate = try Self.certificate(inFiles: files)
+        {
+            return try Self.context(tls, certificate)
         }
+        let made: CertifiedKey = try CertificateAuthority.selfSigned(
+            names: settings.controlPlaneNames, lifetime: .seconds(86_400))
+        return try Self.context(tls, TLSCertificate(made))
     }
 }

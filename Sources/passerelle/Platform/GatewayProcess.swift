@@ -56,15 +56,18 @@ final class GatewayProcess: Sendable {
         let settings: Settings = platform.settings
         let first: DirectLink = Self.directLink(to: platform)
         let logger: Logger = platform.services.logger
+        let folderKey: FolderKey = try await FolderKeyFile.open(in: "\(settings.data)/gateway", under: platform.keys)
         return try await Self.start(
-            settings, listeners: platform.listeners, metrics: platform.services.metrics,
+            settings, listeners: platform.listeners, folderKey: folderKey, metrics: platform.services.metrics,
             clock: platform.services.clock, logger: logger,
-            linkToSuccessor: { try? Self.linkToSuccessor(settings, logger) }
+            linkToSuccessor: { try? Self.linkToSuccessor(settings, logger, folderKey) }
         ) { (platform: Platform?) in platform.map { Self.directLink(to: $0) } ?? first }
     }
 
     /// To the control plane that runs in the successor's process, where this one's did: with the token of the data folder.
-    private static func linkToSuccessor(_ settings: Settings, _ logger: Logger) throws -> RemoteLink? {
+    private static func linkToSuccessor(
+        _ settings: Settings, _ logger: Logger, _ folderKey: FolderKey
+    ) throws -> RemoteLink? {
         guard let url: URLParts = URLParts("\(settings.controlPlaneScheme)://\(settings.controlPlaneAddress)") else {
             return nil
         }
@@ -73,7 +76,7 @@ final class GatewayProcess: Sendable {
         apart.gatewayCertificate = false
         let root: String = "\(settings.data)/\(ControlPlaneTLS.rootFile)"
         apart.controlPlaneAuthorities = settings.tls == nil || !Files.exists(root) ? nil : root
-        return try LinkIdentity(apart, url: url, logger: logger).link()
+        return try LinkIdentity(apart, url: url, folderKey: folderKey, logger: logger).link()
     }
 
     private static func directLink(to platform: Platform) -> DirectLink {
@@ -89,12 +92,13 @@ final class GatewayProcess: Sendable {
         guard let text: String = settings.controlPlaneURL, let url: URLParts = URLParts(text) else {
             throw CommandError.usage("A gateway apart needs --control-plane and --gateway-token-file.")
         }
-        let identity: LinkIdentity = try LinkIdentity(settings, url: url, logger: logger)
+        let folderKey: FolderKey? = try await FolderKeyFile.open(apart: settings)
+        let identity: LinkIdentity = try LinkIdentity(settings, url: url, folderKey: folderKey, logger: logger)
         let link: RemoteLink = try identity.link()
         let metrics: MetricRegistry = MetricRegistry()
         let gateway: GatewayProcess = try await Self.start(
-            settings, listeners: listeners, metrics: metrics, clock: SystemClock(), logger: logger, identity: identity,
-            linkToSuccessor: { (try? identity.link()) ?? link }
+            settings, listeners: listeners, folderKey: folderKey, metrics: metrics, clock: SystemClock(),
+            logger: logger, identity: identity, linkToSuccessor: { (try? identity.link()) ?? link }
         ) { _ in (try? identity.link()) ?? link }
         try gateway.startAdmin(settings, listeners, metrics)
         return gateway
@@ -118,8 +122,8 @@ final class GatewayProcess: Sendable {
     }
 
     private static func start(
-        _ settings: Settings, listeners: Listeners, metrics: MetricRegistry, clock: any WallClock, logger: Logger,
-        identity: LinkIdentity? = nil,
+        _ settings: Settings, listeners: Listeners, folderKey: FolderKey?, metrics: MetricRegistry,
+        clock: any WallClock, logger: Logger, identity: LinkIdentity? = nil,
         linkToSuccessor: @escaping @Sendable () -> (any GatewayLink & RevocationLink)?,
         linkTo: @escaping @Sendable (Platform?) -> any GatewayLink & RevocationLink
     ) async throws -> GatewayProcess {
@@ -128,7 +132,9 @@ final class GatewayProcess: Sendable {
             allowed: settings.egressAllowed, allowsPrivate: settings.egressPrivateTargets)
         let live: LiveState = LiveState(egress: { rules.verdict($0) })
         let agent: GatewayAgent = try GatewayAgent(
-            link: link, folder: "\(settings.data)/gateway", live: live, clock: clock, logger: logger, metrics: metrics)
+            link: link, folder: "\(settings.data)/gateway", folderKey: folderKey, live: live, clock: clock,
+            logger: logger,
+            metrics: metrics)
         let revocations: RevocationFollower = RevocationFollower(
             link: link, folder: "\(settings.data)/gateway", live: live, clock: clock, logger: logger)
         await revocations.load()

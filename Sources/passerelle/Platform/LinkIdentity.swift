@@ -2,6 +2,7 @@ import Crypto
 import EventLoops
 import Files
 import Gateway
+import GatewayConfiguration
 import HTTP
 import JSON
 import Synchronization
@@ -12,10 +13,13 @@ import Time
 /// How a gateway apart shows its control plane who it is: by its token until it has a certificate, then by that.
 ///
 /// ```
-/// gateway/link.pem     the key and the certificate with its chain, mode 0600, replaced as a whole
+/// gateway/link.pem     the key and the certificate with its chain, mode 0600, replaced as a whole; sealed where there is a master key
 /// ```
 /// The first certificate is asked for by the token, each next one by the one before, at two thirds of its life. One that is refused
 /// is followed by another try with the token, which is read anew: so a gateway that was locked out comes back with a new one.
+///
+/// Where the control plane lets nobody in without a certificate, the settings name one to show until then: it opens the
+/// connection, and the token says who calls. A gateway that stays with its token shows it always, and follows its files.
 final class LinkIdentity: Sendable {
     private static let fileBytesMax: Int = 64 << 10
     private static let tokenBytesMax: Int = 1_024
@@ -33,6 +37,7 @@ final class LinkIdentity: Sendable {
     private let url: URLParts
     private let authorities: [Certificate]?
     private let key: String
+    private let folderKey: FolderKey?
     private let group: EventLoopGroup = EventLoopGroup(count: 1, name: "link")
     private let clock: any WallClock
     private let logger: Logger
@@ -41,16 +46,21 @@ final class LinkIdentity: Sendable {
     private var path: String { "\(self.settings.data)/gateway/link.pem" }
 
     /// - Throws: `CommandError.failed` when a file that is named cannot be read.
-    init(_ settings: Settings, url: URLParts, logger: Logger, clock: any WallClock = SystemClock()) throws {
+    ///
+    /// - Parameter folderKey: what its files are sealed with; nil: they lie there in clear.
+    init(
+        _ settings: Settings, url: URLParts, folderKey: FolderKey?, logger: Logger, clock: any WallClock = SystemClock()
+    ) throws {
+        self.folderKey = folderKey
         self.settings = settings
         self.url = url
         self.logger = logger
         self.clock = clock
-        self.authorities = try ControlPlane.authorities(settings.controlPlaneAuthorities)
-        self.key = try GatewayKey(folder: "\(settings.data)/gateway").publicText
+        self.authorities = try ControlPlaneTrust.authorities(settings.controlPlaneAuthorities)
+        self.key = try GatewayKey(folder: "\(settings.data)/gateway", folderKey: folderKey).publicText
         _ = try self.token()
         if self.certifies {
-            let kept: TLSCertificate? = Self.read(self.path)
+            let kept: TLSCertificate? = Self.read(self.path, with: folderKey)
             self.state.withLock { $0.certificate = kept }
         }
     }
@@ -76,14 +86,23 @@ final class LinkIdentity: Sendable {
 
     private func made(_ certificate: TLSCertificate?, token: String?) throws -> RemoteLink {
         let trust: TLSClientConfiguration.Trust = self.authorities.map { .authorities($0) } ?? .system
+        let shown: TLSCertificate? = try certificate ?? self.given?.identity(at: self.clock.now())
         let client: HTTPClient = HTTPClient(
             group: self.group,
             configuration: HTTPClientConfiguration(
-                tls: try TLSContext.client(TLSClientConfiguration(trust: trust, certificate: certificate)),
+                tls: try TLSContext.client(TLSClientConfiguration(trust: trust, certificate: shown)),
                 egress: { _ in .allow }))
         return RemoteLink(
             client: client, controlPlane: self.url, id: GatewayProcess.name(self.settings), token: token,
             address: "http://\(self.settings.gatewayAddress)", key: self.key)
+    }
+
+    /// What the settings name to be shown; nil: nothing, or the control plane speaks plain HTTP.
+    private var given: ControlPlaneTrust? {
+        guard self.url.scheme == .https, let files: CertificateFiles = self.settings.gatewayClientCertificate else {
+            return nil
+        }
+        return ControlPlaneTrust(certificate: files.certificate, key: files.key)
     }
 
     private func token() throws -> String {
@@ -107,26 +126,40 @@ final class LinkIdentity: Sendable {
 
     // MARK: Certificates
 
-    /// Asks for certificates when they are due, until cancelled; `use` gets each fresh link.
+    /// Asks for certificates when they are due, and follows the files of the one that is shown until there is one, until cancelled;
+    /// `use` gets each fresh link.
     func keep(_ use: @Sendable (RemoteLink) -> Void) async {
-        guard self.certifies else { return }
+        guard self.certifies || self.given != nil else { return }
         var pause: Duration = Self.pauses.lowerBound
-        while !Task.isCancelled {
-            guard self.isDue(at: self.clock.now()) else {
-                guard (try? await self.clock.sleep(for: Self.lookEvery)) != nil else { return }
-                continue
+        var nextTry: UInt64 = 0
+        var shown: [UInt8]? = self.givenFingerprint
+        repeat {
+            let now: Timestamp = self.clock.now()
+            if self.certifies, self.isDue(at: now), self.clock.monotonic() >= nextTry {
+                do {
+                    use(try await self.obtain())
+                    pause = Self.pauses.lowerBound
+                } catch {
+                    if Task.isCancelled { return }
+                    self.logger.warning(
+                        "the gateway got no certificate for its link",
+                        ["error": .string("\(error)\((self.given ?? ControlPlaneTrust()).hint(about: error))")])
+                    nextTry = self.clock.monotonic() + UInt64(pause.components.seconds) * 1_000_000_000
+                    pause = min(pause * 2, Self.pauses.upperBound)
+                }
+            } else if self.usable(at: now) == nil, let found: [UInt8] = self.givenFingerprint, found != shown,
+                let link: RemoteLink = try? self.connect(nil)
+            {
+                shown = found
+                self.logger.info("the gateway shows another certificate to its control plane")
+                use(link)
             }
-            do {
-                use(try await self.obtain())
-                pause = Self.pauses.lowerBound
-            } catch {
-                if Task.isCancelled { return }
-                self.logger.warning(
-                    "the gateway got no certificate for its link", ["error": .string("\(error)")])
-                guard (try? await self.clock.sleep(for: pause)) != nil else { return }
-                pause = min(pause * 2, Self.pauses.upperBound)
-            }
-        }
+        } while (try? await self.clock.sleep(for: Self.lookEvery)) != nil
+    }
+
+    /// Which certificate the files hold that the settings name; nil: none that can be shown.
+    private var givenFingerprint: [UInt8]? {
+        try? self.given?.identity(at: self.clock.now())?.chain[0].fingerprint
     }
 
     private func isDue(at now: Timestamp) -> Bool {
@@ -145,7 +178,7 @@ final class LinkIdentity: Sendable {
         let request: String = try SigningRequest.make(for: key, commonName: GatewayProcess.name(self.settings))
         let chain: String = try await self.ask(request)
         let certificate: TLSCertificate = try TLSCertificate(chain: Certificate.chain(pem: chain), key: key)
-        try Files.replace(self.path, with: Array((try key.pem() + chain).utf8), mode: 0o600)
+        try FolderKey.write(Array((try key.pem() + chain).utf8), to: self.path, with: self.folderKey)
         self.state.withLock { $0.certificate = certificate }
         self.logger.info(
             "the gateway has a certificate for its link",
@@ -165,8 +198,8 @@ final class LinkIdentity: Sendable {
         return try await self.made(nil, token: try self.token()).certificate(for: request)
     }
 
-    private static func read(_ path: String) -> TLSCertificate? {
-        guard let bytes: [UInt8] = try? Files.read(path, bytesMax: Self.fileBytesMax) else { return nil }
+    private static func read(_ path: String, with key: FolderKey?) -> TLSCertificate? {
+        guard let bytes: [UInt8] = try? FolderKey.read(path, bytesMax: Self.fileBytesMax, with: key) else { return nil }
         let text: String = String(decoding: bytes, as: UTF8.self)
         return try? TLSCertificate(chainPEM: text, keyPEM: text)
     }

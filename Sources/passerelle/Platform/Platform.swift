@@ -31,6 +31,7 @@ final class Platform: Sendable {
     let settings: Settings
     let listeners: Listeners
     let services: ServiceEnvironment
+    let keys: KeyRing
     let identity: IdentityService
     let deployments: DeploymentsService
     private let telemetry: Store
@@ -101,6 +102,7 @@ final class Platform: Sendable {
         _ settings: Settings, _ services: ServiceEnvironment, _ telemetry: Store, keys: KeyRing, listeners: Listeners
     ) async throws {
         self.listeners = listeners
+        self.keys = keys
         let sealer: KeyRingSealer = KeyRingSealer(keys: keys)
         let catalog: CatalogQueries = CatalogQueries()
         let portal: PortalQueries = PortalQueries(clock: services.clock)
@@ -116,7 +118,7 @@ final class Platform: Sendable {
         self.tls = settings.tls.map {
             ControlPlaneTLS(
                 $0, names: settings.controlPlaneNames, data: settings.data, services: services,
-                certificates: certificates)
+                certificates: certificates, secrets: SecretQueries(sealer: sealer))
         }
         self.telemetry = telemetry
         self.readiness = readiness

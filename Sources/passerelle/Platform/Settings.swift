@@ -60,6 +60,8 @@ struct Settings: Sendable {
     var gatewayCertificate: Bool = true
     /// The file with the authorities a gateway apart trusts for its control plane, PEM. Default: those of this machine.
     var controlPlaneAuthorities: String?
+    /// What a gateway apart shows its control plane where it has no certificate of its own. Default: nothing.
+    var gatewayClientCertificate: CertificateFiles?
     /// How the control plane speaks TLS. Default: plain HTTP.
     var tls: TLSSettings?
     /// What flags say about it, put together by `check`.
@@ -191,8 +193,11 @@ struct Settings: Sendable {
                 try settings.apply(option.name, value, source: "--\(option.name)")
             }
         }
-        if let file: String = Login.environment(ControlPlane.authoritiesVariable) {
-            settings.controlPlaneAuthorities = file
+        let trust: ControlPlaneTrust = .ofEnvironment
+        settings.controlPlaneAuthorities = trust.authorities ?? settings.controlPlaneAuthorities
+        if let certificate: String = trust.certificate {
+            settings.gatewayClientCertificate = CertificateFiles(
+                certificate: certificate, key: trust.key ?? certificate)
         }
         try settings.applyHTTPS(makesCertificate: makesCertificate)
         try settings.applyTLS()

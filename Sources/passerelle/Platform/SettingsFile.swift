@@ -18,7 +18,7 @@ enum SettingsFile {
         }
         settings.secretReferences = try SettingsSecrets.references(in: root)
         let start: Settings = settings
-        settings = try NodeDecoder.decode(SettingsSecrets.replaced(in: root, by: secrets)) { decoder in
+        settings = try NodeDecoder.decode(SettingsSecrets.document(root, with: secrets)) { decoder in
             Self.read(decoder, start)
         }
     }
@@ -136,7 +136,8 @@ enum SettingsFile {
 
     private static func readGateway(_ decoder: NodeDecoder, _ settings: inout Settings) {
         let known: [String] = [
-            "id", "group", "workers", "control_plane", "token_file", "ca_file", "certificate", "zone", "dns",
+            "id", "group", "workers", "control_plane", "token_file", "ca_file", "certificate", "client_certificate",
+            "zone", "dns",
         ]
         guard let fields: NodeFields = decoder.fields(known) else { return }
         if let id: String = fields["id"]?.string(length: 1...128) { settings.gatewayID = id }
@@ -145,6 +146,9 @@ enum SettingsFile {
         if let file: String = fields["token_file"]?.string(length: 1...4_096) { settings.gatewayTokenFile = file }
         if let file: String = fields["ca_file"]?.string(length: 1...4_096) { settings.controlPlaneAuthorities = file }
         if let wanted: Bool = fields["certificate"]?.boolean() { settings.gatewayCertificate = wanted }
+        if let files: NodeDecoder = fields["client_certificate"] {
+            settings.gatewayClientCertificate = CertificateFiles.read(files) ?? settings.gatewayClientCertificate
+        }
         if let zone: NodeDecoder = fields["zone"], let name: String = zone.string() {
             if let message: String = EntryRules.problem(id: name) { zone.problem(message) }
             settings.zone = name

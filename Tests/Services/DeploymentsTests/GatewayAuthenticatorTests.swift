@@ -27,6 +27,10 @@ private final class FixedCertificates: CertificatesOffer {
         return GatewayCertificate(chain: "chain", root: "root", notAfter: transaction.now)
     }
 
+    func isRevoked(certificate fingerprint: [UInt8], in store: any Queryable) throws -> Bool {
+        self.isRevoked.withLock { $0 } && fingerprint.first == 1
+    }
+
     func gateway(
         withCertificate fingerprint: [UInt8], at now: Timestamp, in store: any Queryable
     ) throws -> CertifiedGateway? {
@@ -79,7 +83,11 @@ struct GatewayAuthenticatorTests {
             #expect(byCertificate?.gateway == "second")
         }
         #expect(await made.authenticator.authenticate(certificate: [2], ip: "") == nil)
+        #expect(try await !made.authenticator.isRevoked(certificate: [1]))
         certificates.isRevoked.withLock { $0 = true }
+        // Whatever gateways call by: people and programs show certificates, too.
+        #expect(try await made.authenticator.isRevoked(certificate: [1]))
+        #expect(try await !made.authenticator.isRevoked(certificate: [2]))
         #expect(await made.authenticator.authenticate(certificate: [1], ip: "") == nil)
         await made.harness.stop()
     }

@@ -69,13 +69,14 @@ package actor GatewayAgent {
 
     /// - Parameters:
     ///   - folder: where the last good snapshot is kept; made when missing.
+    ///   - folderKey: what the private key there is sealed with; nil: it lies there in clear.
     ///   - metrics: where it is told how long each stage of a change takes; nil: nowhere.
     package init(
-        link: any GatewayLink, folder: String, live: LiveState, clock: any WallClock, logger: Logger,
-        metrics: MetricRegistry? = nil
+        link: any GatewayLink, folder: String, folderKey: FolderKey? = nil, live: LiveState, clock: any WallClock,
+        logger: Logger, metrics: MetricRegistry? = nil
     ) throws {
         self.stages = metrics.map { SnapshotStages($0) }
-        let key: GatewayKey = try GatewayKey(folder: folder)
+        let key: GatewayKey = try GatewayKey(folder: folder, folderKey: folderKey)
         self.key = key
         self.files = try SnapshotFiles(folder: folder, key: key)
         self.link = link

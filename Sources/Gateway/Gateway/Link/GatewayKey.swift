@@ -6,8 +6,8 @@ package import JSON
 
 /// A gateway's own key: secrets of its snapshot are sealed to it, on the way and on its disk.
 ///
-/// P-256, made at the first start, in `gateway.key` of the gateway's folder, mode 0600. A gateway that has lost it makes another
-/// one, and gets its secrets from the control plane again. Any thread may call.
+/// P-256, made at the first start, in `gateway.key` of the gateway's folder, mode 0600, sealed where there is a key of the folder. A
+/// gateway that has lost it makes another one, and gets its secrets from the control plane again. Any thread may call.
 package final class GatewayKey: SecretOpener {
     package static let fileName: String = "gateway.key"
     /// The field of a pull that tells the control plane what to seal to.
@@ -19,16 +19,19 @@ package final class GatewayKey: SecretOpener {
     /// The public half as the field carries it.
     package let publicText: String
 
-    /// - Parameter folder: of the gateway; made when missing.
-    package init(folder: String) throws {
+    /// - Parameters:
+    ///   - folder: of the gateway; made when missing.
+    ///   - folderKey: what it is sealed with; nil: it lies there in clear.
+    package init(folder: String, folderKey: FolderKey? = nil) throws {
         let path: String = "\(folder)/\(Self.fileName)"
-        if Files.exists(path) {
-            let pem: [UInt8] = try Files.read(path, bytesMax: Self.fileBytesMax)
+        if Files.exists(path),
+            let pem: [UInt8] = try FolderKey.read(path, bytesMax: Self.fileBytesMax, with: folderKey)
+        {
             self.key = try PrivateKey(pem: String(decoding: pem, as: UTF8.self))
         } else {
             try Files.makeFolder(folder)
             self.key = try PrivateKey.generate(.p256)
-            try Files.replace(path, with: Array(try self.key.pem().utf8), mode: 0o600)
+            try FolderKey.write(Array(try self.key.pem().utf8), to: path, with: folderKey)
         }
         self.publicKey = try self.key.publicKey()
         self.publicText = Base64.encodeURL(Array(try self.publicKey.pem().utf8))

@@ -9,7 +9,7 @@ import Synchronization
 /// What a gateway keeps on its disk, so that it starts without its control plane.
 ///
 /// ```
-/// gateway.key     the gateway's own private key: the secrets of the others are sealed to it
+/// gateway.key     the gateway's own private key: the secrets of the others are sealed to it; itself by a key of the folder
 /// snapshot.json   a whole document, not newer than what the changes beside it lead to
 /// changes-N       what the control plane sent since, each record synced before it is acknowledged; N counts up
 ///                 record = length (4 bytes, big-endian) + CRC-32C of the bytes (4) + the bytes as they came

@@ -1,4 +1,5 @@
 import EventLoops
+import TLS
 
 /// Requests out, responses in.
 extension ClientConnection {
@@ -185,6 +186,13 @@ extension ClientConnection {
         switch self.phase {
         case .head:
             let nothingCame: Bool = self.input.isEmpty && self.interimResponses == 0
+            // With TLS 1.3 a server refuses the certificate a client shows, or that it shows none, after the client's handshake.
+            if nothingCame, self.requestsServed == 0,
+                case .protocolViolation(let reason)? = self.transport?.session?.failure
+            {
+                self.fail(.tls(TLSError.protocolViolation(reason).description))
+                return
+            }
             self.fail(
                 nothingCame
                     ? .closedBeforeResponse(wasReused: self.requestsServed > 0, wasSent: self.wasSent) : .truncated)

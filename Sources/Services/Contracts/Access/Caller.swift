@@ -182,6 +182,11 @@ package protocol Authenticator: Sendable {
     /// - Returns: the caller, or nil when it is nobody's here, has ended or was revoked.
     func authenticate(certificate fingerprint: [UInt8], ip: String) async -> Caller?
 
+    /// Whether a certificate that is shown on the connection was revoked here: TLS goes by who issued it, and when it ends.
+    ///
+    /// - Throws: when it cannot be looked up.
+    func isRevoked(certificate fingerprint: [UInt8]) async throws -> Bool
+
     /// Whether the caller has a second factor, or needs one, and has not shown it lately: critical operations wait for it.
     ///
     /// - Parameter enrolling: whether the operation sets up factors: then who has none must have signed in lately.
@@ -190,6 +195,8 @@ package protocol Authenticator: Sendable {
 
 extension Authenticator {
     package func authenticate(certificate fingerprint: [UInt8], ip: String) async -> Caller? { nil }
+
+    package func isRevoked(certificate fingerprint: [UInt8]) async throws -> Bool { false }
 
     package func isStepUpDue(for caller: Caller, enrolling: Bool) async -> Bool { false }
 }

@@ -38,6 +38,9 @@ package protocol CertificatesOffer: Sendable {
         in transaction: Transaction
     ) throws -> GatewayCertificate
 
+    /// Whether a certificate with this SHA-256 was issued by the platform's own authority, and revoked.
+    func isRevoked(certificate fingerprint: [UInt8], in store: any Queryable) throws -> Bool
+
     /// The gateway whose certificate has this SHA-256; nil when there is none such, it has ended or was revoked.
     func gateway(withCertificate fingerprint: [UInt8], at now: Timestamp, in store: any Queryable) throws
         -> CertifiedGateway?

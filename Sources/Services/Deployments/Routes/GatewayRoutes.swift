@@ -135,6 +135,11 @@ package final class GatewayAuthenticator: Authenticator {
         return Caller(kind: .gateway, id: gateway.group, grants: [], ip: ip, gateway: gateway.id)
     }
 
+    package func isRevoked(certificate fingerprint: [UInt8]) async throws -> Bool {
+        guard let certificates: any CertificatesOffer = self.certificates else { return false }
+        return try await self.services.store.read { try certificates.isRevoked(certificate: fingerprint, in: $0) }
+    }
+
     package func isStepUpDue(for caller: Caller, enrolling: Bool) async -> Bool {
         await self.others.isStepUpDue(for: caller, enrolling: enrolling)
     }

@@ -157,6 +157,7 @@ package final class RESTHandler: Sendable {
         let route: Route = compiled.route
         let ip: String = request.remoteAddress.host
         var caller: Caller?
+        try await self.requireUnrevoked(request, of: route, ip: ip)
         if let header: String = request.fields["Authorization"] {
             caller = await self.bearer(header, ip: ip)
             if caller == nil, !route.isOpen {
@@ -187,6 +188,16 @@ package final class RESTHandler: Sendable {
         try await self.decide(
             caller, route: route, tenant: parameters["tenant"], environment: environment, trace: trace)
         return caller
+    }
+
+    /// Refuses whoever shows a certificate that was revoked, whatever else they send.
+    private func requireUnrevoked(_ request: HTTPRequest, of route: Route, ip: String) async throws {
+        guard let certificate: Certificate = request.clientCertificate else { return }
+        // Whoever calls by the certificate alone is looked up by it below.
+        if route.isForGateways, request.fields["Authorization"] == nil { return }
+        guard try await self.authenticator.isRevoked(certificate: certificate.fingerprint) else { return }
+        self.refusals.countAnonymous(ip: ip, account: "")
+        throw Self.unauthenticated("The certificate of this connection was revoked. Connect with another one.", nil)
     }
 
     private func bearer(_ header: String, ip: String) async -> Caller? {

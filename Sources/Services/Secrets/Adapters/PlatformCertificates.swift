@@ -83,6 +83,10 @@ package struct PlatformCertificates: CertificatesOffer {
         return "urn:passerelle:gateway:\(gateway.group):\(id)"
     }
 
+    package func isRevoked(certificate fingerprint: [UInt8], in store: any Queryable) throws -> Bool {
+        try IssuedTable.find(fingerprint: fingerprint, tenant: PKI.platform, in: store)?.revokedAt != nil
+    }
+
     package func gateway(
         withCertificate fingerprint: [UInt8], at now: Timestamp, in store: any Queryable
     ) throws -> CertifiedGateway? {
