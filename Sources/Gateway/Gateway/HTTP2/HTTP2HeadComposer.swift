@@ -186,8 +186,9 @@ struct HTTP2HeadComposer {
             return
         }
         let base: UnsafeRawPointer = UnsafeRawPointer(pseudo.base)
-        var block: ByteBlock = blocks.take(pseudo.count + 256)
         let target: Range<Int> = self.path.isEmpty ? self.authority : self.path
+        // Without a path the authority is written twice.
+        var block: ByteBlock = blocks.take(pseudo.count + target.count + 256)
         if self.hasProtocol {
             block.append("GET")
         } else {

@@ -182,6 +182,25 @@ struct HTTP2Tests {
         await gateway.stop()
     }
 
+    /// Without a path the authority stands in the request line and in Host: both need room.
+    @Test(arguments: [900, 1_500, 3_000, 12_000, 30_000])
+    func survivesLongAuthoritiesWithoutPath(length: Int) async throws {
+        let upstream: RawUpstream = try .echoing()
+        let gateway: GatewayUnderTest = try await .start([upstream.port])
+        let authority: String = String(repeating: "a", count: length)
+        for method in ["CONNECT", "GET"] {
+            let peer: HTTP2Peer = try HTTP2Peer(port: gateway.port)
+            let response: HTTP2Peer.Response = peer.exchange(
+                1, [(":method", method), (":authority", authority), ("x-field", "1")])
+            #expect(response.status >= 400 || response.reset != nil || response.goAway != nil)
+            peer.socket.close()
+        }
+        #expect(try gateway.exchange("GET / HTTP/1.1\r\nHost: a\r\n\r\n").status == 200)
+        #expect(upstream.requests.count == 1)
+        await gateway.stop()
+        #expect(gateway.engine.blockCount == 0)
+    }
+
     @Test func answersLargeHeadsWithTheirStatus() async throws {
         let upstream: RawUpstream = try .echoing()
         let gateway: GatewayUnderTest = try await .start([upstream.port])
