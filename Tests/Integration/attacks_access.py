@@ -3,16 +3,13 @@ values that would be more than values to headers, logs, terminals and pages."""
 
 import json
 import re
-import unittest
 import urllib.parse
 
-from attacks_issuer import TIMEOUT
-from processes import ClassScope, Platform, eventually, folder, run
+from people import BACK, PASSWORD, TIMEOUT, OnPlatform, requests
+from processes import eventually, run
 from rest import Rest, document
 from test_access import sample
-from test_issuer import BACK, requests
 
-PASSWORD = "correct horse battery"
 # In what belongs to acme and nobody else may read.
 MARK = "zq9mark"
 
@@ -28,25 +25,16 @@ def body_schema(operation):
     return operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema")
 
 
-class Tenants(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.scope = ClassScope(cls)
-        cls.platform = Platform(cls.scope, f"{folder(cls.scope)}/data").start()
-        cls.url = cls.platform.control_plane
-        cls.admin = cls.platform.sign_in("acme")
-        cls.scope.addCleanup(cls.admin.close)
-        cls.admin.create("/v1/tenants", {"name": "globex"})
-        for name, role in (("tina", "cpi-tenant@acme"), ("gus", "cpi-tenant@globex"), ("rolf", None), ("cora", "cpi-admin")):
-            grant = role and dict(zip(("role", "tenant"), role.split("@")))
-            cls.admin.create("/v1/users", {"name": name, "password": PASSWORD, "grants": [grant] if grant else []})
+class Tenants(OnPlatform):
+    # Who is needed: each costs a hash.
+    PEOPLE = {}
 
     @classmethod
-    def caller(cls, name):
-        rest = Rest(cls.url)
-        cls.scope.addCleanup(rest.close)
-        rest.sign_in(name, PASSWORD)
-        return rest
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.admin.create("/v1/tenants", {"name": "globex"})
+        for name, roles in cls.PEOPLE.items():
+            cls.user(name, *roles)
 
 
 class ForeignFields(Tenants):
@@ -112,6 +100,8 @@ class ForeignFields(Tenants):
 
 class ForeignIdentifiers(Tenants):
     """References to what another tenant has, wherever a request can name something: paths, queries, bodies; and lists without any."""
+
+    PEOPLE = {"gus": ["cpi-tenant@globex"]}
 
     @classmethod
     def setUpClass(cls):
@@ -245,6 +235,8 @@ class ForeignIdentifiers(Tenants):
 class BentRoles(Tenants):
     """Escalation: each way to more than one has."""
 
+    PEOPLE = {"tina": ["cpi-tenant@acme"], "gus": ["cpi-tenant@globex"], "rolf": [], "cora": ["cpi-admin"]}
+
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
@@ -364,6 +356,7 @@ class BentRoles(Tenants):
 class MoreThanValues(Tenants):
     """Values with line ends, quotes, markup and escape sequences in them."""
 
+    PEOPLE = {"rolf": []}
     CRLF = "x\r\nX-Evil: 1\r\n\r\nevil"
     SENT = ["%0d%0aX-Evil:%201", "%0aX-Evil:%201", "%E5%98%8A%E5%98%8DX-Evil:%201", "%22%2C%22admin%22%3Atrue", "'%20OR%20'1'='1", "%00", "%1b[2J",
             "..%2f..%2fetc%2fpasswd", "%ff", "%7B%7B7*7%7D%7D", "$%7Bjndi%3Aldap%3A%2F%2Fx%7D"]

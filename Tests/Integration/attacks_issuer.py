@@ -7,17 +7,16 @@ import json
 import re
 import secrets
 import threading
-import unittest
 import urllib.parse
 
-from processes import ClassScope, Platform, eventually, folder
+from people import BACK, PASSWORD, TIMEOUT, Browser, OnPlatform, requests
+from processes import eventually
 from rest import Rest, document
-from test_issuer import BACK, Browser, JsonWebKey, requests
 from upstream import Upstream
 
-PASSWORD = "correct horse battery"
+from authlib.jose import JsonWebKey
+
 EVIL = "https://evil.example"
-TIMEOUT = 20
 
 
 def packed(value):
@@ -35,19 +34,14 @@ def proof():
     return verifier, packed(hashlib.sha256(verifier.encode()).digest())
 
 
-class Attacked(unittest.TestCase):
+class Attacked(OnPlatform):
     """One platform with a user, two clients, and an API whose gateway checks tokens of the issuer."""
 
     @classmethod
     def setUpClass(cls):
-        cls.scope = ClassScope(cls)
+        super().setUpClass()
         cls.upstream = Upstream(cls.scope)
-        cls.platform = Platform(cls.scope, f"{folder(cls.scope)}/data").start()
-        cls.url = cls.platform.control_plane
-        cls.admin = cls.platform.sign_in("acme")
-        cls.scope.addCleanup(cls.admin.close)
-        cls.admin.create(
-            "/v1/users", {"name": "ada", "password": PASSWORD, "grants": [{"role": "devops", "tenant": "acme"}]})
+        cls.user("ada", "devops@acme")
         common = {"redirect_uris": [BACK], "grant_types": ["authorization_code", "refresh_token"]}
         cls.client = cls.admin.create("/v1/oauth-clients", {
             "name": "Shop", "confidential": True, "scopes": ["openid", "profile", "platform"], **common})

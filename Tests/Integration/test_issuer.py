@@ -1,77 +1,27 @@
 """The OpenID Connect issuer as a client library of others sees it: Authlib over requests, which checks what it is given."""
 
-import importlib.util
 import json
 import os
-import re
-import sys
 import unittest
 import urllib.parse
 
-if not importlib.util.find_spec("authlib"):
-    # Installed for the system's Python; this one may be another of the same version.
-    sys.path.append("/usr/lib/python3/dist-packages")
+from people import BACK, PASSWORD, Browser, OnPlatform, requests  # first: it finds what follows
 
-import requests  # noqa: E402
-from authlib.integrations.requests_client import OAuth2Session  # noqa: E402
-from authlib.jose import JsonWebKey, JsonWebToken  # noqa: E402
-from authlib.oauth2.rfc7636 import create_s256_code_challenge  # noqa: E402
-from authlib.oidc.core import CodeIDToken  # noqa: E402
+from authlib.integrations.requests_client import OAuth2Session
+from authlib.jose import JsonWebKey, JsonWebToken
+from authlib.oauth2.rfc7636 import create_s256_code_challenge
+from authlib.oidc.core import CodeIDToken
 
-from processes import ClassScope, Platform, eventually, folder  # noqa: E402
-from rest import Rest, document  # noqa: E402
-from upstream import Upstream  # noqa: E402
-
-PASSWORD = "correct horse battery"
-BACK = "http://127.0.0.1:9/cb"
+from processes import Platform, eventually, folder
+from rest import Rest, document
+from upstream import Upstream
 
 
-class Browser:
-    """Keeps cookies and fills the forms of pages, as a person would."""
-
-    def __init__(self):
-        self.session = requests.Session()
-
-    def open(self, url, name="ada"):
-        """Follows to the address of the client, signing in and agreeing on the way."""
-        answer = self.session.get(url, allow_redirects=False)
-        for _ in range(8):
-            if answer.is_redirect:
-                target = urllib.parse.urljoin(answer.url, answer.headers["Location"])
-                if target.startswith(BACK):
-                    return target
-                answer = self.session.get(target, allow_redirects=False)
-                continue
-            answer = self.submit(answer, user=name, password=PASSWORD, decision="allow")
-        raise AssertionError(f"no end: {answer.status_code} {answer.text[:500]}")
-
-    def form(self, page, **values):
-        """Where the form of a page leads and what it holds, with these values where it asks for them."""
-        form = re.search(r'<form method="post" action="([^"]+)"', page.text)
-        assert form, page.text
-        fields = dict(re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)">', page.text))
-        fields = {name: value.replace("&amp;", "&") for name, value in fields.items()}
-        known = set(re.findall(r' name="(\w+)"', page.text))
-        fields.update({name: value for name, value in values.items() if name in known})
-        return urllib.parse.urljoin(page.url, form.group(1)), fields
-
-    def submit(self, page, **values):
-        url, fields = self.form(page, **values)
-        origin = "{0.scheme}://{0.netloc}".format(urllib.parse.urlsplit(url))
-        return self.session.post(url, data=fields, headers={"Origin": origin}, allow_redirects=False)
-
-
-class IssuerTests(unittest.TestCase):
+class IssuerTests(OnPlatform):
     @classmethod
     def setUpClass(cls):
-        cls.scope = ClassScope(cls)
-        cls.place = folder(cls.scope)
-        cls.platform = Platform(cls.scope, f"{cls.place}/data").start()
-        cls.url = cls.platform.control_plane
-        cls.admin = cls.platform.sign_in("acme")
-        cls.scope.addCleanup(cls.admin.close)
-        cls.admin.create(
-            "/v1/users", {"name": "ada", "password": PASSWORD, "grants": [{"role": "devops", "tenant": "acme"}]})
+        super().setUpClass()
+        cls.user("ada", "devops@acme")
         cls.metadata = requests.get(f"{cls.url}/.well-known/openid-configuration", timeout=10).json()
         cls.client = cls.admin.create("/v1/oauth-clients", {
             "name": "Shop", "confidential": True, "redirect_uris": [BACK],
