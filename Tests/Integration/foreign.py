@@ -73,7 +73,7 @@ class Canaille:
     """A provider with a true sign-in form, of which the client `web` (secret `s3cret`) gets opaque tokens. The first of its people is in the
     group `api-devops`."""
 
-    def __init__(self, case, redirect_uri, grants=("authorization_code",), people=("alice", "bob")):
+    def __init__(self, case, redirect_uri, grants=("authorization_code",), people=("alice", "bob"), signed_out=None):
         programs = environment("canaille", "canaille[front,oidc,sqlite,server]==0.3.6")
         home = folder(case)
         port = free_base()
@@ -110,6 +110,7 @@ ACTIVE_JWKS = [{{{members}}}]
             canaille("create", "group", "--quiet", "--display-name", "api-devops", "--members", users[people[0]])
         canaille("create", "client", "--quiet", "--client-id", "web", "--client-secret", "s3cret", "--client-name", "web",
                  "--client-uri", "http://127.0.0.1:9", "--redirect-uris", redirect_uri,
+                 *(("--post-logout-redirect-uris", signed_out) if signed_out else ()),
                  *(word for grant in grants for word in ("--grant-types", grant)), "--response-types", "code", "--scope", "openid", "--scope", "profile", "--scope", "groups",
                  "--token-endpoint-auth-method", "client_secret_basic", "--id-token-signed-response-alg", "RS256")
         client = json.loads(canaille("get", "client"))[0]["id"]

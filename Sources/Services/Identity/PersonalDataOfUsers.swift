@@ -67,6 +67,7 @@ extension IdentityService: PersonalData {
         ] {
             try transaction.execute(statement, .text(person))
         }
+        try ProviderHintTable.deletePending(of: person, in: transaction)
         try Self.leaveGroups(person, author, in: transaction)
         try Self.record("role-changed", audit: "user.erased", user, about: old.grants, author, in: transaction)
     }

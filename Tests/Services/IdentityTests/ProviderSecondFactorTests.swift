@@ -118,6 +118,61 @@ struct ProviderSecondFactorTests {
         #expect(late.location.isEmpty)
     }
 
+    /// What the provider said of the sign-in waits, sealed, until the second factor was shown.
+    @Test func theProviderIsToldWhichSignInEndsAlsoAfterASecondStep() async throws {
+        let place: Place = try await Place()
+        place.provider.change {
+            $0.metadata["end_session_endpoint"] = .string("https://idp.example/realms/staff/logout")
+        }
+        _ = try await place.signIn()
+        let user: String = try await Self.enrol(place)
+        place.browser.cookies = [:]
+        place.fixture.harness.clock.advance(by: .seconds(60))
+        let step: TestAnswer = try await place.back(try await place.leave())
+        #expect(try await Self.hints(place).contains { $0.hasPrefix("pending/\(user)/") })
+        let wrong: TestAnswer = try await place.browser.post(
+            "/oauth2/challenge", try PasskeyPlace.form(step, "sign-in") + [("code", "000000")])
+        #expect(wrong.status == 401)
+        let done: TestAnswer = try await place.browser.post(
+            "/oauth2/challenge", try PasskeyPlace.form(step, "sign-in") + [("code", try await Self.code(place, user))])
+        #expect(done.status == 303)
+        #expect(try await Self.hints(place).allSatisfy { $0.hasPrefix("ses_") }, "none is left behind")
+        let asked: TestAnswer = try await place.browser.get("/oauth2/logout")
+        let out: TestAnswer = try await place.browser.post("/oauth2/logout", Browser.hidden(asked))
+        #expect(out.location.hasPrefix("https://idp.example/realms/staff/logout?id_token_hint=eyJ"))
+    }
+
+    /// Whoever leaves it at the first half leaves nothing behind for long, and nothing at all once they are erased.
+    @Test func whatWaitsForASecondStepEndsWithItAndWithItsUser() async throws {
+        for isErased in [false, true] {
+            let place: Place = try await Place()
+            _ = try await place.signIn()
+            let user: String = try await Self.enrol(place)
+            place.browser.cookies = [:]
+            place.fixture.harness.clock.advance(by: .seconds(60))
+            _ = try await place.back(try await place.leave())
+            let before: [String] = try await Self.hints(place)
+            place.fixture.harness.clock.advance(by: isErased ? .zero : PendingSignIn.lifetime + .seconds(1))
+            try await place.fixture.harness.services.store.write { transaction in
+                if isErased {
+                    try ProviderHintTable.deletePending(of: user, in: transaction)
+                } else {
+                    try OAuthSecretTable.deleteExpired(in: transaction)
+                }
+            }
+            #expect(before.count == 2)
+            #expect(try await Self.hints(place).map { String($0.prefix(4)) } == ["ses_"])
+        }
+    }
+
+    private static func hints(_ place: Place) async throws -> [String] {
+        try await place.fixture.harness.services.store.read { reader in
+            try reader.rows("SELECT session_id FROM provider_hints") { (row: Row) throws(StoreError) -> String in
+                try row.text(0)
+            }
+        }
+    }
+
     @Test func theFormThatAsksMayLeadThere() async throws {
         let place: Place = try await Place()
         place.provider.change {

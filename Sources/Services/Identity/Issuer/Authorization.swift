@@ -251,13 +251,22 @@ extension IdentityService {
     }
 
     /// Goes on with who has done the first half of a sign-in.
+    ///
+    /// - Parameter provider: who has vouched, and the id token that says so, which the sign-out will need.
     func askSecondFactor(
-        of user: User, provider: String?, target: String, _ browser: BrowserRequest, _ context: RequestContext
+        of user: User, provider: (name: String, idToken: String?)?, target: String, _ browser: BrowserRequest,
+        _ context: RequestContext
     ) async throws -> HTTPResponse {
-        let pending: PendingSignIn = PendingSignIn.begin(user, provider: provider, now: context.now)
-        let cookie: String = try pending.sealed(self.sealer)
-        var response: HTTPResponse = try await self.challengePage(
-            .pending(pending, cookie: cookie), target: target, context)
+        let pending: PendingSignIn = PendingSignIn.begin(user, provider: provider?.name, now: context.now)
+        let (cookie, sealer): (String, any SecretSealer) = (try pending.sealed(self.sealer), self.sealer)
+        let who: Challenged = .pending(pending, cookie: cookie)
+        if let idToken: String = provider?.idToken {
+            try await self.services.store.write { transaction in
+                try ProviderHintTable.insert(
+                    idToken, of: who.hintKey, until: pending.expiresAt, sealer, in: transaction)
+            }
+        }
+        var response: HTTPResponse = try await self.challengePage(who, target: target, context)
         response.fields.append("Set-Cookie", browser.pendingCookie(cookie))
         return response
     }

@@ -30,6 +30,14 @@ enum Challenged: Sendable {
         }
     }
 
+    /// What the provider's id token is kept under.
+    var hintKey: String {
+        switch self {
+        case .pending: ProviderHintTable.pending(self.userID, binding: self.binding)
+        case .session(let session): session.id
+        }
+    }
+
     /// Whether a passkey must verify its user: not where something else was shown before it.
     var needsVerification: Bool {
         switch self {
@@ -155,7 +163,7 @@ extension IdentityService {
         let (sealer, ip, trace): (any SecretSealer, String, TraceContext) = (self.sealer, context.ip, context.trace)
         return try await self.services.store.write { transaction in
             guard try SecondFactorRules.take(code, of: who.userID, sealer, in: transaction) else { return nil }
-            return try Self.session(of: who, shown: ["otp"], ip: ip, trace: trace, in: transaction)
+            return try Self.session(of: who, shown: ["otp"], ip: ip, trace: trace, sealer, in: transaction)
         }
     }
 
@@ -167,11 +175,11 @@ extension IdentityService {
                 form["challenge"] ?? "", .verify, binding: who.binding, now: context.now, self.sealer),
             let answer: JSONValue = Self.credential(form)
         else { return nil }
-        let (ip, trace): (String, TraceContext) = (context.ip, context.trace)
+        let (ip, trace, sealer): (String, TraceContext, any SecretSealer) = (context.ip, context.trace, self.sealer)
         return try await self.show(
             answer, of: who.userID, challenge, needsVerification: who.needsVerification, context
         ) { passkey, _, transaction in
-            try Self.session(of: who, shown: [passkey.method, "user"], ip: ip, trace: trace, in: transaction)
+            try Self.session(of: who, shown: [passkey.method, "user"], ip: ip, trace: trace, sealer, in: transaction)
         }
     }
 
@@ -183,14 +191,17 @@ extension IdentityService {
 
     /// The session in which a second factor was just shown: a new one, or the one that is there.
     private static func session(
-        of who: Challenged, shown: [String], ip: String, trace: TraceContext, in transaction: Transaction
+        of who: Challenged, shown: [String], ip: String, trace: TraceContext, _ sealer: any SecretSealer,
+        in transaction: Transaction
     ) throws -> Session? {
         switch who {
         case .pending(let pending, _):
             guard let user: User = try pending.user(in: transaction) else { return nil }
-            return try Self.insertSession(
+            let session: Session = try Self.insertSession(
                 of: user, secondFactorAt: transaction.now, provider: pending.provider,
                 methods: pending.methods + shown + ["mfa"], ip: ip, trace: trace, in: transaction)
+            try ProviderHintTable.move(from: who.hintKey, to: session, sealer, in: transaction)
+            return session
         case .session(let session):
             try SessionTable.stepUp(session.id, by: shown, in: transaction)
             return try SessionTable.find(session.id, in: transaction)

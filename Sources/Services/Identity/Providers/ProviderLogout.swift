@@ -59,7 +59,7 @@ extension IdentityService {
         guard let found = await self.logoutProvider(of: session) else { return nil }
         let endpoint: URLParts = found.endpoint
         let sealer: any SecretSealer = self.sealer
-        let hint: String? = try await context.read { try ProviderHintTable.idToken(of: session, sealer, in: $0) }
+        let hint: String? = try await context.read { try ProviderHintTable.idToken(of: session.id, sealer, in: $0) }
         var parameters: QueryParameters = QueryParameters()
         if let hint: String { parameters.append("id_token_hint", hint) }
         if let client: String = found.provider.settings.clientID { parameters.append("client_id", client) }

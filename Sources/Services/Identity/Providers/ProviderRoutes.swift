@@ -161,7 +161,7 @@ extension IdentityService {
         case .session(let session): return try await self.enter(session, target: login.target, browser)
         case .secondFactor(let user):
             return try await self.askSecondFactor(
-                of: user, provider: provider.settings.name, target: login.target, browser, context)
+                of: user, provider: (provider.settings.name, person.idToken), target: login.target, browser, context)
         case .refused:
             self.refusals.countAnonymous(ip: context.ip, account: "")
             return try self.loginPage(context, target: login.target, problem: .providerNoRole, status: 403)
@@ -188,9 +188,9 @@ extension IdentityService {
             let session: Session = try Self.insertSession(
                 of: user, secondFactorAt: person.hasSecondFactor ? transaction.now : nil, provider: settings.name,
                 methods: person.hasSecondFactor ? ["mfa"] : [], ip: ip, trace: trace, in: transaction)
-            if let hint: [UInt8] = try person.idToken.flatMap({ try ProviderHintTable.sealed($0, of: session, sealer) })
-            {
-                try ProviderHintTable.insert(hint, of: session, in: transaction)
+            if let idToken: String = person.idToken {
+                try ProviderHintTable.insert(
+                    idToken, of: session.id, until: session.expiresAt, sealer, in: transaction)
             }
             return (.session(session), changed)
         }
