@@ -1,45 +1,21 @@
 """The command line as somebody who signs in: by a device code, with renewals of the token that commands at once do not get wrong, with a
 second factor; and the commands about users, groups, service accounts, clients and providers."""
 
-import base64
-import hashlib
-import hmac
 import json
 import os
 import re
 import stat
-import struct
 import subprocess
 import threading
-import time
-import unittest
 import urllib.parse
 
-from processes import ClassScope, Platform, Settings, eventually, folder, run, spawn
-from test_issuer import Browser, requests
+from people import PASSWORD, TIMEOUT, Browser, OnPlatform, code_of_app, requests
+from processes import Settings, eventually, folder, run, spawn
 
-PASSWORD = "correct horse battery"
 OTHER = "another long password"
-TIMEOUT = 20
 
 
-def code_of_app(secret, at=None):
-    """RFC 6238: what an authenticator app shows."""
-    count = struct.pack(">Q", int((at or time.time()) // 30))
-    digest = hmac.new(base64.b32decode(secret + "=" * (-len(secret) % 8)), count, hashlib.sha1).digest()
-    at = digest[-1] & 15
-    return f"{(struct.unpack('>I', digest[at:at + 4])[0] & 0x7FFFFFFF) % 1_000_000:06d}"
-
-
-class Signed(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.scope = ClassScope(cls)
-        cls.platform = Platform(cls.scope, f"{folder(cls.scope)}/data").start()
-        cls.url = cls.platform.control_plane
-        cls.admin = cls.platform.sign_in("acme")
-        cls.scope.addCleanup(cls.admin.close)
-
+class Signed(OnPlatform):
     def setUp(self):
         self.home = folder(self)
         self.environment = {"PASSERELLE_HOME": self.home}
@@ -48,10 +24,6 @@ class Signed(unittest.TestCase):
     def saved(self):
         with open(f"{self.home}/login.json", encoding="utf-8") as file:
             return json.load(file)
-
-    def user(self, name, *grants):
-        grants = [dict(zip(("role", "tenant"), one.split("@"))) for one in grants]
-        return self.admin.create("/v1/users", {"name": name, "password": PASSWORD, "grants": grants})["id"]
 
     def command(self, *words, code=0, text=None, **environment):
         done = run(*words, environment={**self.environment, **environment}, input=text)
@@ -229,6 +201,9 @@ class Passwords(Signed):
         self.assertIn("passerelle second-factor verify", refused.stderr)
         self.command("second-factor", "verify", PASSERELLE_CODE=codes[1])
         self.command("second-factor", "verify", PASSERELLE_CODE=codes[1], code=1)
+        self.assertEqual(self.json("second-factor", "show")["recovery_codes_left"], 8)
+        codes = self.command("second-factor", "recovery-codes").stdout.split()
+        self.assertEqual((len(codes), self.json("second-factor", "show")["recovery_codes_left"]), (10, 10))
         self.command("second-factor", "remove", PASSERELLE_CODE=codes[2])
         self.command("login", "--user", "mfa", PASSERELLE_PASSWORD=PASSWORD)
 
@@ -279,12 +254,44 @@ class Verbs(Signed):
         self.command("service-accounts", "update", "robot", code=2)
         self.command("service-accounts", "delete", "robot")
 
+    def test_policies_of_second_factors(self):
+        self.assertEqual(self.json("second-factor", "policy")["roles"], [])
+        self.assertEqual(self.json("second-factor", "require", "--role", "viewer", "--role", "devops")["roles"], ["devops", "viewer"])
+        self.assertIn("devops", self.command("second-factor", "policy").stdout)
+        self.assertEqual(self.json("second-factor", "policy", "--platform")["roles"], [], "that of the tenant is another")
+        self.user("paula", "devops@acme")
+        self.command("login", "--user", "paula", PASSERELLE_PASSWORD=PASSWORD, PASSERELLE_TOKEN="")
+        shown = self.json("second-factor", "show", PASSERELLE_TOKEN="")
+        self.assertEqual((shown["app"], shown["required"], shown["passkeys"]), (False, True, []))
+        self.assertIn("second-factor verify", self.command("apis", "list", PASSERELLE_TOKEN="", code=1).stderr)
+        self.assertEqual(self.json("second-factor", "require", "--none")["roles"], [])
+        self.json("apis", "list", PASSERELLE_TOKEN="")
+        self.assertIn("expected a role", self.command("second-factor", "require", "--role", "nobody", code=1).stderr)
+        for words in ([], ["--none", "--role", "viewer"]):
+            self.command("second-factor", "require", *words, code=2)
+
+    def test_passkeys(self):
+        """Those of somebody who has none; suite `passkeys` has a browser make some."""
+        self.assertEqual(self.json("passkeys", "list"), [])
+        self.assertIn("You have no passkey 'Laptop'", self.command("passkeys", "rename", "Laptop", "Desk", code=1).stderr)
+        self.assertIn("passkeys list shows them", self.command("passkeys", "remove", "Laptop", code=1).stderr)
+
+    def test_permissions_and_signing_keys(self):
+        listed = self.json("permissions", "list")
+        self.assertIn("*:*:*", [one["permission"] for one in listed])
+        self.assertIn("platform-admin", self.command("permissions", "list").stdout)
+        before = [one["kid"] for one in self.json("signing-keys", "list")]
+        made = self.json("signing-keys", "rotate")["id"]
+        self.assertEqual(sorted(one["kid"] for one in self.json("signing-keys", "list")), sorted([*before, made]))
+
     def test_providers_and_help(self):
         self.assertEqual(self.json("providers", "list"), [])
         for words in ("login", "logout", "me", "clients create", "clients list", "clients show", "clients update", "clients secret", "clients delete",
                       "providers list", "groups show", "groups update", "groups delete", "service-accounts show", "service-accounts update",
                       "users show", "users state", "users password", "users sessions", "second-factor set-up", "second-factor verify",
-                      "second-factor remove", "second-factor reset"):
+                      "second-factor remove", "second-factor reset", "second-factor show", "second-factor recovery-codes",
+                      "second-factor policy", "second-factor require", "passkeys list", "passkeys rename", "passkeys remove",
+                      "permissions list", "signing-keys list", "signing-keys rotate"):
             shown = self.command(*words.split(), "--help").stdout
             self.assertIn(f"Usage: passerelle {words}", shown)
             self.assertIn(f"Example:\n  passerelle {words}", shown)

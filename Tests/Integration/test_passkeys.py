@@ -5,12 +5,10 @@ Playwright, axe and the reader of QR codes come from PyPI, Chromium from the PAT
 
 import base64
 import hashlib
-import hmac
 import http.server
 import io
 import json
 import shutil
-import struct
 import sys
 import threading
 import time
@@ -18,9 +16,9 @@ import unittest
 import urllib.parse
 
 from foreign import call, environment
-from processes import ClassScope, Platform, folder, free_base
+from people import PASSWORD, OnPlatform, code_of_app
+from processes import Platform, folder, free_base, run
 
-PASSWORD = "correct horse battery"
 VERIFIER = "v" * 64
 
 
@@ -37,12 +35,8 @@ def libraries():
 
 
 def code(uri, seconds=None):
-    """What an authenticator app shows."""
-    secret = urllib.parse.parse_qs(urllib.parse.urlsplit(uri).query)["secret"][0]
-    step = int((seconds or time.time()) // 30)
-    mac = hmac.new(base64.b32decode(secret), struct.pack(">Q", step), hashlib.sha1).digest()
-    start = mac[19] & 15
-    return f"{(struct.unpack('>I', mac[start:start + 4])[0] & 0x7FFFFFFF) % 1_000_000:06d}"
+    """What an app shows that has read this address."""
+    return code_of_app(urllib.parse.parse_qs(urllib.parse.urlsplit(uri).query)["secret"][0], seconds)
 
 
 class Client(http.server.BaseHTTPRequestHandler):
@@ -57,24 +51,21 @@ class Client(http.server.BaseHTTPRequestHandler):
         pass
 
 
-class PasskeyTests(unittest.TestCase):
+class PasskeyTests(OnPlatform):
     @classmethod
     def setUpClass(cls):
         libraries()
         from playwright.sync_api import sync_playwright
 
-        cls.scope = ClassScope(cls)
+        base = free_base()
+        cls.base, cls.issuer = base, f"http://localhost:{base + 1}"
+        super().setUpClass()
         listener = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Client)
         cls.addClassCleanup(listener.server_close)
         cls.addClassCleanup(listener.shutdown)
         threading.Thread(target=listener.serve_forever, daemon=True).start()
         cls.back = f"http://127.0.0.1:{listener.server_port}/cb"
-        base = free_base()
-        cls.url = f"http://localhost:{base + 1}"
-        cls.platform = Platform(
-            cls.scope, f"{folder(cls.scope)}/data", base=base, arguments=["--issuer", cls.url]).start()
-        cls.admin = cls.platform.sign_in("acme")
-        cls.scope.addCleanup(cls.admin.close)
+        cls.url = cls.issuer
         cls.client = cls.admin.create("/v1/oauth-clients", {
             "name": "Shop", "confidential": True, "redirect_uris": [cls.back], "trusted": True,
             "grant_types": ["authorization_code"], "scopes": ["openid", "profile"]})
@@ -85,18 +76,22 @@ class PasskeyTests(unittest.TestCase):
             args=["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--host-resolver-rules=MAP localhost 127.0.0.1"])
         cls.addClassCleanup(cls.chromium.close)
 
+    @classmethod
+    def make_platform(cls):
+        return Platform(cls.scope, f"{cls.place}/data", base=cls.base, arguments=["--issuer", cls.issuer])
+
     def setUp(self):
         self.name = f"ada-{self.id().rsplit('_', 1)[-1]}"
-        self.admin.create("/v1/users", {
-            "name": self.name, "password": PASSWORD, "grants": [{"role": "devops", "tenant": "acme"}]})
+        self.user(self.name, "devops@acme")
+        self.home = folder(self)
         self.context = self.browser()
         self.page = self.context.new_page()
         self.refused = []
         self.page.on("console", lambda message: self.refused.append(message.text)
                      if message.type == "error" and "Security Policy" in message.text else None)
 
-    def browser(self, **options):
-        context = self.chromium.new_context(locale="en", **options)
+    def browser(self, locale="en", **options):
+        context = self.chromium.new_context(locale=locale, **options)
         context.set_default_timeout(10_000)
         self.addCleanup(context.close)
         return context
@@ -161,11 +156,14 @@ class PasskeyTests(unittest.TestCase):
         """By axe-core, once the page with this title is there: WCAG 2.2 A and AA."""
         from axe_playwright_python.sync_playwright import Axe
 
-        self.page.get_by_role("heading", level=1, name=title, exact=True).wait_for()
+        self.check_title(title)
         found = Axe().run(self.page, options={
             "runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}).response["violations"]
         self.assertEqual(
             [(one["id"], [node["html"] for node in one["nodes"]]) for one in found], [], self.page.url)
+
+    def check_title(self, title):
+        self.page.get_by_role("heading", level=1, name=title, exact=True).wait_for()
 
     # Tests
 
@@ -214,7 +212,8 @@ class PasskeyTests(unittest.TestCase):
         self.password()
         self.page.get_by_label("Name of the passkey").fill("Laptop <1>")
         self.page.get_by_role("button", name="Add a passkey").click()
-        self.assertEqual(len(self.codes()), 10)
+        self.recovery_codes = self.codes()
+        self.assertEqual(len(self.recovery_codes), 10)
         self.page.get_by_role("link", name="I have kept them").click()
         self.page.get_by_role("button", name="Remove Laptop <1>").wait_for()
         self.check_accessible("Second factor")
@@ -226,7 +225,26 @@ class PasskeyTests(unittest.TestCase):
         self.assertIn("user", claims["amr"])
         self.assertEqual(claims["acr"], "urn:passerelle:acr:two-factors")
         self.assertEqual(self.refused, [])
+        self.at_the_terminal()
         session.detach()
+
+    def at_the_terminal(self):
+        """What a browser has made is seen, renamed and removed there."""
+        codes = [*self.recovery_codes]
+        environment = {"PASSERELLE_HOME": self.home, "PASSERELLE_URL": self.platform.control_plane, "PASSERELLE_PASSWORD": PASSWORD}
+
+        def command(*words, code=0, **more):
+            done = run(*words, environment={**environment, **more})
+            self.assertEqual(done.returncode, code, done)
+            return done.stdout + done.stderr
+
+        command("login", "--user", self.name, PASSERELLE_CODE=codes.pop())
+        self.assertIn("Laptop <1>", command("passkeys", "list"))
+        self.assertIn("At home", command("passkeys", "rename", "Laptop <1>", "At home"))
+        self.assertIn("no passkey", command("passkeys", "remove", "Laptop <1>", code=1))
+        self.assertIn("At home", command("second-factor", "show"))
+        self.assertIn("Removed At home.", command("passkeys", "remove", "At home"))
+        self.assertNotIn("At home", command("passkeys", "list"))
 
     def test_a_key_without_a_pin_is_a_second_step_and_no_more(self):
         session = self.authenticator(
@@ -253,11 +271,62 @@ class PasskeyTests(unittest.TestCase):
         self.page.get_by_role("button", name="Confirm").click()
         self.assertEqual(len(self.codes()), 10)
 
+    def test_every_other_page_is_accessible_in_both_languages(self):
+        """Consent, a device, what does not work, signing out; read and used by what is written on them."""
+        words = {
+            "en": {"user": "User name", "password": "Password", "sign in": "Sign in", "consent": "Allow access?", "allow": "Allow",
+                   "device": "Connect a device", "code": "Code that the device shows", "next": "Next", "wrong": "This does not work",
+                   "unknown": "No device waits with this code.", "close": "You may close this page.", "out": "Sign out",
+                   "signed out": "You are signed out."},
+            "fr": {"user": "Nom d'utilisateur", "password": "Mot de passe", "sign in": "Se connecter", "consent": "Autoriser l'accès ?",
+                   "allow": "Autoriser", "device": "Connecter un appareil", "code": "Code que l'appareil affiche", "next": "Continuer",
+                   "wrong": "Cela ne fonctionne pas", "unknown": "Aucun appareil n'attend avec ce code.",
+                   "close": "Vous pouvez fermer cette page.", "out": "Se déconnecter", "signed out": "Vous êtes déconnecté."}}
+        for locale, text in words.items():
+            client = self.admin.create("/v1/oauth-clients", {
+                "name": "Portal", "confidential": False, "redirect_uris": [self.back], "grant_types": ["authorization_code"],
+                "scopes": ["openid", "profile"]})
+            self.context = self.browser(locale=locale)
+            self.page = self.context.new_page()
+            self.page.goto(self.authorize(client_id=client["id"]))
+            self.page.get_by_label(text["user"]).fill(self.name)
+            self.page.get_by_label(text["password"]).fill("wrong password 1")
+            self.page.get_by_role("button", name=text["sign in"], exact=True).click()
+            self.page.get_by_role("alert").wait_for()
+            check = self.check_accessible if locale == "en" else self.check_title
+            check(text["sign in"])
+            self.page.get_by_label(text["user"]).fill(self.name)
+            self.page.get_by_label(text["password"]).fill(PASSWORD)
+            self.page.get_by_role("button", name=text["sign in"], exact=True).click()
+            check(text["consent"])
+            self.arrives(lambda: self.page.get_by_role("button", name=text["allow"], exact=True).click())
+            self.page.goto(f"{self.url}/oauth2/device")
+            check(text["device"])
+            self.page.get_by_label(text["code"]).fill("BBBB-BBBB")
+            self.page.get_by_role("button", name=text["next"]).click()
+            self.page.get_by_text(text["unknown"]).wait_for()
+            check(text["device"])
+            begun = json.loads(call(
+                f"{self.platform.control_plane}/oauth2/device_authorization", b"client_id=passerelle-cli&scope=platform",
+                {"Content-Type": "application/x-www-form-urlencoded"})[2])
+            self.page.get_by_label(text["code"]).fill(begun["user_code"])
+            self.page.get_by_role("button", name=text["next"]).click()
+            self.page.get_by_text(begun["user_code"]).wait_for()
+            check(text["device"])
+            self.page.get_by_role("button", name=text["allow"], exact=True).click()
+            self.page.get_by_text(text["close"]).wait_for()
+            self.page.goto(self.authorize(client_id="nobody"))
+            check(text["wrong"])
+            self.page.goto(f"{self.url}/oauth2/logout")
+            check(text["out"])
+            self.page.get_by_role("button", name=text["out"]).click()
+            self.page.get_by_text(text["signed out"]).wait_for()
+            self.context.close()
+
     def test_a_policy_leads_to_setting_one_up_in_french(self):
         self.admin.expect(200, "PUT", "/v1/second-factor-policy?tenant=acme", {"roles": ["devops"]})
         self.addCleanup(self.admin.expect, 200, "PUT", "/v1/second-factor-policy?tenant=acme", {"roles": []})
-        self.context = self.chromium.new_context(locale="fr")
-        self.addCleanup(self.context.close)
+        self.context = self.browser(locale="fr")
         self.page = self.context.new_page()
         session = self.authenticator()
         self.page.goto(self.authorize())

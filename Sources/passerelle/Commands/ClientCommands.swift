@@ -1,8 +1,8 @@
 import JSON
 
-/// Clients of the OpenID Connect issuer, and identity providers of others.
+/// Clients of the OpenID Connect issuer, the keys it signs with, and identity providers of others.
 enum ClientCommands {
-    static let all: [Command] = [create, list, show, update, secret, delete, providers]
+    static let all: [Command] = [create, list, show, update, secret, delete, signingKeys, rotateSigningKey, providers]
 
     private static let members: [String] = [
         "id", "name", "tenant", "confidential", "secret", "redirect_uris", "post_logout_redirect_uris", "grant_types",
@@ -93,6 +93,22 @@ enum ClientCommands {
         let plane: ControlPlane = try ControlPlane(arguments)
         try await plane.send("DELETE", Self.path(arguments, plane), nil)
         console.progress("Deleted \(arguments.operands[0]).", isFinal: true)
+    }
+
+    static let signingKeys: Command = Command(
+        "signing-keys list", summary: "The keys that tokens of the issuer are checked with, as it publishes them",
+        example: "passerelle signing-keys list"
+    ) { arguments, console in
+        let keys: JSONValue = try await ControlPlane(arguments).get("/.well-known/jwks.json")
+        console.list(keys["keys"]?.elements ?? [], columns: ["kid", "alg", "use"])
+    }
+
+    static let rotateSigningKey: Command = Command(
+        "signing-keys rotate",
+        summary: "Make the next key that signs tokens: published at once, used after ten minutes",
+        example: "passerelle signing-keys rotate"
+    ) { arguments, console in
+        console.show(try await ControlPlane(arguments).send("POST", "/v1/signing-keys", nil), members: ["id"])
     }
 
     static let providers: Command = Command(

@@ -2,7 +2,7 @@ import Identity
 import JSON
 
 enum UserCommands {
-    static let all: [Command] = [create, list, show, grant, state, password, sessions, check, reset]
+    static let all: [Command] = [create, list, show, grant, state, password, sessions, check, permissions, reset]
 
     static let create: Command = Command(
         "users create", operands: ["NAME"], summary: "Create a user",
@@ -125,6 +125,15 @@ enum UserCommands {
         if let environment: String = arguments["environment"] { body["environment"] = .string(environment) }
         let decision: JSONValue = try await plane.send("POST", "/v1/permissions/check", .object(body))
         console.show(decision, members: ["allowed", "rule"])
+    }
+
+    static let permissions: Command = Command(
+        "permissions list", summary: "What you may do in the tenant, and by which role",
+        example: "passerelle permissions list --tenant acme"
+    ) { arguments, console in
+        let plane: ControlPlane = try ControlPlane(arguments)
+        let found: JSONValue = try await plane.get(plane.scopedPath("/v1/me/permissions"))
+        console.list(found["items"]?.elements ?? [], columns: ["permission", "tenant", "rule"])
     }
 
     static let reset: Command = Command(
