@@ -57,6 +57,7 @@ package final class ServiceHarness: Sendable {
         migrations: [ServiceMigrations], tenants: [String] = ["acme", "globex"],
         clock: ManualClock = ManualClock(), logger: Logger = Logger.silent,
         authenticator: @escaping MakeAuthenticator = { _, fixed, _ in fixed },
+        readWatch: (@Sendable (String) -> Void)? = nil,
         make: (ServiceEnvironment) async throws -> [any PlatformService]
     ) async throws {
         let place: StorePlace = StorePlace()
@@ -65,6 +66,7 @@ package final class ServiceHarness: Sendable {
         var configuration: StoreConfiguration = StoreConfiguration(
             folder: place.folder.path, url: place.url, clock: clock)
         configuration.writers = 3
+        configuration.readWatch = readWatch
         let store: Store = try Store.open(
             configuration,
             migrations: [LogMigrations.service, RESTHandler.migrations, GatewayChanges.migrations] + migrations,

@@ -39,8 +39,10 @@ final class Browser {
         return answer
     }
 
-    func post(_ target: String, _ values: [(String, String)]) async throws -> TestAnswer {
-        var more: [(String, String)] = []
+    func post(
+        _ target: String, _ values: [(String, String)], language: String = "en"
+    ) async throws -> TestAnswer {
+        var more: [(String, String)] = [("Accept-Language", language)]
         if let origin: String = self.origin { more.append(("Origin", origin)) }
         let answer: TestAnswer = try await self.fixture.harness.submit(
             "POST", target, form: Self.form(values), fields: self.fields(more))

@@ -11,11 +11,31 @@ import Testing
 @testable import Identity
 
 /// Whoever guesses learns neither from answers nor from the time they take who is there. What takes the time is counted, not timed:
-/// each attempt costs one hash of the same cost.
+/// each attempt costs one hash of the same cost, and the same looks at the database.
 struct EnumerationTests {
-    /// Hashes that were checked, by what they cost.
+    /// Hashes that were checked, by what they cost; and what was read.
     private final class Work: Sendable {
         private let hashes: Mutex<[String]> = Mutex([])
+        private let reads: Mutex<[String]> = Mutex([])
+
+        /// Of what somebody is found by. The platform reads other tables by itself at any time.
+        var readWatch: @Sendable (String) -> Void {
+            { sql in
+                let tables: [String] = [
+                    "users", "grants", "group", "oauth_", "passkey", "factor", "recovery", "sessions",
+                ]
+                guard tables.contains(where: { sql.contains($0) }) else { return }
+                self.reads.withLock { $0.append(sql) }
+            }
+        }
+
+        /// What was read since the last time.
+        func takeReads() -> [String] {
+            self.reads.withLock { reads in
+                defer { reads = [] }
+                return reads
+            }
+        }
 
         /// Checks in clear what tests stored, and nothing else; real hashes are noted by their parameters.
         var passwords: PasswordChecker {
@@ -50,7 +70,7 @@ struct EnumerationTests {
     }
 
     private static func fixture(_ work: Work) async throws -> IdentityFixture {
-        let fixture: IdentityFixture = try await IdentityFixture(passwords: work.passwords)
+        let fixture: IdentityFixture = try await IdentityFixture(passwords: work.passwords, readWatch: work.readWatch)
         let id: String = try await fixture.makeUser("ada", ["devops@acme"])
         let off: String = try await fixture.makeUser("off")
         _ = try await fixture.send("PATCH", "/v1/users/\(off)", .object(["state": "disabled"]))
@@ -78,29 +98,107 @@ struct EnumerationTests {
         let work: Work = Work()
         let fixture: IdentityFixture = try await Self.fixture(work)
         var answers: Set<String> = []
+        var looks: Set<[String]> = []
         for (name, password) in try await Self.attempts(fixture) {
-            _ = work.take()
+            _ = (work.take(), work.takeReads())
             let answer: TestAnswer = try await fixture.send(
                 "POST", "/v1/sessions", token: nil, IdentityFixture.credentials(name, password))
             #expect(answer.status == 401 && work.take() == [Work.cost], "\(name)")
+            looks.insert(work.takeReads())
             var body: JSONObject = try #require(answer.json.object)
             body["trace_id"] = nil
             answers.insert(JSONValue.object(body).jsonText)
         }
         #expect(answers.count == 1)
+        #expect(looks.count == 1 && looks.first?.count == 1, "\(looks)")
     }
 
     @Test func eachAttemptAtThePageCostsOneHash() async throws {
         let work: Work = Work()
         let fixture: IdentityFixture = try await Self.fixture(work)
+        var looks: Set<[String]> = []
         for (name, password) in try await Self.attempts(fixture) {
             let browser: Browser = Browser(fixture)
             let page: TestAnswer = try await browser.get("/oauth2/device?user_code=BBBB-BBBB")
-            _ = work.take()
+            _ = (work.take(), work.takeReads())
             let answer: TestAnswer = try await browser.post(
                 "/oauth2/login", Browser.hidden(page) + [("user", name), ("password", password)])
             #expect(answer.status == 401 && work.take() == [Work.cost], "\(name)")
+            looks.insert(work.takeReads())
         }
+        #expect(looks.count == 1, "\(looks)")
+    }
+
+    /// With a second factor or without, an unknown one or a known one: who has not shown the password learns nothing of it.
+    @Test func aSecondFactorShowsToNobodyWithoutThePassword() async throws {
+        let work: Work = Work()
+        let fixture: IdentityFixture = try await Self.fixture(work)
+        let owner: String = try await fixture.makeUser("olga", ["devops@acme"])
+        let sealed: [UInt8] = try FixedSealer().seal(Array(repeating: 7, count: 20), name: SecondFactor.sealName(owner))
+        try await fixture.harness.services.store.write { transaction in
+            try transaction.execute(
+                """
+                INSERT INTO second_factors (user_id, sealed, confirmed_at, last_step, created_at)
+                VALUES ($1, $2, 0, 0, 0)
+                """, .text(owner), .bytes(sealed))
+        }
+        var answers: Set<String> = []
+        for (name, code) in [("olga", "123456"), ("ada", "123456"), ("nobody", "123456"), ("olga", ""), ("nobody", "")]
+        {
+            _ = (work.take(), work.takeReads())
+            var body: JSONObject = try #require(IdentityFixture.credentials(name, "wrong password 1").object)
+            if !code.isEmpty { body["code"] = .string(code) }
+            let answer: TestAnswer = try await fixture.send("POST", "/v1/sessions", token: nil, .object(body))
+            var shown: JSONObject = try #require(answer.json.object)
+            shown["trace_id"] = nil
+            answers.insert("\(answer.status) \(JSONValue.object(shown).jsonText) \(work.take()) \(work.takeReads())")
+        }
+        #expect(answers.count == 1, "\(answers)")
+    }
+
+    /// A client that nobody has registered, and one whose secret is another: at each endpoint that asks for it.
+    @Test(arguments: ["/oauth2/token", "/oauth2/introspect", "/oauth2/revoke"])
+    func unknownClientsLookLikeWrongSecrets(path: String) async throws {
+        let work: Work = Work()
+        let fixture: IdentityFixture = try await Self.fixture(work)
+        let made: TestAnswer = try await fixture.send(
+            "POST", "/v1/oauth-clients",
+            .object([
+                "name": "Shop", "confidential": true, "redirect_uris": ["http://127.0.0.1:9/cb"],
+                "grant_types": ["authorization_code"], "scopes": ["openid"],
+            ]))
+        let client: String = try #require(made.json["id"]?.text)
+        var answers: Set<String> = []
+        for id in [client, "cli_0190a5c2-7d1e-7000-8000-000000000000", "nobody"] {
+            _ = work.takeReads()
+            let answer: TestAnswer = try await fixture.harness.submit(
+                "POST", path,
+                form: "grant_type=authorization_code&code=x&token=x&client_id=\(id)&client_secret=pcs_wrong")
+            #expect(answer.json["error"]?.text == "invalid_client")
+            answers.insert("\(answer.status) \(answer.json.jsonText) \(work.takeReads())")
+        }
+        #expect(answers.count == 1, "\(answers)")
+    }
+
+    /// The page offers a passkey before anybody has said who they are; one that nobody has registered is asked about once.
+    @Test func passkeysAreOfferedToEverybodyAlike() async throws {
+        let work: Work = Work()
+        let fixture: IdentityFixture = try await IdentityFixture(
+            passwords: work.passwords, issuer: IdentityFixture.namedIssuer, readWatch: work.readWatch)
+        try await fixture.makeUser("ada", ["devops@acme"])
+        var pages: Set<String> = []
+        for name in ["ada", "nobody"] {
+            let browser: Browser = Browser(fixture)
+            let page: TestAnswer = try await browser.get("/oauth2/device?user_code=BBBB-BBBB")
+            let again: TestAnswer = try await browser.post(
+                "/oauth2/login", Browser.hidden(page) + [("user", name), ("password", "wrong password 1")])
+            #expect(again.text.contains("/oauth2/passkey"))
+            #expect(!again.text.unescaped.contains("allowCredentials\":[{"), "it names no passkey of anybody")
+            pages.insert(
+                again.text.pieces("<form method=\"post\" action=\"/oauth2/passkey\"", "</form>").joined()
+                    .pieces("name=\"", "\"").joined(separator: " "))
+        }
+        #expect(pages.count == 1, "\(pages)")
     }
 
     /// Beyond the limit nobody is checked: neither who is there nor who is not.
@@ -121,18 +219,22 @@ struct EnumerationTests {
 
     /// A device's code is asked about by who has signed in only; wrong ones look like those that are too old.
     @Test func devicesAreToldOfToNobodyWhoIsNotSignedIn() async throws {
-        let fixture: IdentityFixture = try await IdentityFixture()
+        let work: Work = Work()
+        let fixture: IdentityFixture = try await IdentityFixture(readWatch: work.readWatch)
         let begun: TestAnswer = try await fixture.harness.submit(
             "POST", "/oauth2/device_authorization", form: "client_id=passerelle-cli&scope=platform")
         let code: String = try #require(begun.json["user_code"]?.text)
-        var pages: Set<String> = []
+        var (pages, looks): (Set<String>, Set<[String]>) = ([], [])
         for typed in [code, "BBBB-BBBB"] {
+            _ = work.takeReads()
             let page: TestAnswer = try await Browser(fixture).get("/oauth2/device?user_code=\(typed)")
             #expect(page.status == 200)
             let key: String = Browser.hidden(page).first { $0.0 == "form" }?.1 ?? ""
             pages.insert(page.text.replacing(typed, with: "CODE").replacing(key, with: "KEY"))
+            looks.insert(work.takeReads())
         }
         #expect(pages.count == 1)
+        #expect(looks.count == 1)
     }
 
     /// Of other users nobody learns more than that they cannot be seen, whether they are there or not.

@@ -6,14 +6,16 @@ import Time
 package final class Reader: Queryable {
     private let database: Database
     private let deadline: ReadDeadline
+    private let watch: (@Sendable (String) -> Void)?
     /// The first failure of disk or file, for the store's health.
     private(set) var fault: StoreError?
     /// False once the snapshot has ended.
     private var isOpen: Bool = true
 
-    init(_ database: Database, deadline: ReadDeadline) {
+    init(_ database: Database, deadline: ReadDeadline, watch: (@Sendable (String) -> Void)?) {
         self.database = database
         self.deadline = deadline
+        self.watch = watch
     }
 
     package func visit(
@@ -21,6 +23,7 @@ package final class Reader: Queryable {
     ) throws(StoreError) {
         guard self.isOpen else { throw .misuse("a reader was used after its closure had ended") }
         guard !self.deadline.isOver else { throw .timedOut(after: self.deadline.limit) }
+        self.watch?(sql)
         do {
             try self.database.visit(sql, parameters, body)
         } catch {

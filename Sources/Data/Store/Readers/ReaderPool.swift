@@ -48,6 +48,7 @@ final class ReaderWorker: @unchecked Sendable {
     private let seconds: Histogram
     private let connection: Connection
     private let deadline: ReadDeadline
+    private let watch: (@Sendable (String) -> Void)?
     private let begin: Statement
     private let end: Statement
 
@@ -58,6 +59,7 @@ final class ReaderWorker: @unchecked Sendable {
         self.queue = queue
         self.clock = configuration.clock
         self.deadline = ReadDeadline(limit: configuration.readTimeMax)
+        self.watch = configuration.readWatch
         self.state = state
         self.seconds = metrics.readSeconds
         self.connection = try Connection(path: path, mode: .readOnly)
@@ -87,7 +89,7 @@ final class ReaderWorker: @unchecked Sendable {
         self.deadline.start()
         do throws(StoreError) {
             try self.connection.run(self.begin)
-            let reader: Reader = Reader(.sqlite(self.connection), deadline: self.deadline)
+            let reader: Reader = Reader(.sqlite(self.connection), deadline: self.deadline, watch: self.watch)
             job.run(reader)
             reader.end()
             if let fault: StoreError = reader.fault {

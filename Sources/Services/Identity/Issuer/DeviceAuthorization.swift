@@ -36,7 +36,9 @@ extension IdentityService {
         let form: QueryParameters = try Self.form(context)
         let client: OAuthClient = try await self.client(context, form)
         guard client.grantTypes.contains(OAuthClient.deviceGrant) else {
-            throw OAuthError("unauthorized_client", "The client is not registered for device codes.")
+            throw OAuthError(
+                "unauthorized_client",
+                "The client is not registered for device codes: its grant_types say what it is for.")
         }
         guard let scopes: [String] = AuthorizationRequest.scopes(form["scope"], of: client) else {
             throw OAuthError("invalid_scope", "The client may ask for: \(client.scopes.joined(separator: " ")).")

@@ -85,7 +85,9 @@ extension IdentityService {
         let found: OAuthClient? = try await context.read { try OAuthClientTable.find(wanted, in: $0) }
         guard let client: OAuthClient = found, client.isRight(secret: secret, now: context.now) else {
             self.refusals.countAnonymous(ip: context.ip, account: found?.id ?? "")
-            throw OAuthError("invalid_client", "There is no such client, or its secret is wrong.")
+            throw OAuthError(
+                "invalid_client",
+                "There is no such client, or its secret is wrong. Check both, or have a new secret made.")
         }
         return client
     }
@@ -107,7 +109,8 @@ extension IdentityService {
                 "unsupported_grant_type", "grant_type must be \(OAuthClient.grantTypes.joined(separator: ", ")).")
         }
         guard client.grantTypes.contains(type) else {
-            throw OAuthError("unauthorized_client", "The client is not registered for \(type).")
+            throw OAuthError(
+                "unauthorized_client", "The client is not registered for \(type): its grant_types say what it is for.")
         }
         switch type {
         case "authorization_code": return try await self.exchange(code: form, of: client, context)
@@ -126,7 +129,9 @@ extension IdentityService {
 
     private static let codeRefused: Exchange = .refused(
         OAuthError(
-            "invalid_grant", "The code is not valid: used, expired, or made for another client, address or verifier."))
+            "invalid_grant",
+            "The code is not valid: used, expired, or made for another client, address or verifier. Begin again at the authorization endpoint."
+        ))
     private static let refreshRefused: Exchange = .refused(
         OAuthError("invalid_grant", "The refresh token is not valid: used, expired or revoked. Sign in again."))
 
@@ -221,7 +226,7 @@ extension IdentityService {
         case .replayed(let grant):
             self.tokens.revoke([grant])
             if case .refused(let error) = refusal { throw error }
-            throw OAuthError("invalid_grant", "It was used before.")
+            throw OAuthError("invalid_grant", "It was used before. Begin again at the authorization endpoint.")
         }
     }
 
@@ -256,13 +261,18 @@ extension IdentityService {
         _ form: QueryParameters, of client: OAuthClient, _ context: RequestContext
     ) async throws -> HTTPResponse {
         guard client.secretHash != nil, let id: String = client.account else {
-            throw OAuthError("unauthorized_client", "The client has no secret or no service account.")
+            throw OAuthError(
+                "unauthorized_client",
+                "The client has no secret or no service account. Register one that has both.")
         }
         guard let scopes: [String] = AuthorizationRequest.scopes(form["scope"], of: client), !scopes.contains("openid")
         else { throw OAuthError("invalid_scope", "The client may ask for: \(client.scopes.joined(separator: " ")).") }
         let found: ServiceAccount? = try await context.read { try ServiceAccountTable.find(id: id, in: $0) }
         guard let account: ServiceAccount = found, account.state == .active, account.tenant == client.tenant else {
-            throw OAuthError("invalid_grant", "The client's service account is not there or disabled.")
+            throw OAuthError(
+                "invalid_grant",
+                "The client's service account is not there or disabled. Who administers it enables it or names another."
+            )
         }
         return try self.tokens(for: account, of: client, scopes: scopes, now: context.now)
     }
@@ -332,7 +342,7 @@ extension IdentityService {
         let form: QueryParameters = try Self.form(context)
         let client: OAuthClient = try await self.client(context, form)
         guard client.secretHash != nil else {
-            throw OAuthError("invalid_client", "Only clients with a secret may ask.")
+            throw OAuthError("invalid_client", "Only clients with a secret may ask. Register one that has.")
         }
         let token: String = form["token"] ?? ""
         let inactive: HTTPResponse = Self.uncached(.object(["active": false]))
@@ -387,7 +397,10 @@ extension IdentityService {
     private func userinfo(_ context: RequestContext) async throws -> HTTPResponse {
         let header: String = context.request.fields["Authorization"] ?? ""
         let token: String = if case .bearer(let text) = AuthorizationField(header) { text } else { "" }
-        var problem: APIProblem = APIProblem(.unauthenticated, "The access token does not work here.")
+        var problem: APIProblem = APIProblem(
+            .unauthenticated,
+            "The access token does not work here: it is not of this issuer, not for the scope openid, or has ended. Sign in again."
+        )
         problem.fields.append((name: "WWW-Authenticate", value: "Bearer realm=\"passerelle\", error=\"invalid_token\""))
         guard let verified: VerifiedToken = try? self.keys.verifyForAnyone(token), verified.scopes.contains("openid"),
             let id: String = verified.claims["grant"]?.text

@@ -122,7 +122,8 @@ enum PageText: Sendable {
         case .signIn: "Sign in"
         case .userName: "User name"
         case .password: "Password"
-        case .wrongPassword: "User name or password is wrong."
+        case .wrongPassword:
+            "User name or password is wrong. Check both, or ask an administrator for a new password."
         case .passkeyUnknown: FactorText.passkeyUnknown.text(.english)
         case .signInBy(let provider): "Sign in with \(provider)"
         case .providerRefused: "You were not signed in there. Try again, or sign in here."
@@ -147,7 +148,8 @@ enum PageText: Sendable {
         case .device: "Connect a device"
         case .deviceCode: "Code that the device shows"
         case .next: "Next"
-        case .deviceUnknown: "No device waits with this code. Codes work for ten minutes."
+        case .deviceUnknown:
+            "No device waits with this code. Codes work for ten minutes: let the device show a new one."
         case .deviceAsk(let client, let code):
             "\(client) asks to be connected with the code \(code). Allow it only if you have started it yourself and it shows this code."
         case .deviceAllowed: "The device is connected."
@@ -166,7 +168,8 @@ enum PageText: Sendable {
         case .signIn: "Se connecter"
         case .userName: "Nom d'utilisateur"
         case .password: "Mot de passe"
-        case .wrongPassword: "Le nom d'utilisateur ou le mot de passe est faux."
+        case .wrongPassword:
+            "Le nom d'utilisateur ou le mot de passe est faux. Vérifiez-les, ou demandez un nouveau mot de passe à un administrateur."
         case .passkeyUnknown: FactorText.passkeyUnknown.text(.french)
         case .signInBy(let provider): "Se connecter avec \(provider)"
         case .providerRefused: "Vous n'y avez pas été connecté. Réessayez, ou connectez-vous ici."
@@ -193,7 +196,8 @@ enum PageText: Sendable {
         case .device: "Connecter un appareil"
         case .deviceCode: "Code que l'appareil affiche"
         case .next: "Continuer"
-        case .deviceUnknown: "Aucun appareil n'attend avec ce code. Un code vaut dix minutes."
+        case .deviceUnknown:
+            "Aucun appareil n'attend avec ce code. Un code vaut dix minutes : faites-en afficher un nouveau par l'appareil."
         case .deviceAsk(let client, let code):
             "\(client) demande à être connecté avec le code \(code). N'autorisez que si vous l'avez lancé vous-même et s'il affiche ce code."
         case .deviceAllowed: "L'appareil est connecté."

@@ -106,7 +106,8 @@ extension IdentityService {
         guard case .session(let session) = outcome else {
             var problem: APIProblem = APIProblem(
                 .unauthenticated,
-                "User name or password is wrong, or the code of an authenticator app that the user has set up.")
+                "User name or password is wrong, or the code of an authenticator app that the user has set up. Check them, or ask an administrator for a new password."
+            )
             problem.fields.append((name: "WWW-Authenticate", value: "Bearer realm=\"passerelle\""))
             throw problem
         }
@@ -127,11 +128,11 @@ extension IdentityService {
     func signIn(
         name: String, password: String, code: String?, _ context: RequestContext
     ) async throws -> SignInOutcome {
-        let user: User? = try await context.read { try UserTable.find(name, in: $0) }
+        let user: User? = try await context.read { try UserTable.account(name: name, in: $0) }
         let isRight: Bool = try await self.checkPassword(
             password, against: user?.checkedHash ?? Password.dummy, account: name, address: context.ip)
         var outcome: SignInOutcome = .refused
-        if let user: User, isRight, user.passwordHash != User.noPassword, user.state == .active, user.name == name {
+        if let user: User, isRight, user.passwordHash != User.noPassword, user.state == .active {
             outcome = try await self.openSession(of: user, code: code, context)
         }
         if case .refused = outcome {
@@ -179,7 +180,7 @@ extension IdentityService {
             }
             return .session(
                 try Self.insertSession(
-                    of: user, secondFactorAt: isAsked ? transaction.now : nil, provider: nil,
+                    of: present, secondFactorAt: isAsked ? transaction.now : nil, provider: nil,
                     methods: isAsked ? ["pwd", "otp", "mfa"] : ["pwd"], ip: ip, trace: trace, in: transaction))
         }
     }

@@ -15,6 +15,12 @@ enum UserTable {
         return try found.map { try Self.withGrants($0, in: store) }
     }
 
+    /// Who signs in with this name, without their roles: one look, whoever is there.
+    static func account(name: String, in store: any Queryable) throws -> User? {
+        try store.first(
+            "SELECT \(Self.columns) FROM users WHERE name = $1", .text(name), decode: Self.decode)
+    }
+
     /// By name. - Parameter tenants: only users with a role in one of these; nil for all.
     static func all(tenants: [String]?, after: String, limit: Int, in store: any Queryable) throws -> [User] {
         var found: [User] = []

@@ -177,7 +177,7 @@ package final class RESTHandler: Sendable {
         }
         guard let caller: Caller else {
             self.refusals.countAnonymous(ip: ip, account: "")
-            throw Self.unauthenticated("Send a token: Authorization: Bearer …", nil)
+            throw Self.unauthenticated("Send a token: Authorization: Bearer …. POST /v1/sessions gives one.", nil)
         }
         let environment: KnownEnvironment =
             switch compiled.environment {
