@@ -202,7 +202,7 @@ class TLSTests(CertificateCase):
                 try:
                     try:
                         status = once()
-                    except http.client.RemoteDisconnected:
+                    except (http.client.RemoteDisconnected, ssl.SSLEOFError):
                         # Closed before the request had arrived, as any server may: a GET is sent again (RFC 9110 9.2.2).
                         status = once()
                     if status != 200:

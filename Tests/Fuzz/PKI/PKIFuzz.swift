@@ -71,8 +71,11 @@ private func checkCertificates(_ pem: String) {
             "what is written reads back")
     }
     // Whoever names them as authorities gets a context, or is told why not.
-    _ = try? TLSContext.client(TLSClientConfiguration(trust: .authorities(chain)))
+    if isChosen(chain[0]) { _ = try? TLSContext.client(TLSClientConfiguration(trust: .authorities(chain))) }
 }
+
+/// One in sixteen: making a context takes longer than all the rest.
+private func isChosen(_ certificate: Certificate) -> Bool { certificate.fingerprint[0] < 16 }
 
 private func checkLink(_ pem: String) {
     if let key: PrivateKey = try? PrivateKey(pem: pem), let written: String = try? key.pem() {
@@ -80,7 +83,7 @@ private func checkLink(_ pem: String) {
     }
     guard let shown: TLSCertificate = try? TLSCertificate(chainPEM: pem, keyPEM: pem) else { return }
     precondition(shown.chain[0].belongs(to: shown.key), "a key belongs to its certificate")
-    _ = try? TLSContext.server(TLSServerConfiguration(certificates: [shown]))
+    if isChosen(shown.chain[0]) { _ = try? TLSContext.server(TLSServerConfiguration(certificates: [shown])) }
 }
 
 private func checkNames(_ text: String) {
