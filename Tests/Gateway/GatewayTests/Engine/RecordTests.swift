@@ -3,9 +3,11 @@ import Files
 import GatewayConfiguration
 import Glibc
 import HTTP
+import JSON
 import Synchronization
 import Telemetry
 import Testing
+import Time
 
 @testable import Gateway
 
@@ -82,6 +84,55 @@ struct RecordTests {
         #expect(!text.contains("hidden"))
         let scraped: String = String(decoding: metrics.prometheusText(), as: UTF8.self)
         #expect(scraped.contains("passerelle_gateway_connections_accepted_total 3"))
+    }
+
+    /// Two ways of authentication, and a request with credentials for both: one has expired, the other lets its caller in. What the
+    /// first belongs to is not whose request it is. A request that is refused as a whole is on record as that application.
+    @Test func aCredentialThatWasRefusedLendsItsApplicationToNobody() async throws {
+        let upstream: RawUpstream = try .echoing()
+        let server: RawUpstream = try .answering(
+            "HTTP/1.1 200 OK\r\nContent-Length: 29\r\n\r\n{\"active\":true,\"sub\":\"alice\"}")
+        var introspection: IntrospectionPolicy = IntrospectionPolicy(
+            endpoint: "http://127.0.0.1:\(server.port)/introspect", clientID: "gateway", clientSecret: "s")
+        introspection.timeout = .seconds(600)
+        var document: GatewayDocument = try GatewayUnderTest.document(
+            [upstream.port],
+            policies: [
+                try SampleIssuer.policy { $0.header = "x-token" }, .introspection(introspection),
+                .identityHeaders(IdentityHeadersPolicy(fields: [.init(name: "x-app", source: .application)])),
+            ])
+        let ended: Timestamp = Timestamp(milliseconds: 1_000)
+        document.applications = [
+            ApplicationDefinition(
+                id: "old", credentials: [CredentialDefinition(kind: .client(id: "old"), expires: ended)],
+                subscriptions: [SubscriptionDefinition(api: "test")]),
+            ApplicationDefinition(
+                id: "shop", credentials: [CredentialDefinition(kind: .client(id: "shop"))],
+                subscriptions: [SubscriptionDefinition(api: "test")]),
+        ]
+        let live: LiveState = LiveState()
+        let keeper: RecordKeeper = RecordKeeper()
+        let engine: GatewayEngine = GatewayEngine(
+            process: ProcessSettings(listen: ListenSettings(http: "127.0.0.1:0"), workers: .fixed(1)),
+            snapshot: Snapshot.compile(document, previous: nil, carrying: live).snapshot, engine: .patient,
+            observation: GatewayEngine.Observation(live: live, metrics: nil, sinks: [keeper]))
+        let port: UInt16 = try #require(try await engine.start().http).port
+        func send(_ client: String, alsoOpaque: Bool) async throws -> RawMessage {
+            let token: String = "X-Token: \(try SampleIssuer.token(["client_id": .string(client)]))\r\n"
+            let opaque: String = alsoOpaque ? "Authorization: Bearer opaque\r\n" : ""
+            return try await offPool { try Self.send(port, "GET / HTTP/1.1\r\nHost: a\r\n\(token)\(opaque)\r\n") }
+        }
+        let both: RawMessage = try await send("old", alsoOpaque: true)
+        #expect(both.status == 200)
+        #expect(!both.text.lowercased().contains("x-app:"))
+        #expect(try await send("old", alsoOpaque: false).status == 401)
+        let shop: RawMessage = try await send("shop", alsoOpaque: true)
+        #expect(shop.status == 200)
+        #expect(shop.text.lowercased().contains("x-app: shop"))
+        #expect(await eventually { keeper.all.count == 3 })
+        #expect(keeper.all.map(\.application.detail) == ["", "old", "shop"])
+        #expect(keeper.all.map(\.record.status) == [200, 401, 200])
+        await engine.drain(deadline: .milliseconds(500))
     }
 
     /// Also what ends without an answer is on record.

@@ -1,6 +1,6 @@
 import Bytes
 
-/// What gateways tell each other of a request with an idempotency key.
+/// What gateways tell each other of a request with an idempotency key; on its way `IdempotencySeal` closes it.
 ///
 /// ```
 /// 1 byte    format: 1
