@@ -38,8 +38,9 @@ package final class ServiceHarness: Sendable {
     package typealias MakeAuthenticator =
         @Sendable (ServiceEnvironment, any Authenticator, [any PlatformService]) -> any Authenticator
 
-    package let place: StorePlace
+    package var place: StorePlace { self.ground.place }
     package var folder: TemporaryFolder { self.place.folder }
+    private let ground: Ground
     package let clock: ManualClock
     package let services: ServiceEnvironment
     /// The routes of all services, as they are served.
@@ -60,28 +61,18 @@ package final class ServiceHarness: Sendable {
         readWatch: (@Sendable (String) -> Void)? = nil,
         make: (ServiceEnvironment) async throws -> [any PlatformService]
     ) async throws {
-        let place: StorePlace = StorePlace()
-        let metrics: MetricRegistry = MetricRegistry()
-        let writer: LogWriter = try LogWriter(topics: Topics.all)
-        var configuration: StoreConfiguration = StoreConfiguration(
-            folder: place.folder.path, url: place.url, clock: clock)
-        configuration.writers = 3
-        configuration.readWatch = readWatch
-        let store: Store = try Store.open(
-            configuration,
-            migrations: [LogMigrations.service, RESTHandler.migrations, GatewayChanges.migrations] + migrations,
-            extensions: [writer])
-        let log: EventLog = try await EventLog.open(store: store, writer: writer, clock: clock)
+        let ground: Ground = try await Ground(migrations, clock: clock, readWatch: readWatch)
         try await self.init(
-            services: ServiceEnvironment(store: store, log: log, clock: clock, logger: logger, metrics: metrics),
-            place: place, clock: clock, tenants: tenants, authenticator: authenticator, make: make)
+            services: ServiceEnvironment(
+                store: ground.store, log: ground.log, clock: clock, logger: logger, metrics: MetricRegistry()),
+            ground: ground, clock: clock, tenants: tenants, authenticator: authenticator, make: make)
     }
 
     private init(
-        services: ServiceEnvironment, place: StorePlace, clock: ManualClock, tenants: [String],
+        services: ServiceEnvironment, ground: Ground, clock: ManualClock, tenants: [String],
         authenticator: @escaping MakeAuthenticator, make: (ServiceEnvironment) async throws -> [any PlatformService]
     ) async throws {
-        self.place = place
+        self.ground = ground
         self.clock = clock
         self.services = services
         self.tenants = tenants
@@ -106,7 +97,7 @@ package final class ServiceHarness: Sendable {
             store: self.services.store, log: self.services.log, clock: self.clock, logger: self.services.logger,
             metrics: MetricRegistry())
         return try await ServiceHarness(
-            services: services, place: self.place, clock: self.clock, tenants: self.tenants,
+            services: services, ground: self.ground, clock: self.clock, tenants: self.tenants,
             authenticator: self.authenticator, make: make)
     }
 
@@ -252,6 +243,42 @@ package final class ServiceHarness: Sendable {
     /// The latest version for gateways.
     package func gatewayVersion() async throws -> Int64 {
         try await self.services.store.read { try GatewayChanges.latest(in: $0) }
+    }
+}
+
+/// What harnesses stand on, one after the other when services are restarted. Store and log end with the last of them: on
+/// PostgreSQL they would go on, look for their database for ever, and slow every later test down.
+private final class Ground: Sendable {
+    let place: StorePlace
+    let store: Store
+    let log: EventLog
+
+    init(
+        _ services: [ServiceMigrations], clock: ManualClock, readWatch: (@Sendable (String) -> Void)?
+    ) async throws {
+        let migrations: [ServiceMigrations] =
+            [LogMigrations.service, RESTHandler.migrations, GatewayChanges.migrations] + services
+        let key: String = migrations.map { "\($0.service) \($0.steps.count)" }.joined(separator: ", ")
+        self.place = try await StorePlace(likeAll: key) { url in
+            try await Store.open(StoreConfiguration(folder: "", url: url), migrations: migrations).close()
+        }
+        let writer: LogWriter = try LogWriter(topics: Topics.all)
+        var configuration: StoreConfiguration = StoreConfiguration(
+            folder: self.place.folder.path, url: self.place.url, clock: clock)
+        configuration.writers = 3
+        configuration.readWatch = readWatch
+        self.store = try Store.open(configuration, migrations: migrations, extensions: [writer])
+        self.log = try await EventLog.open(store: self.store, writer: writer, clock: clock)
+    }
+
+    deinit {
+        let (place, store, log): (StorePlace, Store, EventLog) = (self.place, self.store, self.log)
+        Task {
+            await log.stop()
+            await store.close()
+            // Only now may the database go.
+            withExtendedLifetime(place) {}
+        }
     }
 }
 

@@ -15,6 +15,8 @@ package final class PostgresServer: Sendable {
     package let folder: String
     private let pipe: Int32
     private let names: Atomic<Int> = Atomic(0)
+    /// Databases that were used and are as new, by what was asked for.
+    private let spares: Mutex<[String: [String]]> = Mutex([:])
 
     /// Starts a server and waits until it answers; without PostgreSQL the test run ends with the reason.
     package init(settings: [String] = []) {
@@ -52,6 +54,62 @@ package final class PostgresServer: Sendable {
     }
 
     package func dropDatabase(_ name: String) { self.run("DROP DATABASE IF EXISTS \(name) WITH (FORCE)") }
+
+    // MARK: - Databases for many tests
+
+    /// A database that `prepare`, given its URL, has brought into shape: one that was given back under this key, or a new one.
+    ///
+    /// Making a database and a hundred tables, or copying them, takes the better part of a second; making one as new some
+    /// hundredths of one.
+    package func takeDatabase(for key: String, prepare: (String) async throws -> Void) async throws -> String {
+        if let spare: String = self.spares.withLock({ $0[key]?.popLast() }) { return spare }
+        let name: String = self.makeDatabase()
+        try await prepare(self.url(name))
+        self.run(Self.keepRows, database: name)
+        return name
+    }
+
+    /// Makes the database as it was when it was prepared. One that somebody is still connected to is dropped: it would change
+    /// under the next test.
+    package func giveBack(_ name: String, for key: String) {
+        guard self.isLeft(name) else { return self.dropDatabase(name) }
+        self.run(Self.restoreRows, database: name)
+        self.spares.withLock { $0[key, default: []].append(name) }
+    }
+
+    /// Whether nobody is connected, or will not be soon: a connection that was closed lasts a moment longer on the server.
+    private func isLeft(_ name: String) -> Bool {
+        for _ in 0..<100 {
+            if self.run("SELECT count(*) FROM pg_stat_activity WHERE datname = '\(name)'") == "0" { return true }
+            usleep(5000)
+        }
+        return false
+    }
+
+    /// Puts what the tables hold aside, in another schema.
+    private static let keepRows: String = """
+        CREATE SCHEMA kept;
+        DO $$ DECLARE name text; found bool; BEGIN
+            FOR name IN SELECT tablename FROM pg_tables WHERE schemaname = 'public' LOOP
+                EXECUTE format('SELECT EXISTS (SELECT FROM public.%I)', name) INTO found;
+                IF found THEN EXECUTE format('CREATE TABLE kept.%I AS TABLE public.%I', name, name); END IF;
+            END LOOP;
+        END $$
+        """
+
+    /// Makes the tables hold just that again. Deleting few rows is far quicker than truncating many tables.
+    private static let restoreRows: String = """
+        SET session_replication_role = replica;
+        DO $$ DECLARE name text; BEGIN
+            FOR name IN SELECT tablename FROM pg_tables WHERE schemaname = 'public' LOOP
+                EXECUTE format('DELETE FROM public.%I', name);
+                IF to_regclass(format('kept.%I', name)) IS NOT NULL THEN
+                    EXECUTE format('INSERT INTO public.%I SELECT * FROM kept.%I', name, name);
+                END IF;
+            END LOOP;
+            PERFORM setval(format('public.%I', sequencename), 1, false) FROM pg_sequences WHERE schemaname = 'public';
+        END $$
+        """
 
     /// Runs SQL as the owner of everything; ends the test run when it fails. Returns the first value.
     @discardableResult

@@ -22,15 +22,35 @@ package final class StorePlace: Sendable {
     package let folder: TemporaryFolder
     /// The database on the shared server; nil on SQLite.
     package let database: String?
+    /// Under which the database is given back; nil: it is dropped.
+    private let key: String?
 
     package init(_ engine: TestEngine = .chosen, folder: TemporaryFolder = TemporaryFolder()) {
         self.engine = engine
         self.folder = folder
+        self.key = nil
         self.database = engine == .postgresql ? PostgresServer.shared.makeDatabase() : nil
     }
 
+    /// On PostgreSQL with a database that `prepare`, given a URL, makes once for all places with this key, which use it one after
+    /// the other and find it as it was then.
+    package init(
+        likeAll key: String, _ engine: TestEngine = .chosen, prepare: (String) async throws -> Void
+    ) async throws {
+        self.engine = engine
+        self.folder = TemporaryFolder()
+        self.key = key
+        self.database =
+            engine == .postgresql ? try await PostgresServer.shared.takeDatabase(for: key, prepare: prepare) : nil
+    }
+
     deinit {
-        if let database = self.database { PostgresServer.shared.dropDatabase(database) }
+        guard let database: String = self.database else { return }
+        if let key: String = self.key {
+            PostgresServer.shared.giveBack(database, for: key)
+        } else {
+            PostgresServer.shared.dropDatabase(database)
+        }
     }
 
     /// For `StoreConfiguration.url`.

@@ -71,7 +71,7 @@ private struct HandlerRefusal: Error {}
     }
 
     @Test(arguments: [false, true]) func takesEffectExactlyOnceThroughFailuresAndRestarts(isEarly: Bool) async throws {
-        let place: StorePlace = StorePlace()
+        let place: StorePlace = try await TestLog.place()
         let clock: ManualClock = ManualClock()
         let failures: Mutex<SplitMix> = Mutex(SplitMix(seed: 7))
         var options: ConsumerOptions = ConsumerOptions()
@@ -193,7 +193,7 @@ private struct HandlerRefusal: Error {}
     }
 
     @Test func waitingRecordsSurviveARestart() async throws {
-        let place: StorePlace = StorePlace()
+        let place: StorePlace = try await TestLog.place()
         let clock: ManualClock = ManualClock()
         let first: TestLog = try await TestLog(place: place, clock: clock)
         let failing: Consumer = try first.log.consume(

@@ -201,7 +201,7 @@ private struct Refusal: Error {}
     }
 
     @Test func goesOnNumberingAfterReopening() async throws {
-        let place: StorePlace = StorePlace()
+        let place: StorePlace = try await TestLog.place()
         for round: Int in 0..<3 {
             let test: TestLog = try await TestLog(place: place)
             try await test.publish("single", key: "k", all: ["\(round)a", "\(round)b"])
@@ -214,7 +214,7 @@ private struct Refusal: Error {}
     }
 
     @Test func refusesAnotherNumberOfPartitions() async throws {
-        let place: StorePlace = StorePlace()
+        let place: StorePlace = try await TestLog.place()
         await (try TestLog(place: place)).close()
         await #expect(throws: LogError.partitionsChanged(topic: "single", stored: 1, configured: 2)) {
             _ = try await TestLog(place: place, topics: [TopicDefinition("single", partitions: 2)])

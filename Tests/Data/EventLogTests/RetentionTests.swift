@@ -53,7 +53,7 @@ import Time
 
     @Test func remembersAfterReopeningWhatIsGone() async throws {
         let clock: ManualClock = ManualClock()
-        let place: StorePlace = StorePlace()
+        let place: StorePlace = try await TestLog.place()
         let first: TestLog = try await TestLog(place: place, topics: Self.topics, clock: clock)
         try await first.publish("short", key: "k", all: ["a", "b"])
         clock.advance(by: .seconds(100))

@@ -77,7 +77,7 @@ import Time
     }
 
     @Test func numbersWithoutGapsAndInTheOrderOfKeys() async throws {
-        let place: StorePlace = StorePlace(.postgresql)
+        let place: StorePlace = try await TestLog.place(.postgresql)
         let processes: [Process] = [try await Process(place), try await Process(place)]
         try await withThrowingTaskGroup(of: Void.self) { group in
             for task: Int in 0..<8 {
@@ -106,7 +106,7 @@ import Time
 
     /// More batches than one statement takes, at ends that are remembered from round to round.
     @Test func numbersAllThatOneChangePublishes() async throws {
-        let place: StorePlace = StorePlace(.postgresql)
+        let place: StorePlace = try await TestLog.place(.postgresql)
         let process: Process = try await Process(place)
         for round: Int64 in 1...3 {
             try await process.store.write { tx in
@@ -129,7 +129,7 @@ import Time
     }
 
     @Test func anotherProcessNumbersWhenTheFirstIsGone() async throws {
-        let place: StorePlace = StorePlace(.postgresql)
+        let place: StorePlace = try await TestLog.place(.postgresql)
         let first: Process = try await Process(place)
         try await eventually("the first numbers") { first.log.shared.isSequencer.load(ordering: .relaxed) }
         let second: Process = try await Process(place)
@@ -148,7 +148,7 @@ import Time
     }
 
     @Test func aSequencerThatLostItsLeaseNumbersNothing() async throws {
-        let place: StorePlace = StorePlace(.postgresql)
+        let place: StorePlace = try await TestLog.place(.postgresql)
         let process: Process = try await Process(place)
         try await eventually("it numbers") { process.log.shared.isSequencer.load(ordering: .relaxed) }
         place.run("UPDATE log_leases SET epoch = epoch + 1, holder = 'other', until = until + 1000000")
@@ -163,7 +163,7 @@ import Time
     }
 
     @Test func waitsForOlderTransactionsAndSaysSo() async throws {
-        let place: StorePlace = StorePlace(.postgresql)
+        let place: StorePlace = try await TestLog.place(.postgresql)
         let process: Process = try await Process(place)
         let metrics: MetricRegistry = MetricRegistry()
         process.log.register(in: metrics)
@@ -222,7 +222,7 @@ import Time
     }
 
     @Test func sharesAGroupAmongProcesses() async throws {
-        let place: StorePlace = StorePlace(.postgresql)
+        let place: StorePlace = try await TestLog.place(.postgresql)
         let processes: [Process] = [try await Process(place), try await Process(place)]
         let handler: ConsumerHandler = .transactional { transaction, record in
             try transaction.execute(

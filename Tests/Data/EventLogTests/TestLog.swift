@@ -19,6 +19,7 @@ struct TestLog {
                     ) WITHOUT ROWID
                     """)
         ])
+    static let migrations: [ServiceMigrations] = [TestLog.notes, LogMigrations.service]
     static let topics: [TopicDefinition] = [
         TopicDefinition("api-created"), TopicDefinition("deploy-requests"), TopicDefinition("single", partitions: 1),
         .auditLog,
@@ -35,16 +36,24 @@ struct TestLog {
     }
 
     init(
-        place: StorePlace = StorePlace(), topics: [TopicDefinition] = TestLog.topics,
+        place: StorePlace? = nil, topics: [TopicDefinition] = TestLog.topics,
         clock: any WallClock = ManualClock(), bytesMax: Int? = nil, tailCacheBytes: Int = 1 << 20
     ) async throws {
+        let place: StorePlace = if let place { place } else { try await Self.place() }
         self.place = place
         let writer: LogWriter = try LogWriter(topics: topics, tailCacheBytes: tailCacheBytes)
         self.store = try Store.open(
             StoreConfiguration(
                 folder: place.folder.file("data"), url: place.url, bytesMax: bytesMax, clock: clock),
-            migrations: [Self.notes, LogMigrations.service], extensions: [writer])
+            migrations: Self.migrations, extensions: [writer])
         self.log = try await EventLog.open(store: self.store, writer: writer, clock: clock)
+    }
+
+    /// With the tables of `migrations` on PostgreSQL.
+    static func place(_ engine: TestEngine = .chosen) async throws -> StorePlace {
+        try await StorePlace(likeAll: "notes, log", engine) { url in
+            try await Store.open(StoreConfiguration(folder: "", url: url), migrations: Self.migrations).close()
+        }
     }
 
     static func event(

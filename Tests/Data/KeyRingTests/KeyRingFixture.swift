@@ -33,13 +33,24 @@ final class KeyRingFixture: Sendable {
             ]),
     ]
 
-    init() throws {
-        self.place = StorePlace()
+    init() async throws {
+        self.place = try await StorePlace(likeAll: "keys") { url in
+            try await Store.open(StoreConfiguration(folder: "", url: url), migrations: Self.migrations).close()
+        }
         self.clock = ManualClock()
         self.store = try Store.open(
             StoreConfiguration(folder: self.place.folder.path, url: self.place.url, clock: self.clock),
             migrations: Self.migrations)
         self.master = MasterKeyFile(folder: self.place.folder.path)
+    }
+
+    deinit {
+        let (place, store): (StorePlace, Store) = (self.place, self.store)
+        Task {
+            await store.close()
+            // Only now may the database go.
+            withExtendedLifetime(place) {}
+        }
     }
 
     /// A ring as a process has it after its start.

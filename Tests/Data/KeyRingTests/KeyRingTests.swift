@@ -8,7 +8,7 @@ import Testing
 
 struct KeyRingTests {
     @Test func opensWhatItSealedAndNothingElse() async throws {
-        let fixture: KeyRingFixture = try KeyRingFixture()
+        let fixture: KeyRingFixture = try await KeyRingFixture()
         let ring: KeyRing = try await fixture.ring()
         let sealed: [UInt8] = try ring.seal([1, 2, 3], name: "signing-key/1")
         #expect(try ring.open(sealed, name: "signing-key/1") == [1, 2, 3])
@@ -23,7 +23,7 @@ struct KeyRingTests {
     }
 
     @Test func keepsItsKeysOverARestart() async throws {
-        let fixture: KeyRingFixture = try KeyRingFixture()
+        let fixture: KeyRingFixture = try await KeyRingFixture()
         let first: KeyRing = try await fixture.ring()
         let sealed: [UInt8] = try first.seal([9], name: "a")
         try await fixture.putNote("word", "n", tenant: "acme", first)
@@ -34,7 +34,7 @@ struct KeyRingTests {
     }
 
     @Test func bindsAValueToItsTenant() async throws {
-        let fixture: KeyRingFixture = try KeyRingFixture()
+        let fixture: KeyRingFixture = try await KeyRingFixture()
         let ring: KeyRing = try await fixture.ring()
         try await fixture.putNote("of acme", "n", tenant: "acme", ring)
         try await fixture.putNote("of globex", "n", tenant: "globex", ring)
@@ -55,7 +55,7 @@ struct KeyRingTests {
     }
 
     @Test func destroysAKeyWithANameAndWhatItSealed() async throws {
-        let fixture: KeyRingFixture = try KeyRingFixture()
+        let fixture: KeyRingFixture = try await KeyRingFixture()
         let ring: KeyRing = try await fixture.ring()
         let sealed: [UInt8] = try await fixture.store.write { transaction in
             try ring.seal([7], name: "entry/1", tenant: "acme", key: "subject/usr_1", in: transaction)
@@ -82,7 +82,7 @@ struct KeyRingTests {
 
     @Test func forgetsTheKeysOfAChangeThatFailed() async throws {
         struct Failed: Error {}
-        let fixture: KeyRingFixture = try KeyRingFixture()
+        let fixture: KeyRingFixture = try await KeyRingFixture()
         let ring: KeyRing = try await fixture.ring()
         await #expect(throws: Failed.self) {
             try await fixture.store.write { transaction in
@@ -95,7 +95,7 @@ struct KeyRingTests {
     }
 
     @Test func opensNothingWhileSealed() async throws {
-        let fixture: KeyRingFixture = try KeyRingFixture()
+        let fixture: KeyRingFixture = try await KeyRingFixture()
         let ring: KeyRing = try await fixture.ring()
         let sealed: [UInt8] = try ring.seal([1], name: "a")
         try await fixture.putNote("word", "n", tenant: "acme", ring)
@@ -130,7 +130,7 @@ struct KeyRingTests {
     }
 
     @Test func keepsNoKeyOnceItIsSealed() async throws {
-        let fixture: KeyRingFixture = try KeyRingFixture()
+        let fixture: KeyRingFixture = try await KeyRingFixture()
         let ring: KeyRing = try await fixture.ring()
         let kept: Kept = try Kept(ring)
         #expect(kept.count == 3)
@@ -142,7 +142,7 @@ struct KeyRingTests {
     }
 
     @Test func saysWhichMasterKeyIsNeeded() async throws {
-        let fixture: KeyRingFixture = try KeyRingFixture()
+        let fixture: KeyRingFixture = try await KeyRingFixture()
         _ = try await fixture.ring()
         let needed: String = try fixture.master.load().key.id
         let other: LocalMasterKey = try LocalMasterKey(variable: "K", value: String(repeating: "0f", count: 32))
@@ -152,7 +152,7 @@ struct KeyRingTests {
     }
 
     @Test func movesFromOneMasterKeyToAnother() async throws {
-        let fixture: KeyRingFixture = try KeyRingFixture()
+        let fixture: KeyRingFixture = try await KeyRingFixture()
         let sealed: [UInt8] = try await fixture.ring().seal([1], name: "a")
         let value: String = String(repeating: "0f", count: 32)
         let moved: KeyRing = try await fixture.ring {
@@ -168,7 +168,7 @@ struct KeyRingTests {
     }
 
     @Test func opensWhatTheMasterKeySealedBeforeThereWereLevels() async throws {
-        let fixture: KeyRingFixture = try KeyRingFixture()
+        let fixture: KeyRingFixture = try await KeyRingFixture()
         _ = try fixture.master.load()
         let key: [UInt8] = try MasterKeyFile.read(fixture.master.path)
         let old: [UInt8] =

@@ -10,7 +10,7 @@ struct KeyRotationTests {
 
     /// A ring with values of two tenants and of the platform.
     private static func filled() async throws -> (KeyRingFixture, KeyRing) {
-        let fixture: KeyRingFixture = try KeyRingFixture()
+        let fixture: KeyRingFixture = try await KeyRingFixture()
         let ring: KeyRing = try await fixture.ring { $0.keptFor = .seconds(60) }
         for tenant in self.tenants {
             for number in 1...100 {
@@ -141,7 +141,7 @@ struct KeyRotationTests {
 
     /// Two processes on one database: what one seals with a new key, the other has learnt of before.
     @Test func letsOtherProcessesLearnOfAKeyBeforeItIsUsed() async throws {
-        let fixture: KeyRingFixture = try KeyRingFixture()
+        let fixture: KeyRingFixture = try await KeyRingFixture()
         let one: KeyRing = try await fixture.ring { $0.overlap = .seconds(15) }
         let other: KeyRing = try await fixture.ring { $0.overlap = .seconds(15) }
         _ = try await one.rotateEncryptingKey()

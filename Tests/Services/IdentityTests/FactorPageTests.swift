@@ -278,7 +278,8 @@ struct FactorPageTests {
             try PasskeyPlace.form(try await place.browser.get("/oauth2/factors"), "remove-app"))
         #expect(removed.status == 303)
         #expect(try await place.browser.get("/oauth2/factors").text.contains("No authenticator app is set up."))
-        let types: [String] = try await place.fixture.harness.auditTypes()
+        // The clock was moved far enough for a new signing key, which comes when it comes.
+        let types: [String] = try await place.fixture.harness.auditTypes().filter { !$0.hasPrefix("signing-key.") }
         #expect(types.suffix(2) == ["recovery-codes.replaced", "second-factor.removed"])
     }
 
