@@ -15,12 +15,14 @@ import Time
 package final class Store: Sendable {
     private let engine: any StoreEngine
     private let writes: JobQueue<WriteJob>
+    private let pulses: JobQueue<WriteJob>
     private let reads: JobQueue<ReadJob>
     private let isClosing: Atomic<Bool> = Atomic(false)
 
     private init(_ engine: any StoreEngine) {
         self.engine = engine
         self.writes = engine.writes
+        self.pulses = engine.pulses
         self.reads = engine.reads
     }
 
@@ -50,10 +52,28 @@ package final class Store: Sendable {
     package func write<T: Sendable>(
         isolation: WriteIsolation = .serializable, _ body: @escaping @Sendable (Transaction) throws -> T
     ) async throws -> T {
+        try await self.run(body, isolation, in: self.writes, named: "write")
+    }
+
+    /// Runs `body` like `write` with `.readCommitted`, for a change that must not be late and may be lost: a sign of life, a term
+    /// that is made longer.
+    ///
+    /// On PostgreSQL such changes have a connection of their own, so they wait for no others, and their commit waits for no sync:
+    /// a crash of the server may undo the latest of them, in the order they were made, and what was acknowledged by `write` never
+    /// rests on one that is undone. On SQLite this is `write`.
+    @discardableResult
+    package func pulse<T: Sendable>(_ body: @escaping @Sendable (Transaction) throws -> T) async throws -> T {
+        try await self.run(body, .readCommitted, in: self.pulses, named: "pulse")
+    }
+
+    private func run<T: Sendable>(
+        _ body: @escaping @Sendable (Transaction) throws -> T, _ isolation: WriteIsolation,
+        in queue: JobQueue<WriteJob>, named name: String
+    ) async throws -> T {
         try await withCheckedThrowingContinuation { caller in
             let job: TypedWriteJob<T> = TypedWriteJob(body, isolation: isolation, caller: caller)
-            if let refusal = self.writes.push(job) {
-                caller.resume(throwing: StoreError(refusal, "write", self.writes.limit))
+            if let refusal = queue.push(job) {
+                caller.resume(throwing: StoreError(refusal, name, queue.limit))
             }
         }
     }

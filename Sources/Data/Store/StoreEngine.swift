@@ -18,6 +18,8 @@ protocol StoreEngine: Sendable {
     var kind: StoreEngineKind { get }
     var state: StoreState { get }
     var writes: JobQueue<WriteJob> { get }
+    /// What `Store.pulse` is given.
+    var pulses: JobQueue<WriteJob> { get }
     var reads: JobQueue<ReadJob> { get }
 
     /// A way to other processes on the same database; nil where there are none.
@@ -30,6 +32,9 @@ protocol StoreEngine: Sendable {
 }
 
 extension StoreEngine {
+    /// Where one writer commits for all, there is no other way past it.
+    var pulses: JobQueue<WriteJob> { self.writes }
+
     func signals(
         _ channel: String, _ received: @escaping @Sendable (StoreSignal) -> Void
     ) throws(StoreError) -> StoreSignals? { nil }

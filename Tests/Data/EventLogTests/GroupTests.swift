@@ -181,6 +181,26 @@ import Time
         #expect(LeaseRules.renew(LeaseRow(holder: nil, epoch: 4, until: 2000), epoch: 4, now: 0, term: 500) == nil)
     }
 
+    @Test func takesSilenceForDeathOnlyWhereItCouldHaveBeenBroken() {
+        let millisecond: UInt64 = 1_000_000
+        var watch: Watch = Watch(every: .milliseconds(100))
+        func look(_ time: UInt64, isRenewed: Bool = false) -> Bool {
+            watch.look(at: time * millisecond, isRenewed: isRenewed)
+        }
+        #expect(look(1000), "who looks for the first time knows of no excuse")
+        #expect(!look(1100, isRenewed: true))
+        #expect(!look(1200))
+        #expect(look(1300), "two signs were due")
+        // All stood still for two seconds.
+        #expect(!look(3300))
+        #expect(!look(3400))
+        #expect(look(3500))
+        // Who is late every time finds the dead at the second look.
+        #expect(!look(4500))
+        #expect(look(5500))
+        #expect(look(6500))
+    }
+
     @Test func holdsALeaseOnceAndHandsItOn() async throws {
         let pair: Pair = try await Pair()
         let events: Seen = Seen()

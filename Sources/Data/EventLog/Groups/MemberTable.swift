@@ -41,6 +41,13 @@ enum MemberTable {
             "DELETE FROM log_members WHERE group_name = $1 AND member = $2", .text(group), .text(name))
     }
 
+    /// Removes a member that has not shown life since it was seen.
+    static func forget(_ member: MemberRow, in transaction: Transaction) throws(StoreError) {
+        try transaction.execute(
+            "DELETE FROM log_members WHERE group_name = $1 AND member = $2 AND until = $3", .text(member.group),
+            .text(member.name), .int(member.until))
+    }
+
     static func rows(in database: some Queryable) throws(StoreError) -> [MemberRow] {
         try database.rows(
             "SELECT group_name, member, topics, until FROM log_members ORDER BY group_name, member",

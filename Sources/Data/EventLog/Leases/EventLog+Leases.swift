@@ -40,13 +40,14 @@ extension EventLog {
         let keeper: LeaseKeeper = LeaseKeeper(log: self, name: name, term: term)
         let pause: Duration = term / Self.leaseLooksPerTerm
         var seen: LeaseRow?
+        var watch: Watch = Watch(every: pause)
         while !Task.isCancelled {
             do {
-                // Renewed since the last look: then its holder lives, and nothing need be written to find that out.
+                // Renewed lately: then its holder lives, and nothing need be written to find that out.
                 let row: LeaseRow? = try await keeper.look()
-                let isRenewed: Bool = row?.holder != nil && row != seen
+                let isSilent: Bool = watch.look(at: self.clock.monotonic(), isRenewed: row != seen)
                 seen = row
-                if !isRenewed, let held: LeaseTerm = try await keeper.acquire() {
+                if row?.holder == nil || isSilent, let held: LeaseTerm = try await keeper.acquire() {
                     await keeper.keep(held, looking: pause, work)
                     seen = nil
                 }
@@ -79,12 +80,14 @@ private struct LeaseKeeper: Sendable {
         let (name, term, clock, holder): (String, Int64, any WallClock, String) =
             (self.name, self.termMilliseconds, self.log.clock, self.log.process)
         let epoch: Int64? = try await self.log.store.write(isolation: .readCommitted) { transaction in
-            let now: Int64 = try LogTime.milliseconds(transaction, clock)
             let row: LeaseRow? = try LeaseTable.row(name, in: transaction)
-            guard let taken: LeaseRow = LeaseRules.acquire(row, holder: holder, now: now, term: term),
-                try LeaseTable.replace(name, row, with: taken, in: transaction)
-            else { return nil }
-            return taken.epoch
+            // After the row was read: what is renewed between the two would seem to end too far away to be true.
+            let now: Int64 = try LogTime.milliseconds(transaction, clock)
+            guard let taken: LeaseRow = LeaseRules.acquire(row, holder: holder, now: now, term: term) else {
+                return nil
+            }
+            try LeaseTable.awaitFenced(name, in: transaction)
+            return try LeaseTable.replace(name, row, with: taken, in: transaction) ? taken.epoch : nil
         }
         return epoch.map { LeaseTerm(name: name, epoch: $0) }
     }
@@ -131,7 +134,7 @@ private struct LeaseKeeper: Sendable {
 
     private func renewOnce(_ held: LeaseTerm) async throws -> Bool {
         let (term, clock): (Int64, any WallClock) = (self.termMilliseconds, self.log.clock)
-        return try await self.log.store.write(isolation: .readCommitted) { transaction in
+        return try await self.log.store.pulse { transaction in
             let now: Int64 = try LogTime.milliseconds(transaction, clock)
             let row: LeaseRow? = try LeaseTable.row(held.name, in: transaction)
             guard let renewed: LeaseRow = LeaseRules.renew(row, epoch: held.epoch, now: now, term: term) else {

@@ -44,11 +44,22 @@ enum LeaseTable {
             "UPDATE log_leases SET holder = NULL WHERE name = $1 AND epoch = $2", .text(name), .int(epoch))
     }
 
-    /// Fails unless the lease is held under `epoch`; holds off the next holder until the transaction has ended.
+    /// Fails unless the lease is held under `epoch`; holds off the next holder until the transaction has ended, and no renewal.
     static func fence(_ name: String, epoch: Int64, in transaction: Transaction) throws {
-        let held: Int = try transaction.execute(
-            "UPDATE log_leases SET holder = holder WHERE name = $1 AND epoch = $2 AND holder IS NOT NULL", .text(name),
-            .int(epoch))
-        if held != 1 { throw FencedError() }
+        let lock: String = transaction.engine == .postgresql ? " FOR KEY SHARE" : ""
+        let held: Int64? = try transaction.first(
+            "SELECT epoch FROM log_leases WHERE name = $1 AND epoch = $2 AND holder IS NOT NULL\(lock)", .text(name),
+            .int(epoch)
+        ) { (row: Row) throws(StoreError) -> Int64 in try row.int(0) }
+        if held == nil { throw FencedError() }
+    }
+
+    /// Waits until no transaction is under way that was fenced by the lease, and lets none begin.
+    static func awaitFenced(_ name: String, in transaction: Transaction) throws(StoreError) {
+        // On SQLite there is one transaction at a time.
+        guard transaction.engine == .postgresql else { return }
+        _ = try transaction.first("SELECT epoch FROM log_leases WHERE name = $1 FOR UPDATE", .text(name)) {
+            (row: Row) throws(StoreError) -> Int64 in try row.int(0)
+        }
     }
 }

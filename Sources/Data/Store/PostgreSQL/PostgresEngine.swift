@@ -8,6 +8,7 @@ final class PostgresEngine: StoreEngine {
 
     let state: StoreState
     let writes: JobQueue<WriteJob> = JobQueue(limit: PostgresEngine.queueMax)
+    let pulses: JobQueue<WriteJob> = JobQueue(limit: PostgresEngine.queueMax)
     let reads: JobQueue<ReadJob> = JobQueue(limit: PostgresEngine.queueMax)
     private let threads: [StoreThread]
     private let sessions: PostgresSessions
@@ -31,9 +32,13 @@ final class PostgresEngine: StoreEngine {
                 for item: any CommitExtension in extensions { attachments.append(item.makeAttachment()) }
                 let writer: PostgresWriter = PostgresWriter(
                     configuration, queue: self.writes, sessions: sessions, metrics: metrics, state: self.state,
-                    attachments: attachments, isWatch: index == 0)
+                    attachments: attachments, duty: index == 0 ? .changesAndWatch : .changes)
                 threads.append(try StoreThread(name: "store-writer-\(index)") { writer.run() })
             }
+            let pulse: PostgresWriter = PostgresWriter(
+                configuration, queue: self.pulses, sessions: sessions, metrics: metrics, state: self.state,
+                attachments: [], duty: .pulses)
+            threads.append(try StoreThread(name: "store-pulse") { pulse.run() })
             for index: Int in 0..<configuration.readers {
                 let reader: PostgresReader = PostgresReader(
                     configuration, queue: self.reads, sessions: sessions, metrics: metrics, state: self.state)
@@ -42,6 +47,7 @@ final class PostgresEngine: StoreEngine {
         } catch {
             // Those that started end by themselves.
             self.writes.close()
+            self.pulses.close()
             self.reads.close()
             throw error
         }
@@ -71,6 +77,7 @@ final class PostgresEngine: StoreEngine {
 
     func shutDownDetached(_ done: @escaping @Sendable () -> Void) {
         self.writes.close()
+        self.pulses.close()
         self.reads.close()
         let threads: [StoreThread] = self.threads
         for signals: StoreSignals in self.openSignals.withLock({ $0 }) { signals.stop() }

@@ -3,6 +3,15 @@ import JSON
 import Telemetry
 import Time
 
+/// What one of the store's threads that write on PostgreSQL is there for.
+enum PostgresDuty: Sendable {
+    case changes
+    /// Looks after the server besides, while nobody writes.
+    case changesAndWatch
+    /// What `Store.pulse` is given.
+    case pulses
+}
+
 /// One of the store's threads that write on PostgreSQL: takes a closure, runs it in a transaction, commits, and resumes the
 /// caller.
 ///
@@ -28,8 +37,7 @@ final class PostgresWriter: @unchecked Sendable {
     private let logger: Logger
     private let metrics: StoreMetrics
     private let attachments: [any CommitAttachment]
-    /// Looks after the server while nobody writes.
-    private let isWatch: Bool
+    private let duty: PostgresDuty
     /// Writers there are, among which the waiting closures are shared out.
     private let writers: Int
     private let groupTimeMax: UInt64
@@ -42,7 +50,7 @@ final class PostgresWriter: @unchecked Sendable {
 
     init(
         _ configuration: StoreConfiguration, queue: JobQueue<WriteJob>, sessions: PostgresSessions,
-        metrics: StoreMetrics, state: StoreState, attachments: [any CommitAttachment], isWatch: Bool
+        metrics: StoreMetrics, state: StoreState, attachments: [any CommitAttachment], duty: PostgresDuty
     ) {
         self.queue = queue
         self.sessions = sessions
@@ -52,7 +60,7 @@ final class PostgresWriter: @unchecked Sendable {
         self.logger = configuration.logger
         self.metrics = metrics
         self.attachments = attachments
-        self.isWatch = isWatch
+        self.duty = duty
         self.writers = configuration.writers
         self.groupTimeMax = configuration.groupTimeMax
     }
@@ -102,7 +110,7 @@ final class PostgresWriter: @unchecked Sendable {
     }
 
     private var pause: UInt64? {
-        guard self.isWatch else { return nil }
+        guard self.duty == .changesAndWatch else { return nil }
         return self.state.health == .ok ? PostgresLimits.heartbeat : PostgresLimits.probeInterval
     }
 
@@ -176,7 +184,7 @@ final class PostgresWriter: @unchecked Sendable {
             .postgresql(connection), now: self.clock.now(), attachments: self.attachments)
         defer { transaction.end() }
         connection.savesEachStatement = savesEachStatement
-        connection.begin(Self.opening(jobs[0].isolation, alone: alone))
+        connection.begin(self.opening(jobs[0].isolation, alone: alone))
         let end: UInt64 = start + self.groupTimeMax
         let countMax: Int = jobs.count + joining
         var index: Int = 0
@@ -194,11 +202,16 @@ final class PostgresWriter: @unchecked Sendable {
             return self.undoCommit(connection, error, isLone: jobs.count == 1)
         }
         for attachment: any CommitAttachment in self.attachments { attachment.committed() }
+        // A pulse says nothing about syncs.
+        if self.duty != .pulses { self.noteCommit(jobs.count, since: start) }
+        return .finished
+    }
+
+    private func noteCommit(_ count: Int, since start: UInt64) {
         self.metrics.commits.add()
-        self.metrics.closuresPerCommit.observe(Double(jobs.count))
+        self.metrics.closuresPerCommit.observe(Double(count))
         self.metrics.commitSeconds.observe(Double(clinux_monotonic_nanoseconds() - start) / 1_000_000_000)
         self.state.noteSuccess(of: .commits)
-        return .finished
     }
 
     /// Runs one closure; nil when the transaction goes on.
@@ -274,7 +287,10 @@ final class PostgresWriter: @unchecked Sendable {
 
     /// Writers share the lock of the table; who needs to be alone takes it for itself. A lock on a table is taken before the
     /// transaction's snapshot, which an advisory lock is not: who was alone sees what all others have committed.
-    private static func opening(_ isolation: WriteIsolation, alone: Bool) -> [String] {
+    ///
+    /// Pulses stay out of it: whoever relies on being alone has no business with them, and they must not wait for who is.
+    private func opening(_ isolation: WriteIsolation, alone: Bool) -> [String] {
+        if self.duty == .pulses { return ["BEGIN ISOLATION LEVEL READ COMMITTED"] }
         let level: String = isolation == .serializable ? "SERIALIZABLE" : "READ COMMITTED"
         return [
             "BEGIN ISOLATION LEVEL \(level)", "LOCK TABLE store_probe IN \(alone ? "EXCLUSIVE" : "ROW SHARE") MODE",
@@ -299,6 +315,7 @@ final class PostgresWriter: @unchecked Sendable {
         self.connection = nil
         let fresh: PostgresConnection = try self.sessions.connect(
             statementTime: self.statementTime, now: clinux_monotonic_nanoseconds())
+        if self.duty == .pulses { try fresh.command("SET synchronous_commit = off") }
         fresh.restrict(toReading: false)
         self.connection = fresh
         return fresh
