@@ -120,6 +120,55 @@ private final class Progress: Sendable {
         #expect(refusal.contains("session is read-only"), "\(refusal)")
     }
 
+    /// As after its server became a standby, or when an administrator stops changes: said, and over when it is over.
+    @Test func aDatabaseThatBecomesReadOnlyIsNamedAndWorkResumes() async throws {
+        let place: StorePlace = StorePlace(.postgresql)
+        let name: String = place.database ?? ""
+        let server: PostgresServer = .shared
+        let store: Store = try Store.open(Self.configuration(place.url ?? ""), migrations: [TestStore.notes])
+        try await Self.insert(store, "a")
+        server.run("ALTER DATABASE \(name) SET default_transaction_read_only = on")
+        server.run("SELECT pg_terminate_backend(pid, 30000) FROM pg_stat_activity WHERE datname = '\(name)'")
+        await #expect {
+            try await Self.insert(store, "b")
+        } throws: { error in
+            guard case StoreError.unavailable(let reason) = error else { return false }
+            return reason.contains("read-only")
+        }
+        #expect(Self.isFailing(store.health))
+        server.run("ALTER DATABASE \(name) RESET default_transaction_read_only")
+        try await eventually("the store recovers") { store.health == .ok }
+        try await Self.insert(store, "c")
+        #expect(try await Self.names(store) == ["a", "c"])
+        await store.close()
+    }
+
+    /// Where the server waits for replicas, a commit that they did not confirm in time is no commit yet.
+    @Test func aCommitThatReplicasDidNotConfirmIsNotAcknowledged() async throws {
+        let server: PostgresServer = PostgresServer()
+        var configuration: StoreConfiguration = Self.configuration(server.url("postgres"))
+        configuration.writeTimeMax = .milliseconds(500)
+        let store: Store = try Store.open(configuration, migrations: [TestStore.notes])
+        server.run("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
+        server.run("SELECT pg_reload_conf()")
+        var refusal: String = ""
+        // The setting takes a moment.
+        try await eventually("a commit is not confirmed") {
+            do {
+                try await Self.insert(store, "\(Int.random(in: 0..<Int.max))")
+                return false
+            } catch {
+                refusal = "\(error)"
+                return true
+            }
+        }
+        #expect(refusal.contains("may have been made or not"), "\(refusal)")
+        server.run("ALTER SYSTEM SET synchronous_standby_names = ''")
+        server.run("SELECT pg_reload_conf()")
+        try await eventually("work resumes") { (try? await Self.insert(store, "last")) != nil }
+        await store.close()
+    }
+
     // MARK: - The server goes away and comes back
 
     @Test func aRestartedServerIsFoundAgain() async throws {

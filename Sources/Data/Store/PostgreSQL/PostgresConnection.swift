@@ -18,6 +18,8 @@ final class PostgresConnection {
     private(set) var wasUsedAfterTrouble: Bool = false
     /// COMMIT was sent: from then on only its answer tells whether it happened.
     private(set) var isCommitting: Bool = false
+    /// What the server warned of while it committed: replicas have not confirmed in time, though they should.
+    private var commitWarning: String?
     /// Statements so far that may have changed something.
     private(set) var changes: Int = 0
     /// Set before a transaction that cares for failed statements.
@@ -51,12 +53,23 @@ final class PostgresConnection {
             self.close()
             throw .unavailable(reason: "no connection to PostgreSQL \(address.shown): \(reason)")
         }
-        // Notices ("table does not exist, skipping") are for people at a terminal.
-        PQsetNoticeReceiver(handle, { _, _ in }, nil)
+        // Notices ("table does not exist, skipping") are for people at a terminal. libpq tells them while this object calls it.
+        let receiver: PQnoticeReceiver = { context, result in
+            guard let context, let result else { return }
+            Unmanaged<PostgresConnection>.fromOpaque(context).takeUnretainedValue().received(notice: result)
+        }
+        PQsetNoticeReceiver(handle, receiver, Unmanaged.passUnretained(self).toOpaque())
         PQsetnonblocking(handle, 1)
     }
 
     deinit { self.close() }
+
+    private func received(notice: OpaquePointer) {
+        guard self.isCommitting, PostgresFailure.field(notice, CPOSTGRES_DIAG_SEVERITY_NONLOCALIZED) == "WARNING" else {
+            return
+        }
+        self.commitWarning = PostgresFailure.field(notice, CPOSTGRES_DIAG_MESSAGE) ?? "a warning"
+    }
 
     func close() {
         PQfinish(self.handle)
@@ -117,6 +130,7 @@ final class PostgresConnection {
         self.trouble = nil
         self.wasUsedAfterTrouble = false
         self.isCommitting = false
+        self.commitWarning = nil
     }
 
     /// Commits; throws the reason when nothing was committed. A transaction without statements needs no server.
@@ -132,6 +146,8 @@ final class PostgresConnection {
         guard let tag: UnsafeMutablePointer<CChar> = PQcmdStatus(result.handle), String(cString: tag) == "COMMIT" else {
             throw .misuse("the transaction had ended before its commit")
         }
+        // As with a connection that was lost: it is there, or not, when the server has failed.
+        if let warning: String = self.commitWarning { throw self.note(PostgresFailure(lost: warning)) }
     }
 
     /// Undoes the open transaction, if there is one. Failing, it ends the connection, which undoes it too.
