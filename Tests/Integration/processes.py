@@ -235,8 +235,9 @@ class Platform:
         return json.loads(line)
 
 
-def eventually(what, seconds=20, every=0.02):
-    """Polls until `what()` is true and returns that; fails with the last answer."""
+def eventually(what, seconds=60, every=0.02):
+    """Polls until `what()` is true and returns that; fails with the last answer. The limit is for what is broken, and generous: machines
+    stand still for seconds, or are busy with something else."""
     deadline = time.monotonic() + seconds
     while True:
         answer = what()

@@ -75,6 +75,8 @@ class BackupTests(unittest.TestCase):
         eventually(lambda: len(load.made) > 20)
         before = list(load.made)
         first = self.back_up(rest)
+        then = len(load.made)
+        eventually(lambda: len(load.made) > then + 5)
         second = self.back_up(rest)
         later = len(load.made)
         load.stop()

@@ -89,7 +89,7 @@ class ConsumerTests(unittest.TestCase):
         # Later events of the same key go on.
         made, _ = self.ask("poison")
         self.assertEqual(self.ends("poison", made), "success")
-        self.assertEqual(self.metric("passerelle_log_dead_letters_total", asked["partition"]), given_up + 1)
+        eventually(lambda: self.metric("passerelle_log_dead_letters_total", asked["partition"]) == given_up + 1)
         eventually(lambda: self.metric("passerelle_log_consumer_lag") == 0)
         number = str(letter["offset"])
         shown = json.loads(self.dlq("show", TOPIC, number))

@@ -232,7 +232,7 @@ class FaultTests(WatchedTests):
             rest.create("/v1/tenants/acme/applications", {"name": f"step-{made}"})
             self.assertEqual(rest.deploy("acme", "orders")["state"], "success")
             made += 1
-            self.assertEqual(rest.request("GET", "/readyz").status, 200)
+            eventually(lambda: rest.request("GET", "/readyz").status == 200)
         eventually(lambda: all(group["lag"] == 0 for group in rest.get("/v1/events/groups")["items"]))
         self.assertEqual(len(rest.all("/v1/tenants/acme/applications")), made)
         offsets = [event["offset"] for event in rest.events("audit-log")]
