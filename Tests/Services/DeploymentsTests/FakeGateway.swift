@@ -2,6 +2,7 @@ import GatewayConfiguration
 import HTTP
 import JSON
 import ServiceTestKit
+import TestKit
 import Testing
 
 /// A gateway that runs nothing: it speaks the link's routes as a real one does and holds what it is sent.
@@ -53,6 +54,15 @@ actor FakeGateway {
         } catch {
             Issue.record("the snapshot does not fit: \(error)")
             self.document = HashedDocument()
+        }
+    }
+
+    /// Pulls until it has all that was changed so far: the publisher follows the database, a moment later on PostgreSQL.
+    func catchUp() async throws {
+        try await eventually("everything is here") {
+            try await self.pull()
+            let latest: Int64 = try await self.harness.gatewayVersion()
+            return self.lastStatus == 204 && self.version == latest
         }
     }
 

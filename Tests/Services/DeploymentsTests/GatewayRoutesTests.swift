@@ -15,10 +15,7 @@ struct GatewayRoutesTests {
         try await away.pull()
         fixture.harness.clock.advance(by: .seconds(40))
         let gateways: [FakeGateway] = [fixture.gateway("gw-1"), fixture.gateway("gw-2")]
-        try await eventually("the latest version") {
-            try await gateways[0].pull()
-            return await gateways[0].lastStatus == 204
-        }
+        try await gateways[0].catchUp()
         try await gateways[0].acknowledge(quarantining: ["acme/x.dev": "why"])
         try await gateways[1].pull()
         let listed: TestAnswer = try await fixture.send("GET", "/v1/gateways", token: "admin")

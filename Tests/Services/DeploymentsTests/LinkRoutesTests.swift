@@ -18,8 +18,7 @@ struct LinkRoutesTests {
             try await gateway.pull()
             return await gateway.document.document.plans.count == 3
         }
-        try await gateway.pull()
-        #expect(await gateway.lastStatus == 204)
+        try await gateway.catchUp()
         let version: Int64 = await gateway.version
         try await fixture.expect(201, "POST", "/v1/tenants/acme/applications", .object(["name": "shop"]))
         try await eventually("the application") {
@@ -34,10 +33,7 @@ struct LinkRoutesTests {
     @Test func aWaitingGatewayIsWokenByTheCommit() async throws {
         let fixture: DeploymentsFixture = try await DeploymentsFixture()
         let gateway: FakeGateway = fixture.gateway()
-        try await eventually("nothing newer") {
-            try await gateway.pull()
-            return await gateway.lastStatus == 204
-        }
+        try await gateway.catchUp()
         let version: Int64 = await gateway.version
         // The clock stands still: only the commit can end this wait.
         async let waiting: Void = gateway.pull(wait: 10)
@@ -51,10 +47,7 @@ struct LinkRoutesTests {
     @Test func aWaitEndsWithNothingNewAfterItsTime() async throws {
         let fixture: DeploymentsFixture = try await DeploymentsFixture()
         let gateway: FakeGateway = fixture.gateway()
-        try await eventually("nothing newer") {
-            try await gateway.pull()
-            return await gateway.lastStatus == 204
-        }
+        try await gateway.catchUp()
         let waiting: Task<Void, any Error> = Task { try await gateway.pull(wait: 10) }
         let done: EndFlag = EndFlag()
         Task {
@@ -73,10 +66,7 @@ struct LinkRoutesTests {
     @Test func aGatewayWithAnotherDocumentOfTheSameVersionGetsTheWhole() async throws {
         let fixture: DeploymentsFixture = try await DeploymentsFixture()
         let gateway: FakeGateway = fixture.gateway()
-        try await eventually("the plans") {
-            try await gateway.pull()
-            return await gateway.lastStatus == 204
-        }
+        try await gateway.catchUp()
         let version: Int64 = await gateway.version
         for since in [version, version + 100] {
             let answer: TestAnswer = try await fixture.send(
