@@ -1,7 +1,9 @@
 import GatewayConfiguration
 import Glibc
+import JSON
 import Synchronization
 import Testing
+import Tokens
 
 @testable import Gateway
 
@@ -168,6 +170,39 @@ struct IdempotencyTests {
         await gateway.stop()
     }
 
+    /// Callers whose names look alike when they are written one behind the other.
+    @Test func aKeyOfOneCallerIsNoneOfAnother() async throws {
+        let upstream: RawUpstream = try Self.counting()
+        let other: JWTIssuer = JWTIssuer(
+            issuer: "https://other.test", keys: .inline(try SampleIssuer.keysText()), audiences: ["api"],
+            algorithms: [.es256])
+        var document: GatewayDocument = try GatewayUnderTest.document(
+            [upstream.port],
+            policies: [
+                try SampleIssuer.policy { $0.issuers.append(other) }, .idempotency(IdempotencyPolicy()),
+            ])
+        document.applications = ["shop", "shops"].map {
+            ApplicationDefinition(
+                id: $0, credentials: [CredentialDefinition(kind: .client(id: $0))],
+                subscriptions: [SubscriptionDefinition(api: "test")])
+        }
+        let gateway: GatewayUnderTest = try await .start(document)
+        let callers: [JSONObject] = [
+            ["sub": "1", "client_id": "shops"], ["sub": "s1", "client_id": "shop"], ["sub": "s1"],
+            ["sub": "s1", "iss": "https://other.test"],
+        ]
+        for _ in 0..<2 {
+            for (number, claims) in callers.enumerated() {
+                let token: String = try SampleIssuer.token(claims)
+                let answer: RawMessage = try gateway.exchange(
+                    "POST /pay HTTP/1.1\r\nHost: a\r\nIdempotency-Key: k1\r\nAuthorization: Bearer \(token)\r\nContent-Length: 0\r\n\r\n"
+                )
+                #expect(answer.text == "answer \(number + 1)")
+            }
+        }
+        await gateway.stop()
+    }
+
     // MARK: The store
 
     @Test func forgetsAfterTheTimeToLive() {
@@ -182,6 +217,22 @@ struct IdempotencyTests {
         } else {
             Issue.record("it is free from then on")
         }
+    }
+
+    /// A request that took longer than any may, and whose answer needs the room that its own entry takes.
+    @Test func keepsCountOfOneThatOutlivedItsTime() {
+        let late: UInt64 = IdempotencyStore.inProgressMax + 1
+        let store: IdempotencyStore = IdempotencyStore(entriesMax: 16, bytesMax: 16 << 10)
+        guard case .first(let claim) = store.claim([1], fingerprint: [9], now: 0) else {
+            Issue.record("the key was free")
+            return
+        }
+        store.complete([1], claim: claim, answer: LocalAnswer(status: 200), expires: late + 100, now: late)
+        #expect(store.count == 1)
+        #expect(store.bytes > 0)
+        store.release([1], claim: claim)
+        #expect(store.count == 0)
+        #expect(store.bytes == 0)
     }
 
     @Test func staysWithinItsBounds() {

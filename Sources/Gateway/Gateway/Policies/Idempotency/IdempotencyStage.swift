@@ -2,6 +2,7 @@ import Bytes
 import Crypto
 import GatewayConfiguration
 import HTTP
+import JSON
 
 /// Lets a request with a key through once (draft-ietf-httpapi-idempotency-key-header): its repetitions get the answer again while it
 /// is kept, 409 while it is worked on, and 422 when they are not the same request.
@@ -127,8 +128,9 @@ final class IdempotencyStage: RequestStage, @unchecked Sendable {
             key.append(contentsOf: context.snapshot.applications[Int(context.caller.application)].id.utf8)
         }
         if let subject: String = context.subject {
-            key.append(contentsOf: "s".utf8)
-            key.append(contentsOf: subject.utf8)
+            // No id holds a space, and a subject is its issuer's: neither can be moved into the other.
+            let issuer: String = context.identity?.claims?["iss"]?.text ?? ""
+            key.append(contentsOf: " s\(subject.utf8.count) \(subject)\(issuer)".utf8)
         }
         if context.caller.application < 0, context.subject == nil {
             key.append(contentsOf: "i\(request.remote.high),\(request.remote.low)".utf8)

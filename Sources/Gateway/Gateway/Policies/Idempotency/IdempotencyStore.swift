@@ -100,7 +100,8 @@ final class IdempotencyStore: Sendable {
             guard var entry: Entry = shard.entries[key], entry.claim == claim else { return }
             entry.expires = expires
             entry.state = .unrepeatable
-            // The entry itself may be the one that makes room: then nothing is left to complete.
+            // One that took longer than `inProgressMax` must not be what makes room for its own answer.
+            shard.entries[key]?.expires = expires
             if let answer: LocalAnswer = answer {
                 let bytes: Int = answer.bodyCount + answer.fields.bytes.count
                 if bytes <= self.bytesMax / 2, self.makeRoom(for: bytes, now: now, &shard) {
