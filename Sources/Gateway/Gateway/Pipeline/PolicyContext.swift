@@ -38,6 +38,11 @@ final class PolicyContext {
     /// The claims of a verified token.
     var claims: JSONValue?
 
+    /// Another service has let the caller in, by what it was shown: the upstream may know the caller by it.
+    var isVouchedFor: Bool = false
+    /// The response carries something of this caller or request: nobody else may get it.
+    var isResponsePersonal: Bool = false
+
     /// What the connection counts in; set on routes whose stages ask for it.
     var seats: ConnectionSeats?
 
@@ -212,6 +217,8 @@ extension PolicyContext {
         if !self.scopes.isEmpty { self.scopes = [] }
         if !self.groups.isEmpty { self.groups = [] }
         self.claims = nil
+        self.isVouchedFor = false
+        self.isResponsePersonal = false
         self.edits.reset()
         self.body = nil
         self.work = nil

@@ -32,6 +32,35 @@ struct RequestEdits {
     /// Takes the client's fields of that name out; what other stages added stays.
     mutating func removeField(_ name: String) { self.removedFields.append(Array(name.lowercased().utf8)) }
 
+    /// Takes the client's fields of these lower-case names out: only the gateway may set them. Many servers hand fields on as
+    /// variables, where `X_User` is the same as `X-User`: such fields go too.
+    mutating func reserve(_ names: [[UInt8]], from fields: FieldTable) {
+        self.removedFields.append(contentsOf: names)
+        for index in 0..<fields.count {
+            let name: [UInt8] = fields.name(at: index).map { ASCIIBytes.lowered($0) }
+            guard name.contains(UInt8(ascii: "_")) else { continue }
+            let dashed: [UInt8] = Self.dashed(name)
+            for own in names where Self.dashed(own) == dashed { self.removedFields.append(name) }
+        }
+    }
+
+    private static func dashed(_ name: [UInt8]) -> [UInt8] {
+        name.map { $0 == UInt8(ascii: "_") ? UInt8(ascii: "-") : $0 }
+    }
+
+    /// Whether the client's fields of this lower-case name stay behind.
+    func removes(_ name: String) -> Bool {
+        !self.removedFields.isEmpty && self.removedFields.contains(Array(name.utf8))
+    }
+
+    /// The values of fields of this name that stages have added.
+    func addedValues(_ name: String) -> [String] {
+        if self.addedLines.isEmpty { return [] }
+        var lines: FieldLines = FieldLines()
+        lines.addLines(self.addedLines)
+        return lines.lines.indices.filter { lines.hasName(at: $0, name) }.map { lines.text(at: $0) }
+    }
+
     mutating func reset() {
         self.path = nil
         self.query = nil

@@ -100,6 +100,16 @@ package struct TextTemplate: Sendable, Hashable {
         return names
     }
 
+    /// Whether it tells who calls: what only the gateway knows, and a client must not be able to say instead.
+    package var namesCaller: Bool {
+        self.parts.contains { part in
+            switch part {
+            case .value(.claim), .value(.property(.subject)), .value(.property(.application)): true
+            default: false
+            }
+        }
+    }
+
     /// The text itself where it asks for nothing.
     package var fixedText: String? {
         switch self.parts.count {

@@ -102,6 +102,23 @@ struct ExternalAuthorizationTests {
         await setup.stop()
     }
 
+    /// Whatever the service said or could not say: the client does not say it in its place.
+    @Test(arguments: ["HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", "HTTP/1.1 500 Oh\r\nContent-Length: 0\r\n\r\n"])
+    func keepsOutWhatOnlyTheServiceMaySay(answer: String) async throws {
+        let setup: Setup = try await .start(try .answering(answer)) {
+            $0.failsOpen = true
+            $0.passes = ["x-user"]
+        }
+        let response: RawMessage = try await setup.exchange(
+            "GET / HTTP/1.1\r\nHost: a\r\nX-User: root\r\nX_User: root\r\nX-Other: kept\r\n\r\n")
+        #expect(response.status == 200)
+        let arrived: RawMessage = try #require(setup.upstream.requests.first)
+        #expect(arrived.field("x-user") == nil)
+        #expect(arrived.field("x_user") == nil)
+        #expect(arrived.field("x-other") == "kept")
+        await setup.stop()
+    }
+
     @Test func aServiceThatDoesNotAnswerIsAFailure() async throws {
         let service: RawUpstream = try RawUpstream { (session: RawUpstream.Session) in
             _ = session.request()

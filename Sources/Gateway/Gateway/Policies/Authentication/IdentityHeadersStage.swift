@@ -20,29 +20,12 @@ final class IdentityHeadersStage: RequestStage, @unchecked Sendable {
     override func run(
         _ request: RequestView, _ context: PolicyContext, _ decision: inout Decision
     ) -> StageOutcome {
-        for name in self.names { context.edits.removedFields.append(name) }
-        self.removeLookalikes(request, context)
+        context.edits.reserve(self.names, from: request.fields)
         for (place, field) in self.fields.enumerated() {
             guard let value: String = self.value(field.source, context, decision.forwarding) else { continue }
             Self.add(self.names[place], value, to: &context.edits.addedLines)
         }
         return .next
-    }
-
-    /// Many servers hand header fields on as variables, where `X_User` is the same as `X-User`: such fields go too.
-    private func removeLookalikes(_ request: RequestView, _ context: PolicyContext) {
-        for index in 0..<request.fields.count {
-            let name: UnsafeRawBufferPointer = request.fields.name(at: index)
-            if !name.contains(UInt8(ascii: "_")) { continue }
-            var lower: [UInt8] = name.map { ASCIIBytes.lowered($0) }
-            let original: [UInt8] = lower
-            for place in lower.indices where lower[place] == UInt8(ascii: "_") { lower[place] = UInt8(ascii: "-") }
-            for own in self.names where Self.dashed(own) == lower { context.edits.removedFields.append(original) }
-        }
-    }
-
-    private static func dashed(_ name: [UInt8]) -> [UInt8] {
-        name.map { $0 == UInt8(ascii: "_") ? UInt8(ascii: "-") : $0 }
     }
 
     private func value(

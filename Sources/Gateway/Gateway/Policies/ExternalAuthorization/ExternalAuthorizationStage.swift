@@ -11,6 +11,8 @@ final class ExternalAuthorizationStage: RequestStage, @unchecked Sendable {
     // Safe to share: constants, an atomic, and decisions behind their lock.
     private let policy: ExternalAuthorizationPolicy
     private let url: URLParts?
+    /// Of the fields that only the service may set.
+    private let reserved: [[UInt8]]
     private let client: HTTPClient
     private let calls: Atomic<Int> = Atomic(0)
     private let decisions: Mutex<[[UInt8]: KeptDecision]> = Mutex([:])
@@ -26,6 +28,7 @@ final class ExternalAuthorizationStage: RequestStage, @unchecked Sendable {
     init(_ policy: ExternalAuthorizationPolicy, client: HTTPClient) {
         self.policy = policy
         self.url = URLParts(policy.url)
+        self.reserved = policy.passes.map { Array($0.utf8) }
         self.client = client
         super.init(rank: .externalAuthorization)
     }
@@ -38,17 +41,17 @@ final class ExternalAuthorizationStage: RequestStage, @unchecked Sendable {
             self.calls.wrappingSubtract(1, ordering: .relaxed)
             let verdict: ExternalVerdict = call.verdict
             if self.policy.keptFor > .zero, verdict.isDecision { self.keep(call.key, verdict, now: now) }
-            return self.apply(verdict, context, &decision)
+            return self.apply(verdict, request, context, &decision)
         }
         let key: [UInt8] = self.policy.keptFor > .zero ? self.key(request, context) : []
         if !key.isEmpty, let verdict: ExternalVerdict = self.kept(key, now: now) {
-            return self.apply(verdict, context, &decision)
+            return self.apply(verdict, request, context, &decision)
         }
         guard let url: URLParts = self.url,
             self.calls.wrappingAdd(1, ordering: .relaxed).newValue <= self.policy.callsMax
         else {
             if self.url != nil { self.calls.wrappingSubtract(1, ordering: .relaxed) }
-            return self.apply(.failed, context, &decision)
+            return self.apply(.failed, request, context, &decision)
         }
         return .suspend(
             ExternalCall(
@@ -60,12 +63,14 @@ final class ExternalAuthorizationStage: RequestStage, @unchecked Sendable {
     func callEnded() { self.calls.wrappingSubtract(1, ordering: .relaxed) }
 
     private func apply(
-        _ verdict: ExternalVerdict, _ context: PolicyContext, _ decision: inout Decision
+        _ verdict: ExternalVerdict, _ request: RequestView, _ context: PolicyContext, _ decision: inout Decision
     ) -> StageOutcome {
+        // Also when it fails open: what the client says of itself is not what the service would have said.
+        context.edits.reserve(self.reserved, from: request.fields)
         switch verdict {
         case .allowed(let fields):
-            for name in self.policy.passes { context.edits.removeField(name) }
             for (name, value) in fields { context.edits.addField(name, value) }
+            context.isVouchedFor = !fields.isEmpty || self.showsSomething(of: request)
             return .next
         case .denied(let answer): return .answer(answer)
         case .failed: return self.policy.failsOpen ? .next : decision.refuse(.policyUnavailable)
@@ -91,6 +96,13 @@ final class ExternalAuthorizationStage: RequestStage, @unchecked Sendable {
         timeouts.body = self.policy.timeout
         timeouts.total = self.policy.timeout
         return HTTPClientRequest(method: .get, url: url, fields: fields, timeouts: timeouts)
+    }
+
+    /// Whether the request has a field that the service is shown, a cookie for example.
+    private func showsSomething(of request: RequestView) -> Bool {
+        self.policy.shows.contains { name in
+            (0..<request.fields.count).contains { self.isNamed(name, request.fields, $0) }
+        }
     }
 
     private func isNamed(_ name: String, _ fields: FieldTable, _ index: Int) -> Bool {

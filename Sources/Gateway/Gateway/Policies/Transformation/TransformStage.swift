@@ -8,6 +8,9 @@ final class TransformStage: RequestStage, @unchecked Sendable {
     /// The response's body is to be read, so the upstream may not compress it.
     private let readsResponse: Bool
 
+    /// Bytes of a query that goes upstream at most: fields of the request may have made it long.
+    private static let queryBytesMax: Int = 16 << 10
+
     init(_ changes: MessageTransform, readsResponse: Bool) {
         self.changes = changes
         self.body = changes.body.map { CompiledBodyChange($0) }
@@ -30,7 +33,10 @@ final class TransformStage: RequestStage, @unchecked Sendable {
             context.edits.body = document.serialized()
         }
         self.changeFields(request, context, scope)
-        if !self.changes.query.isEmpty { self.changeQuery(context, scope, decision.forwarding) }
+        if !self.changes.query.isEmpty {
+            self.changeQuery(context, scope, decision.forwarding)
+            guard context.edits.query?.count ?? 0 <= Self.queryBytesMax else { return decision.refuse(.headTooLarge) }
+        }
         if self.readsResponse { context.edits.setField("accept-encoding", "identity") }
         return .next
     }
@@ -51,6 +57,9 @@ final class TransformStage: RequestStage, @unchecked Sendable {
         }
         for name in headers.remove { context.edits.removeField(name) }
         for field in headers.set {
+            if field.value.namesCaller {
+                context.edits.reserve([Array(field.name.lowercased().utf8)], from: request.fields)
+            }
             if let value: String = scope.text(field.value, for: .field) { context.edits.setField(field.name, value) }
         }
         for field in headers.add {
@@ -70,9 +79,10 @@ final class TransformStage: RequestStage, @unchecked Sendable {
         }
         for name in query.remove { pairs.removeAll { $0.name == name } }
         for parameter in query.set {
-            guard let value: String = scope.text(parameter.value, for: .json) else { continue }
+            let value: String? = scope.text(parameter.value, for: .json)
+            if value == nil, !parameter.value.namesCaller { continue }
             pairs.removeAll { $0.name == parameter.name }
-            pairs.append(QueryText.pair(parameter.name, value))
+            if let value: String { pairs.append(QueryText.pair(parameter.name, value)) }
         }
         for parameter in query.add {
             if let value: String = scope.text(parameter.value, for: .json) {
@@ -101,11 +111,19 @@ enum CompiledBodyChange: Sendable {
         }
     }
 
+    /// Whether what it writes depends on the request.
+    var isFilled: Bool {
+        guard case .set(_, let value) = self else { return false }
+        return value.isFilled
+    }
+
     func apply(to document: inout JSONValue, _ scope: TemplateScope) {
         switch self {
         case .set(let place, let value):
             if let filled: JSONValue = value.filled(scope) {
                 JSONEdit.set(filled, at: place.tokens[...], in: &document)
+            } else if case .template(let template) = value, template.namesCaller {
+                JSONEdit.remove(at: place.tokens[...], in: &document)
             }
         case .remove(let place): JSONEdit.remove(at: place.tokens[...], in: &document)
         case .rename(let place, let to): JSONEdit.rename(at: place.tokens[...], to: to, in: &document)
@@ -139,6 +157,16 @@ indirect enum CompiledValue: Sendable {
         case .array(let elements): self = .array(elements.map { CompiledValue($0) })
         case .object(let object): self = .object(object.members.map { ($0.key, CompiledValue($0.value)) })
         default: self = .plain(value)
+        }
+    }
+
+    /// Whether a template stands in it.
+    var isFilled: Bool {
+        switch self {
+        case .plain: false
+        case .template: true
+        case .array(let elements): elements.contains { $0.isFilled }
+        case .object(let members): members.contains { $0.value.isFilled }
         }
     }
 

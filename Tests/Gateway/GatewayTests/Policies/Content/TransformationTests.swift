@@ -72,7 +72,7 @@ struct TransformationTests {
                     headers:
                       rename: {X-Old: X-New}
                       remove: [X-Secret]
-                      set: {X-Who: '{remote} {method} {api}', X-Not: '{claims.sub}', X-Was: '{header.x-old}'}
+                      set: {X-Who: '{remote} {method} {api}', X-Not: '{header.x-none}', X-Was: '{header.x-old}'}
                       add: {X-Multi: b}
                     query: {rename: {a: b}, remove: [gone], set: {c: '{header.x-old}'}, add: {d: '&='}}
             """)
@@ -85,11 +85,44 @@ struct TransformationTests {
         #expect(arrived.field("x-old") == nil)
         #expect(arrived.field("x-secret") == nil)
         #expect(arrived.field("x-who") == "127.0.0.1 GET test")
-        // The caller has no claims: what it sent is not touched.
+        // There is nothing to set it to: what the client sent is not touched.
         #expect(arrived.field("x-not") == "kept")
         #expect(arrived.field("x-was") == "o")
         #expect(arrived.head.contains("X-Multi: a"))
         #expect(arrived.head.contains("x-multi: b"))
+        await content.stop()
+    }
+
+    @Test func refusesAQueryThatGrowsBeyondWhatIsSent() async throws {
+        let content: ContentGateway = try await .start(
+            "policies: [{transform: {request: {query: {set: {a: '{header.x-a}'}}}}}]")
+        // Three bytes for each, percent-encoded.
+        for (count, status) in [(5_000, 200), (5_500, 431), (25_000, 431)] {
+            let value: String = String(repeating: "!", count: count)
+            #expect(try content.exchange("GET / HTTP/1.1\nX-A: \(value)").status == status)
+        }
+        await content.stop()
+    }
+
+    /// Who calls without credentials has no name, and cannot give itself one.
+    @Test func takesOutWhatOnlyTheGatewayMaySay() async throws {
+        let content: ContentGateway = try await .start(
+            """
+            policies:
+              - transform:
+                  request:
+                    headers: {set: {X-User: '{claims.sub}', X-App: 'app {application}', X-Kind: '{header.x-none}'}}
+                    query: {set: {user: '{subject}', kind: '{query.none}'}}
+                    body: [{set: /user, value: '{claims.sub}'}, {set: /kind, value: '{query.none}'}]
+            """)
+        _ = try content.exchange(
+            "POST /p?user=root&kind=k HTTP/1.1\nX-User: root\nx_user: root\nX-App: app root\nX-Kind: k\nContent-Type: application/json",
+            body: #"{"user":"root","kind":"k"}"#)
+        let arrived: RawMessage = try #require(content.arrived)
+        #expect(arrived.startLine == "POST /p?kind=k HTTP/1.1")
+        for name in ["x-user", "x_user", "x-app"] { #expect(arrived.field(name) == nil) }
+        #expect(arrived.field("x-kind") == "k")
+        #expect(try JSONReader.parse(arrived.body) == ["kind": "k"])
         await content.stop()
     }
 
