@@ -81,7 +81,8 @@ extension RoutePipeline {
         case .acl(let policy): stages.requests.append(AccessControlStage(policy))
         case .identityHeaders(let policy): stages.requests.append(IdentityHeadersStage(policy))
         case .cache(let policy):
-            stages.requests.append(CacheStage(policy, api: context.api, store: context.live.cache))
+            stages.requests.append(
+                CacheStage(policy, api: context.api, route: context.route, store: context.live.cache))
             stages.responses.append(CacheStoreStage())
         case .compression(let policy): stages.responses.append(CompressionStage(policy))
         case .externalAuthorization(let policy):

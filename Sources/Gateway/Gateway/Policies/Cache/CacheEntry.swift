@@ -38,6 +38,8 @@ final class CacheEntry: Sendable {
     /// Without `Age`.
     let fields: FieldLines
     let body: [[UInt8]]
+    /// What besides the address it was asked by; see `CacheExchange.origin`.
+    let origin: [UInt8]
     /// Lower-case names of the request's fields it was chosen by, and the values they had.
     let varyNames: [String]
     let varyValues: [String]
@@ -60,14 +62,16 @@ final class CacheEntry: Sendable {
     private static let overheadBytes: Int = 512
 
     init(
-        key: CacheKey, status: Int, fields: FieldLines, body: [[UInt8]], varyNames: [String], varyValues: [String],
-        lifetime: Int64, initialAge: Int64, received: UInt64, control: CacheControl, tags: [String],
+        key: CacheKey, status: Int, fields: FieldLines, body: [[UInt8]], origin: [UInt8] = [], varyNames: [String],
+        varyValues: [String], lifetime: Int64, initialAge: Int64, received: UInt64, control: CacheControl,
+        tags: [String],
         staleWhileRevalidate: Int64, staleIfError: Int64
     ) {
         self.key = key
         self.status = status
         self.fields = fields
         self.body = body
+        self.origin = origin
         self.varyNames = varyNames
         self.varyValues = varyValues
         self.lifetime = lifetime
@@ -77,7 +81,7 @@ final class CacheEntry: Sendable {
         self.tags = tags
         self.staleWhileRevalidate = staleWhileRevalidate
         self.staleIfError = staleIfError
-        var bytes: Int = CacheEntry.overheadBytes + key.bytes.count * 2 + fields.bytes.count * 2
+        var bytes: Int = CacheEntry.overheadBytes + key.bytes.count * 2 + origin.count + fields.bytes.count * 2
         for piece in body { bytes += piece.count }
         self.bytes = bytes
     }
@@ -120,9 +124,15 @@ enum VaryFields {
         return names
     }
 
-    /// The value a request has for a field, in a form in which equal meanings are mostly equal: list members without space
-    /// around them; of `accept-encoding` and `accept` also without case.
-    static func value(_ name: String, in fields: FieldTable) -> String {
+    /// The value a request has for a field when it goes upstream, in a form in which equal meanings are mostly equal: list members
+    /// without space around them; of `accept-encoding` and `accept` also without case.
+    static func value(_ name: String, in fields: FieldTable, _ edits: RequestEdits) -> String {
+        var joined: String = edits.removes(name) ? "" : self.sent(name, in: fields)
+        for value in edits.addedValues(name) { joined += (joined.isEmpty ? "" : ",") + value }
+        return self.normal(joined, of: name)
+    }
+
+    private static func sent(_ name: String, in fields: FieldTable) -> String {
         var joined: String = ""
         var index: Int = -1
         var key: String = name
@@ -134,6 +144,10 @@ enum VaryFields {
                 joined += String(decoding: fields.value(at: index), as: UTF8.self)
             }
         }
+        return joined
+    }
+
+    private static func normal(_ joined: String, of name: String) -> String {
         if joined.isEmpty { return joined }
         var value: String = ""
         for part in joined.split(separator: ",") {

@@ -7,12 +7,19 @@ final class CacheStage: RequestStage, @unchecked Sendable {
     let policy: CachePolicy
     private let tenant: String
     private let api: String
+    private let route: [UInt8]
+    private let force: BalanceKey?
+    private let versions: [[UInt8]]
     private let store: CacheStore
 
-    init(_ policy: CachePolicy, api: APIDefinition, store: CacheStore) {
+    init(_ policy: CachePolicy, api: APIDefinition, route: RouteDefinition, store: CacheStore) {
         self.policy = policy
         self.tenant = api.tenant
         self.api = api.id
+        self.route = Array(route.id.utf8)
+        let canary: CanaryDefinition? = (route.upstream ?? api.upstream).canary
+        self.force = canary?.force.map { BalanceKey($0) }
+        self.versions = canary?.versions.map { Array($0.name.utf8) } ?? []
         self.store = store
         super.init(rank: .cache)
     }
@@ -24,12 +31,13 @@ final class CacheStage: RequestStage, @unchecked Sendable {
             note.hasWaited = true
             return self.lookUp(note, request, context, &decision)
         }
-        let key: CacheKey = self.key(request)
-        let note: CacheExchange = CacheExchange(key: key, store: self.store, policy: self.policy)
+        let key: CacheKey = self.key(request, query: context.ownQuery(decision.forwarding))
+        let note: CacheExchange = CacheExchange(
+            key: key, origin: self.origin(request, context), store: self.store, policy: self.policy)
         note.requested = context.time.monotonic
         context.setNote(note)
         note.isOfCaller =
-            context.caller.application >= 0 || context.subject != nil
+            context.caller.application >= 0 || context.identity != nil || context.isVouchedFor
             || CacheStage.value("authorization", request) != nil
         switch request.method {
         case .get, .head: break
@@ -62,7 +70,9 @@ final class CacheStage: RequestStage, @unchecked Sendable {
         _ note: CacheExchange, _ request: RequestView, _ context: PolicyContext, _ decision: inout Decision
     ) -> StageOutcome {
         let now: UInt64 = context.time.monotonic
-        guard let entry: CacheEntry = self.store.find(note.key, request.fields), self.mayUse(entry, note) else {
+        guard let entry: CacheEntry = self.store.find(note.key, origin: note.origin, request.fields, context.edits),
+            self.mayUse(entry, note)
+        else {
             if note.control.isOnlyIfCached { return decision.refuse(.notCached) }
             return self.miss(note, request, now)
         }
@@ -160,10 +170,11 @@ final class CacheStage: RequestStage, @unchecked Sendable {
             return
         }
         let stage: CacheStage = self
-        let key: CacheKey = note.key
+        let (key, origin): (CacheKey, [UInt8]) = (note.key, note.origin)
         let isOfCaller: Bool = note.isOfCaller
         context.refresh = { (other: PolicyContext) in
-            let note: CacheExchange = CacheExchange(key: key, store: stage.store, policy: stage.policy)
+            let note: CacheExchange = CacheExchange(
+                key: key, origin: origin, store: stage.store, policy: stage.policy)
             note.requested = other.time.monotonic
             note.forward = "fwd=stale"
             note.mayStore = true
@@ -181,13 +192,30 @@ final class CacheStage: RequestStage, @unchecked Sendable {
         CacheAnswers.answer(entry, request, now: now, status: self.policy.tellsStatus ? status : nil)
     }
 
-    private func key(_ request: RequestView) -> CacheKey {
+    private func key(_ request: RequestView, query: [UInt8]) -> CacheKey {
         var target: [UInt8] = [UInt8](request.path)
-        if request.query.count > 0 {
+        if !query.isEmpty {
             target.append(0x3F)
-            target.append(contentsOf: request.query)
+            target.append(contentsOf: query)
         }
         return CacheKey(tenant: self.tenant, api: self.api, host: [UInt8](request.host), target: target)
+    }
+
+    /// Scheme, route, forced version, and the target that stages have put in place of the client's: none of them holds a NUL.
+    private func origin(_ request: RequestView, _ context: PolicyContext) -> [UInt8] {
+        var origin: [UInt8] = [context.isSecure ? 1 : 2]
+        origin.append(contentsOf: self.route)
+        origin.append(0)
+        if let named: UnsafeRawBufferPointer = self.force?.text(request),
+            let version: [UInt8] = self.versions.first(where: { $0.elementsEqual(named) })
+        {
+            origin.append(contentsOf: version)
+        }
+        origin.append(0)
+        if let path: [UInt8] = context.edits.path { origin.append(contentsOf: path) }
+        origin.append(0)
+        if let query: [UInt8] = context.edits.query { origin.append(contentsOf: [0x3F] + query) }
+        return origin
     }
 
     /// The values of all fields of a name, joined.
@@ -219,6 +247,9 @@ final class CacheWait: PolicyWork, @unchecked Sendable {
 /// What the cache knows of one exchange, from the request's stage to the response's.
 final class CacheExchange {
     let key: CacheKey
+    /// What else decides which response the upstream gives: requests for one address may go to several places. Apart from the key,
+    /// which purges name.
+    let origin: [UInt8]
     let store: CacheStore
     let policy: CachePolicy
     /// When it began, as the store counts purges.
@@ -241,8 +272,9 @@ final class CacheExchange {
     /// Others wait for this exchange.
     var fill: CacheFill?
 
-    init(key: CacheKey, store: CacheStore, policy: CachePolicy) {
+    init(key: CacheKey, origin: [UInt8], store: CacheStore, policy: CachePolicy) {
         self.key = key
+        self.origin = origin
         self.store = store
         self.policy = policy
         self.moment = store.moment

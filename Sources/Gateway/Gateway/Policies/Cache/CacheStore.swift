@@ -62,19 +62,21 @@ final class CacheStore: Sendable {
 
     // MARK: Looking up
 
-    /// The stored response that a request with these fields chooses.
-    func find(_ key: CacheKey, _ fields: FieldTable) -> CacheEntry? {
+    /// The stored response that a request of this origin chooses, with the fields as they would go upstream.
+    func find(
+        _ key: CacheKey, origin: [UInt8], _ fields: FieldTable, _ edits: RequestEdits
+    ) -> CacheEntry? {
         let variants: [CacheEntry] = self.box(key).shard.withLock { $0.slots[key]?.variants ?? [] }
-        for entry in variants where CacheStore.matches(entry, fields) {
+        for entry in variants where entry.origin == origin && CacheStore.matches(entry, fields, edits) {
             entry.isUsed.store(true, ordering: .relaxed)
             return entry
         }
         return nil
     }
 
-    private static func matches(_ entry: CacheEntry, _ fields: FieldTable) -> Bool {
+    private static func matches(_ entry: CacheEntry, _ fields: FieldTable, _ edits: RequestEdits) -> Bool {
         for (index, name) in entry.varyNames.enumerated()
-        where VaryFields.value(name, in: fields) != entry.varyValues[index] { return false }
+        where VaryFields.value(name, in: fields, edits) != entry.varyValues[index] { return false }
         return true
     }
 
@@ -88,7 +90,9 @@ final class CacheStore: Sendable {
             if let moment: UInt64, moment != self.moment { return }
             var slot: Slot = shard.slots[entry.key] ?? Slot()
             slot.variants.removeAll { (other: CacheEntry) -> Bool in
-                let isSame: Bool = other.varyNames == entry.varyNames && other.varyValues == entry.varyValues
+                let isSame: Bool =
+                    other.origin == entry.origin && other.varyNames == entry.varyNames
+                    && other.varyValues == entry.varyValues
                 if isSame {
                     shard.bytes -= other.bytes
                     shard.live -= 1

@@ -27,7 +27,8 @@ final class CacheStoreStage: ResponseStage, @unchecked Sendable {
     override func makeFilter(_ head: ResponseHead, _ context: PolicyContext) -> ResponseFilter? {
         guard head.isFromUpstream, let note: CacheExchange = context.note(CacheExchange.self) else { return nil }
         if note.invalidates, head.status >= 200, head.status < 400 { self.invalidate(note, head) }
-        let entry: Freshness? = note.mayStore ? Freshness(head, note, context) : nil
+        let mayStore: Bool = note.mayStore && !context.isResponsePersonal
+        let entry: Freshness? = mayStore ? Freshness(head, note, context) : nil
         if entry == nil { note.finish(isStored: false, now: context.time.monotonic) }
         return CacheFilter(note, entry, context)
     }

@@ -3,6 +3,7 @@ import GatewayConfiguration
 /// What a response's head says about storing it: whether, how long, and for whom. Nil where it is not to be stored.
 struct Freshness {
     private let key: CacheKey
+    private let origin: [UInt8]
     private let control: CacheControl
     private let lifetime: Int64
     private let initialAge: Int64
@@ -38,13 +39,14 @@ struct Freshness {
         // Without a lifetime it can only be used after asking, for which it needs something to ask with.
         if (lifetime ?? 0) <= 0, !(hasValidator && isUnderstood) { return nil }
         self.key = note.key
+        self.origin = note.origin
         self.control = control
         self.lifetime = max(0, lifetime ?? 0)
         self.received = context.time.monotonic
         self.initialAge = Freshness.age(head, date: date, note, context)
         self.varyNames = names
         var values: [String] = []
-        for name in names { values.append(VaryFields.value(name, in: context.request.fields)) }
+        for name in names { values.append(VaryFields.value(name, in: context.request.fields, context.edits)) }
         self.varyValues = values
         self.tags = Freshness.tags(head, note.policy.tagHeader)
         self.staleWhileRevalidate = control.staleWhileRevalidate ?? note.policy.staleWhileRevalidate
@@ -81,9 +83,10 @@ struct Freshness {
     func entry(status: Int, fields: FieldLines, body: [[UInt8]]) -> CacheEntry {
         // A stage behind the upstream (compression) may have named more fields it varies by.
         CacheEntry(
-            key: self.key, status: status, fields: fields, body: body, varyNames: self.varyNames,
-            varyValues: self.varyValues, lifetime: self.lifetime, initialAge: self.initialAge, received: self.received,
-            control: self.control, tags: self.tags, staleWhileRevalidate: self.staleWhileRevalidate,
+            key: self.key, status: status, fields: fields, body: body, origin: self.origin,
+            varyNames: self.varyNames, varyValues: self.varyValues, lifetime: self.lifetime,
+            initialAge: self.initialAge, received: self.received, control: self.control, tags: self.tags,
+            staleWhileRevalidate: self.staleWhileRevalidate,
             staleIfError: self.staleIfError)
     }
 
@@ -108,8 +111,8 @@ struct Freshness {
         whole.fields = fields
         let lifetime: Int64 = self.explicit(control, whole, date: date, now: wall) ?? note.policy.lifetime
         return CacheEntry(
-            key: entry.key, status: entry.status, fields: fields, body: entry.body, varyNames: entry.varyNames,
-            varyValues: entry.varyValues, lifetime: max(0, lifetime),
+            key: entry.key, status: entry.status, fields: fields, body: entry.body, origin: entry.origin,
+            varyNames: entry.varyNames, varyValues: entry.varyValues, lifetime: max(0, lifetime),
             initialAge: self.age(head, date: date, note, context), received: context.time.monotonic, control: control,
             tags: entry.tags, staleWhileRevalidate: control.staleWhileRevalidate ?? note.policy.staleWhileRevalidate,
             staleIfError: control.staleIfError ?? note.policy.staleIfError)

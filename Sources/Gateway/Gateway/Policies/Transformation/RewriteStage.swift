@@ -88,8 +88,10 @@ extension PolicyContext {
     }
 
     /// The query as it would go upstream now: what a stage put there, or the client's without the key.
-    func forwardedQuery(_ forwarding: Forwarding) -> [UInt8] {
-        if let query: [UInt8] = self.edits.query { return query }
+    func forwardedQuery(_ forwarding: Forwarding) -> [UInt8] { self.edits.query ?? self.ownQuery(forwarding) }
+
+    /// The client's query without the key.
+    func ownQuery(_ forwarding: Forwarding) -> [UInt8] {
         var query: [UInt8] = Array(self.request.query)
         let start: Int = Int(forwarding.strippedQueryOffset)
         let end: Int = start + Int(forwarding.strippedQueryLength)

@@ -5,14 +5,20 @@ import JSON
 final class TransformResponseStage: ResponseStage, @unchecked Sendable {
     private let changes: MessageTransform
     private let body: [CompiledBodyChange]
+    /// It writes something of the request or its caller into the response.
+    private let isPersonal: Bool
 
     init(_ changes: MessageTransform) {
         self.changes = changes
         self.body = changes.body.map { CompiledBodyChange($0) }
+        self.isPersonal =
+            (changes.headers.set + changes.headers.add).contains { $0.value.fixedText == nil }
+            || self.body.contains { $0.isFilled }
         super.init(rank: .transformation)
     }
 
     override func makeFilter(_ head: ResponseHead, _ context: PolicyContext) -> ResponseFilter? {
+        if self.isPersonal { context.isResponsePersonal = true }
         let scope: TemplateScope = TemplateScope(context)
         let headers: NamedChanges = self.changes.headers
         for rename in headers.rename {
