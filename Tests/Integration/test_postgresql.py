@@ -71,6 +71,12 @@ class PostgresTests(unittest.TestCase):
         # One log: the same events with the same offsets from either.
         events = eventually(lambda: rest.events("deploy-results"))
         eventually(lambda: there.events("deploy-results") == events)
+        # What one seals with new keys opens at the other, which has learnt of them before they are used.
+        there.expect(202, "POST", "/v1/keys/rotations", {"level": "key-encrypting"})
+        eventually(lambda: all(task["state"] == "done" for task in there.all("/v1/tasks")), 120)
+        there.expect(201, "PUT", "/v1/tenants/acme/secrets/word", {"value": "kept"})
+        self.assertEqual(rest.get("/v1/tenants/acme/secrets/word")["version"], 1)
+        rest.expect(200, "PUT", "/v1/tenants/acme/secrets/word", {"value": "kept on"})
         # A session that ends here ends there, within a second.
         session = rest.get("/v1/sessions")["items"][-1]["id"]
         rest.expect(204, "DELETE", f"/v1/sessions/{session}")

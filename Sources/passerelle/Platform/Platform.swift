@@ -10,6 +10,7 @@ import Gateway
 import Geolocation
 import HTTP
 import Identity
+import JSON
 import KeyRing
 import Observability
 import Portal
@@ -190,6 +191,7 @@ final class Platform: Sendable {
 
     /// Starts the services, then listens. - Returns: the control plane's address.
     func start() async throws -> SocketAddress {
+        if self.services.store.kind == .postgresql { self.learnKeys() }
         for service in self.chosen {
             try await service.start()
             self.readiness.started(service: type(of: service).name)
@@ -210,6 +212,20 @@ final class Platform: Sendable {
                 name: "geolocation")
         }
         return address
+    }
+
+    /// Follows the keys that other processes on the same database make: what they seal with them has to open here.
+    private func learnKeys() {
+        let (keys, logger): (KeyRing, Logger) = (self.keys, self.services.logger)
+        self.tasks.withLock { tasks in
+            tasks.append(
+                Task {
+                    await keys.keepFresh { error in
+                        logger.log(
+                            .warning, "keys of other processes could not be learnt", ["error": .string("\(error)")])
+                    }
+                })
+        }
     }
 
     private func serve(
