@@ -194,6 +194,14 @@ class StartTests(unittest.TestCase):
                 self.assertIn("Example:", done.stdout)
                 self.assertIn("--output", done.stdout)
 
+    def test_help_names_a_command_in_either_order(self):
+        for words in (("help", "deploy"), ("help", "audit", "verify")):
+            self.assertEqual(run(*words).stdout, run(*words[1:], "--help").stdout)
+        self.assertIn("apis import", self.refused(USAGE, "help", "apis", says="takes").stderr)
+        self.refused(USAGE, "help", "nonsense", says="There is no command 'nonsense'")
+        self.refused(USAGE, "tenant", "list", says="Did you mean 'tenants'?")
+        self.assertEqual(run("--version").stdout, run("version").stdout)
+
     def test_a_command_without_a_control_plane_says_what_to_do(self):
         place = folder(self)
         home = {"PASSERELLE_HOME": place}

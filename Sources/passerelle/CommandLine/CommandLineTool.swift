@@ -1,11 +1,13 @@
+import Bytes
+
 /// Finds the command the words name and runs it; decides the exit code.
 enum CommandLineTool {
     /// - Returns: the exit code: 0, 1 (failed) or 2 (usage).
     static func run(_ words: [String]) async -> Int32 {
         let console: Console = Console(format: .table)
+        let words: [String] = words == ["--version"] ? ["version"] : words
         guard let first: String = words.first, !["help", "--help", "-h"].contains(first) else {
-            console.print(Self.overview)
-            return words.isEmpty ? 2 : 0
+            return Self.explain(Array(words.dropFirst()), console, isAsked: !words.isEmpty)
         }
         guard let command: Command = Self.find(words) else {
             console.error(Self.unknown(words))
@@ -35,6 +37,20 @@ enum CommandLineTool {
         }
     }
 
+    /// Shows what the command of these words takes; all commands where there is none.
+    private static func explain(_ words: [String], _ console: Console, isAsked: Bool) -> Int32 {
+        if words.isEmpty {
+            console.print(Self.overview)
+            return isAsked ? 0 : 2
+        }
+        if let command: Command = Self.find(words) {
+            console.print(command.help)
+            return 0
+        }
+        console.error(Self.unknown(words))
+        return 2
+    }
+
     /// The command with the most words that the line begins with.
     private static func find(_ words: [String]) -> Command? {
         var best: Command?
@@ -47,7 +63,11 @@ enum CommandLineTool {
     private static func unknown(_ words: [String]) -> String {
         let noun: String = words[0]
         let verbs: [Command] = Commands.all.filter { $0.words.first == noun }
-        if verbs.isEmpty { return "There is no command '\(noun)'. 'passerelle help' lists the commands." }
+        if verbs.isEmpty {
+            let nouns: [String] = Commands.all.compactMap { $0.words.first }
+            let meant: String = NearestName.suggestion(for: noun, among: nouns).map { " Did you mean '\($0)'?" } ?? ""
+            return "There is no command '\(noun)'.\(meant) 'passerelle help' lists the commands."
+        }
         var lines: [String] = ["'passerelle \(noun)' takes:"]
         for command in verbs { lines.append("  \(Table.padded(command.name, to: 26)) \(command.summary)") }
         return lines.joined(separator: "\n")

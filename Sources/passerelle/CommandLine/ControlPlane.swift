@@ -122,7 +122,9 @@ struct ControlPlane: Sendable {
             try await self.send("POST", "/v1/me/second-factor/verify", .object(["code": .string(code)]))
             (status, bytes) = try await self.answer(method, path, body)
         }
-        guard status < 400 else { throw Self.failure(status: status, body: bytes) }
+        guard status < 400 else {
+            throw Self.failure(status: status, body: bytes, isSignIn: method == "POST" && path == "/v1/sessions")
+        }
         if bytes.isEmpty { return .null }
         return try JSONReader.parse(bytes)
     }
@@ -188,7 +190,9 @@ struct ControlPlane: Sendable {
     }
 
     /// What a problem document says, for people.
-    private static func failure(status: Int, body: [UInt8]) -> CommandError {
+    ///
+    /// - Parameter isSignIn: who is just signing in need not be told to.
+    private static func failure(status: Int, body: [UInt8], isSignIn: Bool = false) -> CommandError {
         guard let problem: JSONValue = try? JSONReader.parse(body), let title: String = problem["title"]?.text else {
             return .failed("The control plane answered \(status).")
         }
@@ -200,7 +204,10 @@ struct ControlPlane: Sendable {
             }
             lines.append("  \(place): \(field["detail"]?.text ?? "")")
         }
-        if status == 401 {
+        if status == 404, problem["type"]?.text?.hasSuffix(":no-route") == true {
+            lines.append("That is a gateway. The control plane has an address of its own, as a rule the next port.")
+        }
+        if status == 401, !isSignIn {
             lines.append(
                 Self.isStepUp(body)
                     ? "Run: passerelle second-factor verify, then this again; or set PASSERELLE_CODE."

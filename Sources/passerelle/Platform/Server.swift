@@ -110,8 +110,7 @@ final class Server: Sendable {
     /// Serves until a signal or a successor, then stops: the gateway first, so that callers are answered while the control plane
     /// still runs.
     func waitAndStop() async {
-        let cause: StopCause = await self.lifecycle.waitForStop()
-        self.logger.log(.info, "stopping", ["cause": .string("\(cause)")])
+        _ = await self.lifecycle.waitForStop()
         let state: State = self.state.withLock { $0 }
         state.point?.close()
         // Before the first connection is refused.
