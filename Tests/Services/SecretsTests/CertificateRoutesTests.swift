@@ -220,6 +220,23 @@ struct CertificateRoutesTests {
         #expect(late.status == 409)
     }
 
+    /// Those who ask at the same time ask for the same one.
+    @Test func renewsOnce() async throws {
+        let fixture: SecretsFixture = try await Self.fixture()
+        let id: String = try await Self.issue(fixture).json["id"]?.text ?? ""
+        let statuses: [Int] = try await withThrowingTaskGroup(of: Int.self) { group in
+            for _ in 0..<16 {
+                group.addTask {
+                    try await fixture.send("POST", "\(Self.path)/\(id)/renewal", "devops@acme", .object([:])).status
+                }
+            }
+            return try await group.reduce(into: []) { $0.append($1) }
+        }
+        #expect(statuses.filter { $0 == 201 }.count == 1)
+        #expect(statuses.filter { $0 == 409 }.count == 15)
+        #expect(try await fixture.send("GET", Self.path).items.count == 2)
+    }
+
     @Test func tellsOfCertificatesThatEnd() async throws {
         let fixture: SecretsFixture = try await Self.fixture()
         _ = try await Self.issue(fixture)

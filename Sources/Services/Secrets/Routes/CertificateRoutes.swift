@@ -189,7 +189,7 @@ extension SecretsService {
             key: key.publicKey, commonName: try Self.commonName(commonName, names: names), names: names, usage: usage,
             lifetime: Self.lifetime(context, default: CertificateRules.lifetimeDefault))
         try Self.check(order)
-        return try await self.issue(order, key, context)
+        return try await self.issue(key, context) { _ in order }
     }
 
     private static func commonName(_ given: String?, names: [String]) throws -> String {
@@ -245,11 +245,15 @@ extension SecretsService {
         }
     }
 
-    private func issue(_ order: PKI.Order, _ key: Key, _ context: RequestContext) async throws -> HTTPResponse {
+    /// - Parameter order: made in the transaction that carries it out: what it is made of has not changed meanwhile.
+    private func issue(
+        _ key: Key, _ context: RequestContext, _ order: @escaping @Sendable (Transaction) throws -> PKI.Order
+    ) async throws -> HTTPResponse {
         let author: Author = context.author
         let pki: PKI = self.pki
         let tenant: String = context.tenant
         return try await context.changeShowingSecret { transaction in
+            let order: PKI.Order = try order(transaction)
             try Self.checkAllowed(order, tenant: tenant, in: transaction)
             let issued: PKI.Issued = try pki.issue(order, tenant: tenant, author, in: transaction)
             let repeated: JSONObject =
@@ -267,8 +271,19 @@ extension SecretsService {
 
     private func renewCertificate(_ context: RequestContext) async throws -> HTTPResponse {
         let key: Key = try Self.key(context)
-        let old: CertificateRecord = try await context.read { try Self.certificate(context, in: $0) }
-        switch old.state(at: context.now) {
+        return try await self.issue(key, context) { transaction in
+            let old: CertificateRecord = try Self.renewable(context, in: transaction)
+            return PKI.Order(
+                key: key.publicKey, commonName: old.commonName, names: old.names, usage: old.usage,
+                lifetime: Self.lifetime(
+                    context, default: old.notAfter - old.notBefore - CertificateRules.backdated), renews: old.id)
+        }
+    }
+
+    /// The certificate of the path, if another one may follow it.
+    private static func renewable(_ context: RequestContext, in transaction: Transaction) throws -> CertificateRecord {
+        let old: CertificateRecord = try Self.certificate(context, in: transaction)
+        switch old.state(at: transaction.now) {
         case .valid: break
         case .revoked: throw APIProblem.conflict("The certificate is revoked. Issue another one.")
         case .expired: throw APIProblem.conflict("The certificate has ended. Issue another one.")
@@ -279,11 +294,7 @@ extension SecretsService {
         if let next: String = old.renewedBy {
             throw APIProblem.conflict("The certificate is renewed already, by '\(next)'. Renew that one.")
         }
-        let order: PKI.Order = PKI.Order(
-            key: key.publicKey, commonName: old.commonName, names: old.names, usage: old.usage,
-            lifetime: Self.lifetime(
-                context, default: old.notAfter - old.notBefore - CertificateRules.backdated), renews: old.id)
-        return try await self.issue(order, key, context)
+        return old
     }
 
     private func revokeCertificate(_ context: RequestContext) async throws -> HTTPResponse {
