@@ -204,10 +204,11 @@ package final class StandaloneGateway: Sendable {
         }
     }
 
-    /// Reads the file now, whether it changed or not; true when it is served.
+    /// Reads the file now, whether it changed or not, and opens the access log anew; true when the file is served.
     @discardableResult
     package func reload() async -> Bool {
-        await withCheckedContinuation { (continuation: CheckedContinuation<Bool, Never>) in
+        self.engine.reopenAccessLog()
+        return await withCheckedContinuation { (continuation: CheckedContinuation<Bool, Never>) in
             self.worker.execute { continuation.resume(returning: self.take()) }
         }
     }

@@ -27,7 +27,7 @@ struct StandaloneGatewayTests {
         }
 
         deinit {
-            for name in ["gateway.yaml", "token"] { unlink("\(self.path)/\(name)") }
+            for name in ["gateway.yaml", "token", "access.log", "access.log.1"] { unlink("\(self.path)/\(name)") }
             rmdir(self.path)
         }
 
@@ -79,6 +79,34 @@ struct StandaloneGatewayTests {
         try folder.write(Self.text(upstream.port, path: "/newest"))
         #expect(await gateway.reload())
         #expect(status("/newest") == 200)
+        await gateway.drain(deadline: .milliseconds(200))
+    }
+
+    /// What logrotate does: the file gets another name, then SIGHUP.
+    @Test func beginsAnotherAccessLogWhenItReloads() async throws {
+        let upstream: RawUpstream = try .echoing()
+        let folder: Folder = Folder()
+        let log: String = "\(folder.path)/access.log"
+        try folder.write(Self.text(upstream.port, path: "/*") + "\ntelemetry: {access_log: \"\(log)\"}\n")
+        let gateway: StandaloneGateway = try StandaloneGateway(
+            path: folder.file, logger: .silent, metrics: MetricRegistry())
+        let port: UInt16 = try #require(try await gateway.start().http).port
+        let holds: @Sendable (String, String) -> Bool = { (file: String, text: String) -> Bool in
+            let bytes: [UInt8]? = try? Files.read(file, bytesMax: 1 << 20)
+            return bytes.map { String(decoding: $0, as: UTF8.self).contains(text) } ?? false
+        }
+        let visit: (String) throws -> Void = { (path: String) in
+            let client: RawSocket = try RawSocket(port: port)
+            client.send("GET \(path) HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+            #expect(client.receiveMessage().status == 200)
+        }
+        try visit("/before")
+        #expect(await eventually { holds(log, "/before") })
+        #expect(rename(log, log + ".1") == 0)
+        #expect(await gateway.reload())
+        try visit("/after")
+        #expect(await eventually { holds(log, "/after") })
+        #expect(!holds(log + ".1", "/after"))
         await gateway.drain(deadline: .milliseconds(200))
     }
 
