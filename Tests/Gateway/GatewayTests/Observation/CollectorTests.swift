@@ -23,26 +23,9 @@ struct CollectorTests {
     private let live: LiveState = LiveState(subjectsMax: 1024)
 
     private func record(status: UInt16 = 200, reason: RequestReason = .none) -> RequestRecord {
-        var record: RequestRecord = RequestRecord()
-        record.route = self.live.identities.number(
-            Identity(kind: .route, tenant: "acme", api: "orders", detail: "GET /orders/{id}"))
-        record.application = self.live.identities.number(
-            Identity(kind: .application, tenant: "acme", api: "", detail: "shop"))
-        record.subscription = self.live.identities.number(
-            Identity(kind: .subscription, tenant: "acme", api: "orders", detail: "shop/orders"))
-        record.target = self.live.identities.number(
-            Identity(kind: .target, tenant: "acme", api: "orders", detail: "http://127.0.0.1:9700"))
+        var record: RequestRecord = .sample(self.live)
         record.status = status
         record.reason = reason
-        record.method = .get
-        record.started = 1_767_323_045_678_000_000
-        record.durationMicroseconds = 1500
-        record.upstreamMicroseconds = 900
-        record.bytesIn = 10
-        record.bytesOut = 200
-        record.client = IPAddress(ipv4: 0xc000_0207)
-        record.traceHigh = 0x0af7_6519_16cd_43dd
-        record.traceLow = 1
         return record
     }
 

@@ -37,24 +37,7 @@ struct SpanExporterTests {
         """
 
     private func ordinary() -> RequestRecord {
-        let table: IdentityTable = self.live.identities
-        var record: RequestRecord = RequestRecord()
-        record.route = table.number(Identity(kind: .route, tenant: "acme", api: "orders", detail: "GET /orders/{id}"))
-        record.application = table.number(Identity(kind: .application, tenant: "acme", api: "", detail: "shop"))
-        record.subscription = table.number(
-            Identity(kind: .subscription, tenant: "acme", api: "orders", detail: "shop/orders"))
-        record.target = table.number(
-            Identity(kind: .target, tenant: "acme", api: "orders", detail: "http://127.0.0.1:9700"))
-        record.status = 200
-        record.method = .get
-        record.started = 1_767_323_045_678_000_000
-        record.durationMicroseconds = 1500
-        record.upstreamMicroseconds = 900
-        record.bytesIn = 10
-        record.bytesOut = 200
-        record.client = IPAddress(ipv4: 0xc000_0207)
-        record.traceHigh = 0x0af7_6519_16cd_43dd
-        record.traceLow = 1
+        var record: RequestRecord = .sample(self.live)
         record.span = 0x00f0_67aa_0ba9_02b7
         record.parentSpan = 0xb7ad_6b71_6920_3331
         record.isSampled = true
@@ -250,21 +233,28 @@ struct SpanExporterTests {
         fclose(file)
     }
 
-    /// Through a gateway: what was forwarded, what it answered itself, in the caller's trace and in one of its own.
-    @Test func everyRequestHasASpan() async throws {
-        let collector: RawUpstream = try .answering("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
-        let upstream: RawUpstream = try .answering("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+    /// A gateway that samples every request.
+    private static func engine(
+        _ document: GatewayDocument, tellsSpansTo port: UInt16, _ keeper: KeepingSink
+    ) -> GatewayEngine {
         let live: LiveState = LiveState()
-        var document: GatewayDocument = try GatewayUnderTest.document([upstream.port])
-        document.apis[0].routes = [RouteDefinition(id: "all", path: try PathPattern(parsing: "/a/*"))]
-        let keeper: KeepingSink = KeepingSink()
-        let export: SpanExportSettings = SpanExportSettings(endpoint: "http://127.0.0.1:\(collector.port)")
-        let engine: GatewayEngine = GatewayEngine(
+        let export: SpanExportSettings = SpanExportSettings(endpoint: "http://127.0.0.1:\(port)")
+        return GatewayEngine(
             process: ProcessSettings(
                 listen: ListenSettings(http: "127.0.0.1:0"), workers: .fixed(1),
                 telemetry: TelemetrySettings(traceSample: 1, export: export)),
             snapshot: Snapshot.compile(document, previous: nil, carrying: live).snapshot, engine: .patient,
             observation: GatewayEngine.Observation(live: live, metrics: nil, sinks: [keeper]))
+    }
+
+    /// Through a gateway: what was forwarded, what it answered itself, in the caller's trace and in one of its own.
+    @Test func everyRequestHasASpan() async throws {
+        let collector: RawUpstream = try .answering("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        let upstream: RawUpstream = try .answering("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        var document: GatewayDocument = try GatewayUnderTest.document([upstream.port])
+        document.apis[0].routes = [RouteDefinition(id: "all", path: try PathPattern(parsing: "/a/*"))]
+        let keeper: KeepingSink = KeepingSink()
+        let engine: GatewayEngine = Self.engine(document, tellsSpansTo: collector.port, keeper)
         let port: UInt16 = try #require(try await engine.start().http).port
         let caller: String = "traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00\r\n"
         for (path, fields) in [("/a/1", ""), ("/a/2", caller), ("/none", ""), ("/none", caller)] {
@@ -300,17 +290,10 @@ struct SpanExporterTests {
         let refusing: RefusingPort = try RefusingPort()
         let busy: RawUpstream = try .answering("HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n")
         let upstream: RawUpstream = try .answering("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
-        let live: LiveState = LiveState()
         var document: GatewayDocument = try GatewayUnderTest.document([refusing.port, busy.port, upstream.port])
         document.apis[0].upstream.retries = RetryDefinition(attempts: 2, backoff: .milliseconds(1))
         let keeper: KeepingSink = KeepingSink()
-        let export: SpanExportSettings = SpanExportSettings(endpoint: "http://127.0.0.1:\(collector.port)")
-        let engine: GatewayEngine = GatewayEngine(
-            process: ProcessSettings(
-                listen: ListenSettings(http: "127.0.0.1:0"), workers: .fixed(1),
-                telemetry: TelemetrySettings(traceSample: 1, export: export)),
-            snapshot: Snapshot.compile(document, previous: nil, carrying: live).snapshot, engine: .patient,
-            observation: GatewayEngine.Observation(live: live, metrics: nil, sinks: [keeper]))
+        let engine: GatewayEngine = Self.engine(document, tellsSpansTo: collector.port, keeper)
         let port: UInt16 = try #require(try await engine.start().http).port
         let client: RawSocket = try RawSocket(port: port)
         client.send("GET /a HTTP/1.1\r\nHost: a\r\n\r\n")
