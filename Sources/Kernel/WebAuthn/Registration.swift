@@ -4,7 +4,6 @@ package import JSON
 /// What a browser answers when a passkey was made (WebAuthn sections 5.2.1 and 7.1).
 package struct Registration: Sendable {
     package static let responseBytesMax: Int = 64 << 10
-    static let transportsMax: Int = 8
 
     /// A passkey as it is kept.
     package struct Credential: Sendable, Equatable {

@@ -56,7 +56,6 @@ package struct DNSMessage: Sendable, Equatable {
 
     /// Records that are read of one answer at most.
     package static let recordsMax: Int = 256
-    private static let headerBytes: Int = 12
 
     package init(_ bytes: [UInt8]) throws(DNSError) {
         var reader: DNSReader = DNSReader(bytes: bytes)

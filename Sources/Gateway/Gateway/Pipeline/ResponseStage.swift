@@ -92,10 +92,4 @@ final class ResponseHead {
         self.isBodyless = false
         self.isFromUpstream = true
     }
-
-    /// Gives the response another status, with its usual phrase.
-    func setStatus(_ status: Int) {
-        self.status = status
-        self.phrase = nil
-    }
 }

@@ -204,8 +204,6 @@ final class TargetPool {
         self.openCount -= 1
         self.state.connections.wrappingSubtract(1, ordering: .relaxed)
     }
-
-    var idleCount: Int { self.idle.count }
 }
 
 /// The settings of a pool, in nanoseconds and connections of one loop.

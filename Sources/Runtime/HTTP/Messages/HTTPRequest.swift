@@ -43,12 +43,6 @@ package struct HTTPRequest: Sendable {
         self.clientCertificate = clientCertificate
     }
 
-    /// The pairs of the query; empty without one.
-    package func queryParameters() throws(QueryError) -> QueryParameters {
-        guard let query: String = self.query else { return QueryParameters() }
-        return try QueryParameters.parse(query)
-    }
-
     /// For handlers that wait (long polls): when the server begins to drain, cancel this handler's task at once instead of
     /// at the deadline. What it then returns is still sent. Any thread.
     package func endWhenDraining() { self.drainFlag?.raise() }

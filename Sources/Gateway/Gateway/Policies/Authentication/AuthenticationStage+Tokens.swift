@@ -8,7 +8,6 @@ final class AuthenticationProgress {
     var token: TokenWork?
     var introspection: IntrospectionWork?
     var password: PasswordWork?
-    var isCounted: Set<Int> = []
 }
 
 extension PolicyContext {
