@@ -284,7 +284,8 @@ extension ClientConnection {
         if let body: [UInt8] = context.edits.body ?? context.body { context.outgoing = body }
         self.composeEdited(
             context, route, pool, preservesHost: group._withUnsafeGuaranteedRef { $0.preservesHost })
-        guard !loop.out.overflowed else {
+        // Marks are places of 16 bits.
+        guard !loop.out.overflowed, loop.out.count <= Int(UInt16.max) else {
             self.answer(.headTooLarge)
             return 0
         }

@@ -93,6 +93,16 @@ struct TransformationTests {
         await content.stop()
     }
 
+    @Test func refusesAHeadThatGrowsBeyondWhatIsSent() async throws {
+        let content: ContentGateway = try await .start(
+            "policies: [{transform: {request: {headers: {set: {X-B: '{header.x-a}', X-C: '{header.x-a}'}}}}}]")
+        for (count, status) in [(20_000, 200), (25_000, 431), (31_000, 431)] {
+            let value: String = String(repeating: "a", count: count)
+            #expect(try content.exchange("GET / HTTP/1.1\nX-A: \(value)").status == status)
+        }
+        await content.stop()
+    }
+
     @Test func refusesAQueryThatGrowsBeyondWhatIsSent() async throws {
         let content: ContentGateway = try await .start(
             "policies: [{transform: {request: {query: {set: {a: '{header.x-a}'}}}}}]")
