@@ -133,7 +133,7 @@ class ProviderTests(OnPlatform):
         self.assertTrue(claims["preferred_username"].endswith("@openbao"), claims)
         self.assertEqual(claims["roles"], ["auditor@globex"])
 
-    def test_signing_out_ends_the_sign_in_there_also_after_a_second_step(self):
+    def test_who_signs_out_here_signs_out_there_also_after_a_second_step(self):
         browser, there, _ = self.begin("canaille")
         person = Browser(browser)
         self.enter(browser, self.canaille.sign_in(browser, there, "alice"))
