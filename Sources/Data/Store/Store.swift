@@ -47,12 +47,15 @@ package final class Store: Sendable {
     /// nothing written.
     ///
     /// A cancelled caller still waits for the outcome: the write may commit. Throws `.overloaded` when too many wait.
-    /// - Parameter isolation: what the closure relies on; see `WriteIsolation`.
+    /// - Parameters:
+    ///   - isolation: what the closure relies on; see `WriteIsolation`.
+    ///   - durability: whether it waits for the disk; see `WriteDurability`.
     @discardableResult
     package func write<T: Sendable>(
-        isolation: WriteIsolation = .serializable, _ body: @escaping @Sendable (Transaction) throws -> T
+        isolation: WriteIsolation = .serializable, durability: WriteDurability = .synced,
+        _ body: @escaping @Sendable (Transaction) throws -> T
     ) async throws -> T {
-        try await self.run(body, isolation, in: self.writes, named: "write")
+        try await self.run(body, isolation, durability, in: self.writes, named: "write")
     }
 
     /// Runs `body` like `write` with `.readCommitted`, for a change that must not be late and may be lost: a sign of life, a term
@@ -63,15 +66,16 @@ package final class Store: Sendable {
     /// rests on one that is undone. On SQLite this is `write`.
     @discardableResult
     package func pulse<T: Sendable>(_ body: @escaping @Sendable (Transaction) throws -> T) async throws -> T {
-        try await self.run(body, .readCommitted, in: self.pulses, named: "pulse")
+        try await self.run(body, .readCommitted, .synced, in: self.pulses, named: "pulse")
     }
 
     private func run<T: Sendable>(
         _ body: @escaping @Sendable (Transaction) throws -> T, _ isolation: WriteIsolation,
-        in queue: JobQueue<WriteJob>, named name: String
+        _ durability: WriteDurability, in queue: JobQueue<WriteJob>, named name: String
     ) async throws -> T {
         try await withCheckedThrowingContinuation { caller in
-            let job: TypedWriteJob<T> = TypedWriteJob(body, isolation: isolation, caller: caller)
+            let job: TypedWriteJob<T> = TypedWriteJob(
+                body, isolation: isolation, durability: durability, caller: caller)
             if let refusal = queue.push(job) {
                 caller.resume(throwing: StoreError(refusal, name, queue.limit))
             }

@@ -13,6 +13,16 @@ package enum WriteIsolation: Sendable {
     case readCommitted
 }
 
+/// What a write's return stands for.
+package enum WriteDurability: Sendable {
+    /// The change is on the disk.
+    case synced
+    /// The change is made, and on the disk with the next that is synced: a crash of the machine may take it back, but nothing that
+    /// was committed before it. For what is derived from what is on the disk already, and would be derived again: nobody is told
+    /// of it, and it publishes nothing. It does not ask the disk, and so keeps nobody waiting who does.
+    case deferred
+}
+
 /// An engine of the store: the queues its threads take closures from, and its end.
 protocol StoreEngine: Sendable {
     var kind: StoreEngineKind { get }

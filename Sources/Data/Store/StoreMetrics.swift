@@ -8,6 +8,7 @@ struct StoreMetrics: Sendable {
     private static let secondsBounds: [Double] = (0...16).map { 0.00005 * Double(1 << $0) }
 
     let commits: Counter
+    let commitsDeferred: Counter
     let closuresFailed: Counter
     let groupsFailed: Counter
     let conflicts: Counter
@@ -18,6 +19,8 @@ struct StoreMetrics: Sendable {
 
     init(_ registry: MetricRegistry) {
         self.commits = registry.counter("store_commits_total", help: "Transactions committed.")
+        self.commitsDeferred = registry.counter(
+            "store_commits_deferred_total", help: "Of these, transactions that did not wait for the disk.")
         self.closuresFailed = registry.counter(
             "store_closures_failed_total", help: "Write closures that threw and were undone alone.")
         self.groupsFailed = registry.counter(

@@ -93,7 +93,7 @@ final class PostgresWriter: @unchecked Sendable {
 
     /// How many of those that wait may share the closure's transaction: this writer's share of them.
     private func joining(_ job: WriteJob) -> Int {
-        guard job.isolation == .serializable else { return 0 }
+        guard job.isolation == .serializable, job.durability == .synced else { return 0 }
         if self.pauseOfGroups > 0 {
             self.pauseOfGroups -= 1
             return 0
@@ -184,7 +184,8 @@ final class PostgresWriter: @unchecked Sendable {
             .postgresql(connection), now: self.clock.now(), attachments: self.attachments)
         defer { transaction.end() }
         connection.savesEachStatement = savesEachStatement
-        connection.begin(self.opening(jobs[0].isolation, alone: alone))
+        let isSynced: Bool = jobs.contains { $0.durability == .synced }
+        connection.begin(self.opening(jobs[0].isolation, alone: alone, isSynced: isSynced))
         let end: UInt64 = start + self.groupTimeMax
         let countMax: Int = jobs.count + joining
         var index: Int = 0
@@ -203,15 +204,15 @@ final class PostgresWriter: @unchecked Sendable {
         }
         for attachment: any CommitAttachment in self.attachments { attachment.committed() }
         // A pulse says nothing about syncs.
-        if self.duty != .pulses { self.noteCommit(jobs.count, since: start) }
+        if self.duty != .pulses { self.noteCommit(jobs.count, isSynced: isSynced, since: start) }
         return .finished
     }
 
-    private func noteCommit(_ count: Int, since start: UInt64) {
+    private func noteCommit(_ count: Int, isSynced: Bool, since start: UInt64) {
         self.metrics.commits.add()
         self.metrics.closuresPerCommit.observe(Double(count))
         self.metrics.commitSeconds.observe(Double(clinux_monotonic_nanoseconds() - start) / 1_000_000_000)
-        self.state.noteSuccess(of: .commits)
+        if isSynced { self.state.noteSuccess(of: .commits) } else { self.metrics.commitsDeferred.add() }
     }
 
     /// Runs one closure; nil when the transaction goes on.
@@ -289,12 +290,13 @@ final class PostgresWriter: @unchecked Sendable {
     /// transaction's snapshot, which an advisory lock is not: who was alone sees what all others have committed.
     ///
     /// Pulses stay out of it: whoever relies on being alone has no business with them, and they must not wait for who is.
-    private func opening(_ isolation: WriteIsolation, alone: Bool) -> [String] {
+    private func opening(_ isolation: WriteIsolation, alone: Bool, isSynced: Bool) -> [String] {
         if self.duty == .pulses { return ["BEGIN ISOLATION LEVEL READ COMMITTED"] }
         let level: String = isolation == .serializable ? "SERIALIZABLE" : "READ COMMITTED"
-        return [
-            "BEGIN ISOLATION LEVEL \(level)", "LOCK TABLE store_probe IN \(alone ? "EXCLUSIVE" : "ROW SHARE") MODE",
-        ]
+        let lock: String = "LOCK TABLE store_probe IN \(alone ? "EXCLUSIVE" : "ROW SHARE") MODE"
+        // The log's writer of the server syncs it within some hundred milliseconds.
+        let commit: [String] = isSynced ? [] : ["SET LOCAL synchronous_commit = off"]
+        return ["BEGIN ISOLATION LEVEL \(level)", lock] + commit
     }
 
     private func wait(afterTries tries: Int) {

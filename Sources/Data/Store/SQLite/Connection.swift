@@ -46,13 +46,18 @@ final class Connection {
         guard try self.pragma("PRAGMA journal_mode = WAL") == "wal" else {
             throw .unavailable(reason: "the file system of the data folder does not support SQLite's write-ahead log")
         }
-        // FULL: COMMIT returns after the log is synced. That is what an acknowledgement stands for.
-        try self.pragma("PRAGMA synchronous = FULL")
+        try self.syncsCommits(true)
         try self.pragma("PRAGMA foreign_keys = ON")
         try self.pragma("PRAGMA wal_autocheckpoint = 0")
         try self.pragma("PRAGMA journal_size_limit = \(Self.walBytesKept)")
         try self.pragma("PRAGMA secure_delete = FAST")
         try self.pragma("PRAGMA cache_size = -\(Self.writerCacheKiB)")
+    }
+
+    /// Whether COMMIT returns after the log is synced: that is what an acknowledgement stands for. Without, the next commit that
+    /// is synced, or the next copy of the log, takes it along; the order of commits stays. Not within a transaction.
+    func syncsCommits(_ isSynced: Bool) throws(StoreError) {
+        try self.pragma("PRAGMA synchronous = \(isSynced ? "FULL" : "NORMAL")")
     }
 
     /// Settings of a connection that only reads.

@@ -3,8 +3,12 @@
 /// `@unchecked Sendable`: the caller makes it and lets go of it; from then on only one writer thread touches it.
 class WriteJob: @unchecked Sendable {
     let isolation: WriteIsolation
+    let durability: WriteDurability
 
-    init(isolation: WriteIsolation) { self.isolation = isolation }
+    init(isolation: WriteIsolation, durability: WriteDurability) {
+        self.isolation = isolation
+        self.durability = durability
+    }
 
     /// Runs the closure and keeps its result. Returns its error when it threw. May be called again after a group failed.
     func run(_ transaction: Transaction) -> (any Error)? { nil }
@@ -20,12 +24,12 @@ final class TypedWriteJob<T: Sendable>: WriteJob, @unchecked Sendable {
     private var result: Result<T, any Error> = .failure(StoreError.closed)
 
     init(
-        _ body: @escaping @Sendable (Transaction) throws -> T, isolation: WriteIsolation,
+        _ body: @escaping @Sendable (Transaction) throws -> T, isolation: WriteIsolation, durability: WriteDurability,
         caller: CheckedContinuation<T, any Error>
     ) {
         self.body = body
         self.caller = caller
-        super.init(isolation: isolation)
+        super.init(isolation: isolation, durability: durability)
     }
 
     override func run(_ transaction: Transaction) -> (any Error)? {
@@ -49,7 +53,7 @@ final class FollowUpJob: WriteJob, @unchecked Sendable {
 
     init(_ body: @escaping FollowUp) {
         self.body = body
-        super.init(isolation: .serializable)
+        super.init(isolation: .serializable, durability: .synced)
     }
 
     override func run(_ transaction: Transaction) -> (any Error)? {

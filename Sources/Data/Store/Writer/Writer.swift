@@ -11,6 +11,8 @@ import Time
 /// take jobs ─► BEGIN IMMEDIATE ─► SAVEPOINT closure RELEASE ─► … ─► follow-ups alike ─► prepareCommit ─► COMMIT (sync) ─► resume callers
 ///                                  └ throws: ROLLBACK TO, others go on      └ group fails: roll back; run one by one
 /// ```
+/// A group in which nobody waits for the disk is committed without a sync, and takes in nobody who does.
+///
 /// `@unchecked Sendable`: `queue` and `state` are shared and lock themselves; everything else is touched by the writer
 /// thread only, while `run` goes on (before that by `Store.open`, after it by the shutdown).
 final class Writer: @unchecked Sendable {
@@ -52,6 +54,8 @@ final class Writer: @unchecked Sendable {
     private var isCheckpointing: Bool = false
     /// The last checkpoint failed: the next comes with the next probe or commit.
     private var mustCheckpoint: Bool = false
+    /// Whether a commit of the connection waits for the disk.
+    private var isSyncing: Bool = true
     private let checkpointer: Checkpointer
 
     init(
@@ -127,9 +131,11 @@ final class Writer: @unchecked Sendable {
         let transaction: Transaction = Transaction(
             .sqlite(self.connection), now: self.clock.now(), attachments: self.attachments)
         defer { transaction.end() }
+        let isSynced: Bool = jobs.contains { $0.durability == .synced }
         do throws(StoreError) {
+            try self.setSyncing(isSynced)
             try self.connection.run(self.statements.begin)
-            try self.runJobs(&jobs, transaction, joining: joining, end: start + Self.groupTimeMax)
+            try self.runJobs(&jobs, transaction, joining: joining && isSynced, end: start + Self.groupTimeMax)
             try self.runFollowUps(transaction)
             try self.prepareCommit(transaction)
             try self.commitStatement()
@@ -143,6 +149,13 @@ final class Writer: @unchecked Sendable {
         self.metrics.closuresPerCommit.observe(Double(jobs.count))
         self.metrics.commitSeconds.observe(Self.seconds(since: start))
         return nil
+    }
+
+    /// Between transactions.
+    private func setSyncing(_ isSyncing: Bool) throws(StoreError) {
+        if isSyncing == self.isSyncing { return }
+        try self.connection.syncsCommits(isSyncing)
+        self.isSyncing = isSyncing
     }
 
     private func runJobs(_ jobs: inout [WriteJob], _ transaction: Transaction, joining: Bool, end: UInt64)
@@ -209,14 +222,15 @@ final class Writer: @unchecked Sendable {
         return result
     }
 
-    /// COMMIT, which returns after the sync. A transaction that wrote nothing says nothing about the disk.
+    /// COMMIT, which returns after the sync where there is one. A transaction that wrote nothing, or did not wait for the disk,
+    /// says nothing about it.
     private func commitStatement() throws(StoreError) {
         self.hookPages.pointee = -1
         try self.connection.run(self.statements.commit)
         guard self.hookPages.pointee >= 0 else { return }
         self.walPages = Int(self.hookPages.pointee)
         self.metrics.commits.add()
-        self.state.noteSuccess(of: .commits)
+        if self.isSyncing { self.state.noteSuccess(of: .commits) } else { self.metrics.commitsDeferred.add() }
     }
 
     private func logIfSlow(_ start: UInt64) {
@@ -240,6 +254,7 @@ final class Writer: @unchecked Sendable {
     /// Writes a row while the store is failing: success is the sign that the cause has gone.
     private func probe() {
         do throws(StoreError) {
+            try self.setSyncing(true)
             try self.connection.run(self.statements.begin)
             try self.connection.run(self.statements.probe, [.int(self.clock.now().nanoseconds)]) { _ in true }
             try self.commitStatement()

@@ -96,7 +96,8 @@ final class TreeBuilder: Sendable {
         let leaves: [TreeHash] = hashes
         let entries: [EntryFields] = fields
         let counts: [AccessRule.Count] = counted
-        try await self.services.store.write { transaction in
+        // The log is on the disk, and the tree follows from it: nobody's commit has to wait for a sync of it.
+        try await self.services.store.write(durability: .deferred) { transaction in
             try TreeTables.append(leaves, toTreeOf: size, in: transaction)
             for (index, entry) in entries.enumerated() {
                 try EntryIndex.insert(entry, leaf: size + Int64(index), in: transaction)
