@@ -64,11 +64,21 @@ struct JSONNodeReader {
         while case .key(let key) = try self.next() {
             let position: SourcePosition = self.position()
             if key.utf8.count > self.limits.keyBytes { throw .longKey(self.limits, at: position) }
-            guard keys.insert(ExactKey(key)).inserted else { throw .repeatedKey(key, at: position) }
+            guard Self.isNew(key, among: members, &keys) else { throw .repeatedKey(key, at: position) }
             let event: JSONEvent = try self.next()
             members.append((key: Node(.string(key), at: position), value: try self.node(event)))
         }
         return members
+    }
+
+    /// Looks at few members one by one; of many it keeps the keys, so that hostile objects cost no more.
+    private static func isNew(_ key: String, among members: [Node.Member], _ keys: inout Set<ExactKey>) -> Bool {
+        if members.count < Node.indexedFrom {
+            for member in members where member.key.text?.hasSameBytes(as: key) == true { return false }
+            return true
+        }
+        if keys.isEmpty { for member in members { keys.insert(ExactKey(member.key.text ?? "")) } }
+        return keys.insert(ExactKey(key)).inserted
     }
 
     private static func kind(_ value: JSONValue) -> Node.Kind {

@@ -24,7 +24,7 @@ extension SourcePosition: CustomStringConvertible {
 package struct Node: Sendable {
     package typealias Member = (key: Node, value: Node)
 
-    package indirect enum Kind: Sendable {
+    package enum Kind: Sendable {
         case null
         case bool(Bool)
         case int(Int64)
@@ -123,6 +123,29 @@ extension Node {
             var object: JSONObject = JSONObject()
             for member: Member in members { object.append(member.key.text ?? "", member.value.json()) }
             return .object(object)
+        }
+    }
+
+    /// A value that stands in no text.
+    package init(json: JSONValue) {
+        switch json {
+        case .null: self.init(.null)
+        case .bool(let value): self.init(.bool(value))
+        case .int(let value): self.init(.int(value))
+        case .double(let value): self.init(.double(value))
+        case .string(let value): self.init(.string(value))
+        case .array(let elements):
+            var nodes: [Node] = []
+            nodes.reserveCapacity(elements.count)
+            for element: JSONValue in elements { nodes.append(Node(json: element)) }
+            self.init(.sequence(nodes))
+        case .object(let object):
+            var members: [Member] = []
+            members.reserveCapacity(object.count)
+            for member: JSONObject.Member in object.members {
+                members.append((key: Node(.string(member.key)), value: Node(json: member.value)))
+            }
+            self.init(.mapping(members))
         }
     }
 
