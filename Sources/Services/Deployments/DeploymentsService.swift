@@ -43,10 +43,11 @@ package final class DeploymentsService: PlatformService {
         self.purges = PurgeBoard(services: services)
         self.time = SteadyTime(services.clock)
         self.tracker = DeploymentTracker(services: services, directory: self.directory, time: self.time)
+        let prepared: PreparedEntries = PreparedEntries(services: services, catalog: catalog)
         self.publisher = SnapshotPublisher(
             services: services, catalog: catalog, portal: portal, secrets: secrets, tracker: self.tracker,
-            directory: self.directory)
-        self.deployer = Deployer(services: services, catalog: catalog)
+            directory: self.directory, prepared: prepared)
+        self.deployer = Deployer(services: services, catalog: catalog, prepared: prepared)
     }
 
     package var routes: [Route] {

@@ -14,8 +14,6 @@ struct HashedDocumentTests {
                 targets: [TargetDefinition(url: try TargetURL(parsing: "http://127.0.0.1:9700"), weight: weight)]))
     }
 
-    private static func bytes(_ value: JSONValue) -> [UInt8] { value.serialized() }
-
     @Test func theHashDependsOnTheEntriesAndNotOnTheirOrder() throws {
         let first: HashedDocument = HashedDocument(
             GatewayDocument(apis: [try Self.api("a"), try Self.api("b")], plans: [PlanDefinition(id: "p")]), version: 1)
@@ -37,7 +35,6 @@ struct HashedDocumentTests {
         #expect(HashedDocument().hash == "7a264b706d9559a71c3d3ead87ce62a883d7ff02377595ed9d60860ad86428b2")
     }
 
-    /// What is made entry by entry is the same text.
     @Test func theDocumentIsWrittenInPieces() throws {
         let documents: [GatewayDocument] = [
             GatewayDocument(), GatewayDocument(plans: [PlanDefinition(id: "p")]),
@@ -45,7 +42,11 @@ struct HashedDocumentTests {
         ]
         for document in documents {
             let hashed: HashedDocument = HashedDocument(document, version: 3)
-            #expect(hashed.serialized() == hashed.json().serialized())
+            let written: JSONValue = try JSONReader.parse(hashed.serialized())
+            #expect(written["version"] == 3)
+            #expect(written["hash"] == .string(hashed.hash))
+            #expect((written["apis"]?.elements ?? []) == document.apis.map { $0.json() })
+            #expect((written["plans"]?.elements ?? []) == document.plans.map { $0.json() })
             let secrets: JSONObject = ["acme/key@1": "sealed"]
             #expect(try JSONReader.parse(hashed.serialized(secrets: secrets))["secrets"] == .object(secrets))
         }
@@ -70,7 +71,7 @@ struct HashedDocumentTests {
     @Test func aWholeDocumentIsReceived() throws {
         let sent: HashedDocument = HashedDocument(GatewayDocument(apis: [try Self.api("a")]), version: 7)
         var held: HashedDocument = HashedDocument()
-        try held.receive(Self.bytes(sent.json()))
+        try held.receive(sent.serialized())
         #expect(held.version == 7)
         #expect(held.hash == sent.hash)
         #expect(held.document == sent.document)
@@ -83,7 +84,7 @@ struct HashedDocumentTests {
             version: 1)
         let before: HashedDocument = source
         var held: HashedDocument = HashedDocument()
-        try held.receive(Self.bytes(source.json()))
+        try held.receive(source.serialized())
         source.set(try Self.api("b", path: "/changed"))
         source.set(try Self.api("c"))
         source.remove(.api, EntryKey(tenant: "acme", id: "a"))
@@ -93,7 +94,7 @@ struct HashedDocumentTests {
         let delta: SnapshotDelta = source.delta(from: before)
         #expect(delta.changed[.api]?.count == 2)
         #expect(delta.removed[.api] == [EntryKey(tenant: "acme", id: "a")])
-        try held.receive(Self.bytes(delta.json()))
+        try held.receive(delta.serialized())
         #expect(held.version == 2)
         #expect(held.document == source.document)
         #expect(held.hash == source.hash)
@@ -115,11 +116,11 @@ struct HashedDocumentTests {
         var held: HashedDocument = HashedDocument(GatewayDocument(apis: [try Self.api("a")]), version: 3)
         let before: String = held.hash
         var delta: SnapshotDelta = SnapshotDelta(base: 2, version: 4, hash: before)
-        #expect(throws: SnapshotError.wrongBase(expected: 3, found: 2)) { try held.receive(Self.bytes(delta.json())) }
+        #expect(throws: SnapshotError.wrongBase(expected: 3, found: 2)) { try held.receive(delta.serialized()) }
         delta.base = 3
         delta.hash = "00"
         #expect(throws: SnapshotError.wrongHash(expected: "00", found: before)) {
-            try held.receive(Self.bytes(delta.json()))
+            try held.receive(delta.serialized())
         }
         for text in [
             "", "[]", "{}", #"{"version":1}"#, #"{"version":1,"hash":"x","apis":{}}"#,
@@ -137,18 +138,86 @@ struct HashedDocumentTests {
         var source: HashedDocument = HashedDocument(GatewayDocument(apis: [try Self.api("a")]), version: 1)
         try source.set(.api, sent: try DocumentReader.parse(entry))
         var held: HashedDocument = HashedDocument()
-        try held.receive(Self.bytes(source.json()))
+        try held.receive(source.serialized())
         #expect(held.document.apis.map(\.id) == ["a"])
         #expect(held.unreadable.map(\.key.text) == ["acme/b"])
         #expect(held.unreadable[0].problems[0].contains("novel"))
         #expect(held.hash == source.hash)
         // Stored and read again it is the same, and a readable version takes its place.
         var stored: HashedDocument = HashedDocument()
-        try stored.receive(Self.bytes(held.json()))
+        try stored.receive(held.serialized())
         #expect(stored.hash == held.hash)
         stored.set(try Self.api("b"))
         #expect(stored.unreadable.isEmpty)
         #expect(stored.document.apis.map(\.id) == ["a", "b"])
+    }
+
+    /// White space, another order of members, escapes and numbers that are not canonical: the hash is that of what they say.
+    @Test(arguments: [
+        #"{"tenant":"acme","id":"p","rate_limit":{"window":"1s","limit":5}}"#,
+        #"{"id": "p", "rate_limit": {"limit": 5, "window": "1s"}, "tenant": "acme"}"#,
+        #"{"id":"\u0070","rate_limit":{"limit":5,"window":"1s"},"tenant":"acme"}"#,
+    ])
+    func anEntryIsHashedByWhatItSaysHoweverItIsWritten(entry: String) throws {
+        let canonical: String = #"{"id":"p","rate_limit":{"limit":5,"window":"1s"},"tenant":"acme"}"#
+        var source: HashedDocument = HashedDocument()
+        try source.set(.plan, sent: try DocumentReader.parse(canonical))
+        for text in [
+            #"{"version":1,"hash":"\#(source.hash)","plans":[\#(entry)]}"#,
+            #"{"base":0,"version":1,"hash":"\#(source.hash)","changed":{"plans":[\#(entry)]},"removed":{}}"#,
+        ] {
+            var held: HashedDocument = HashedDocument()
+            try held.receive(Array(text.utf8))
+            #expect(held.document == source.document)
+            #expect(
+                String(decoding: held.serialized(), as: UTF8.self)
+                    == #"{"version":1,"hash":"\#(source.hash)","plans":[\#(canonical)]}"#)
+        }
+    }
+
+    /// The canonical form rounds them; what is sent does not.
+    @Test func largeNumbersArriveAsTheyAre() throws {
+        var entry: JSONObject = try #require(try Self.api("a").json().object)
+        entry["revision"] = 9_007_199_254_740_993
+        var source: HashedDocument = HashedDocument()
+        try source.put(.api, json: .object(entry))
+        var held: HashedDocument = HashedDocument()
+        try held.receive(source.serialized())
+        #expect(held.document.apis.first?.revision == 9_007_199_254_740_993)
+        #expect(held.hash == source.hash)
+    }
+
+    @Test func whatCannotBeReadLeavesWhatIsThere() throws {
+        var document: HashedDocument = HashedDocument()
+        try document.put(.api, json: try Self.api("a").json())
+        let hash: String = document.hash
+        #expect(throws: InvalidDocument.self) {
+            try document.put(.api, json: ["id": "a", "tenant": "acme", "routes": []])
+        }
+        #expect(document.hash == hash)
+    }
+
+    /// The places that are found are just the entries.
+    @Test func entriesAreFoundInATextAsItIsSent() throws {
+        var document: HashedDocument = HashedDocument(
+            GatewayDocument(
+                apis: [try Self.api("a"), try Self.api("b", path: "/x,[\"]")],
+                applications: [ApplicationDefinition(id: "x")]), version: 1)
+        document.advance(to: 2)
+        let text: [UInt8] = document.serialized(secrets: ["acme/key@1": "[{\"\\"])
+        let texts: EntryTexts = try #require(EntryTexts(text))
+        #expect(texts.changed.isEmpty)
+        for (kind, count) in [(EntryKind.api, 2), (.application, 1)] {
+            let entries: [JSONValue] = try JSONReader.parse(text)[kind.rawValue]?.elements ?? []
+            let ranges: [Range<Int>] = try #require(texts.whole[kind])
+            #expect(ranges.count == count)
+            #expect(try ranges.map { try JSONReader.parse(Array(text[$0])) } == entries)
+        }
+        for other in [
+            "", "{", "[]", "{\"a\":", "{\"apis\":[1", "{\"apis\":[1,]}", "{\"apis\":{}}", "{ }", "{\"a\":\"", "{\"a\"}",
+        ] {
+            #expect(EntryTexts(Array(other.utf8)) == nil, "\(other)")
+        }
     }
 
     @Test func anEntryWrittenInAnotherFormKeepsItsHash() throws {
@@ -157,7 +226,7 @@ struct HashedDocumentTests {
         try source.set(.plan, sent: try DocumentReader.parse(entry))
         #expect(source.document.plans[0].rateLimit?.window == .seconds(1))
         var held: HashedDocument = HashedDocument()
-        try held.receive(Self.bytes(source.json()))
+        try held.receive(source.serialized())
         #expect(held.hash == source.hash)
         #expect(held.document == source.document)
     }

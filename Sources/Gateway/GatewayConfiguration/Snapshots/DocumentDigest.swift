@@ -8,11 +8,12 @@ import Crypto
 /// name's UTF-8, one zero byte, the 32 bytes of the entry's hash; an empty bucket's is 32 zero bytes. The document's hash is
 /// SHA-256 over "passerelle document 1" and the 256 bucket hashes, written as 64 hexadecimal digits.
 ///
-/// So the order of entries does not matter, and a change costs its entry, its bucket and eight kilobytes.
+/// So the order of entries does not matter, and a change costs its entry, its bucket and eight kilobytes. The entries' texts are
+/// kept here as well: a copy of a document shares all buckets that do not change.
 struct DocumentDigest: Sendable {
     private struct Entry: Sendable {
         let name: String
-        let hash: [UInt8]
+        let form: EntryForm
     }
 
     private static let bucketCount: Int = 256
@@ -21,23 +22,23 @@ struct DocumentDigest: Sendable {
     private var hashes: [[UInt8]] = [[UInt8]](
         repeating: [UInt8](repeating: 0, count: SHA256.length), count: DocumentDigest.bucketCount)
 
-    /// Sets or, with nil, removes an entry's hash.
-    mutating func set(_ kind: EntryKind, _ key: EntryKey, _ hash: [UInt8]?) {
+    /// Sets or, with nil, removes an entry.
+    mutating func set(_ kind: EntryKind, _ key: EntryKey, _ form: EntryForm?) {
         let name: String = "\(kind.rawValue) \(key.text)"
         let bucket: Int = Int(SHA256.hash(name)[0])
         let place: Int = Self.place(of: name, in: self.buckets[bucket])
         let isThere: Bool = place < self.buckets[bucket].count && self.buckets[bucket][place].name == name
         if isThere { self.buckets[bucket].remove(at: place) }
-        if let hash { self.buckets[bucket].insert(Entry(name: name, hash: hash), at: place) }
+        if let form { self.buckets[bucket].insert(Entry(name: name, form: form), at: place) }
         self.hashes[bucket] = Self.hash(self.buckets[bucket])
     }
 
-    /// The hash of an entry that is there.
-    func hash(_ kind: EntryKind, _ key: EntryKey) -> [UInt8]? {
+    /// An entry that is there.
+    func form(_ kind: EntryKind, _ key: EntryKey) -> EntryForm? {
         let name: String = "\(kind.rawValue) \(key.text)"
         let bucket: [Entry] = self.buckets[Int(SHA256.hash(name)[0])]
         let place: Int = Self.place(of: name, in: bucket)
-        return place < bucket.count && bucket[place].name == name ? bucket[place].hash : nil
+        return place < bucket.count && bucket[place].name == name ? bucket[place].form : nil
     }
 
     /// 64 hexadecimal digits.
@@ -54,7 +55,7 @@ struct DocumentDigest: Sendable {
         for entry in bucket {
             context.update(Array(entry.name.utf8))
             context.update([0])
-            context.update(entry.hash)
+            context.update(entry.form.hash)
         }
         return context.finish()
     }

@@ -1,21 +1,60 @@
 package import Documents
 package import JSON
 
-extension HashedDocument {
-    /// Puts in an entry written as JSON: what a control plane keeps of its APIs, applications and plans.
+extension ReadEntry {
+    /// Reads an entry written as JSON: what a control plane keeps of its APIs, applications and plans.
     ///
-    /// Throws every problem of the entry, by JSON pointer; the document is then as it was.
+    /// Throws every problem of the entry, by JSON pointer, without the values of secrets.
     /// - Parameter secrets: what the references of an API stand for.
+    package init(_ kind: EntryKind, json: JSONValue, secrets: EntrySecrets = [:]) throws(InvalidDocument) {
+        self.init(
+            definition: try Self.read(kind, Self.opened(json, secrets), secrets), form: EntryForm(of: json),
+            secrets: secrets)
+    }
+
+    /// The references in it replaced.
+    static func opened(_ json: JSONValue, _ secrets: EntrySecrets) -> Node {
+        if secrets.isEmpty { return Node(json: json) }
+        return Node(
+            json: SecretReference.replacing(in: json) { name, version in version.flatMap { secrets["\(name)@\($0)"] } })
+    }
+
+    /// What is wrong with it is told without the values of secrets.
+    static func read(
+        _ kind: EntryKind, _ node: Node, _ secrets: EntrySecrets
+    ) throws(InvalidDocument) -> Definition {
+        do throws(InvalidDocument) {
+            switch kind {
+            case .api: return .api(try NodeDecoder.decode(node) { APIDefinition.read($0) })
+            case .application: return .application(try NodeDecoder.decode(node) { ApplicationDefinition.read($0) })
+            case .plan: return .plan(try NodeDecoder.decode(node) { PlanDefinition.read($0) })
+            }
+        } catch {
+            if secrets.isEmpty { throw error }
+            throw Self.hiding(secrets, in: error)
+        }
+    }
+
+    private static func hiding(_ secrets: EntrySecrets, in error: InvalidDocument) -> InvalidDocument {
+        var problems: [Problem] = []
+        for problem in error.problems {
+            var message: String = problem.message
+            for (reference, value) in secrets {
+                message = message.replacing(value, with: "\(SecretReference.scheme)\(reference)")
+            }
+            problems.append(
+                Problem(pointer: problem.pointer, line: problem.line, column: problem.column, message: message))
+        }
+        return InvalidDocument(problems: problems)
+    }
+}
+
+extension HashedDocument {
+    /// Puts in an entry written as JSON; see `ReadEntry`. When that throws, the document is as it was.
     package mutating func put(
         _ kind: EntryKind, json: JSONValue, secrets: EntrySecrets = [:]
     ) throws(InvalidDocument) {
-        if kind == .api, !secrets.isEmpty { return try self.set(api: json, secrets: secrets) }
-        let node: Node = try GatewayDocument.parse(json.serialized(), limits: GatewayDocument.limits)
-        switch kind {
-        case .api: self.set(try NodeDecoder.decode(node) { APIDefinition.read($0) })
-        case .application: self.set(try NodeDecoder.decode(node) { ApplicationDefinition.read($0) })
-        case .plan: self.set(try NodeDecoder.decode(node) { PlanDefinition.read($0) })
-        }
+        self.put(try ReadEntry(kind, json: json, secrets: secrets))
     }
 }
 

@@ -1,16 +1,22 @@
 import Bytes
-package import Documents
+import Documents
 package import JSON
 
 /// What leads from one version of a document to another: entries to put, keys to take out, and the hash that must come out.
 package struct SnapshotDelta: Sendable, Equatable {
+    /// An entry that was put in or replaced.
+    package struct Changed: Sendable, Equatable {
+        package let key: EntryKey
+        /// As it is sent, JSON.
+        package let text: [UInt8]
+    }
+
     /// The version it builds on.
     package var base: Int64
     package var version: Int64
     /// Of the document after the change.
     package var hash: String
-    /// Entries put in or replaced, as JSON.
-    package var changed: [EntryKind: [JSONValue]] = [:]
+    package var changed: [EntryKind: [Changed]] = [:]
     package var removed: [EntryKind: [EntryKey]] = [:]
 
     package init(base: Int64, version: Int64, hash: String) {
@@ -21,31 +27,49 @@ package struct SnapshotDelta: Sendable, Equatable {
 
     /// Adds what became of an entry: its present state in `document`, or its removal.
     package mutating func add(_ kind: EntryKind, _ key: EntryKey, from document: HashedDocument) {
-        if let entry: JSONValue = document.entry(kind, key) {
-            self.changed[kind, default: []].append(entry)
+        if let text: [UInt8] = document.text(kind, key) {
+            self.changed[kind, default: []].append(Changed(key: key, text: text))
         } else {
             self.removed[kind, default: []].append(key)
         }
     }
 
-    package func json() -> JSONValue {
-        var object: JSONObject = JSONObject()
-        object.append("base", .int(self.base))
-        object.append("version", .int(self.version))
-        object.append("hash", .string(self.hash))
-        var changed: JSONObject = JSONObject()
-        var removed: JSONObject = JSONObject()
-        for kind in EntryKind.allCases {
-            if let entries: [JSONValue] = self.changed[kind], !entries.isEmpty {
-                changed.append(kind.rawValue, .array(entries))
-            }
-            if let keys: [EntryKey] = self.removed[kind], !keys.isEmpty {
-                removed.append(kind.rawValue, .array(keys.map { .string($0.text) }))
-            }
+    /// As it is sent, JSON.
+    ///
+    /// - Parameter secrets: a last member.
+    package func serialized(secrets: JSONObject? = nil) -> [UInt8] {
+        var writer: JSONWriter = JSONWriter(reserving: 8_192)
+        writer.beginObject()
+        writer.field("base")
+        writer.int(self.base)
+        writer.field("version")
+        writer.int(self.version)
+        writer.field("hash")
+        writer.string(self.hash)
+        writer.field("changed")
+        Self.write(self.changed, to: &writer) { writer, entry in writer.raw(entry.text) }
+        writer.field("removed")
+        Self.write(self.removed, to: &writer) { writer, key in writer.string(key.text) }
+        if let secrets: JSONObject {
+            writer.field("secrets")
+            writer.value(.object(secrets))
         }
-        object.append("changed", .object(changed))
-        object.append("removed", .object(removed))
-        return .object(object)
+        writer.endObject()
+        return writer.bytes
+    }
+
+    private static func write<Element>(
+        _ lists: [EntryKind: [Element]], to writer: inout JSONWriter, _ element: (inout JSONWriter, Element) -> Void
+    ) {
+        writer.beginObject()
+        for kind in EntryKind.allCases {
+            guard let list: [Element] = lists[kind], !list.isEmpty else { continue }
+            writer.key(kind.rawValue)
+            writer.beginArray()
+            for one in list { element(&writer, one) }
+            writer.endArray()
+        }
+        writer.endObject()
     }
 }
 
@@ -81,10 +105,20 @@ extension HashedDocument {
         } catch {
             throw .malformed(error.text())
         }
-        try self.receive(root, opener: opener)
+        if let texts: EntryTexts = EntryTexts(bytes) {
+            do throws(SnapshotError) {
+                return try self.receive(root, bytes, texts, opener: opener)
+            } catch .wrongHash {
+                // Who sent it does not write entries as they are hashed.
+            }
+        }
+        try self.receive(root, bytes, nil, opener: opener)
     }
 
-    package mutating func receive(_ root: Node, opener: (any SecretOpener)? = nil) throws(SnapshotError) {
+    /// - Parameter texts: where the entries stand in the bytes, which are taken for what was hashed.
+    private mutating func receive(
+        _ root: Node, _ bytes: [UInt8], _ texts: EntryTexts?, opener: (any SecretOpener)?
+    ) throws(SnapshotError) {
         guard case .int(let version)? = root["version"]?.kind, version >= 0, let hash: String = root["hash"]?.text
         else {
             throw .malformed("expected 'version' and 'hash'")
@@ -95,14 +129,14 @@ extension HashedDocument {
             guard case .int(let number) = base.kind else { throw .malformed("expected a number as 'base'") }
             guard number == self.version else { throw .wrongBase(expected: self.version, found: number) }
             next = self
-            try next.put(root["changed"], secrets)
+            try next.put(root["changed"], bytes, texts?.changed, secrets)
             try next.takeOut(root["removed"])
         } else {
-            try next.put(root, secrets)
+            try next.put(root, bytes, texts?.whole, secrets)
         }
         let found: String = next.hash
         guard found == hash else { throw .wrongHash(expected: hash, found: found) }
-        next.setVersion(version)
+        next.setVersion(version, hash: hash)
         self = next
     }
 
@@ -119,12 +153,18 @@ extension HashedDocument {
         return secrets
     }
 
-    private mutating func put(_ node: Node?, _ secrets: [String: String]) throws(SnapshotError) {
+    private mutating func put(
+        _ node: Node?, _ bytes: [UInt8], _ places: [EntryKind: [Range<Int>]]?, _ secrets: [String: String]
+    ) throws(SnapshotError) {
         guard let node else { return }
         for kind in EntryKind.allCases {
             guard let list: Node = node[kind.rawValue] else { continue }
             guard let entries: [Node] = list.elements else { throw .malformed("expected a list as '\(kind.rawValue)'") }
-            for entry in entries { try self.set(kind, sent: entry, secrets: secrets) }
+            let known: [Range<Int>]? = places?[kind]
+            for (index, entry) in entries.enumerated() {
+                let text: [UInt8]? = known.flatMap { index < $0.count ? Array(bytes[$0[index]]) : nil }
+                try self.set(kind, sent: entry, text: text, secrets: secrets)
+            }
         }
     }
 

@@ -16,15 +16,18 @@ final class Deployer: Sendable {
 
     private let services: ServiceEnvironment
     private let catalog: any CatalogOffer
+    private let prepared: PreparedEntries
     private let consumer: Mutex<Consumer?> = Mutex(nil)
 
-    init(services: ServiceEnvironment, catalog: any CatalogOffer) {
+    init(services: ServiceEnvironment, catalog: any CatalogOffer, prepared: PreparedEntries) {
         self.services = services
         self.catalog = catalog
+        self.prepared = prepared
     }
 
     func start() async throws {
         let catalog: any CatalogOffer = self.catalog
+        let prepared: PreparedEntries = self.prepared
         // People wait for a deployment: it is carried out in the commit that records it. A secret may be in many APIs.
         var options: ConsumerOptions = ConsumerOptions()
         options.earlyTopics = [Topics.deployRequests, Topics.apiDeleted]
@@ -34,7 +37,7 @@ final class Deployer: Sendable {
                 switch record.topic {
                 case Topics.apiDeleted: try Self.undeployDeleted(record, in: transaction)
                 case Topics.secretRotated: try Self.renewSecret(record, catalog: catalog, in: transaction)
-                default: try Self.carryOut(record, catalog: catalog, in: transaction)
+                default: try Self.carryOut(record, catalog: catalog, prepared: prepared, in: transaction)
                 }
             }, options: options)
         self.consumer.withLock { $0 = consumer }
@@ -65,7 +68,7 @@ final class Deployer: Sendable {
     }
 
     private static func carryOut(
-        _ record: Record, catalog: any CatalogOffer, in transaction: Transaction
+        _ record: Record, catalog: any CatalogOffer, prepared: PreparedEntries, in transaction: Transaction
     ) throws {
         guard let event: JSONValue = try? JSONReader.parse(record.value), let tenant: String = event["tenant"]?.text,
             let id: String = event["deployment_id"]?.text
@@ -105,6 +108,12 @@ final class Deployer: Sendable {
             .api, tenant: tenant, id: deployment.apiID, in: transaction)
         try DeploymentTable.update(deployment, in: transaction)
         try DeploymentsService.audit("deployment.started", deployment, Self.author(of: record), in: transaction)
+        // The processor has nothing else to do while the disk takes the commit.
+        if deployment.action != .undeploy {
+            prepared.begin(
+                tenant: tenant, apiID: deployment.apiID, revision: deployment.revision,
+                environment: deployment.environment)
+        }
     }
 
     /// Ends what still runs where `deployment` has just taken the place: nobody can confirm it any more. Another deployment of the

@@ -1,6 +1,4 @@
-import Documents
 import GatewayConfiguration
-import JSON
 
 /// The document of one gateway group, with enough of its recent past to tell a gateway just what changed.
 struct GroupDocument: Sendable {
@@ -26,25 +24,10 @@ struct GroupDocument: Sendable {
         self.historyBegins = version
     }
 
-    /// Puts an entry in, or takes it out when `json` is nil. It belongs to the version that `advance` names next.
-    ///
-    /// - Parameter secrets: what the references of an API stand for.
-    /// - Returns: why the entry cannot be in a snapshot; nil when it is. What was there of it before stays.
-    @discardableResult
-    mutating func set(
-        _ kind: EntryKind, _ key: EntryKey, json: JSONValue?, secrets: EntrySecrets = [:], version: Int64
-    ) -> String? {
-        if let json: JSONValue {
-            do {
-                try self.document.put(kind, json: json, secrets: secrets)
-            } catch {
-                return error.text()
-            }
-        } else {
-            self.document.remove(kind, key)
-        }
+    /// Puts an entry in, or takes it out when there is none any more. It belongs to the version that `advance` names next.
+    mutating func set(_ kind: EntryKind, _ key: EntryKey, _ entry: ReadEntry?, version: Int64) {
+        if let entry: ReadEntry { self.document.put(entry) } else { self.document.remove(kind, key) }
         self.history.append(Change(version: version, kind: kind, key: key))
-        return nil
     }
 
     /// Remembers nothing of what led here: gateways that run anything else get the whole document.

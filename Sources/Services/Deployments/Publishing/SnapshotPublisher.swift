@@ -1,4 +1,5 @@
 import Contracts
+import Documents
 import EventLog
 import GatewayConfiguration
 import JSON
@@ -21,6 +22,7 @@ actor SnapshotPublisher {
     private let secrets: (any SecretsOffer)?
     private let tracker: DeploymentTracker
     private let directory: GatewayDirectory
+    private let prepared: PreparedEntries
     private var groups: [String: GroupDocument] = [:]
     /// Where each API's entries are, so that those which end can be taken out.
     private var places: [EntryKey: Set<Place>] = [:]
@@ -47,17 +49,44 @@ actor SnapshotPublisher {
     private struct Entry: Sendable {
         let group: String?
         let key: EntryKey
-        let json: JSONValue?
-        /// What references in it stand for.
-        var secrets: EntrySecrets = [:]
+        /// nil: there is none any more, or it is refused.
+        var read: ReadEntry?
         /// Why it cannot be in a snapshot; what was there before stays.
         var refusal: String?
+        /// Of an API.
+        var revision: Int64 = 0
+
+        init(_ kind: EntryKind, _ key: EntryKey, _ json: JSONValue?, secrets: EntrySecrets = [:], group: String? = nil)
+        {
+            self.group = group
+            self.key = key
+            do throws(InvalidDocument) {
+                self.read = try json.map { (json: JSONValue) throws(InvalidDocument) in
+                    try ReadEntry(kind, json: json, secrets: secrets)
+                }
+            } catch {
+                self.refusal = error.problems.map { "\($0.pointer): \($0.message)" }.joined(separator: "\n")
+            }
+        }
+
+        init(_ key: EntryKey, group: String, refusal: String) {
+            self.group = group
+            self.key = key
+            self.refusal = refusal
+        }
+
+        init(_ key: EntryKey, group: String, read: ReadEntry) {
+            self.group = group
+            self.key = key
+            self.read = read
+        }
     }
 
     init(
         services: ServiceEnvironment, catalog: any CatalogOffer, portal: any PortalOffer,
-        secrets: (any SecretsOffer)?, tracker: DeploymentTracker, directory: GatewayDirectory
+        secrets: (any SecretsOffer)?, tracker: DeploymentTracker, directory: GatewayDirectory, prepared: PreparedEntries
     ) {
+        self.prepared = prepared
         self.secrets = secrets
         self.services = services
         self.catalog = catalog
@@ -81,8 +110,11 @@ actor SnapshotPublisher {
             let catalog: any CatalogOffer = self.catalog
             let portal: any PortalOffer = self.portal
             let secrets: (any SecretsOffer)? = self.secrets
+            let prepared: PreparedEntries = self.prepared
+            await prepared.settled()
             let loaded: [Loaded] = try await self.services.store.read { reader in
-                try Self.load(since: since, catalog: catalog, portal: portal, secrets: secrets, in: reader)
+                try Self.load(
+                    since: since, catalog: catalog, portal: portal, secrets: secrets, prepared: prepared, in: reader)
             }
             guard let last: Loaded = loaded.last else { break }
             guard since == self.version else { continue }
@@ -104,19 +136,21 @@ actor SnapshotPublisher {
 
     private static func load(
         since: Int64, catalog: any CatalogOffer, portal: any PortalOffer, secrets: (any SecretsOffer)?,
-        in store: any Queryable
+        prepared: PreparedEntries, in store: any Queryable
     ) throws -> [Loaded] {
         var loaded: [Loaded] = []
         for change in try GatewayChanges.since(since, limit: Self.changesMax, in: store) {
             let key: EntryKey = EntryKey(tenant: change.tenant, id: change.id)
             switch change.kind {
-            case .api: loaded.append(try Self.loadAPI(change, catalog: catalog, secrets: secrets, in: store))
+            case .api:
+                loaded.append(
+                    try Self.loadAPI(change, catalog: catalog, secrets: secrets, prepared: prepared, in: store))
             case .application:
                 let json: JSONValue? = try portal.gatewayApplication(tenant: change.tenant, id: change.id, in: store)
-                loaded.append(Loaded(change: change, entries: [Entry(group: nil, key: key, json: json)]))
+                loaded.append(Loaded(change: change, entries: [Entry(.application, key, json)]))
             case .plan:
                 let json: JSONValue? = try catalog.gatewayPlan(tenant: change.tenant, name: change.id, in: store)
-                loaded.append(Loaded(change: change, entries: [Entry(group: nil, key: key, json: json)]))
+                loaded.append(Loaded(change: change, entries: [Entry(.plan, key, json)]))
             }
         }
         return loaded
@@ -124,7 +158,7 @@ actor SnapshotPublisher {
 
     private static func loadAPI(
         _ change: GatewayChanges.Change, catalog: any CatalogOffer, secrets: (any SecretsOffer)?,
-        in store: any Queryable
+        prepared: PreparedEntries, in store: any Queryable
     ) throws -> Loaded {
         var loaded: Loaded = Loaded(change: change, entries: [])
         guard let api: APIRecord = try catalog.api(tenant: change.tenant, reference: change.id, in: store) else {
@@ -132,16 +166,22 @@ actor SnapshotPublisher {
         }
         for place in try LiveTable.of(apiID: change.id, tenant: change.tenant, in: store) {
             guard
-                let revision: RevisionRecord = try catalog.revision(
-                    tenant: change.tenant, apiID: api.id, number: place.revision, in: store),
                 let environment: EnvironmentRecord = try catalog.environment(
                     tenant: change.tenant, name: place.environment, in: store)
             else { continue }
-            let key: EntryKey = EntryKey(
-                tenant: change.tenant, id: SnapshotEntry.id(apiID: api.id, environment: place.environment))
-            let json: JSONValue = SnapshotEntry.json(api: api, revision: revision, environment: environment)
-            loaded.entries.append(
-                Self.resolved(json, key, group: place.gatewayGroup, secrets: secrets, in: store))
+            let basis: SnapshotEntry.Basis = SnapshotEntry.Basis(api, revision: place.revision, environment)
+            if let read: ReadEntry = prepared.take(basis) {
+                loaded.entries.append(Entry(basis.key, group: place.gatewayGroup, read: read))
+                continue
+            }
+            guard
+                let revision: RevisionRecord = try catalog.revision(
+                    tenant: change.tenant, apiID: api.id, number: place.revision, in: store)
+            else { continue }
+            var entry: Entry = Self.resolved(
+                basis.json(revision.gateway), basis.key, group: place.gatewayGroup, secrets: secrets, in: store)
+            entry.revision = place.revision
+            loaded.entries.append(entry)
         }
         return loaded
     }
@@ -151,7 +191,7 @@ actor SnapshotPublisher {
         _ json: JSONValue, _ key: EntryKey, group: String, secrets: (any SecretsOffer)?, in store: any Queryable
     ) -> Entry {
         let names: Set<String> = SecretReference.names(in: json)
-        if names.isEmpty { return Entry(group: group, key: key, json: json) }
+        if names.isEmpty { return Entry(.api, key, json, group: group) }
         var known: EntrySecrets = [:]
         var versions: [String: Int64] = [:]
         do {
@@ -161,24 +201,24 @@ actor SnapshotPublisher {
                         tenant: key.tenant, name: name, version: version, in: store)
                 else {
                     let refusal: String = "\(SecretReference.scheme)\(name): there is no such secret"
-                    return Entry(group: group, key: key, json: json, refusal: refusal)
+                    return Entry(key, group: group, refusal: refusal)
                 }
                 versions[name] = version
                 known["\(name)@\(version)"] = value
             }
         } catch {
-            return Entry(group: group, key: key, json: json, refusal: "its secrets do not open: \(error)")
+            return Entry(key, group: group, refusal: "its secrets do not open: \(error)")
         }
         let fixed: JSONValue = SecretReference.replacing(in: json) { name, _ in
             versions[name].map { "\(SecretReference.scheme)\(name)@\($0)" }
         }
-        return Entry(group: group, key: key, json: fixed, secrets: known)
+        return Entry(.api, key, fixed, secrets: known, group: group)
     }
 
     private func take(_ loaded: Loaded) {
         let version: Int64 = loaded.change.version
         guard loaded.change.kind == .api else {
-            for entry in loaded.entries { self.takeEverywhere(loaded.change.kind, entry.key, entry.json, version) }
+            for entry in loaded.entries { self.takeEverywhere(loaded.change.kind, entry, version) }
             return
         }
         let owner: EntryKey = EntryKey(tenant: loaded.change.tenant, id: loaded.change.id)
@@ -187,31 +227,34 @@ actor SnapshotPublisher {
             let group: String = entry.group ?? ""
             places.insert(Place(group: group, entry: entry.key))
             self.openGroup(group)
-            let refusal: String? =
-                entry.refusal
-                ?? self.groups[group]?.set(
-                    .api, entry.key, json: entry.json, secrets: entry.secrets, version: version)
+            if entry.refusal == nil { self.groups[group]?.set(.api, entry.key, entry.read, version: version) }
             self.directory.note(
-                refusal: refusal, group: group, entry: entry.key.text, revision: entry.json?["revision"]?.integer ?? 0)
-            if let refusal: String {
-                self.services.logger.log(
-                    .error, "an API cannot be in a snapshot",
-                    ["entry": .string(entry.key.text), "reason": .string(refusal)])
-            }
+                refusal: entry.refusal, group: group, entry: entry.key.text, revision: entry.revision)
+            self.logRefusal(of: entry)
         }
         for place in self.places[owner] ?? [] where !places.contains(place) {
-            self.groups[place.group]?.set(.api, place.entry, json: nil, version: version)
+            self.groups[place.group]?.set(.api, place.entry, nil, version: version)
             self.directory.note(refusal: nil, group: place.group, entry: place.entry.text, revision: 0)
         }
         self.places[owner] = places.isEmpty ? nil : places
     }
 
     /// Applications and plans: every group has them. The group `` holds them for groups that open later.
-    private func takeEverywhere(_ kind: GatewayChanges.Kind, _ key: EntryKey, _ json: JSONValue?, _ version: Int64) {
+    private func takeEverywhere(_ kind: GatewayChanges.Kind, _ entry: Entry, _ version: Int64) {
         self.openGroup("")
+        self.logRefusal(of: entry)
+        if entry.refusal != nil { return }
         for group in self.groups.keys {
-            self.groups[group]?.set(kind == .application ? .application : .plan, key, json: json, version: version)
+            self.groups[group]?.set(
+                kind == .application ? .application : .plan, entry.key, entry.read, version: version)
         }
+    }
+
+    private func logRefusal(of entry: Entry) {
+        guard let refusal: String = entry.refusal else { return }
+        self.services.logger.log(
+            .error, "an entry cannot be in a snapshot",
+            ["entry": .string(entry.key.text), "reason": .string(refusal)])
     }
 
     /// A group begins with what all groups have.

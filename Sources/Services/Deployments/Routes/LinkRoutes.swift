@@ -105,9 +105,9 @@ extension DeploymentsService {
         var response: HTTPResponse =
             switch answer {
             case .unchanged: .noContent
-            case .whole(let document): .json(Self.with(document.secrets, document.json(), context))
+            case .whole(let document): .json(text: document.serialized(secrets: Self.sealed(document.secrets, context)))
             case .delta(let delta, let document):
-                .json(Self.with(Self.secrets(of: delta, in: document), delta.json(), context))
+                .json(text: delta.serialized(secrets: Self.sealed(Self.secrets(of: delta, in: document), context)))
             }
         response.fields.append("Passerelle-Live-Gateways", "\(self.liveGateways(ofGroup: context.caller.id))")
         return response
@@ -124,24 +124,17 @@ extension DeploymentsService {
         return .json(.object(["latest": .int(news.latest), "revoked": .array(revoked)]))
     }
 
-    /// The values that what is sent refers to, sealed to the key the gateway tells.
-    private static func with(
-        _ secrets: [EntryKey: EntrySecrets], _ json: JSONValue, _ context: RequestContext
-    ) -> JSONValue {
+    /// The values that what is sent refers to, sealed to the key the gateway tells; nil when there are none.
+    private static func sealed(_ secrets: [EntryKey: EntrySecrets], _ context: RequestContext) -> JSONObject? {
         let sealed: JSONObject = SnapshotSecrets.sealed(
             secrets, toField: context.request.fields[GatewayKey.field])
-        guard !sealed.isEmpty, var object: JSONObject = json.object else { return json }
-        object["secrets"] = .object(sealed)
-        return .object(object)
+        return sealed.isEmpty ? nil : sealed
     }
 
     private static func secrets(of delta: SnapshotDelta, in document: HashedDocument) -> [EntryKey: EntrySecrets] {
         if document.secrets.isEmpty { return [:] }
         var found: [EntryKey: EntrySecrets] = [:]
-        for entry in delta.changed[.api] ?? [] {
-            let key: EntryKey = EntryKey(tenant: entry["tenant"]?.text ?? "", id: entry["id"]?.text ?? "")
-            found[key] = document.secrets[key]
-        }
+        for entry in delta.changed[.api] ?? [] { found[entry.key] = document.secrets[entry.key] }
         return found
     }
 

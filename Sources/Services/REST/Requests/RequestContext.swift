@@ -112,6 +112,13 @@ extension HTTPResponse {
         return HTTPResponse(status: status, fields: fields, body: .bytes(value.serialized()))
     }
 
+    /// JSON that is written already.
+    package static func json(text: [UInt8]) -> HTTPResponse {
+        var fields: HTTPFields = HTTPFields()
+        fields.append("Content-Type", "application/json")
+        return HTTPResponse(status: 200, fields: fields, body: .bytes(text))
+    }
+
     package static func created(_ value: JSONValue, location: String, version: Int64? = nil) -> HTTPResponse {
         .json(value, status: 201, version: version, location: location)
     }

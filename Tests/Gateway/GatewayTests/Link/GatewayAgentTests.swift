@@ -98,9 +98,9 @@ struct GatewayAgentTests {
         let second: HashedDocument = Self.plan("b", version: 2, after: first)
         let third: HashedDocument = Self.plan("c", version: 3, after: second)
         try await Self.run(
-            folder.path, [first.json().serialized(), second.delta(from: first).json().serialized()], until: 2)
+            folder.path, [first.serialized(), second.delta(from: first).serialized()], until: 2)
         #expect(try await Self.version(in: folder.path) == 2)
-        try await Self.run(folder.path, [third.delta(from: second).json().serialized()], until: 3)
+        try await Self.run(folder.path, [third.delta(from: second).serialized()], until: 3)
         #expect(try await Self.version(in: folder.path) == 3)
     }
 
@@ -109,13 +109,13 @@ struct GatewayAgentTests {
         let first: HashedDocument = Self.plan("a", version: 1, after: HashedDocument())
         let second: HashedDocument = Self.plan("b", version: 2, after: first)
         try await Self.run(
-            folder.path, [first.json().serialized(), second.delta(from: first).json().serialized()], until: 2)
+            folder.path, [first.serialized(), second.delta(from: first).serialized()], until: 2)
         let path: String = "\(folder.path)/changes-1"
         let whole: [UInt8] = try Files.read(path, bytesMax: 1 << 20)
         try Files.replace(path, with: Array(whole.dropLast(3)))
         #expect(try await Self.version(in: folder.path) == 1)
         // And is no obstacle to what comes next.
-        try await Self.run(folder.path, [second.delta(from: first).json().serialized()], until: 2)
+        try await Self.run(folder.path, [second.delta(from: first).serialized()], until: 2)
         #expect(try await Self.version(in: folder.path) == 2)
     }
 
@@ -124,10 +124,10 @@ struct GatewayAgentTests {
         let files: SnapshotFiles = try SnapshotFiles(folder: folder.path)
         let first: HashedDocument = Self.plan("a", version: 1, after: HashedDocument())
         let second: HashedDocument = Self.plan("b", version: 2, after: first)
-        try await files.append([first.json().serialized()])
+        try await files.append([first.serialized()])
         try await files.save(first)
         #expect(try Folders.names(in: folder.path) == ["snapshot.json"])
-        try await files.append([second.delta(from: first).json().serialized()])
+        try await files.append([second.delta(from: first).serialized()])
         #expect(try files.load()?.version == 2)
         #expect(try Folders.names(in: folder.path) == ["changes-2", "snapshot.json"])
     }
@@ -139,7 +139,7 @@ struct GatewayAgentTests {
         // Where the files would be written there are folders.
         for name in ["changes-1", "snapshot.json"] { try Files.makeFolder("\(folder.path)/\(name)/in-the-way") }
         let task: Task<Void, Never> = Task { await agent.run(engine: nil) }
-        link.send(Self.plan("a", version: 1, after: HashedDocument()).json().serialized())
+        link.send(Self.plan("a", version: 1, after: HashedDocument()).serialized())
         while await agent.version < 1 { await Task.yield() }
         #expect(link.acknowledged.isEmpty)
         for name in ["changes-1", "snapshot.json"] { try Folders.remove("\(folder.path)/\(name)") }
@@ -158,9 +158,9 @@ struct GatewayAgentTests {
         let task: Task<Void, Never> = Task { await agent.run(engine: nil) }
         let first: HashedDocument = Self.plan("a", version: 1, after: HashedDocument())
         let second: HashedDocument = Self.plan("b", version: 2, after: first)
-        link.send(first.json().serialized())
+        link.send(first.serialized())
         #expect(await eventually { link.unheard > 0 })
-        link.send(second.delta(from: first).json().serialized())
+        link.send(second.delta(from: first).serialized())
         while await agent.version < 2 { await Task.yield() }
         #expect(link.acknowledged.isEmpty)
         link.isDeaf = false
@@ -179,10 +179,10 @@ struct GatewayAgentTests {
         let first: HashedDocument = Self.plan("a", version: 1, after: HashedDocument())
         let second: HashedDocument = Self.plan("b", version: 2, after: first)
         let third: HashedDocument = Self.plan("c", version: 3, after: second)
-        link.send(first.json().serialized())
+        link.send(first.serialized())
         #expect(await eventually { link.acknowledged == [1] })
-        link.send(third.delta(from: second).json().serialized())
-        link.send(third.json().serialized())
+        link.send(third.delta(from: second).serialized())
+        link.send(third.serialized())
         #expect(await eventually { link.acknowledged == [1, 3] })
         task.cancel()
         await task.value
@@ -194,7 +194,7 @@ struct GatewayAgentTests {
         let files: SnapshotFiles = try SnapshotFiles(folder: folder.path)
         let first: HashedDocument = Self.plan("a", version: 1, after: HashedDocument())
         let second: HashedDocument = Self.plan("b", version: 2, after: first)
-        try await files.append([first.json().serialized(), second.delta(from: first).json().serialized()])
+        try await files.append([first.serialized(), second.delta(from: first).serialized()])
         #expect(try files.load()?.version == 2)
         // The second torn off, the first is still whole.
         let path: String = "\(folder.path)/changes-1"
@@ -209,7 +209,7 @@ struct GatewayAgentTests {
         let agent: GatewayAgent = try GatewayAgent(
             link: link, folder: folder.path, live: LiveState(), clock: SystemClock(), logger: .silent, metrics: metrics)
         let task: Task<Void, Never> = Task { await agent.run(engine: nil) }
-        link.send(Self.plan("a", version: 1, after: HashedDocument()).json().serialized())
+        link.send(Self.plan("a", version: 1, after: HashedDocument()).serialized())
         #expect(await eventually { link.acknowledged == [1] })
         task.cancel()
         await task.value
