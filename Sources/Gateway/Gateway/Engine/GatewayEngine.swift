@@ -102,7 +102,12 @@ package final class GatewayEngine: Sendable {
         }
         self.accessLog = accessLog
         let telemetry: TelemetrySettings = process.telemetry
-        let spans: SpanExporter? = observation == nil ? nil : telemetry.export.map { SpanExporter($0) }
+        let spans: SpanExporter? =
+            observation == nil
+            ? nil
+            : telemetry.export.map {
+                SpanExporter($0, addresses: telemetry.accessLogRules.addresses)
+            }
         self.spans = spans
         let collector: Collector? = observation.map { (observation: Observation) -> Collector in
             var sinks: [any RecordSink] = observation.sinks

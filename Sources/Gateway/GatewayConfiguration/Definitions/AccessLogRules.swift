@@ -5,7 +5,7 @@ package struct AccessLogRules: Sendable, Equatable {
     /// Default: all.
     package var fields: Set<AccessLogField>
 
-    /// How much of a client's address a line says. Default: its network.
+    /// How much of a client's address a line says, and a span. Default: its network.
     package var addresses: LoggedAddresses
 
     package init(

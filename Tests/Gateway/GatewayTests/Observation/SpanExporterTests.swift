@@ -71,10 +71,27 @@ struct SpanExporterTests {
         return times
     }
 
-    private func exporter(_ port: UInt16, path: String = "", slow: Duration? = nil) -> SpanExporter {
+    private func exporter(
+        _ port: UInt16, path: String = "", slow: Duration? = nil, addresses: LoggedAddresses = .full
+    ) -> SpanExporter {
         SpanExporter(
             SpanExportSettings(endpoint: "http://127.0.0.1:\(port)\(path)", slow: slow, service: "orders-gateway"),
-            times: Self.hasty)
+            addresses: addresses, times: Self.hasty)
+    }
+
+    @Test(arguments: [(LoggedAddresses.full, "192.0.2.7"), (.truncated, "192.0.2.0"), (.none, "")])
+    func saysOfAClientsAddressWhatTheAccessLogSays(_ addresses: LoggedAddresses, shown: String) async throws {
+        let collector: RawUpstream = try .answering("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        let exporter: SpanExporter = self.exporter(collector.port, addresses: addresses)
+        var record: RequestRecord = self.ordinary()
+        record.client = try #require(IPAddress(text: "192.0.2.7"))
+        exporter.receive(RecordBatch(records: [record], identities: self.identities()))
+        try exporter.start(folder: ".")
+        await exporter.stop()
+        let body: String = String(decoding: try #require(collector.requests.first).body, as: UTF8.self)
+        #expect(body.contains("client.address") == !shown.isEmpty)
+        #expect(body.contains("192.0.2.") == !shown.isEmpty && body.contains(shown))
+        collector.stop()
     }
 
     @Test func sendsWhatTheReferenceImplementationWouldSend() async throws {

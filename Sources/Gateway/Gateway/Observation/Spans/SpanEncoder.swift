@@ -39,8 +39,12 @@ struct SpanEncoder {
     private static let hasRemoteParent: UInt32 = 0x300
     private static let hasNoRemoteParent: UInt32 = 0x100
 
+    private let addresses: LoggedAddresses
     private var span: ProtobufWriter = ProtobufWriter()
     private var attribute: ProtobufWriter = ProtobufWriter()
+
+    /// - Parameter addresses: how much of clients' addresses spans say.
+    init(addresses: LoggedAddresses) { self.addresses = addresses }
 
     /// Appends a record as one `spans` field of a `ScopeSpans`. Records without a span must not come here.
     mutating func append(_ index: Int, of batch: RecordBatch, to list: inout ProtobufWriter) {
@@ -118,7 +122,7 @@ struct SpanEncoder {
         self.text("http.request.method", record.method == .other ? "_OTHER" : "\(record.method.name)")
         if let path, !path.isEmpty { self.text("url.path", String(decoding: path, as: UTF8.self)) }
         self.integer("http.response.status_code", UInt64(record.status))
-        self.text("client.address", record.client.text)
+        if let shown: IPAddress = self.addresses.shown(record.client) { self.text("client.address", shown.text) }
         self.integer("http.request.body.size", record.bytesIn)
         self.integer("http.response.body.size", record.bytesOut)
         if record.upstreamMicroseconds > 0 {

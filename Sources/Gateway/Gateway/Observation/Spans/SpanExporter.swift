@@ -43,7 +43,7 @@ final class SpanExporter: RecordSink {
     private struct Queue {
         var chunks: [Chunk] = []
         var count: Int = 0
-        var encoder: SpanEncoder = SpanEncoder()
+        var encoder: SpanEncoder
         /// Tries of requests that are not over, by the request's span.
         var attempts: [UInt64: [AttemptRecord]] = [:]
         var isStopping: Bool = false
@@ -77,11 +77,13 @@ final class SpanExporter: RecordSink {
     private let settings: SpanExportSettings
     private let times: Times
     private let slowMicroseconds: UInt64
-    private let queue: Mutex<Queue> = Mutex(Queue())
+    private let queue: Mutex<Queue>
     private let sentCount: Atomic<UInt64> = Atomic(0)
     private let lost: [LossCount] = Loss.allCases.map { _ in LossCount() }
 
-    init(_ settings: SpanExportSettings, times: Times = Times()) {
+    /// - Parameter addresses: how much of clients' addresses spans say, as lines of the access log do.
+    init(_ settings: SpanExportSettings, addresses: LoggedAddresses = .truncated, times: Times = Times()) {
+        self.queue = Mutex(Queue(encoder: SpanEncoder(addresses: addresses)))
         self.settings = settings
         self.times = times
         self.slowMicroseconds = settings.slow.map { $0.nanoseconds / 1000 } ?? .max
