@@ -118,3 +118,6 @@ class DemoTests(unittest.TestCase):
             for place, text in (("log", platform.log()), ("metrics", metrics), ("events", events)):
                 self.assertNotIn(secret, text, f"a secret is in the {place}")
         self.assertIsNone(re.search(r"\$argon2", events + metrics + platform.log()))
+        names = set(re.findall(r"^# TYPE (\S+)", metrics, re.M))
+        self.assertGreater(len(names), 20)
+        self.assertEqual({name for name in names if not name.startswith(("passerelle_", "process_"))}, set())

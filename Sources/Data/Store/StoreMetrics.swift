@@ -18,35 +18,40 @@ struct StoreMetrics: Sendable {
     let readSeconds: Histogram
 
     init(_ registry: MetricRegistry) {
-        self.commits = registry.counter("store_commits_total", help: "Transactions committed.")
+        self.commits = registry.counter("passerelle_store_commits_total", help: "Transactions committed.")
         self.commitsDeferred = registry.counter(
-            "store_commits_deferred_total", help: "Of these, transactions that did not wait for the disk.")
+            "passerelle_store_commits_deferred_total", help: "Of these, transactions that did not wait for the disk.")
         self.closuresFailed = registry.counter(
-            "store_closures_failed_total", help: "Write closures that threw and were undone alone.")
+            "passerelle_store_closures_failed_total", help: "Write closures that threw and were undone alone.")
         self.groupsFailed = registry.counter(
-            "store_groups_failed_total", help: "Transactions rolled back as a whole.")
+            "passerelle_store_groups_failed_total", help: "Transactions rolled back as a whole.")
         self.conflicts = registry.counter(
-            "store_conflicts_total", help: "Transactions on PostgreSQL that ran again because others got in the way.")
+            "passerelle_store_conflicts_total",
+            help: "Transactions on PostgreSQL that ran again because others got in the way.")
         self.closuresPerCommit = registry.histogram(
-            "store_closures_per_commit", help: "Write closures that shared one commit.", bounds: Self.groupBounds)
+            "passerelle_store_closures_per_commit", help: "Write closures that shared one commit.",
+            bounds: Self.groupBounds)
         self.commitSeconds = registry.histogram(
-            "store_commit_seconds", help: "From the first closure of a commit to its sync.", bounds: Self.secondsBounds)
+            "passerelle_store_commit_seconds", help: "From the first closure of a commit to its sync.",
+            bounds: Self.secondsBounds)
         self.checkpointSeconds = registry.histogram(
-            "store_checkpoint_seconds", help: "Copying the write-ahead log into the database.",
+            "passerelle_store_checkpoint_seconds", help: "Copying the write-ahead log into the database.",
             bounds: Self.secondsBounds)
         self.readSeconds = registry.histogram(
-            "store_read_seconds", help: "Read closures on a reader thread.", bounds: Self.secondsBounds)
+            "passerelle_store_read_seconds", help: "Read closures on a reader thread.", bounds: Self.secondsBounds)
     }
 
     /// Gauges read at scrape time. They hold the queues, not the store, so a closed store can go.
     func watch(_ registry: MetricRegistry, write: JobQueue<WriteJob>, read: JobQueue<ReadJob>, state: StoreState) {
         let help: String = "Closures that wait for a thread of the store."
-        registry.samples("store_queue_length", kind: .gauge, help: help) {
+        registry.samples("passerelle_store_queue_length", kind: .gauge, help: help) {
             [
                 MetricSample(labels: ["queue": "write"], value: Double(write.count)),
                 MetricSample(labels: ["queue": "read"], value: Double(read.count)),
             ]
         }
-        registry.gauge("store_healthy", help: "1 while writes work, 0 while they fail.") { state.health == .ok ? 1 : 0 }
+        registry.gauge("passerelle_store_healthy", help: "1 while writes work, 0 while they fail.") {
+            state.health == .ok ? 1 : 0
+        }
     }
 }

@@ -54,9 +54,11 @@ package final class BackupsService: PlatformService {
         self.data = data
         self.place = place
         self.version = version
-        self.failures = services.metrics.counter("backups_failed_total", help: "Backups that were begun and not made.")
+        self.failures = services.metrics.counter(
+            "passerelle_backups_failed_total", help: "Backups that were begun and not made.")
         services.metrics.gauge(
-            "backup_last_success_timestamp_seconds", help: "When the last backup ended well; 0 before the first."
+            "passerelle_backup_last_success_timestamp_seconds",
+            help: "When the last backup ended well; 0 before the first."
         ) { [weak self] in self?.state.withLock { $0.lastSuccess } ?? 0 }
     }
 

@@ -35,7 +35,9 @@ package final class SecretsService: PlatformService {
         self.renewal = KeyRenewal(services: services, keys: keys, columns: columns, rotateEvery: rotateEvery)
         self.pki = PKI(sealer: self.sealer, publicURL: publicURL)
         self.certificates = CertificateWatch(services: services, pki: self.pki) { [keys] in keys.isSealed != nil }
-        services.metrics.gauge("key_ring_sealed", help: "Whether nothing that is sealed can be opened: 1 or 0.") {
+        services.metrics.gauge(
+            "passerelle_key_ring_sealed", help: "Whether nothing that is sealed can be opened: 1 or 0."
+        ) {
             [weak keys] in keys?.isSealed == nil ? 0 : 1
         }
     }

@@ -19,10 +19,11 @@ import Testing
         // SQLite's group is committed without the closure that failed, PostgreSQL's transaction is not.
         let groups: Int = engine == .sqlite ? 3 : 2
         for line in [
-            "store_commits_total 2", "store_closures_per_commit_count \(groups)",
-            "store_closures_per_commit_sum \(groups)", "store_commit_seconds_count \(groups)",
-            "store_closures_failed_total 1", "store_read_seconds_count 1",
-            "store_queue_length{queue=\"write\"} 0", "store_queue_length{queue=\"read\"} 0", "store_healthy 1",
+            "passerelle_store_commits_total 2", "passerelle_store_closures_per_commit_count \(groups)",
+            "passerelle_store_closures_per_commit_sum \(groups)", "passerelle_store_commit_seconds_count \(groups)",
+            "passerelle_store_closures_failed_total 1", "passerelle_store_read_seconds_count 1",
+            "passerelle_store_queue_length{queue=\"write\"} 0", "passerelle_store_queue_length{queue=\"read\"} 0",
+            "passerelle_store_healthy 1",
         ] {
             #expect(text.contains(line + "\n"), "\(line)")
         }

@@ -66,7 +66,7 @@ import Testing
                     try await self.store.write { (_: Transaction) in
                         begun.resume()
                         try eventuallyBlocking(within: .seconds(120)) {
-                            self.has("store_queue_length{queue=\"write\"} \(count)")
+                            self.has("passerelle_store_queue_length{queue=\"write\"} \(count)")
                         }
                     }
                 }
@@ -106,8 +106,8 @@ import Testing
         #expect(failures == [nil, nil, nil, nil])
         #expect(try await held.names() == ["a", "b", "c", "d"])
         // The one that held the writer, and one for all others.
-        #expect(held.has("store_commits_total 2"))
-        #expect(held.has("store_closures_per_commit_sum 5"))
+        #expect(held.has("passerelle_store_commits_total 2"))
+        #expect(held.has("passerelle_store_closures_per_commit_sum 5"))
         await held.store.close()
     }
 

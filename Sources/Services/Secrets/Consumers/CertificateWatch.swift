@@ -27,7 +27,7 @@ final class CertificateWatch: Sendable {
         self.pki = pki
         self.isSealed = isSealed
         services.metrics.gauge(
-            "pki_certificates_ending",
+            "passerelle_pki_certificates_ending",
             help: "Certificates that end within 30 days and were neither renewed nor revoked."
         ) { [weak self] in self?.ending.withLock { Double($0) } ?? 0 }
     }
