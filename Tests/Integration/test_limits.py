@@ -215,3 +215,29 @@ class PlatformLimitTests(unittest.TestCase):
             self.assertEqual(admitted(urls[1], 40, keys["small"]), 0)
             # Two live gateways divide a limit.
             self.assertEqual([admitted(url, 40, keys["rate"]) for url in urls], [10, 10])
+            self.check_a_quota_of_the_tenant(rest, platform, urls)
+
+    def check_a_quota_of_the_tenant(self, rest, platform, urls):
+        """It counts for all APIs, applications and gateways, and goes as it came."""
+        key = rest.create("/v1/tenants/acme/applications", {"name": "free"})["key"]
+        rest.create("/v1/tenants/acme/subscriptions", {"application": "free", "api": "orders", "plan": "unlimited"})
+        for url in urls:
+            eventually(lambda: status(url, key) == 200)
+        rest.expect(200, "PUT", "/v1/tenants/acme/quotas", {"requests_per_month": 30, "requests_per_second": 100000})
+        # One gateway uses it up, and the other one learns of it.
+        eventually(lambda: status(urls[0], key) == 429)
+        eventually(lambda: status(urls[1], key) == 429)
+        refused = urllib.request.Request(urls[0], headers={"X-API-Key": key})
+        with self.assertRaises(urllib.error.HTTPError) as answer:
+            urllib.request.urlopen(refused, timeout=30)
+        self.assertIn('"tenant-quota";q=30', answer.exception.headers["RateLimit-Policy"])
+        self.assertGreater(int(answer.exception.headers["Retry-After"]), 0)
+        self.assertIn(b"tenant-quota-exceeded", answer.exception.read())
+        use = lambda: rest.get("/v1/tenants/acme/quotas/use")["requests_per_month"]
+        eventually(lambda: use()["used"] >= 30)
+        self.assertEqual(use()["limit"], 30)
+        counted = lambda line: line.startswith("passerelle_gateway_failures_total{") and "tenant-quota-exceeded" in line
+        eventually(lambda: any(counted(line) for line in rest.expect(200, "GET", "/metrics").body.decode().splitlines()))
+        rest.expect(200, "PUT", "/v1/tenants/acme/quotas", {})
+        for url in urls:
+            eventually(lambda: status(url, key) == 200)

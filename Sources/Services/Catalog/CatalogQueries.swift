@@ -1,5 +1,6 @@
 package import Contracts
 package import JSON
+import REST
 package import Store
 
 /// What the catalogue offers other services: questions to its tables. Holds no state, so it needs no running service.
@@ -50,6 +51,11 @@ package struct CatalogQueries: CatalogOffer {
 
     package func gatewayPlan(tenant: String, name: String, in store: any Queryable) throws -> JSONValue? {
         try PlanTable.find(name, tenant: tenant, in: store)?.gatewayEntry(tenant: tenant)
+    }
+
+    package func gatewayTenant(_ name: String, in store: any Queryable) throws -> JSONValue? {
+        guard try TenantTable.find(name, in: store) != nil else { return nil }
+        return Tenant.gatewayEntry(tenant: name, quotas: try TenantQuota.ofRequests(tenant: name, in: store))
     }
 
     package func publishedAPIs(

@@ -10,6 +10,8 @@ extension DeploymentsService: TenantData {
 
     package var tenantDataName: String { Self.name }
 
+    package var tenantCounts: [String: String] { ["requests_per_month": CounterTable.countedOfTenant] }
+
     package var tenantTables: [TenantRows] {
         [
             TenantRows(

@@ -13,8 +13,9 @@ extension IdentityService: TenantData {
 
     package var tenantCounts: [String: String] {
         [
-            "groups": "FROM user_groups WHERE tenant = $1", "users": UserTable.members,
-            "service_accounts": "FROM service_accounts WHERE tenant = $1",
+            "groups": "SELECT count(*) FROM user_groups WHERE tenant = $1",
+            "users": "SELECT count(*) \(UserTable.members)",
+            "service_accounts": "SELECT count(*) FROM service_accounts WHERE tenant = $1",
         ]
     }
 

@@ -10,8 +10,8 @@ extension PortalService: TenantData {
 
     package var tenantCounts: [String: String] {
         [
-            "applications": "FROM applications WHERE tenant = $1",
-            "subscriptions": "FROM subscriptions WHERE tenant = $1",
+            "applications": "SELECT count(*) FROM applications WHERE tenant = $1",
+            "subscriptions": "SELECT count(*) FROM subscriptions WHERE tenant = $1",
         ]
     }
 

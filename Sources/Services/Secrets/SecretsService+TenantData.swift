@@ -20,7 +20,7 @@ extension SecretsService: TenantData {
         withheld: "sealed")
 
     package var tenantCounts: [String: String] {
-        ["secrets": SecretTable.counted]
+        ["secrets": "SELECT count(*) \(SecretTable.counted)"]
     }
 
     package var tenantTables: [TenantRows] {

@@ -30,9 +30,9 @@ enum TenantCommands {
         options: [
             .init(
                 "quota", "NAME=N",
-                "apis, applications, environments, groups, plans, secrets, service_accounts, subscriptions or users; may be repeated"
+                "apis, applications, environments, groups, plans, requests_per_month, requests_per_second, secrets, service_accounts, subscriptions or users; may be repeated"
             )
-        ], example: "passerelle tenants set-quotas acme --quota apis=20 --quota subscriptions=500"
+        ], example: "passerelle tenants set-quotas acme --quota apis=20 --quota requests_per_month=5000000"
     ) { arguments, console in
         var body: JSONObject = [:]
         for text in arguments.all("quota") {

@@ -1,9 +1,13 @@
 import Contracts
 import HTTP
 import JSON
+import REST
 import ServiceTestKit
+import Store
 import Synchronization
 import Testing
+
+@testable import Catalog
 
 struct TenantRoutesTests {
     @Test func aTenantBeginsWithATargetEnvironmentsAndPlans() async throws {
@@ -62,10 +66,50 @@ struct TenantRoutesTests {
         #expect(try await put("/v1/tenants/acme/plans/two", .object([:])).status == 200)
     }
 
+    @Test func quotasOfRequestsReachTheGateways() async throws {
+        let fixture: CatalogFixture = try await CatalogFixture(tenants: ["acme"])
+        let before: [String] = try await fixture.harness.touched()
+        func put(_ quotas: JSONValue) async throws -> [String] {
+            #expect(try await fixture.send("PUT", "/v1/tenants/acme/quotas", token: "admin", quotas).json == quotas)
+            return try await fixture.harness.touched().filter { !before.contains($0) }
+        }
+        func entry() async throws -> JSONValue? {
+            try await fixture.harness.services.store.read { try CatalogQueries().gatewayTenant("acme", in: $0) }
+        }
+        #expect(try await put(.object(["apis": 4])) == [])
+        #expect(try await entry() == nil)
+        #expect(
+            try await put(.object(["apis": 4, "requests_per_month": 1_000_000_000_000, "requests_per_second": 50]))
+                == ["tenant acme acme"])
+        #expect(
+            try await entry()
+                == [
+                    "id": "acme", "tenant": "acme", "rate_limit": ["limit": 50, "window": "1s"],
+                    "quota": ["limit": 1_000_000_000_000, "window": "month"],
+                ])
+        func use(_ counts: [String: String]) async throws -> JSONObject {
+            try await fixture.harness.services.store.read {
+                try TenantQuota.use(tenant: "acme", counts: counts, in: $0)
+            }
+        }
+        let counts: [String: String] = [
+            "apis": "SELECT count(*) FROM apis WHERE tenant = $1",
+            "requests_per_month": "SELECT 7 FROM tenants WHERE tenant = $1",
+        ]
+        let limited: JSONObject = try await use(counts)
+        #expect(limited["requests_per_second"] == ["used": .null, "limit": 50])
+        #expect(limited["requests_per_month"] == ["used": 7, "limit": 1_000_000_000_000])
+        #expect(limited["apis"] == ["used": 0, "limit": 4])
+        #expect(try await put(.object([:])) == ["tenant acme acme"])
+        #expect(try await entry() == nil)
+        #expect(try await use(counts)["requests_per_month"] == ["used": .null, "limit": .null], "nobody counts")
+    }
+
     @Test(
         arguments: [
             JSONValue.object(["apis": -1]), .object(["apis": 1.5]), .object(["nothing": 1]),
-            .object(["apis": 1_000_001]),
+            .object(["apis": 1_000_001]), .object(["requests_per_second": 0]), .object(["requests_per_month": 0]),
+            .object(["requests_per_second": 100_000_001]), .object(["requests_per_month": 1_000_000_000_001]),
         ])
     func refusesQuotasThatAreNone(body: JSONValue) async throws {
         let fixture: CatalogFixture = try await CatalogFixture(tenants: ["acme"])

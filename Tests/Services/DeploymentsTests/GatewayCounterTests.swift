@@ -1,5 +1,7 @@
 import JSON
+import REST
 import ServiceTestKit
+import Store
 import Testing
 
 @testable import Deployments
@@ -21,6 +23,19 @@ struct GatewayCounterTests {
         #expect(try await first.count([Self.change(8, 1)]).totals == [1])
         #expect(try await second.count([Self.change(7, 5)]).totals == [0])
         #expect(try await second.count([Self.change(8, 0)]).totals == [1])
+        await fixture.harness.stop()
+    }
+
+    @Test func nothingIsKeptOfTenantsThatHaveEnded() async throws {
+        let fixture: DeploymentsFixture = try await DeploymentsFixture()
+        let gateway: FakeGateway = fixture.gateway("one")
+        let key: String = "gone/a|quota"
+        for _ in 0..<2 { #expect(try await gateway.count([Self.change(7, 3, key: key)]).totals == [3]) }
+        #expect(try await gateway.count([Self.change(7, 4)]).totals == [4])
+        let kept: [String] = try await fixture.harness.services.store.read { reader in
+            try reader.rows("SELECT tenant FROM gateway_counters") { try $0.text(0) }
+        }
+        #expect(kept == ["acme"])
         await fixture.harness.stop()
     }
 

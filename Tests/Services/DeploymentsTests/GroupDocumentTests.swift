@@ -39,6 +39,11 @@ struct GroupDocumentTests {
                 "id": .string(id), "tenant": "acme",
                 "rate_limit": ["limit": .int(Int64(number + 1)), "window": "1s"],
             ]
+        case .tenant:
+            return [
+                "id": .string(id), "tenant": .string(id),
+                "quota": ["limit": .int(Int64(number + 1)), "window": "month"],
+            ]
         }
     }
 
@@ -50,7 +55,8 @@ struct GroupDocumentTests {
         let id: String = "e\(Int.random(in: 0..<6, using: &numbers))"
         let isRemoval: Bool = Int.random(in: 0..<3, using: &numbers) == 0
         let entry: ReadEntry? = isRemoval ? nil : try Self.entry(kind, id, Int.random(in: 0..<4, using: &numbers))
-        document.set(kind, EntryKey(tenant: "acme", id: id), entry, version: version)
+        let key: EntryKey = EntryKey(tenant: kind == .tenant ? id : "acme", id: id)
+        document.set(kind, key, entry, version: version)
     }
 
     /// Whatever changed since: the change leads exactly to the whole, also over the wire.

@@ -30,6 +30,31 @@ struct LinkRoutesTests {
         await fixture.harness.stop()
     }
 
+    @Test func limitsOfATenantComeGoAndAreCounted() async throws {
+        let fixture: DeploymentsFixture = try await DeploymentsFixture()
+        let gateway: FakeGateway = fixture.gateway()
+        func tenants(_ wanted: [TenantDefinition]) async throws {
+            try await eventually("\(wanted)") {
+                try await gateway.pull()
+                return await gateway.document.document.tenants == wanted
+            }
+        }
+        try await fixture.expect(
+            200, "PUT", "/v1/tenants/acme/quotas", .object(["requests_per_second": 9, "requests_per_month": 50]))
+        try await tenants([
+            TenantDefinition(
+                name: "acme", rateLimit: PlanRateLimit(limit: 9, window: .seconds(1)),
+                quota: PlanQuota(limit: 50, window: .month))
+        ])
+        let change: JSONValue = [
+            "key": "acme/|tenant|quota month", "window": 7, "ends": "2030-01-01T00:00:00Z", "amount": 12,
+        ]
+        #expect(try await gateway.count([change]).totals == [12])
+        try await fixture.expect(200, "PUT", "/v1/tenants/acme/quotas", .object(["apis": 9]))
+        try await tenants([])
+        await fixture.harness.stop()
+    }
+
     @Test func aWaitingGatewayIsWokenByTheCommit() async throws {
         let fixture: DeploymentsFixture = try await DeploymentsFixture()
         let gateway: FakeGateway = fixture.gateway()

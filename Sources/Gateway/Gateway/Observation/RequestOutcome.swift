@@ -41,6 +41,8 @@ package enum RequestReason: UInt8, Sendable, CaseIterable, BitwiseCopyable {
     case quotaExceeded = 34
     case tooManyAtOnce = 35
     case tooManyConnections = 36
+    case tenantRateLimited = 37
+    case tenantQuotaExceeded = 38
     // Upstream.
     case upstreamUnavailable = 40
     case upstreamConnectFailed = 41
@@ -98,7 +100,9 @@ package enum RequestReason: UInt8, Sendable, CaseIterable, BitwiseCopyable {
         case .credentialsMissing, .credentialsUnknown, .credentialsExpired, .tokenInvalid, .signatureInvalid,
             .signatureReplayed:
             return 401
-        case .rateLimited, .quotaExceeded, .tooManyAtOnce, .tooManyConnections: return 429
+        case .rateLimited, .quotaExceeded, .tooManyAtOnce, .tooManyConnections, .tenantRateLimited,
+            .tenantQuotaExceeded:
+            return 429
         case .upstreamUnavailable, .upstreamOverloaded, .circuitOpen, .draining, .overloaded, .policyUnavailable:
             return 503
         case .upstreamConnectFailed, .upstreamReset, .upstreamInvalidResponse, .upstreamNotHTTP2: return 502
@@ -153,6 +157,8 @@ package enum RequestReason: UInt8, Sendable, CaseIterable, BitwiseCopyable {
         case .quotaExceeded: return "quota-exceeded"
         case .tooManyAtOnce: return "too-many-at-once"
         case .tooManyConnections: return "too-many-connections"
+        case .tenantRateLimited: return "tenant-rate-limited"
+        case .tenantQuotaExceeded: return "tenant-quota-exceeded"
         case .upstreamUnavailable: return "upstream-unavailable"
         case .upstreamConnectFailed: return "upstream-connect-failed"
         case .upstreamConnectTimeout: return "upstream-connect-timeout"
@@ -216,6 +222,10 @@ package enum RequestReason: UInt8, Sendable, CaseIterable, BitwiseCopyable {
         case .quotaExceeded: return "The quota is used up; it begins anew after the time given."
         case .tooManyAtOnce: return "Too many requests at the same time; wait for others to end."
         case .tooManyConnections: return "Too many connections at the same time; close others first."
+        case .tenantRateLimited:
+            return "Too many requests to all APIs of this organisation; try again after the time given."
+        case .tenantQuotaExceeded:
+            return "The quota of all APIs of this organisation is used up; it begins anew after the time given."
         case .upstreamUnavailable: return "No server of this API is available."
         case .upstreamConnectFailed: return "The server of this API could not be reached."
         case .upstreamConnectTimeout: return "The server of this API did not accept a connection in time."

@@ -1,10 +1,10 @@
 import GatewayConfiguration
 import Synchronization
 
-/// A limit of an API, route or plan as requests meet it.
+/// A limit of an API, route, plan or tenant as requests meet it.
 struct CompiledLimit: BitwiseCopyable, Sendable {
     enum Subject: UInt8, BitwiseCopyable {
-        case api, application, key, ip, header, plan, claim
+        case api, application, key, ip, header, plan, claim, tenant
     }
 
     var rule: LimitRule
@@ -14,7 +14,7 @@ struct CompiledLimit: BitwiseCopyable, Sendable {
     var isQuota: Bool
     /// Whether it counts before callers are known.
     var isEarly: Bool
-    /// Place in the snapshot's words of the one word of `api`, and of what callers without subscription share; -1: none.
+    /// Place in the snapshot's words of the one word of `api` and `tenant`, and of what callers without subscription share; -1: none.
     var own: Int32
     /// For `application` and `key`: place among the words of a subscription.
     var slot: Int32
@@ -38,6 +38,8 @@ struct CompiledLimit: BitwiseCopyable, Sendable {
 
     /// What a request is refused with that this limit has no room for.
     var refusal: RequestReason {
+        // Whoever asks for more must know whom to ask.
+        if self.subject == .tenant { return self.isQuota ? .tenantQuotaExceeded : .tenantRateLimited }
         switch self.rule.algorithm {
         case .aligned: return self.isQuota ? .quotaExceeded : .rateLimited
         case .concurrent: return .tooManyAtOnce
@@ -49,8 +51,8 @@ struct CompiledLimit: BitwiseCopyable, Sendable {
         rule: LimitRule(concurrent: 1, scope: .gateway), subject: .api, isShared: false, isQuota: false, isEarly: false,
         own: -1, slot: -1, cost: 1, seed: 0, header: TextRange(), name: TextRange(), quota: 0, windowSeconds: 0)
 
-    /// Limits that can apply to one request at most: the API's, the route's and the plan's.
-    static let perRequestMax: Int = 2 * PolicyDefinition.countMax + 3
+    /// Limits that can apply to one request at most: the API's, the route's, the plan's and the tenant's.
+    static let perRequestMax: Int = 2 * PolicyDefinition.countMax + 3 + TenantLimits.countMax
 }
 
 /// Where a subject's count is: a word of its own, or a fingerprint in the shared table.

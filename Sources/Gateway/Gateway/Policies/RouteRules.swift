@@ -38,6 +38,8 @@ struct RouteRules: BitwiseCopyable {
     var limitCount: Int32
     /// What a request takes from limits that do not say it themselves.
     var cost: UInt32
+    /// Limits of the tenant over all of its APIs.
+    var tenantLimits: TenantLimits
     /// Whether the route has a pipeline; otherwise the decision is all.
     var hasPipeline: Bool
 
@@ -49,7 +51,9 @@ struct RouteRules: BitwiseCopyable {
         keyHeader: TextRange(), keyQuery: TextRange(), blockStart: 0, denyCount: 0, allowCount: 0,
         accessRun: AccessRun(),
         bodyBytesMax: 0,
-        stripPrefix: TextRange(), limitStart: 0, addressLimitCount: 0, limitCount: 0, cost: 1, hasPipeline: false)
+        stripPrefix: TextRange(), limitStart: 0, addressLimitCount: 0, limitCount: 0, cost: 1,
+        tenantLimits: TenantLimits(),
+        hasPipeline: false)
 }
 
 /// A block of addresses with its masks ready.

@@ -57,10 +57,11 @@ extension Snapshot {
         _ decision: inout Decision
     ) -> Bool {
         let limitsLeft: Int = Int(rules.limitCount - rules.addressLimitCount)
-        if limitsLeft > 0 || caller.planCount > 0 {
+        if limitsLeft > 0 || caller.planCount > 0 || rules.tenantLimits.count > 0 {
             let taken: Int = decision.taken.count
             self.placeLimits(rules, from: Int(rules.addressLimitCount), count: limitsLeft, request, caller, &decision)
             self.placePlanLimits(caller, &decision)
+            self.placeTenantLimits(rules, &decision)
             if !self.passLimits(alreadyTaken: taken, cost: rules.cost, at: time, &decision) { return false }
         }
         if !rules.stripPrefix.isEmpty {

@@ -22,7 +22,7 @@ extension Snapshot {
     ) -> LimitPlace {
         let number: Int32 = Int32(truncatingIfNeeded: index)
         switch limit.subject {
-        case .api, .plan: return self.place(limit.own, number)
+        case .api, .plan, .tenant: return self.place(limit.own, number)
         case .application:
             if caller.wordStart >= 0 { return self.place(caller.wordStart + limit.slot, number) }
         case .key:
@@ -50,6 +50,13 @@ extension Snapshot {
     func placePlanLimits(_ caller: Caller, _ decision: inout Decision) {
         for number in 0..<caller.planCount {
             decision.taken.add(self.place(caller.planWordStart + number, caller.planLimit + number))
+        }
+    }
+
+    /// Notes the counts of the tenant.
+    func placeTenantLimits(_ rules: RouteRules, _ decision: inout Decision) {
+        for number in rules.tenantLimits.start..<rules.tenantLimits.start + rules.tenantLimits.count {
+            decision.taken.add(self.place(self.limits[Int(number)].own, number))
         }
     }
 

@@ -32,10 +32,12 @@ package final class Snapshot: Sendable {
     let accessRules: SharedPages<AccessRule>
     let accessNames: SharedPages<TextRange>
     let limits: SharedPages<CompiledLimit>
-    /// Words of APIs, and of subscriptions: of limits by application, then of limits by key for each key.
+    /// Words of APIs, of tenants, and of subscriptions: of limits by application, then of limits by key for each key.
     let words: SharedPages<UnsafeMutablePointer<LimitWord>?>
     /// Keeps the words of subscriptions alive; those of an API belong to the API.
     private let placedApplications: SharedPages<PlacedApplication?>
+    /// The same for those of tenants.
+    let tenants: [PlacedTenant]
     /// The claims that limits count by; see `CompiledLimit.claim`.
     let claimPaths: SharedPages<ClaimPath>
     let credentials: CredentialTable
@@ -48,7 +50,8 @@ package final class Snapshot: Sendable {
 
     init(
         _ compiler: sending SnapshotCompiler, router: Router, placed: ContiguousArray<PlacedAPI>,
-        applications: SharedPages<PlacedApplication?>, live: LiveState, version: Int64, hash: String
+        applications: SharedPages<PlacedApplication?>, tenants: [PlacedTenant], live: LiveState, version: Int64,
+        hash: String
     ) {
         self.version = version
         self.hash = hash
@@ -57,6 +60,7 @@ package final class Snapshot: Sendable {
         self.router = router
         self.placed = placed
         self.placedApplications = applications
+        self.tenants = tenants
         self.apiTable = compiler.tables.apis.share()
         self.routeTable = compiler.tables.routes.share()
         self.applications = compiler.tables.applications.share()
@@ -181,6 +185,7 @@ package struct Quarantine: Sendable, Equatable {
         case api
         case application
         case plan
+        case tenant
     }
 
     package let kind: Kind

@@ -108,7 +108,7 @@ extension SnapshotCompiler {
         self.callers.placed[place] = placed
         self.callers.places[definition.key] = place
         self.callers.enter(placed)
-        self.count(placed, isAdded: true)
+        self.count(weight: placed.weight, isAdded: true)
     }
 
     private func takePlace() -> Int {
@@ -137,7 +137,7 @@ extension SnapshotCompiler {
         self.callers.leave(placed)
         self.callers.placed[place] = nil
         if !keepsPlace { self.callers.freePlaces.append(place) }
-        self.count(placed, isAdded: false)
+        self.count(weight: placed.weight, isAdded: false)
     }
 
     private func addSubscriptions(

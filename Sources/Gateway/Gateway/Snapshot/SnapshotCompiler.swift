@@ -36,6 +36,9 @@ final class SnapshotCompiler: @unchecked Sendable {
     /// The places of each product's APIs: what a subscription opens.
     var products: [EntryKey: [Int]] = [:]
     var callers: CallerIndex = CallerIndex()
+    /// The document's limits of tenants as they were compiled, and where they are.
+    var tenantDefinitions: [TenantDefinition] = []
+    var placedTenants: [String: PlacedTenant] = [:]
 
     private var tenants: [String: Int32] = [:]
     private var texts: [String: TextRange] = [:]
@@ -60,6 +63,7 @@ final class SnapshotCompiler: @unchecked Sendable {
     func compile(_ next: DocumentToCompile, after previous: Snapshot?) -> Snapshot {
         var earlier: [EntryKey: CompiledAPI] = [:]
         for placed in previous?.placed ?? [] { earlier[placed.api.key] = placed.api }
+        self.addTenants(next, previous: previous)
         var ordered: [(order: Int, placed: PlacedAPI)] = []
         var changed: [(definition: APIDefinition, order: Int)] = []
         var seen: Set<EntryKey> = []
@@ -114,6 +118,7 @@ final class SnapshotCompiler: @unchecked Sendable {
             self.weightGone + self.router.discarded <= self.weightLive + Self.weightGoneMin
         else { return nil }
         self.quarantined = []
+        self.updateTenants(next.document.tenants)
         let (range, with): (Range<Int>, Range<Int>) = Self.difference(self.definitions, next.document.apis)
         var isOrderChanged: Bool = false
         if !range.isEmpty || !with.isEmpty {
@@ -321,7 +326,7 @@ final class SnapshotCompiler: @unchecked Sendable {
             bodyBytesMax: policies.bodyBytesMax,
             stripPrefix: self.text(api.definition.strippedPrefix(of: route.definition) ?? ""), limitStart: run.start,
             addressLimitCount: run.addressCount, limitCount: run.count, cost: UInt32(clamping: route.definition.cost),
-            hasPipeline: route.pipeline != nil)
+            tenantLimits: self.tenantLimits(api.definition.tenant), hasPipeline: route.pipeline != nil)
     }
 
     // MARK: Shared
@@ -351,10 +356,10 @@ final class SnapshotCompiler: @unchecked Sendable {
         return Int32(self.tables.words.count - 1)
     }
 
-    /// Counts what an application took that was added, or gave back.
-    func count(_ application: PlacedApplication, isAdded: Bool) {
-        self.weightLive += isAdded ? application.weight : -application.weight
-        if !isAdded { self.weightGone += application.weight }
+    /// Counts what an application or a tenant took of the tables that was added, or gave back.
+    func count(weight: Int, isAdded: Bool) {
+        self.weightLive += isAdded ? weight : -weight
+        if !isAdded { self.weightGone += weight }
     }
 
     func placed(at place: Int) -> PlacedAPI? { self.tables.apis[place] }
@@ -371,6 +376,7 @@ final class SnapshotCompiler: @unchecked Sendable {
         }
         return Snapshot(
             self, router: self.router.build(orders: self.orders, isOrderChanged: isOrderChanged), placed: self.placed,
-            applications: self.callers.placed.share(), live: self.live, version: next.version, hash: next.hash)
+            applications: self.callers.placed.share(), tenants: Array(self.placedTenants.values), live: self.live,
+            version: next.version, hash: next.hash)
     }
 }

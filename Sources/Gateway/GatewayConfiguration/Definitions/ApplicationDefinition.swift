@@ -107,7 +107,7 @@ package struct PlanDefinition: Sendable, Equatable {
     package var key: EntryKey { EntryKey(tenant: self.tenant, id: self.id) }
 }
 
-/// So many requests of one subscription in a window; ranges as in `RateLimitPolicy`.
+/// So many requests in a window, of one subscription by its plan or of a whole tenant; ranges as in `RateLimitPolicy`.
 package struct PlanRateLimit: Sendable, Equatable {
     package var limit: Int64
     package var window: Duration

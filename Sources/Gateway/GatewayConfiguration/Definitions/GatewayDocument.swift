@@ -6,13 +6,17 @@ package struct GatewayDocument: Sendable, Equatable {
     package var apis: [APIDefinition]
     package var applications: [ApplicationDefinition]
     package var plans: [PlanDefinition]
+    /// Limits of whole tenants; those without have no entry.
+    package var tenants: [TenantDefinition]
 
     package init(
-        apis: [APIDefinition] = [], applications: [ApplicationDefinition] = [], plans: [PlanDefinition] = []
+        apis: [APIDefinition] = [], applications: [ApplicationDefinition] = [], plans: [PlanDefinition] = [],
+        tenants: [TenantDefinition] = []
     ) {
         self.apis = apis
         self.applications = applications
         self.plans = plans
+        self.tenants = tenants
     }
 
     /// The version of the document's format, as `version:` says it in a file and in a snapshot.

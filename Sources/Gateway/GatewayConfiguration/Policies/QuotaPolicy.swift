@@ -24,7 +24,7 @@ package struct QuotaPolicy: Sendable, Equatable {
     package static let limitMax: Int64 = 1_000_000_000_000
 }
 
-/// So many requests of one subscription in a span of the calendar; ranges as in `QuotaPolicy`.
+/// So many requests in a span of the calendar, of one subscription by its plan or of a whole tenant; ranges as in `QuotaPolicy`.
 package struct PlanQuota: Sendable, Equatable {
     package var limit: Int64
     package var window: CalendarUnit

@@ -21,6 +21,7 @@ final class DocumentChecks {
     private var apis: Set<EntryKey> = []
     private var products: Set<EntryKey> = []
     private var plans: Set<EntryKey> = []
+    private var tenants: Set<String> = []
     private var applicationKeys: Set<EntryKey> = []
     private var applications: [(definition: ApplicationDefinition, places: ApplicationPlaces)] = []
     private var keys: Set<TenantKey> = []
@@ -29,6 +30,11 @@ final class DocumentChecks {
     func add(_ plan: PlanDefinition, at place: NodeDecoder) {
         if self.plans.insert(plan.key).inserted { return }
         place.problem("expected an id that no other plan of the tenant has, found '\(plan.id)' again")
+    }
+
+    func add(_ tenant: TenantDefinition, at place: NodeDecoder) {
+        if self.tenants.insert(tenant.name).inserted { return }
+        place.problem("expected one entry for each tenant, found '\(tenant.name)' again")
     }
 
     func add(_ api: APIDefinition, at place: NodeDecoder, routes places: [NodeDecoder]) {

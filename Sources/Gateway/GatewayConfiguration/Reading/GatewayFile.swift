@@ -41,12 +41,12 @@ package struct GatewayFile: Sendable, Equatable {
 }
 
 extension GatewayDocument {
-    static let fieldNames: [String] = ["apis", "applications", "plans"]
+    static let fieldNames: [String] = ["apis", "applications", "plans", "tenants"]
 
     /// What a document may hold: enough for 100,000 routes.
     package static let limits: DocumentLimits = DocumentLimits(bytes: 256 << 20, values: 20_000_000)
 
-    /// Reads a document alone, as a snapshot carries it: `version`, `apis`, `applications`, `plans`.
+    /// Reads a document alone, as a snapshot carries it: `version`, `apis`, `applications`, `plans`, `tenants`.
     package static func read(_ bytes: [UInt8]) throws(InvalidDocument) -> GatewayDocument {
         try GatewayDocument.decode(try GatewayDocument.parse(bytes, limits: GatewayDocument.limits))
     }
@@ -109,7 +109,13 @@ extension GatewayDocument {
             if let application { checks.add(application, at: decoder, places) }
             return application
         }
+        let tenants: [TenantDefinition]? = fields.list("tenants") { decoder in
+            let tenant: TenantDefinition? = TenantDefinition.read(decoder)
+            if let tenant { checks.add(tenant, at: decoder) }
+            return tenant
+        }
         checks.checkReferences()
-        return GatewayDocument(apis: apis ?? [], applications: applications ?? [], plans: plans ?? [])
+        return GatewayDocument(
+            apis: apis ?? [], applications: applications ?? [], plans: plans ?? [], tenants: tenants ?? [])
     }
 }

@@ -72,9 +72,10 @@ struct DocumentDigest: Sendable {
     }
 }
 
-/// The three kinds of entries of a document, by their names in JSON.
+/// The kinds of entries of a document, by their names in JSON.
 package enum EntryKind: String, Sendable, CaseIterable {
     case api = "apis"
     case application = "applications"
     case plan = "plans"
+    case tenant = "tenants"
 }

@@ -54,6 +54,7 @@ package struct ReadEntry: Sendable {
         case api(APIDefinition)
         case application(ApplicationDefinition)
         case plan(PlanDefinition)
+        case tenant(TenantDefinition)
     }
 
     let definition: Definition

@@ -41,6 +41,7 @@ extension GatewayDocument {
         writer.set("apis", list: self.apis.map { $0.json() })
         writer.set("applications", list: self.applications.map { $0.json() })
         writer.set("plans", list: self.plans.map { $0.json() })
+        writer.set("tenants", list: self.tenants.map { $0.json() })
         return writer.value
     }
 }
@@ -243,16 +244,20 @@ extension PlanDefinition {
         var writer: DefinitionWriter = DefinitionWriter()
         writer.set("id", .string(self.id))
         writer.set("tenant", .string(self.tenant))
-        if let limit: PlanRateLimit = self.rateLimit {
-            var body: DefinitionWriter = DefinitionWriter()
-            body.set("limit", .int(limit.limit))
-            body.set("window", .string(DefinitionWriter.text(limit.window)))
-            if limit.algorithm != .window { body.set("algorithm", .string(limit.algorithm.rawValue)) }
-            if limit.scope != .divided { body.set("scope", .string(limit.scope.rawValue)) }
-            writer.set("rate_limit", body.value)
-        }
+        writer.set("rate_limit", self.rateLimit?.json())
         writer.set("quota", self.quota.map { $0.json() })
         writer.set("concurrency", self.concurrency.map { .int($0) })
         return writer.value
+    }
+}
+
+extension PlanRateLimit {
+    func json() -> JSONValue {
+        var body: DefinitionWriter = DefinitionWriter()
+        body.set("limit", .int(self.limit))
+        body.set("window", .string(DefinitionWriter.text(self.window)))
+        if self.algorithm != .window { body.set("algorithm", .string(self.algorithm.rawValue)) }
+        if self.scope != .divided { body.set("scope", .string(self.scope.rawValue)) }
+        return body.value
     }
 }

@@ -2,7 +2,7 @@ package import Documents
 package import JSON
 
 extension ReadEntry {
-    /// Reads an entry written as JSON: what a control plane keeps of its APIs, applications and plans.
+    /// Reads an entry written as JSON: what a control plane keeps of its APIs, applications, plans and tenants.
     ///
     /// Throws every problem of the entry, by JSON pointer, without the values of secrets.
     /// - Parameter secrets: what the references of an API stand for.
@@ -28,6 +28,7 @@ extension ReadEntry {
             case .api: return .api(try NodeDecoder.decode(node) { APIDefinition.read($0) })
             case .application: return .application(try NodeDecoder.decode(node) { ApplicationDefinition.read($0) })
             case .plan: return .plan(try NodeDecoder.decode(node) { PlanDefinition.read($0) })
+            case .tenant: return .tenant(try NodeDecoder.decode(node) { TenantDefinition.read($0) })
             }
         } catch {
             if secrets.isEmpty { throw error }

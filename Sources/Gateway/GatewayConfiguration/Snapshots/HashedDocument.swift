@@ -33,6 +33,7 @@ package struct HashedDocument: Sendable {
         for api in document.apis { self.set(api) }
         for application in document.applications { self.set(application) }
         for plan in document.plans { self.set(plan) }
+        for tenant in document.tenants { self.set(tenant) }
     }
 
     /// 64 hexadecimal digits; see `DocumentDigest`.
@@ -61,6 +62,8 @@ package struct HashedDocument: Sendable {
 
     package mutating func set(_ plan: PlanDefinition) { self.set(.plan(plan), EntryForm(of: plan.json())) }
 
+    package mutating func set(_ tenant: TenantDefinition) { self.set(.tenant(tenant), EntryForm(of: tenant.json())) }
+
     /// Puts in what was read.
     package mutating func put(_ entry: ReadEntry) {
         self.set(entry.definition, entry.form)
@@ -78,6 +81,9 @@ package struct HashedDocument: Sendable {
         case .plan(let plan):
             self.note(.plan, plan.key, form)
             EntryList.set(plan, key: plan.key, in: &self.document.plans) { $0.key }
+        case .tenant(let tenant):
+            self.note(.tenant, tenant.key, form)
+            EntryList.set(tenant, key: tenant.key, in: &self.document.tenants) { $0.key }
         }
     }
 
@@ -98,6 +104,7 @@ package struct HashedDocument: Sendable {
         case .api: EntryList.remove(key, from: &self.document.apis) { $0.key }
         case .application: EntryList.remove(key, from: &self.document.applications) { $0.key }
         case .plan: EntryList.remove(key, from: &self.document.plans) { $0.key }
+        case .tenant: EntryList.remove(key, from: &self.document.tenants) { $0.key }
         }
     }
 
@@ -205,6 +212,7 @@ package struct HashedDocument: Sendable {
         case .api: for api in self.document.apis { keys.append(api.key) }
         case .application: for application in self.document.applications { keys.append(application.key) }
         case .plan: for plan in self.document.plans { keys.append(plan.key) }
+        case .tenant: for tenant in self.document.tenants { keys.append(tenant.key) }
         }
         for entry in self.unreadable where entry.kind == kind { keys.append(entry.key) }
         return keys

@@ -1,5 +1,6 @@
 import Contracts
 import JSON
+import REST
 import Store
 import Time
 
@@ -15,6 +16,18 @@ struct Tenant: Sendable {
             "name": .string(self.name), "display_name": .string(self.displayName),
             "created_at": .string(self.createdAt.rfc3339),
         ])
+    }
+
+    /// What gateways keep of a tenant's quotas, as an entry of the gateway document's `tenants`; nil: nothing.
+    static func gatewayEntry(tenant: String, quotas: JSONObject) -> JSONValue? {
+        var entry: JSONObject = ["id": .string(tenant), "tenant": .string(tenant)]
+        if let limit: JSONValue = quotas[TenantQuota.requestsPerSecond.rawValue] {
+            entry["rate_limit"] = .object(["limit": limit, "window": "1s"])
+        }
+        if let limit: JSONValue = quotas[TenantQuota.requestsPerMonth.rawValue] {
+            entry["quota"] = .object(["limit": limit, "window": "month"])
+        }
+        return entry.members.count > 2 ? .object(entry) : nil
     }
 
     static let columns: String = "tenant, display_name, version, created_at"

@@ -44,7 +44,8 @@ extension CatalogService {
             ) { try await Self.updateTenant($0) },
             Route(
                 "GET", "/v1/tenants/{tenant}/quotas", operationID: "getQuotas", tag: tag,
-                summary: "The most a tenant may have of what; what is not named has no quota",
+                summary:
+                    "The most a tenant may have of what, and the requests its APIs may get; what is not named has no quota",
                 access: .tenant(Permission("catalog", "tenant", "read")),
                 answers: [Answer(200, "Quotas by name", schema: TenantQuota.schema)]
             ) { context in
@@ -150,7 +151,11 @@ extension CatalogService {
             let tenant: Tenant = Tenant(
                 name: old.name, displayName: old.displayName, version: old.version + 1, createdAt: old.createdAt)
             try TenantTable.update(tenant, in: transaction)
+            let before: JSONObject = try TenantQuota.ofRequests(tenant: tenant.name, in: transaction)
             try TenantQuota.set(quotas, tenant: tenant.name, in: transaction)
+            if try TenantQuota.ofRequests(tenant: tenant.name, in: transaction) != before {
+                try GatewayChanges.touch(.tenant, tenant: tenant.name, id: tenant.name, in: transaction)
+            }
             try Self.audit("tenant.quotas-changed", tenant, author, in: transaction)
             return .json(
                 .object(try TenantQuota.all(tenant: tenant.name, in: transaction)), version: tenant.version)

@@ -20,8 +20,9 @@ struct CatalogData: TenantData {
 
     static var counts: [String: String] {
         [
-            "apis": "FROM apis WHERE tenant = $1 AND deleted_at IS NULL", "plans": "FROM plans WHERE tenant = $1",
-            "environments": "FROM environments WHERE tenant = $1",
+            "apis": "SELECT count(*) FROM apis WHERE tenant = $1 AND deleted_at IS NULL",
+            "plans": "SELECT count(*) FROM plans WHERE tenant = $1",
+            "environments": "SELECT count(*) FROM environments WHERE tenant = $1",
         ]
     }
 
@@ -72,6 +73,9 @@ struct CatalogData: TenantData {
         for plan in try PlanTable.all(tenant: ending.tenant, after: "", limit: Plan.countMax, in: transaction) {
             try PlanTable.delete(plan.name, tenant: ending.tenant, in: transaction)
             try GatewayChanges.touch(.plan, tenant: ending.tenant, id: plan.name, in: transaction)
+        }
+        if try !TenantQuota.ofRequests(tenant: ending.tenant, in: transaction).isEmpty {
+            try GatewayChanges.touch(.tenant, tenant: ending.tenant, id: ending.tenant, in: transaction)
         }
         return TenantStep()
     }

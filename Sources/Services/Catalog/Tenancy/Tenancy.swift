@@ -16,7 +16,7 @@ package struct TenancyRules: Sendable {
         self.others = others
     }
 
-    /// What counts against quotas, of all services.
+    /// How much counts against quotas, of all services.
     var counts: [String: String] {
         var counts: [String: String] = CatalogData.counts
         for service in self.others { counts.merge(service.tenantCounts) { first, _ in first } }

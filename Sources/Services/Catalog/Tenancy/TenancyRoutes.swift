@@ -20,18 +20,18 @@ extension CatalogService {
 
     /// What a tenant has of what, beside its quotas.
     private static func useRoute(_ tenancy: Tenancy) -> Route {
-        let rows: [String: String] = tenancy.rules.counts
+        let counts: [String: String] = tenancy.rules.counts
         return Route(
             "GET", "/v1/tenants/{tenant}/quotas/use", operationID: "getQuotaUse", tag: Self.name,
             summary: "What a tenant has of everything that can have a quota, and the most it may have",
             access: .tenant(Permission("catalog", "tenant", "read")),
-            answers: [Answer(200, "By the quota's name: used, and the limit or null")]
+            answers: [Answer(200, "By the quota's name: used, and the limit; null is not counted, and no limit")]
         ) { context in
             .json(
                 .object(
                     try await context.read { reader in
                         _ = try Self.tenant(context.tenant, in: reader)
-                        return try TenantQuota.use(tenant: context.tenant, rows: rows, in: reader)
+                        return try TenantQuota.use(tenant: context.tenant, counts: counts, in: reader)
                     }))
         }
     }

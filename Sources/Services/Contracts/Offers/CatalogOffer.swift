@@ -101,6 +101,8 @@ package protocol CatalogOffer: Sendable {
     func planNeedsApproval(tenant: String, name: String, in store: any Queryable) throws -> Bool
     /// A plan as an entry of the gateway document's `plans`; nil when it does not exist (any more).
     func gatewayPlan(tenant: String, name: String, in store: any Queryable) throws -> JSONValue?
+    /// The limits of a whole tenant as an entry of the gateway document's `tenants`; nil when it has none (any more).
+    func gatewayTenant(_ name: String, in store: any Queryable) throws -> JSONValue?
     /// The APIs the portal shows: those of the tenants that are published.
     func publishedAPIs(tenants: [String]?, after: String, limit: Int, in store: any Queryable) throws -> [PublishedAPI]
 }

@@ -2,7 +2,7 @@ package import Store
 
 /// What changed for gateways, in one numbered sequence: the number is the version of every snapshot that contains the change.
 ///
-/// Whoever changes something a gateway runs from (a live revision, an application, a plan) touches it in the transaction of the
+/// Whoever changes something a gateway runs from (a live revision, an application, a plan, the quotas of a tenant) touches it in the transaction of the
 /// change. `deployments` reads the sequence after each commit and publishes a snapshot of that version; so a change that is
 /// committed always reaches the gateways, also after a crash between the two.
 package enum GatewayChanges {
@@ -10,6 +10,8 @@ package enum GatewayChanges {
         case api
         case application
         case plan
+        /// Its id is the tenant's name.
+        case tenant
     }
 
     /// Something that changed: gateways get its present state, or its removal.

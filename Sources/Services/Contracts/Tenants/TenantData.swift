@@ -8,7 +8,7 @@ package protocol TenantData: Sendable {
     /// Every table of the service with a column `tenant`, in the order in which a tenant's end empties them.
     var tenantTables: [TenantRows] { get }
 
-    /// What is counted against a tenant's quotas, by the quota's name: `FROM apis WHERE tenant = $1`.
+    /// How much is counted against a tenant's quotas, by the quota's name: `SELECT count(*) FROM apis WHERE tenant = $1`.
     var tenantCounts: [String: String] { get }
 
     /// What an export has besides the rows of the tables.

@@ -151,6 +151,9 @@ actor SnapshotPublisher {
             case .plan:
                 let json: JSONValue? = try catalog.gatewayPlan(tenant: change.tenant, name: change.id, in: store)
                 loaded.append(Loaded(change: change, entries: [Entry(.plan, key, json)]))
+            case .tenant:
+                let json: JSONValue? = try catalog.gatewayTenant(change.tenant, in: store)
+                loaded.append(Loaded(change: change, entries: [Entry(.tenant, key, json)]))
             }
         }
         return loaded
@@ -239,15 +242,19 @@ actor SnapshotPublisher {
         self.places[owner] = places.isEmpty ? nil : places
     }
 
-    /// Applications and plans: every group has them. The group `` holds them for groups that open later.
+    /// Applications, plans and limits of tenants: every group has them. The group `` holds them for groups that open later.
     private func takeEverywhere(_ kind: GatewayChanges.Kind, _ entry: Entry, _ version: Int64) {
+        let entryKind: EntryKind =
+            switch kind {
+            case .api: .api
+            case .application: .application
+            case .plan: .plan
+            case .tenant: .tenant
+            }
         self.openGroup("")
         self.logRefusal(of: entry)
         if entry.refusal != nil { return }
-        for group in self.groups.keys {
-            self.groups[group]?.set(
-                kind == .application ? .application : .plan, entry.key, entry.read, version: version)
-        }
+        for group in self.groups.keys { self.groups[group]?.set(entryKind, entry.key, entry.read, version: version) }
     }
 
     private func logRefusal(of entry: Entry) {

@@ -207,10 +207,19 @@ extension DeploymentsService {
     }
 
     /// Adds to counts that gateways keep together. - Returns: the totals, in order.
+    ///
+    /// A gateway that was away may tell of a tenant that has ended meanwhile: nothing of it is kept.
     func count(_ changes: [CountedAmount]) async throws -> [Int64] {
-        try await self.services.store.write { transaction in
+        let catalog: any CatalogOffer = self.catalog
+        return try await self.services.store.write { transaction in
             var totals: [Int64] = []
-            for change in changes { totals.append(try CounterTable.add(change, in: transaction)) }
+            var known: [String: Bool] = [:]
+            for change in changes {
+                let tenant: String = change.tenant
+                let isThere: Bool = try known[tenant] ?? (catalog.tenant(tenant, in: transaction) != nil)
+                known[tenant] = isThere
+                totals.append(isThere ? try CounterTable.add(change, in: transaction) : change.amount)
+            }
             return totals
         }
     }

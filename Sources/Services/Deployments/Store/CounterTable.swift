@@ -36,6 +36,10 @@ enum CounterTable {
         ) { (row: Row) throws(StoreError) -> Int64 in try row.int(0) } ?? 0
     }
 
+    /// What gateways counted of the requests to all APIs of a tenant, in the latest window they told of.
+    static let countedOfTenant: String =
+        "SELECT coalesce(max(total), 0) FROM gateway_counters WHERE tenant = $1 AND counter = $1 || '/|tenant|quota month'"
+
     /// Removes what belongs to windows that have ended.
     static func removeEnded(before now: Timestamp, in transaction: Transaction) throws {
         try transaction.execute("DELETE FROM gateway_counters WHERE ends_at < $1", .int(now.milliseconds))

@@ -3,20 +3,34 @@ package import Store
 
 /// The most a tenant may have of something, set by the platform's administrators. A tenant without a quota has none.
 ///
-/// The service that makes the thing asks in the transaction that makes it: `try TenantQuota.apis.require(…)`.
+/// The service that makes the thing asks in the transaction that makes it: `try TenantQuota.apis.require(…)`. Requests to its APIs
+/// are counted by gateways.
 package enum TenantQuota: String, Sendable, CaseIterable {
     case apis
     case applications
     case environments
     case groups
     case plans
+    /// Requests to all of its APIs in a month of the calendar.
+    case requestsPerMonth = "requests_per_month"
+    /// Requests to all of its APIs in a second.
+    case requestsPerSecond = "requests_per_second"
     case secrets
     case serviceAccounts = "service_accounts"
     case subscriptions
     case users
 
-    /// The highest a quota can be set to.
-    package static let limitMax: Int64 = 1_000_000
+    /// What a quota can be set to. Those of requests are what a gateway's limits take.
+    package var range: ClosedRange<Int64> {
+        switch self {
+        case .requestsPerMonth: 1...1_000_000_000_000
+        case .requestsPerSecond: 1...100_000_000
+        default: 0...1_000_000
+        }
+    }
+
+    /// Whether gateways keep it.
+    private var isOfRequests: Bool { self == .requestsPerMonth || self == .requestsPerSecond }
 
     /// What a person calls them.
     private var words: String { self == .serviceAccounts ? "service accounts" : self == .apis ? "APIs" : self.rawValue }
@@ -40,17 +54,32 @@ package enum TenantQuota: String, Sendable, CaseIterable {
         throw problem
     }
 
-    /// What a tenant has of everything that can have a quota, and what it may have at most.
+    /// What a tenant has of everything that can have a quota, and what it may have at most. Of requests a second nobody here knows
+    /// how many there are, and of those in a month only where there is a quota.
     ///
-    /// - Parameter rows: what counts, by the quota's name: `FROM apis WHERE tenant = $1`.
-    package static func use(tenant: String, rows: [String: String], in store: any Queryable) throws -> JSONObject {
+    /// - Parameter counts: how many there are, by the quota's name: `SELECT count(*) FROM apis WHERE tenant = $1`.
+    package static func use(tenant: String, counts: [String: String], in store: any Queryable) throws -> JSONObject {
         var object: JSONObject = JSONObject()
         for quota in Self.allCases {
-            guard let counted: String = rows[quota.rawValue] else { continue }
-            let used: Int64 = try store.first("SELECT count(*) \(counted)", .text(tenant)) { try $0.int(0) } ?? 0
+            let limit: Int64? = try quota.limit(tenant: tenant, in: store)
+            var used: Int64?
+            if let statement: String = counts[quota.rawValue], limit != nil || !quota.isOfRequests {
+                used = try store.first(statement, .text(tenant)) { try $0.int(0) } ?? 0
+            } else if !quota.isOfRequests {
+                continue
+            }
             object[quota.rawValue] = .object([
-                "used": .int(used), "limit": try quota.limit(tenant: tenant, in: store).map { .int($0) } ?? .null,
+                "used": used.map { .int($0) } ?? .null, "limit": limit.map { .int($0) } ?? .null,
             ])
+        }
+        return object
+    }
+
+    /// The quotas that gateways keep, by name.
+    package static func ofRequests(tenant: String, in store: any Queryable) throws -> JSONObject {
+        var object: JSONObject = JSONObject()
+        for quota in Self.allCases where quota.isOfRequests {
+            if let limit: Int64 = try quota.limit(tenant: tenant, in: store) { object[quota.rawValue] = .int(limit) }
         }
         return object
     }
@@ -85,7 +114,7 @@ package enum TenantQuota: String, Sendable, CaseIterable {
     /// The shape of a tenant's quotas.
     package static let schema: JSONValue = {
         var properties: JSONObject = JSONObject()
-        for quota in Self.allCases { properties[quota.rawValue] = Schema.integer(0...Self.limitMax) }
+        for quota in Self.allCases { properties[quota.rawValue] = Schema.integer(quota.range) }
         return Schema.object(properties)
     }()
 }

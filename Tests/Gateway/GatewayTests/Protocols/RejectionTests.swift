@@ -15,6 +15,8 @@ struct RejectionTests {
         /// Beside targets, in JSON: begins with a comma.
         var upstream: String = ""
         var route: String = #"{"path": "/*"}"#
+        /// Limits of the tenant, in JSON.
+        var tenant: String = "{}"
         var target: Target = .upstream
         /// Requests that are answered first, each on a connection of its own.
         var before: [String] = []
@@ -94,6 +96,12 @@ struct RejectionTests {
             before: [Scenario.get("/x")]),
         Scenario(
             reason: .quotaExceeded, policies: #"[{"quota": {"limit": 1, "window": "year", "by": "api"}}]"#,
+            before: [Scenario.get("/x")]),
+        Scenario(
+            reason: .tenantRateLimited, tenant: #"{"rate_limit": {"limit": 1, "window": "31d"}}"#,
+            before: [Scenario.get("/x")]),
+        Scenario(
+            reason: .tenantQuotaExceeded, tenant: #"{"quota": {"limit": 1, "window": "year"}}"#,
             before: [Scenario.get("/x")]),
         Scenario(reason: .tooManyAtOnce, policies: #"[{"concurrency": 1}]"#, meanwhile: Scenario.get("/hold")),
         Scenario(
@@ -209,7 +217,8 @@ struct RejectionTests {
             Array(
                 """
                 {"version": 1, "applications": \(self.applications), "apis": [{"id": "test", "routes": [\(scenario.route)],
-                 "policies": \(policies), "upstream": {"targets": [\(target)]\(scenario.upstream)}}]}
+                 "policies": \(policies), "upstream": {"targets": [\(target)]\(scenario.upstream)}}],
+                 "tenants": [\(scenario.tenant)]}
                 """.utf8))
     }
 
