@@ -32,7 +32,8 @@ class IsolationTests(unittest.TestCase):
         # Scene asks for assertions, too.
         for name in ("assertEqual", "assertTrue"):
             setattr(cls.scope, name, getattr(unittest.TestCase(), name))
-        cls.platform = Platform(cls.scope, f"{folder(cls.scope)}/data").start()
+        # At this level each request says which statements it ran.
+        cls.platform = Platform(cls.scope, f"{folder(cls.scope)}/data", arguments=["--log-level", "debug"]).start()
         cls.scene = Scene(cls.scope, cls.platform)
         cls.admin = cls.scene.rest
         cls.operations = []
@@ -74,6 +75,9 @@ class IsolationTests(unittest.TestCase):
 
     def setUp(self):
         self.spy = self.client("spy")
+        self.lines = open(self.platform.log_path, encoding="utf-8", errors="replace")
+        self.addCleanup(self.lines.close)
+        self.unread, self.ran = "", {}
 
     def client(self, name):
         rest = Rest(self.platform.control_plane)
@@ -98,13 +102,37 @@ class IsolationTests(unittest.TestCase):
             query.append(f"tenant={tenant}")
         return path + ("?" + "&".join(query) if query else "")
 
-    def send(self, method, target, operation):
+    def send(self, method, target, operation, trace=None):
+        fields = {"traceparent": f"00-{trace}-00f067aa0ba902b7-01"} if trace else {}
         content = operation.get("requestBody", {}).get("content", {})
         if "application/json" in content:
-            return self.spy.request(method, target, sample(content["application/json"]["schema"]))
+            return self.spy.request(method, target, sample(content["application/json"]["schema"]), fields)
         if content:
-            return self.spy.request(method, target, raw=b"", fields={"Content-Type": next(iter(content))})
-        return self.spy.request(method, target)
+            return self.spy.request(method, target, raw=b"", fields={"Content-Type": next(iter(content)), **fields})
+        return self.spy.request(method, target, fields=fields)
+
+    def statements(self, *traces):
+        """The texts of the SQL statements that the requests of these traces ran."""
+        def look():
+            *lines, self.unread = (self.unread + self.lines.read()).split("\n")
+            for line in lines:
+                one = json.loads(line) if '"message":"request"' in line else {}
+                if "statements" in one:
+                    self.ran[one["trace_id"]] = one["statements"]
+            return all(trace in self.ran for trace in traces)
+        eventually(look)
+        return [self.ran.pop(trace) for trace in traces]
+
+    def assertSameWork(self, ask_theirs, ask_nobodys):
+        """Both make the store do the same. What a request does for itself now and then (a session is looked at anew after a while) does
+        not come three times in a row."""
+        for last in (False, False, True):
+            traces = [uuid.uuid4().hex, uuid.uuid4().hex]
+            answers = [ask_theirs(traces[0]), ask_nobodys(traces[1])]
+            theirs, nobodys = self.statements(*traces)
+            if theirs == nobodys or last:
+                self.assertEqual(theirs, nobodys, answers)
+                return len(theirs)
 
     def told(self, answer, values):
         """All of an answer, with what was asked for taken out."""
@@ -120,7 +148,7 @@ class IsolationTests(unittest.TestCase):
     def test_what_another_tenant_has_is_like_what_nobody_has(self):
         names = {name for _, path, _ in self.operations for name in re.findall(r"\{([^}]+)\}", path)}
         self.assertEqual(names - set(self.theirs) - NO_IDENTIFIERS, set(), "say what of the other tenant this is, in identifiers()")
-        compared = 0
+        compared = statements = 0
         for method, path, operation in self.operations:
             named = "{" in path or any(p["name"] == "tenant" for p in operation.get("parameters", []))
             if operation["x-access"] == "anyone" or not named or operation["operationId"] in ALONE:
@@ -138,20 +166,29 @@ class IsolationTests(unittest.TestCase):
                         self.told(real, {**self.theirs, "tenant": there}), self.told(none, {**nobodys, "tenant": nowhere}))
                     if there == "globex" and operation["x-access"] in ("tenant", "scoped"):
                         self.assertEqual(real.status, 404, real)
+                    theirs, nobody = (self.target(path, operation, *named) for named in ((self.theirs, there), (nobodys, nowhere)))
+                    statements += self.assertSameWork(
+                        lambda trace: self.send(method, theirs, operation, trace),
+                        lambda trace: self.send(method, nobody, operation, trace))
         self.assertGreater(compared, 100)
+        self.assertGreater(statements, compared, "the log says what was asked of the store")
 
     def test_what_bodies_name_of_another_tenant_is_like_what_nobody_has(self):
         plain = {"application": "app-0", "api": "api-1", "plan": "gold"}
         for name in plain:
-            answers = []
-            for value in (self.theirs[name], self.nobodys(self.theirs[name])):
-                answers.append(self.told(
-                    self.spy.request("POST", "/v1/tenants/acme/subscriptions", {**plain, name: value}), {name: value}))
-            self.assertEqual(*answers, name)
-        for value, other in ((self.theirs["user"], self.nobodys(self.theirs["user"])), ("only-globex", "only-glonex")):
-            answers = [self.told(self.spy.request("POST", "/v1/permissions/check", {
-                "user": one, "tenant": "acme", "permission": "catalog:api:read"}), {"user": one}) for one in (value, other)]
-            self.assertEqual(*answers)
+            self.compare_bodies("/v1/tenants/acme/subscriptions", plain, name, self.theirs[name])
+        for value in (self.theirs["user"], "only-globex"):
+            self.compare_bodies(
+                "/v1/permissions/check", {"tenant": "acme", "permission": "catalog:api:read"}, "user", value)
+
+    def compare_bodies(self, path, body, name, value):
+        def ask(value, trace=None):
+            fields = {"traceparent": f"00-{trace}-00f067aa0ba902b7-01"} if trace else {}
+            return self.spy.request("POST", path, {**body, name: value}, fields)
+
+        other = self.nobodys(value)
+        self.assertEqual(self.told(ask(value), {name: value}), self.told(ask(other), {name: other}), name)
+        self.assertGreater(self.assertSameWork(lambda trace: ask(value, trace), lambda trace: ask(other, trace)), 0)
 
     def markers(self):
         """What is of `globex` alone."""

@@ -73,7 +73,8 @@ package final class Store: Sendable {
         _ body: @escaping @Sendable (Transaction) throws -> T, _ isolation: WriteIsolation,
         _ durability: WriteDurability, in queue: JobQueue<WriteJob>, named name: String
     ) async throws -> T {
-        try await withCheckedThrowingContinuation { caller in
+        let body: @Sendable (Transaction) throws -> T = StatementLog.noting(body)
+        return try await withCheckedThrowingContinuation { caller in
             let job: TypedWriteJob<T> = TypedWriteJob(
                 body, isolation: isolation, durability: durability, caller: caller)
             if let refusal = queue.push(job) {
@@ -84,7 +85,8 @@ package final class Store: Sendable {
 
     /// Runs `body` over a snapshot, for `readTimeMax` at most (`.timedOut`; 5 s), and returns what it returns.
     package func read<T: Sendable>(_ body: @escaping @Sendable (Reader) throws -> T) async throws -> T {
-        try await withCheckedThrowingContinuation { caller in
+        let body: @Sendable (Reader) throws -> T = StatementLog.noting(body)
+        return try await withCheckedThrowingContinuation { caller in
             let job: TypedReadJob<T> = TypedReadJob(body, caller: caller)
             if let refusal = self.reads.push(job) {
                 caller.resume(throwing: StoreError(refusal, "read", self.reads.limit))

@@ -12,6 +12,8 @@ package final class Transaction: Queryable {
     /// The first failure that is not the closure's own doing (disk, damage): the group cannot commit, even when the
     /// closure swallowed it.
     private(set) var fault: StoreError?
+    /// Where the closure that runs notes its statements; nil: nowhere.
+    var notes: StatementNotes?
     /// False once the group has ended.
     private var isOpen: Bool = true
 
@@ -25,6 +27,7 @@ package final class Transaction: Queryable {
     @discardableResult
     package func execute(_ sql: String, _ parameters: SQLValue...) throws(StoreError) -> Int {
         try self.checkOpen()
+        self.notes?.add(sql)
         do { return try self.database.execute(sql, parameters) } catch { throw self.noting(error) }
     }
 
@@ -32,6 +35,7 @@ package final class Transaction: Queryable {
     @discardableResult
     package func execute(_ sql: String, values: [SQLValue]) throws(StoreError) -> Int {
         try self.checkOpen()
+        self.notes?.add(sql)
         do { return try self.database.execute(sql, values) } catch { throw self.noting(error) }
     }
 
@@ -39,6 +43,7 @@ package final class Transaction: Queryable {
         _ sql: String, _ parameters: [SQLValue], _ body: (Row) throws(StoreError) -> Bool
     ) throws(StoreError) {
         try self.checkOpen()
+        self.notes?.add(sql)
         do { try self.database.visit(sql, parameters, body) } catch { throw self.noting(error) }
     }
 

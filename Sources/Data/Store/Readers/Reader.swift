@@ -9,6 +9,8 @@ package final class Reader: Queryable {
     private let watch: (@Sendable (String) -> Void)?
     /// The first failure of disk or file, for the store's health.
     private(set) var fault: StoreError?
+    /// Where the closure notes its statements; nil: nowhere.
+    var notes: StatementNotes?
     /// False once the snapshot has ended.
     private var isOpen: Bool = true
 
@@ -24,6 +26,7 @@ package final class Reader: Queryable {
         guard self.isOpen else { throw .misuse("a reader was used after its closure had ended") }
         guard !self.deadline.isOver else { throw .timedOut(after: self.deadline.limit) }
         self.watch?(sql)
+        self.notes?.add(sql)
         do {
             try self.database.visit(sql, parameters, body)
         } catch {

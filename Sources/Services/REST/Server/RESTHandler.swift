@@ -82,17 +82,47 @@ package final class RESTHandler: Sendable {
         let trace: TraceContext =
             request.fields["traceparent"].flatMap { TraceContext(traceparent: $0) }?.child() ?? TraceContext.make()
         let language: Language = Language(acceptLanguage: request.fields["Accept-Language"])
-        var index: Int = self.routes.count
-        var response: HTTPResponse
-        do {
-            response = try await self.answer(request, trace: trace, language: language, routeIndex: &index)
-        } catch {
-            let problem: APIProblem = self.problem(for: error, trace: trace, request: request)
-            response = problem.response(traceID: trace.traceID, instance: request.path, language: language)
+        let (response, index): (HTTPResponse, Int)
+        if self.services.logger.level == .debug {
+            let statements: StatementLog = StatementLog()
+            (response, index) = await StatementLog.$current.withValue(statements) {
+                await self.answer(request, trace: trace, language: language)
+            }
+            self.log(request, response.status, index, trace, statements)
+        } else {
+            (response, index) = await self.answer(request, trace: trace, language: language)
         }
         self.requests.record(
             route: index, status: response.status, nanoseconds: self.services.clock.monotonic() - started)
         return response
+    }
+
+    /// What a request cost, for who looks for what is slow, or for what tells apart what must look alike.
+    private func log(
+        _ request: HTTPRequest, _ status: Int, _ index: Int, _ trace: TraceContext, _ statements: StatementLog
+    ) {
+        let name: String = index < self.routes.count ? self.routes[index].route.operationID : ""
+        self.services.logger.debug(
+            "request",
+            [
+                "method": .string(request.method.name), "operation": .string(name), "status": .int(Int64(status)),
+                "trace_id": .string(trace.traceID), "statements": .array(statements.texts.map { .string($0) }),
+            ])
+    }
+
+    /// The answer, and the route's index: that of none where there is no such route.
+    private func answer(
+        _ request: HTTPRequest, trace: TraceContext, language: Language
+    ) async -> (response: HTTPResponse, index: Int) {
+        var index: Int = self.routes.count
+        do {
+            let response: HTTPResponse = try await self.answer(
+                request, trace: trace, language: language, routeIndex: &index)
+            return (response, index)
+        } catch {
+            let problem: APIProblem = self.problem(for: error, trace: trace, request: request)
+            return (problem.response(traceID: trace.traceID, instance: request.path, language: language), index)
+        }
     }
 
     private func answer(
