@@ -43,7 +43,7 @@ import Testing
         try await test.insert("c")
         #expect(try await test.names() == ["a", "b", "c"])
         let text: String = String(decoding: metrics.prometheusText(), as: UTF8.self)
-        for line in ["store_commits_total 3", "store_commits_deferred_total 1"] {
+        for line in ["passerelle_store_commits_total 3", "passerelle_store_commits_deferred_total 1"] {
             #expect(text.contains(line + "\n"), "\(line)")
         }
         await test.store.close()
@@ -59,7 +59,7 @@ import Testing
                     usleep(UInt32(Writer.groupTimeMax / 1_000) + 1)
                     try eventuallyBlocking(within: .seconds(120)) {
                         String(decoding: metrics.prometheusText(), as: UTF8.self)
-                            .contains("store_queue_length{queue=\"write\"} \(count)\n")
+                            .contains("passerelle_store_queue_length{queue=\"write\"} \(count)\n")
                     }
                 }
             }
@@ -86,7 +86,7 @@ import Testing
         #expect(try await test.names().count == kinds.count)
         let text: String = String(decoding: metrics.prometheusText(), as: UTF8.self)
         let isDeferred: Bool = !kinds.contains(.synced)
-        #expect(text.contains("store_commits_deferred_total \(isDeferred ? 1 : 0)\n"))
+        #expect(text.contains("passerelle_store_commits_deferred_total \(isDeferred ? 1 : 0)\n"))
         await test.store.close()
     }
 }

@@ -259,7 +259,7 @@ struct CertificateRoutesTests {
             #expect(told.count == expected)
             #expect(told.allSatisfy { $0["type"]?.text == "certificate-expiring" })
             let metrics: String = String(decoding: fixture.harness.services.metrics.prometheusText(), as: UTF8.self)
-            #expect(metrics.contains("\npki_certificates_ending \(ending)\n"), "after \(days) more days")
+            #expect(metrics.contains("\npasserelle_pki_certificates_ending \(ending)\n"), "after \(days) more days")
         }
         let events: [JSONValue] = try await fixture.harness.auditEntries("certificate.expiring")
         #expect(events.count == 3)
