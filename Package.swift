@@ -113,7 +113,7 @@ let targets: [Target] = [
     service("Secrets", ["Crypto", "KeyRing", "HTTP"]),
     service("Deployments", ["Documents", "OpenAPI", "GatewayConfiguration", "Gateway", "Crypto", "HTTP", "TLS"]),
     service("Observability", ["Crypto", "HTTP", "KeyRing"]),
-    service("Audit", ["Crypto", "HTTP", "KeyRing"]),
+    service("Audit", ["Crypto", "Files", "HTTP", "KeyRing", "Processes"]),
     service("Backups", ["Backup", "EventLoops", "HTTP"]),
     service("Geolocation", ["Crypto", "HTTP"]),
 

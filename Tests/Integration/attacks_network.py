@@ -198,7 +198,7 @@ OF_THE_PROCESS = {
     "/telemetry/access_log/addresses": "how much of clients' addresses is logged",
 }
 # Called in the name of the platform, for its users: by the rules.
-OF_THE_PLATFORM = {"/identity/providers/*/issuer"}
+OF_THE_PLATFORM = {"/identity/providers/*/issuer", "/audit/anchors/*/url"}
 
 
 class ForgedRequests(unittest.TestCase):
@@ -240,6 +240,11 @@ class ForgedRequests(unittest.TestCase):
             for name, issuer in [*cls.issuers.items(), *((name, one.url) for name, one in cls.providers.items())]:
                 file.write(f"    - {{name: {name}, issuer: '{issuer}', client_id: web, roles_from: userinfo, audiences: [api],"
                            " rules: [{claim: groups, value: staff, role: viewer, tenant: acme}]}\n")
+            file.write("audit:\n  anchors:\n")
+            for name, host in [("allowed", cls.allowed), *cls.hosts().items()]:
+                if name not in ("decimal", "octal", "hexadecimal", "short"):
+                    file.write(f"    - url: 'http://{host}:{cls.inside.port}/checkpoints'\n")
+            file.write(f"    - url: '{cls.leading.url}/checkpoints'\n")
         cls.platform = Resolving(cls.scope, f"{cls.place}/data", arguments=["--config", settings], resolver=resolver).start()
         cls.url = cls.platform.control_plane
         cls.admin = cls.platform.sign_in("acme")
@@ -318,6 +323,21 @@ class ForgedRequests(unittest.TestCase):
         self.providers[name].nonce = sent["nonce"]
         return browser.get(sent["redirect_uri"], params={"code": "c", "state": sent["state"]}, allow_redirects=False,
                            timeout=TIMEOUT).status_code
+
+    # Who keeps checkpoints of the audit log
+
+    def test_no_checkpoint_is_taken_inside(self):
+        for server in (self.outside, self.leading):
+            eventually(lambda: "/checkpoints" in server.requests)
+
+        def refused():
+            anchors = self.admin.get("/v1/audit/anchors")["items"]
+            # One is allowed; of two names an allowed address may be the one that is called.
+            found = [one for one in anchors if one["failure"]]
+            return found if len(found) >= len(anchors) - 3 else None
+
+        self.assertEqual({one["size"] for one in eventually(refused)}, {0})
+        self.assertEqual(self.inside.requests, [], "nobody got inside")
 
     # What APIs say
 

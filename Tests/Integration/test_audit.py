@@ -357,9 +357,19 @@ class AdversaryTests(unittest.TestCase):
             changed = adversary.edit(4, self.entries[4])
             adversary.rebuild(self.entries[:4] + [changed] + self.entries[5:])
             adversary.done()
-        platform = Platform(self, f"{self.place}/copy").start()
+        # A folder out of the adversary's reach has one of the platform's own.
+        witness = f"{self.place}/witness"
+        os.makedirs(witness)
+        shutil.copy(self.files[-1], f"{witness}/{self.heads[-1].size:016}.checkpoint")
+        with open(f"{self.place}/passerelle.yaml", "w", encoding="utf-8") as file:
+            file.write(f"audit: {{anchors: [{{folder: {witness}}}], anchor_every: 1m}}\n")
+        platform = Platform(self, f"{self.place}/copy", arguments=["--config", f"{self.place}/passerelle.yaml"]).start()
         with Rest(platform.control_plane) as rest:
             rest.sign_in("admin", self.platform.password)
+            eventually(lambda: "history was rewritten" in (rest.get("/v1/audit/anchors")["items"][0]["failure"] or ""))
+            listed = run("audit", "anchors", "--url", rest.url, environment={"PASSERELLE_TOKEN": rest.token})
+            self.assertIn(f"folder {witness}", listed.stdout)
+            self.assertEqual(len(os.listdir(witness)), 1, "nothing is added beside it")
             served = Log(rest)
             self.assertEqual(served.key, self.key)
             head = eventually(lambda: (lambda found: found if found.size > self.size else None)(served.head()))

@@ -27,11 +27,14 @@ package final class AuditService: PlatformService {
     let subjects: SubjectKeys
     /// The services that keep something about people.
     let people: [any PersonalData]
+    let keeper: AnchorKeeper
     private let tasks: Mutex<[Task<Void, Never>]> = Mutex([])
 
     private init(
-        services: ServiceEnvironment, signer: NoteSigner, subjects: SubjectKeys, people: [any PersonalData]
+        services: ServiceEnvironment, signer: NoteSigner, subjects: SubjectKeys, people: [any PersonalData],
+        anchors: AnchorRules
     ) {
+        self.keeper = AnchorKeeper(anchors, services: services, signer: signer)
         self.services = services
         self.signer = signer
         self.subjects = subjects
@@ -41,9 +44,12 @@ package final class AuditService: PlatformService {
 
     /// Reads the key that signs checkpoints, or makes it at the first start. From then on what entries have of people is sealed.
     ///
-    /// - Parameter people: the services that keep something about people.
+    /// - Parameters:
+    ///   - people: the services that keep something about people.
+    ///   - anchors: where checkpoints are taken to.
     package static func open(
-        services: ServiceEnvironment, sealer: any SecretSealer, people: [any PersonalData] = []
+        services: ServiceEnvironment, sealer: any SecretSealer, people: [any PersonalData] = [],
+        anchors: AnchorRules = AnchorRules()
     ) async throws -> AuditService {
         let subjects: SubjectKeys = SubjectKeys(sealer: sealer, clock: services.clock)
         services.log.sealAudit(with: subjects)
@@ -52,11 +58,12 @@ package final class AuditService: PlatformService {
         }
         return AuditService(
             services: services, signer: try await CheckpointKeys.signer(in: services.store, sealer: sealer),
-            subjects: subjects, people: people)
+            subjects: subjects, people: people, anchors: anchors)
     }
 
     package var routes: [Route] {
         self.entryRoutes + self.proofRoutes + self.tileRoutes + self.exportRoutes + self.personRoutes
+            + self.anchorRoutes
     }
 
     package func start() async throws {
@@ -64,6 +71,7 @@ package final class AuditService: PlatformService {
         self.tasks.withLock { tasks in
             tasks.append(Task { await builder.run() })
             tasks.append(Task { await self.keepHouse() })
+            tasks.append(Task { [keeper] in await keeper.run() })
         }
     }
 

@@ -8,7 +8,7 @@ enum AuditCommands {
     /// Largest checkpoint file, bytes.
     static let checkpointBytesMax: Int = 64 * 1_024
 
-    static let all: [Command] = [verify, checkpoint, export, person, erase]
+    static let all: [Command] = [verify, checkpoint, anchors, export, person, erase]
 
     static let person: Command = Command(
         "audit person", operands: ["PERSON"],
@@ -95,6 +95,16 @@ enum AuditCommands {
         var text: [UInt8] = []
         try await plane.download("/v1/audit/checkpoint") { text.append(contentsOf: $0) }
         Console.write(text, to: 1)
+    }
+
+    static let anchors: Command = Command(
+        "audit anchors", summary: "The places outside that keep checkpoints, how far each is, and why one is not",
+        example: "passerelle audit anchors"
+    ) { arguments, console in
+        let plane: ControlPlane = try ControlPlane(arguments)
+        console.list(
+            try await plane.get("/v1/audit/anchors")["items"]?.elements ?? [],
+            columns: ["name", "size", "anchored_at", "failure", "failing_since"])
     }
 
     static let export: Command = Command(

@@ -127,7 +127,8 @@ final class Platform: Sendable {
         self.services = services
         self.identity = try await IdentityService.open(
             services: services, sealer: sealer, issuer: settings.issuer ?? settings.publicURL,
-            providers: settings.identityProviders, calls: try Self.outgoingCalls(settings))
+            providers: settings.identityProviders,
+            calls: settings.identityProviders.isEmpty ? nil : try Self.outgoingCalls(settings))
         self.deployments = DeploymentsService(
             services: services, catalog: catalog, portal: portal,
             traffic: TenantTraffic(sink: observability, services: services),
@@ -135,7 +136,8 @@ final class Platform: Sendable {
             certificates: settings.tls.map { $0.gateways != .token } ?? false ? certificates : nil)
         self.geolocation = GeolocationService(services: services)
         let audit: AuditService = try await AuditService.open(
-            services: services, sealer: sealer, people: [self.identity])
+            services: services, sealer: sealer, people: [self.identity],
+            anchors: try settings.audit.rules { try Self.outgoingCalls(settings) })
         let applications: PortalService = PortalService(services: services, catalog: catalog)
         let secrets: SecretsService = SecretsService(
             services: services, keys: keys, columns: Self.sealedColumns, users: LiveSecrets(catalog: catalog),
@@ -176,8 +178,7 @@ final class Platform: Sendable {
     }
 
     /// How identity providers are called; nil where there is none, and no thread is needed for it.
-    private static func outgoingCalls(_ settings: Settings) throws -> (any OutgoingCalls)? {
-        if settings.identityProviders.isEmpty { return nil }
+    private static func outgoingCalls(_ settings: Settings) throws -> any OutgoingCalls {
         let rules: EgressRules = EgressRules(allowed: settings.egressAllowed)
         return HTTPOutgoingCalls(
             group: EventLoopGroup(count: 1, name: "outgoing"), tls: try TLSContext.client(TLSClientConfiguration()),

@@ -84,6 +84,8 @@ struct Settings: Sendable {
     var retention: RetentionSettings = RetentionSettings()
     /// How tenants end and are archived.
     var tenants: TenantSettings = TenantSettings()
+    /// Where checkpoints of the audit log are kept outside.
+    var audit: AuditSettings = AuditSettings()
     /// Identity providers of others. Default: none.
     var identityProviders: [IdentityProviderSettings] = []
     /// Addresses that are not public and may be called all the same. Default: none.

@@ -27,7 +27,7 @@ enum SettingsFile {
         guard
             let fields: NodeFields = decoder.fields([
                 "data", "store", "issuer", "port_base", "services", "listen", "gateway", "keys", "limits", "backup",
-                "log", "telemetry", "identity", "egress", "tenants", "retention", "tls",
+                "log", "telemetry", "identity", "egress", "tenants", "retention", "tls", "audit",
             ])
         else {
             return nil
@@ -76,6 +76,7 @@ enum SettingsFile {
         if let identity: NodeDecoder = fields["identity"] { IdentitySettings.read(identity, &settings) }
         if let retention: NodeDecoder = fields["retention"] { RetentionSettings.read(retention, &settings) }
         if let tenants: NodeDecoder = fields["tenants"] { TenantSettings.read(tenants, &settings) }
+        if let audit: NodeDecoder = fields["audit"] { AuditSettings.read(audit, &settings) }
         if let limits: NodeDecoder = fields["limits"] { Self.readLimits(limits, &settings) }
         if let telemetry: NodeDecoder = fields["telemetry"] {
             settings.telemetry = TelemetrySettings.read(telemetry) ?? settings.telemetry

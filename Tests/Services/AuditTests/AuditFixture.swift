@@ -15,9 +15,12 @@ import Testing
 struct AuditFixture {
     let harness: ServiceHarness
 
-    init(people: [any PersonalData] = []) async throws {
+    init(people: [any PersonalData] = [], anchors: [any CheckpointAnchor] = []) async throws {
         self.harness = try await ServiceHarness(migrations: [AuditService.migrations]) {
-            [try await AuditService.open(services: $0, sealer: FixedSealer(), people: people)]
+            [
+                try await AuditService.open(
+                    services: $0, sealer: FixedSealer(), people: people, anchors: AnchorRules(anchors: anchors))
+            ]
         }
     }
 

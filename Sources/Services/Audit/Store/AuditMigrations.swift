@@ -10,7 +10,15 @@ enum AuditMigrations {
         steps: [
             Migration(number: 1, name: "tree", sql: Self.tree), Migration(number: 2, name: "people", sql: Self.people),
             Migration(number: 3, name: "unusual access", sql: Self.access),
+            Migration(number: 4, name: "anchors", sql: Self.anchors),
         ])
+
+    // Of the platform: how it stands with each place outside that keeps checkpoints.
+    private static let anchors: String = """
+        CREATE TABLE audit_anchors (
+            anchor text NOT NULL PRIMARY KEY, size int64 NOT NULL, anchored_at int64, tried_at int64 NOT NULL,
+            failure text, failing_since int64);
+        """
 
     private static let access: String = """
         CREATE TABLE audit_access (

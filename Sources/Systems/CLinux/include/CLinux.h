@@ -82,3 +82,7 @@ int clinux_message_send(int fd, const void *bytes, size_t length, const int *des
 ssize_t clinux_message_receive(int fd, void *bytes, size_t capacity, int *descriptors, int *count);
 // Who is at the other end (SO_PEERCRED): 0, or -1 with errno.
 int clinux_message_peer(int fd, uint32_t *user, int32_t *process);
+
+// Starts a program found on the PATH, in a process group of its own: no input, both outputs into a pipe whose other end is `*output`
+// (close-on-exec), no other descriptors, default signals. 0, or an errno; both lists end with NULL.
+int clinux_spawn(const char *name, char *const arguments[], char *const environment[], int32_t *process, int *output);
