@@ -58,10 +58,9 @@ package final class ServiceHarness: Sendable {
         migrations: [ServiceMigrations], tenants: [String] = ["acme", "globex"],
         clock: ManualClock = ManualClock(), logger: Logger = Logger.silent,
         authenticator: @escaping MakeAuthenticator = { _, fixed, _ in fixed },
-        readWatch: (@Sendable (String) -> Void)? = nil,
         make: (ServiceEnvironment) async throws -> [any PlatformService]
     ) async throws {
-        let ground: Ground = try await Ground(migrations, clock: clock, readWatch: readWatch)
+        let ground: Ground = try await Ground(migrations, clock: clock)
         try await self.init(
             services: ServiceEnvironment(
                 store: ground.store, log: ground.log, clock: clock, logger: logger, metrics: MetricRegistry()),
@@ -253,9 +252,7 @@ private final class Ground: Sendable {
     let store: Store
     let log: EventLog
 
-    init(
-        _ services: [ServiceMigrations], clock: ManualClock, readWatch: (@Sendable (String) -> Void)?
-    ) async throws {
+    init(_ services: [ServiceMigrations], clock: ManualClock) async throws {
         let migrations: [ServiceMigrations] =
             [LogMigrations.service, RESTHandler.migrations, GatewayChanges.migrations] + services
         let key: String = migrations.map { "\($0.service) \($0.steps.count)" }.joined(separator: ", ")
@@ -266,7 +263,6 @@ private final class Ground: Sendable {
         var configuration: StoreConfiguration = StoreConfiguration(
             folder: self.place.folder.path, url: self.place.url, clock: clock)
         configuration.writers = 3
-        configuration.readWatch = readWatch
         self.store = try Store.open(configuration, migrations: migrations, extensions: [writer])
         self.log = try await EventLog.open(store: self.store, writer: writer, clock: clock)
     }

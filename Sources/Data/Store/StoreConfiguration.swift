@@ -41,8 +41,6 @@ package struct StoreConfiguration: Sendable {
     package var clock: any WallClock
     package var logger: Logger
     package var metrics: MetricRegistry
-    /// Sees the text of every statement that a read runs, on the reader's thread: for tests that count work. Default: none.
-    package var readWatch: (@Sendable (_ sql: String) -> Void)?
 
     package init(
         folder: String, url: String? = nil, readers: Int = 2, bytesMax: Int? = nil,

@@ -13,29 +13,9 @@ import Testing
 /// Whoever guesses learns neither from answers nor from the time they take who is there. What takes the time is counted, not timed:
 /// each attempt costs one hash of the same cost, and the same looks at the database.
 struct EnumerationTests {
-    /// Hashes that were checked, by what they cost; and what was read.
+    /// Hashes that were checked, by what they cost.
     private final class Work: Sendable {
         private let hashes: Mutex<[String]> = Mutex([])
-        private let reads: Mutex<[String]> = Mutex([])
-
-        /// Of what somebody is found by. The platform reads other tables by itself at any time.
-        var readWatch: @Sendable (String) -> Void {
-            { sql in
-                let tables: [String] = [
-                    "users", "grants", "group", "oauth_", "passkey", "factor", "recovery", "sessions",
-                ]
-                guard tables.contains(where: { sql.contains($0) }) else { return }
-                self.reads.withLock { $0.append(sql) }
-            }
-        }
-
-        /// What was read since the last time.
-        func takeReads() -> [String] {
-            self.reads.withLock { reads in
-                defer { reads = [] }
-                return reads
-            }
-        }
 
         /// Checks in clear what tests stored, and nothing else; real hashes are noted by their parameters.
         var passwords: PasswordChecker {
@@ -69,8 +49,23 @@ struct EnumerationTests {
         #expect(try !Password.verify("", against: Password.dummy))
     }
 
+    /// What the last request read of what somebody is found by.
+    private static func reads(_ fixture: IdentityFixture) throws -> [String] {
+        let tables: [String] = ["users", "grants", "group", "oauth_", "passkey", "factor", "recovery", "sessions"]
+        var (reads, kind): ([String], String) = ([], "")
+        let statements: [JSONValue] = try #require(fixture.log.entries("request").last?["statements"]?.elements)
+        for text in statements.compactMap(\.text) {
+            if ["read", "write"].contains(text) {
+                kind = text
+            } else if kind == "read", tables.contains(where: { text.contains($0) }) {
+                reads.append(text)
+            }
+        }
+        return reads
+    }
+
     private static func fixture(_ work: Work) async throws -> IdentityFixture {
-        let fixture: IdentityFixture = try await IdentityFixture(passwords: work.passwords, readWatch: work.readWatch)
+        let fixture: IdentityFixture = try await IdentityFixture(passwords: work.passwords)
         let id: String = try await fixture.makeUser("ada", ["devops@acme"])
         let off: String = try await fixture.makeUser("off")
         _ = try await fixture.send("PATCH", "/v1/users/\(off)", .object(["state": "disabled"]))
@@ -100,11 +95,11 @@ struct EnumerationTests {
         var answers: Set<String> = []
         var looks: Set<[String]> = []
         for (name, password) in try await Self.attempts(fixture) {
-            _ = (work.take(), work.takeReads())
+            _ = work.take()
             let answer: TestAnswer = try await fixture.send(
                 "POST", "/v1/sessions", token: nil, IdentityFixture.credentials(name, password))
             #expect(answer.status == 401 && work.take() == [Work.cost], "\(name)")
-            looks.insert(work.takeReads())
+            looks.insert(try Self.reads(fixture))
             var body: JSONObject = try #require(answer.json.object)
             body["trace_id"] = nil
             answers.insert(JSONValue.object(body).jsonText)
@@ -120,11 +115,11 @@ struct EnumerationTests {
         for (name, password) in try await Self.attempts(fixture) {
             let browser: Browser = Browser(fixture)
             let page: TestAnswer = try await browser.get("/oauth2/device?user_code=BBBB-BBBB")
-            _ = (work.take(), work.takeReads())
+            _ = work.take()
             let answer: TestAnswer = try await browser.post(
                 "/oauth2/login", Browser.hidden(page) + [("user", name), ("password", password)])
             #expect(answer.status == 401 && work.take() == [Work.cost], "\(name)")
-            looks.insert(work.takeReads())
+            looks.insert(try Self.reads(fixture))
         }
         #expect(looks.count == 1, "\(looks)")
     }
@@ -145,13 +140,14 @@ struct EnumerationTests {
         var answers: Set<String> = []
         for (name, code) in [("olga", "123456"), ("ada", "123456"), ("nobody", "123456"), ("olga", ""), ("nobody", "")]
         {
-            _ = (work.take(), work.takeReads())
+            _ = work.take()
             var body: JSONObject = try #require(IdentityFixture.credentials(name, "wrong password 1").object)
             if !code.isEmpty { body["code"] = .string(code) }
             let answer: TestAnswer = try await fixture.send("POST", "/v1/sessions", token: nil, .object(body))
             var shown: JSONObject = try #require(answer.json.object)
             shown["trace_id"] = nil
-            answers.insert("\(answer.status) \(JSONValue.object(shown).jsonText) \(work.take()) \(work.takeReads())")
+            let reads: [String] = try Self.reads(fixture)
+            answers.insert("\(answer.status) \(JSONValue.object(shown).jsonText) \(work.take()) \(reads)")
         }
         #expect(answers.count == 1, "\(answers)")
     }
@@ -170,12 +166,11 @@ struct EnumerationTests {
         let client: String = try #require(made.json["id"]?.text)
         var answers: Set<String> = []
         for id in [client, "cli_0190a5c2-7d1e-7000-8000-000000000000", "nobody"] {
-            _ = work.takeReads()
             let answer: TestAnswer = try await fixture.harness.submit(
                 "POST", path,
                 form: "grant_type=authorization_code&code=x&token=x&client_id=\(id)&client_secret=pcs_wrong")
             #expect(answer.json["error"]?.text == "invalid_client")
-            answers.insert("\(answer.status) \(answer.json.jsonText) \(work.takeReads())")
+            answers.insert("\(answer.status) \(answer.json.jsonText) \(try Self.reads(fixture))")
         }
         #expect(answers.count == 1, "\(answers)")
     }
@@ -184,7 +179,7 @@ struct EnumerationTests {
     @Test func passkeysAreOfferedToEverybodyAlike() async throws {
         let work: Work = Work()
         let fixture: IdentityFixture = try await IdentityFixture(
-            passwords: work.passwords, issuer: IdentityFixture.namedIssuer, readWatch: work.readWatch)
+            passwords: work.passwords, issuer: IdentityFixture.namedIssuer)
         try await fixture.makeUser("ada", ["devops@acme"])
         var pages: Set<String> = []
         for name in ["ada", "nobody"] {
@@ -219,19 +214,17 @@ struct EnumerationTests {
 
     /// A device's code is asked about by who has signed in only; wrong ones look like those that are too old.
     @Test func devicesAreToldOfToNobodyWhoIsNotSignedIn() async throws {
-        let work: Work = Work()
-        let fixture: IdentityFixture = try await IdentityFixture(readWatch: work.readWatch)
+        let fixture: IdentityFixture = try await IdentityFixture()
         let begun: TestAnswer = try await fixture.harness.submit(
             "POST", "/oauth2/device_authorization", form: "client_id=passerelle-cli&scope=platform")
         let code: String = try #require(begun.json["user_code"]?.text)
         var (pages, looks): (Set<String>, Set<[String]>) = ([], [])
         for typed in [code, "BBBB-BBBB"] {
-            _ = work.takeReads()
             let page: TestAnswer = try await Browser(fixture).get("/oauth2/device?user_code=\(typed)")
             #expect(page.status == 200)
             let key: String = Browser.hidden(page).first { $0.0 == "form" }?.1 ?? ""
             pages.insert(page.text.replacing(typed, with: "CODE").replacing(key, with: "KEY"))
-            looks.insert(work.takeReads())
+            looks.insert(try Self.reads(fixture))
         }
         #expect(pages.count == 1)
         #expect(looks.count == 1)

@@ -49,14 +49,12 @@ struct IdentityFixture {
     /// - Parameter hasKey: whether the store holds a signing key already; making one takes a quarter of a second.
     init(
         passwords: PasswordChecker = Self.plainPasswords(), hasKey: Bool = true, clock: ManualClock = ManualClock(),
-        providers: [IdentityProviderSettings] = [], calls: (any OutgoingCalls)? = nil, issuer: String = Self.issuer,
-        readWatch: (@Sendable (String) -> Void)? = nil
+        providers: [IdentityProviderSettings] = [], calls: (any OutgoingCalls)? = nil, issuer: String = Self.issuer
     ) async throws {
         let log: CapturedLog = CapturedLog()
         let harness: ServiceHarness = try await ServiceHarness(
             migrations: [IdentityService.migrations], clock: clock, logger: log.logger(clock: clock),
-            authenticator: { _, fixed, services in ChainedAuthenticator([fixed] + Self.authenticators(services)) },
-            readWatch: readWatch
+            authenticator: { _, fixed, services in ChainedAuthenticator([fixed] + Self.authenticators(services)) }
         ) { services in
             if hasKey { try await TestSigningKey.store(in: services.store) }
             return [

@@ -14,7 +14,6 @@ final class PostgresReader: @unchecked Sendable {
     private let clock: any WallClock
     private let seconds: Histogram
     private let deadline: ReadDeadline
-    private let watch: (@Sendable (String) -> Void)?
     private var connection: PostgresConnection?
 
     init(
@@ -27,7 +26,6 @@ final class PostgresReader: @unchecked Sendable {
         self.clock = configuration.clock
         self.seconds = metrics.readSeconds
         self.deadline = ReadDeadline(limit: configuration.readTimeMax)
-        self.watch = configuration.readWatch
     }
 
     func run() {
@@ -76,7 +74,7 @@ final class PostgresReader: @unchecked Sendable {
         connection.begin(Self.opening)
         self.deadline.start()
         defer { self.deadline.clear() }
-        let reader: Reader = Reader(.postgresql(connection), deadline: self.deadline, watch: self.watch)
+        let reader: Reader = Reader(.postgresql(connection), deadline: self.deadline)
         job.run(reader)
         reader.end()
         return reader.fault

@@ -6,7 +6,6 @@ import Time
 package final class Reader: Queryable {
     private let database: Database
     private let deadline: ReadDeadline
-    private let watch: (@Sendable (String) -> Void)?
     /// The first failure of disk or file, for the store's health.
     private(set) var fault: StoreError?
     /// Where the closure notes its statements; nil: nowhere.
@@ -14,10 +13,9 @@ package final class Reader: Queryable {
     /// False once the snapshot has ended.
     private var isOpen: Bool = true
 
-    init(_ database: Database, deadline: ReadDeadline, watch: (@Sendable (String) -> Void)?) {
+    init(_ database: Database, deadline: ReadDeadline) {
         self.database = database
         self.deadline = deadline
-        self.watch = watch
     }
 
     package func visit(
@@ -25,7 +23,6 @@ package final class Reader: Queryable {
     ) throws(StoreError) {
         guard self.isOpen else { throw .misuse("a reader was used after its closure had ended") }
         guard !self.deadline.isOver else { throw .timedOut(after: self.deadline.limit) }
-        self.watch?(sql)
         self.notes?.add(sql)
         do {
             try self.database.visit(sql, parameters, body)

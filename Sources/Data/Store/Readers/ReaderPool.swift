@@ -48,7 +48,6 @@ final class ReaderWorker: @unchecked Sendable {
     private let seconds: Histogram
     private let connection: Connection
     private let deadline: ReadDeadline
-    private let watch: (@Sendable (String) -> Void)?
     private let begin: Statement
     private let end: Statement
 
@@ -59,7 +58,6 @@ final class ReaderWorker: @unchecked Sendable {
         self.queue = queue
         self.clock = configuration.clock
         self.deadline = ReadDeadline(limit: configuration.readTimeMax)
-        self.watch = configuration.readWatch
         self.state = state
         self.seconds = metrics.readSeconds
         self.connection = try Connection(path: path, mode: .readOnly)
@@ -89,7 +87,7 @@ final class ReaderWorker: @unchecked Sendable {
         self.deadline.start()
         do throws(StoreError) {
             try self.connection.run(self.begin)
-            let reader: Reader = Reader(.sqlite(self.connection), deadline: self.deadline, watch: self.watch)
+            let reader: Reader = Reader(.sqlite(self.connection), deadline: self.deadline)
             job.run(reader)
             reader.end()
             if let fault: StoreError = reader.fault {
