@@ -4,10 +4,11 @@ import glob
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
+
+from processes import free_base
 
 START_SECONDS = 60
 
@@ -25,9 +26,8 @@ class Postgres:
         if self.prefix:
             shutil.chown(self.folder, "postgres")
         self.prefix = [*(network.prefix if network else []), *self.prefix]
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        # Not one the kernel gives to outgoing connections: a client that asks while the server starts again would meet itself.
+        self.port = free_base()
         self._run("initdb", "-D", self.data, "-U", "app", "--auth=trust", "--no-sync", "-E", "UTF8", "--no-locale")
         with open(f"{self.data}/postgresql.conf", "a", encoding="utf-8") as conf:
             conf.write(f"listen_addresses = '{','.join(sorted({'127.0.0.1', network.address if network else '127.0.0.1'}))}'\n")
