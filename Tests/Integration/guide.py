@@ -151,5 +151,6 @@ class GuideRun:
                 if not chunk:
                     return self.shell.wait(), printed.decode(errors="replace")
                 printed += chunk
-        text, status = printed.split(b"\n" + mark, 1)
-        return int(status), text.decode(errors="replace")
+        text, rest = printed.split(b"\n" + mark, 1)
+        # The shell may say afterwards that a program it started was killed.
+        return int(rest.split(b"\n")[0]), text.decode(errors="replace")

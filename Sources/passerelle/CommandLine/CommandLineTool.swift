@@ -68,16 +68,21 @@ enum CommandLineTool {
             let meant: String = NearestName.suggestion(for: noun, among: nouns).map { " Did you mean '\($0)'?" } ?? ""
             return "There is no command '\(noun)'.\(meant) 'passerelle help' lists the commands."
         }
-        var lines: [String] = ["'passerelle \(noun)' takes:"]
-        for command in verbs { lines.append("  \(Table.padded(command.name, to: 26)) \(command.summary)") }
-        return lines.joined(separator: "\n")
+        return "'passerelle \(noun)' takes:\n" + Self.lines(of: verbs, width: Self.width(of: verbs))
     }
 
     private static var overview: String {
         var text: String =
             "Passerelle: publishes APIs, carries their traffic, proves who did what.\n\nUsage: passerelle COMMAND [OPTIONS]\n\n"
-        for command in Commands.all { text += "  \(Table.padded(command.name, to: 26)) \(command.summary)\n" }
-        text += "\n'passerelle COMMAND --help' shows the options and an example."
+        let width: Int = Self.width(of: Commands.all)
+        for group in Commands.groups { text += "\(group.title)\n\(Self.lines(of: group.commands, width: width))\n\n" }
+        text += "'passerelle COMMAND --help' shows the options and an example."
         return text
+    }
+
+    private static func width(of commands: [Command]) -> Int { commands.map(\.name.count).max() ?? 0 }
+
+    private static func lines(of commands: [Command], width: Int) -> String {
+        commands.map { "  \(Table.padded($0.name, to: width))  \($0.summary)" }.joined(separator: "\n")
     }
 }

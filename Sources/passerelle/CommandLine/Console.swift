@@ -78,12 +78,19 @@ struct Console: Sendable {
 
     func printJSON(_ value: JSONValue) { self.print(String(decoding: value.pretty(), as: UTF8.self)) }
 
+    /// A cell: `a, b` for a list, `name=value name=value` for an object.
     private static func text(_ value: JSONValue?) -> String {
         switch value {
         case nil, .null: "-"
         case .string(let text): self.visible(text)
         case .bool(let flag): flag ? "yes" : "no"
-        case .some(let other): self.visible(other.jsonText)
+        case .array(let elements):
+            elements.isEmpty ? "-" : elements.map { self.text($0) }.joined(separator: ", ")
+        case .object(let object):
+            object.isEmpty
+                ? "-"
+                : object.members.map { "\(self.visible($0.key))=\(self.text($0.value))" }.joined(separator: " ")
+        case .some(let other): other.jsonText
         }
     }
 

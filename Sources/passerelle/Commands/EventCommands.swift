@@ -32,7 +32,21 @@ enum EventCommands {
     ) { arguments, console in
         let plane: ControlPlane = try ControlPlane(arguments)
         let answer: JSONValue = try await plane.get("/v1/events")
-        console.list(answer["items"]?.elements ?? [], columns: ["topic", "partitions", "retention_ms", "offsets"])
+        let topics: [JSONValue] = answer["items"]?.elements ?? []
+        console.list(
+            console.format == .json ? topics : topics.map { Self.counted($0) },
+            columns: ["topic", "partitions", "retention_ms", "events"])
+    }
+
+    /// The topic with how many events its partitions hold.
+    private static func counted(_ topic: JSONValue) -> JSONValue {
+        guard var object: JSONObject = topic.object else { return topic }
+        var events: Int64 = 0
+        for partition in object["offsets"]?.elements ?? [] {
+            events += (partition["next"]?.integer ?? 0) - (partition["first"]?.integer ?? 0)
+        }
+        object["events"] = .int(events)
+        return .object(object)
     }
 
     static let produce: Command = Command(
