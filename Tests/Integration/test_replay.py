@@ -138,9 +138,10 @@ class ReplayTests(unittest.TestCase):
     def apis(self, acme):
         for name in ("orders", "parcels", "retired"):
             self.send(201, "POST", f"{acme}/apis", {
-                "name": name, "document": document(base=f"/{name}"), "upstream": UPSTREAM}, tenant="acme")
+                "name": name, "document": document(base=f"/{name}"), "upstream": UPSTREAM, "labels": {"team": name, "tier": "gold"}},
+                tenant="acme")
         api = f"{acme}/apis/{{api}}"
-        self.send(200, "PATCH", api, {"state": "published", "title": "All orders"}, tenant="acme", api="orders")
+        self.send(200, "PATCH", api, {"state": "published", "title": "All orders", "labels": {"tier": None, "stage": "beta"}}, tenant="acme", api="orders")
         self.send(200, "PATCH", api, {"state": "published"}, tenant="acme", api="parcels")
         self.send(201, "POST", f"{api}/revisions", {
             "document": document(paths=("/orders", "/more"), base="/orders"), "upstream": UPSTREAM}, tenant="acme", api="orders")
@@ -326,7 +327,8 @@ class ReplayTests(unittest.TestCase):
             for name in os.listdir(place) if os.path.isdir(place) else []:
                 one = self.read(f"{place}/{name}/api.json")
                 apis[one["id"]] = (
-                    tenant, name, one["title"], one["state"], one["base_path"], one["latest_revision"], one["version"])
+                    tenant, name, one["title"], one["state"], one["base_path"], one["latest_revision"], one["version"],
+                    one["labels"])
                 if os.path.exists(f"{place}/{name}/live.json"):
                     for environment, there in self.read(f"{place}/{name}/live.json").items():
                         live[one["id"], environment] = (there["revision"], there["deployment_id"], there["gateway_group"])
@@ -338,8 +340,9 @@ class ReplayTests(unittest.TestCase):
                     revisions[one["id"], number] = (
                         revision["document_sha256"], self.read(f"{path}.gateway.json"), revision["api_version"],
                         revision["created_by"])
-        self.assertEqual(apis, {i: (t, n, title, s, b, r, v) for t, i, n, title, s, b, r, v in rows(
-            "SELECT tenant, api_id, name, title, state, base_path, latest_revision, version FROM apis WHERE deleted_at IS NULL")})
+        self.assertEqual(apis, {i: (t, n, title, s, b, r, v, json.loads(labels)) for t, i, n, title, s, b, r, v, labels in rows(
+            "SELECT tenant, api_id, name, title, state, base_path, latest_revision, version, labels FROM apis "
+            "WHERE deleted_at IS NULL")})
         self.assertEqual(live, {(i, e): (r, d, g) for i, e, r, d, g in rows(
             "SELECT api_id, environment, revision, deployment_id, gateway_group FROM live")})
         self.assertEqual(revisions, {(i, r): (h, json.loads(g), v, by) for i, r, h, g, v, by in rows(

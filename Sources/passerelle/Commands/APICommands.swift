@@ -8,7 +8,7 @@ enum APICommands {
     /// Largest file of policies, bytes.
     static let policiesBytesMax: Int = 1 << 20
 
-    static let all: [Command] = [importDocument, configure, list, show, revision, diff, delete]
+    static let all: [Command] = [importDocument, configure, label, list, show, revision, diff, delete]
 
     static let importDocument: Command = Command(
         "apis import", operands: ["FILE"], summary: "Import an OpenAPI document; again for the next revision",
@@ -17,13 +17,17 @@ enum APICommands {
             .init("name", "NAME", "the API's name (made from the document's title)"),
             .init("base-path", "PATH", "path on the gateway (the document's server path, else /NAME)"),
             .init("no-auth", nil, "let callers in without an API key"),
+            .init("label", "KEY=VALUE", "a label of the API; may be repeated; those it has already stay"),
             Self.policiesOption, Self.gatewayOption,
-        ], example: "passerelle apis import openapi.yaml --upstream http://127.0.0.1:9000 --tenant acme"
+        ],
+        example: "passerelle apis import openapi.yaml --upstream http://127.0.0.1:9000 --label team=sales --tenant acme"
     ) { arguments, console in
         let plane: ControlPlane = try ControlPlane(arguments)
-        let body: JSONObject = try Self.body(arguments)
+        var body: JSONObject = try Self.body(arguments)
+        let labels: JSONObject = try Self.labels(arguments.all("label"))
+        if !labels.members.isEmpty { body["labels"] = .object(labels) }
         let api: JSONValue = try await Self.send(body, name: arguments["name"], plane: plane)
-        console.show(api, members: ["name", "id", "title", "latest_revision", "base_path"])
+        Self.show(api, ["name", "id", "title", "latest_revision", "base_path"], console)
     }
 
     private static func body(_ arguments: Arguments) throws -> JSONObject {
@@ -97,6 +101,10 @@ enum APICommands {
             if try await plane.exists(path) {
                 var revision: JSONObject = body
                 revision["name"] = nil
+                revision["labels"] = nil
+                if let labels: JSONValue = body["labels"] {
+                    try await plane.send("PATCH", path, .object(["labels": labels]))
+                }
                 try await plane.send("POST", path + "/revisions", .object(revision))
                 return try await plane.get(path)
             }
@@ -104,13 +112,57 @@ enum APICommands {
         return try await plane.send("POST", try plane.tenantPath("/apis"), .object(body))
     }
 
-    static let list: Command = Command(
-        "apis list", summary: "The tenant's APIs", example: "passerelle apis list --tenant acme"
+    static let label: Command = Command(
+        "apis label", operands: ["API"], summary: "Set or remove labels of an API; the others stay",
+        options: [
+            .init("set", "KEY=VALUE", "a label, in place of the one with this key; may be repeated"),
+            .init("remove", "KEY", "a label that goes; may be repeated"),
+        ], example: "passerelle apis label orders --set team=payments --remove draft --tenant acme"
     ) { arguments, console in
         let plane: ControlPlane = try ControlPlane(arguments)
+        var labels: JSONObject = try Self.labels(arguments.all("set"))
+        for key in arguments.all("remove") { labels[key] = .null }
+        guard !labels.members.isEmpty else { throw CommandError.usage("Name what changes: --set or --remove.") }
+        let path: String = try plane.tenantPath("/apis/\(ControlPlane.escaped(arguments.operands[0]))")
+        let api: JSONValue = try await plane.send("PATCH", path, .object(["labels": .object(labels)]))
+        Self.show(api, ["name", "id"], console)
+    }
+
+    /// Prints an API, with its labels where it has some.
+    private static func show(_ api: JSONValue, _ members: [String], _ console: Console) {
+        console.show(Self.readable(api, console), members: members + ["labels"])
+    }
+
+    /// An API with its labels in one word, for tables.
+    private static func readable(_ api: JSONValue, _ console: Console) -> JSONValue {
+        guard console.format == .table, var object: JSONObject = api.object else { return api }
+        var words: [String] = []
+        for label in object["labels"]?.object?.members ?? [] { words.append("\(label.key)=\(label.value.text ?? "")") }
+        object["labels"] = words.isEmpty ? nil : .string(words.joined(separator: ","))
+        return .object(object)
+    }
+
+    /// Reads words like `team=payments`.
+    private static func labels(_ words: [String]) throws -> JSONObject {
+        var labels: JSONObject = [:]
+        for word in words {
+            let pair: [Substring] = word.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+            guard pair.count == 2 else { throw CommandError.usage("'\(word)' is no label; expected KEY=VALUE.") }
+            labels[String(pair[0])] = .string(String(pair[1]))
+        }
+        return labels
+    }
+
+    static let list: Command = Command(
+        "apis list", summary: "The tenant's APIs",
+        options: [.init("labels", "KEY=VALUE,…", "only those with all of these labels")],
+        example: "passerelle apis list --labels team=payments,tier=gold --tenant acme"
+    ) { arguments, console in
+        let plane: ControlPlane = try ControlPlane(arguments)
+        let query: String = arguments["labels"].map { "?labels=\(ControlPlane.escaped($0))" } ?? ""
         console.list(
-            try await plane.all(try plane.tenantPath("/apis")),
-            columns: ["name", "title", "state", "latest_revision", "base_path"])
+            try await plane.all(try plane.tenantPath("/apis\(query)")).map { Self.readable($0, console) },
+            columns: ["name", "title", "state", "latest_revision", "base_path", "labels"])
     }
 
     static let show: Command = Command(
@@ -119,7 +171,7 @@ enum APICommands {
         let plane: ControlPlane = try ControlPlane(arguments)
         let name: String = ControlPlane.escaped(arguments.operands[0])
         let api: JSONValue = try await plane.get(try plane.tenantPath("/apis/\(name)"))
-        console.show(api, members: ["name", "id", "title", "state", "latest_revision", "base_path", "created_at"])
+        Self.show(api, ["name", "id", "title", "state", "latest_revision", "base_path", "created_at"], console)
     }
 
     static let revision: Command = Command(

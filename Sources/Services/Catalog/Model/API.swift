@@ -14,6 +14,7 @@ struct API: Sendable {
     let title: String
     let state: String
     let basePath: String
+    let labels: APILabels
     let latestRevision: Int64
     let createdBy: String
     let createdAt: Timestamp
@@ -23,7 +24,8 @@ struct API: Sendable {
         [
             "id": .string(self.id), "name": .string(self.name), "title": .string(self.title),
             "state": .string(self.state),
-            "base_path": .string(self.basePath), "latest_revision": .int(self.latestRevision),
+            "base_path": .string(self.basePath), "labels": self.labels.json,
+            "latest_revision": .int(self.latestRevision),
             "created_by": .string(self.createdBy), "created_at": .string(self.createdAt.rfc3339),
         ]
     }
@@ -33,16 +35,17 @@ struct API: Sendable {
     var record: APIRecord {
         APIRecord(
             tenant: self.tenant, id: self.id, name: self.name, latestRevision: self.latestRevision,
-            takesSubscriptions: self.state == "published" || self.state == "deprecated")
+            labels: self.labels, takesSubscriptions: self.state == "published" || self.state == "deprecated")
     }
 
     static let columns: String =
-        "tenant, api_id, name, title, state, base_path, latest_revision, created_by, created_at, version"
+        "tenant, api_id, name, title, state, base_path, latest_revision, created_by, created_at, version, labels"
 
     init(
         tenant: String, id: String, name: String, title: String, state: String, basePath: String, latestRevision: Int64,
-        createdBy: String, createdAt: Timestamp, version: Int64
+        createdBy: String, createdAt: Timestamp, version: Int64, labels: APILabels
     ) {
+        self.labels = labels
         self.tenant = tenant
         self.id = id
         self.name = name
@@ -66,16 +69,19 @@ struct API: Sendable {
         self.createdBy = try row.text(7)
         self.createdAt = Timestamp(milliseconds: try row.int(8))
         self.version = try row.int(9)
+        self.labels = APILabels(stored: try row.text(10))
     }
 
     /// The same API with some of its state replaced, one version later.
     func changed(
-        title: String? = nil, state: String? = nil, basePath: String? = nil, latestRevision: Int64? = nil
+        title: String? = nil, state: String? = nil, basePath: String? = nil, latestRevision: Int64? = nil,
+        labels: APILabels? = nil
     ) -> API {
         API(
             tenant: self.tenant, id: self.id, name: self.name, title: title ?? self.title, state: state ?? self.state,
             basePath: basePath ?? self.basePath, latestRevision: latestRevision ?? self.latestRevision,
-            createdBy: self.createdBy, createdAt: self.createdAt, version: self.version + 1)
+            createdBy: self.createdBy, createdAt: self.createdAt, version: self.version + 1,
+            labels: labels ?? self.labels)
     }
 }
 

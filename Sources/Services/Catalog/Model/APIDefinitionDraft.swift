@@ -28,19 +28,18 @@ struct ImportRequest: Sendable {
     let noReferences: [InvalidField]
 
     /// Of a first import, and of a further revision, which may leave the document as it was.
-    static let schema: JSONValue = schema(required: ["document"])
-    static let revisionSchema: JSONValue = schema(required: [])
+    static let schema: JSONValue = schema(["labels": LabelsField.schema], required: ["document"])
+    static let revisionSchema: JSONValue = schema([:], required: [])
 
-    private static func schema(required: [String]) -> JSONValue {
-        var schema: JSONObject =
-            Schema.object(
-                [
-                    "name": Schema.text(min: 1, max: 63), "document": Schema.text(min: 1, max: documentBytesMax),
-                    "upstream": Schema.text(min: 1, max: 2_048), "base_path": Schema.text(min: 1, max: 1_024),
-                    "authentication": Schema.choice(["api_key", "none"]),
-                    "policies": Schema.array(.object(["type": "object"]), max: 64), "gateway": GatewayOptions.schema,
-                ], required: required
-            ).object ?? [:]
+    private static func schema(_ more: JSONObject, required: [String]) -> JSONValue {
+        var properties: JSONObject = [
+            "name": Schema.text(min: 1, max: 63), "document": Schema.text(min: 1, max: documentBytesMax),
+            "upstream": Schema.text(min: 1, max: 2_048), "base_path": Schema.text(min: 1, max: 1_024),
+            "authentication": Schema.choice(["api_key", "none"]),
+            "policies": Schema.array(.object(["type": "object"]), max: 64), "gateway": GatewayOptions.schema,
+        ]
+        for member in more.members { properties[member.key] = member.value }
+        var schema: JSONObject = Schema.object(properties, required: required).object ?? [:]
         // Where requests go is said in one place or the other.
         schema["allOf"] = [["anyOf": [["required": ["upstream"]], ["required": ["gateway"]]]]]
         return .object(schema)

@@ -22,13 +22,20 @@ extension CatalogService {
             Route(
                 "GET", "/v1/tenants/{tenant}/apis", operationID: "listAPIs", tag: Self.name,
                 summary: "The tenant's APIs",
-                access: Self.apiRead, query: QueryParameter.page, answers: [Answer(200, "APIs by name")]
+                access: Self.apiRead, query: [LabelsField.selector] + QueryParameter.page,
+                answers: [Answer(200, "APIs by name")]
             ) { context in
                 let page: Page = try context.page()
+                let selector: LabelSelector? = try LabelsField.selector(context)
                 let apis: [API] = try await context.read { reader in
                     _ = try Self.tenant(context.tenant, in: reader)
+                    guard let selector: LabelSelector else {
+                        return try APITable.all(
+                            tenant: context.tenant, after: page.after ?? "", limit: page.limit + 1, in: reader)
+                    }
                     return try APITable.all(
-                        tenant: context.tenant, after: page.after ?? "", limit: page.limit + 1, in: reader)
+                        tenant: context.tenant, after: page.after ?? "", limit: page.limit + 1, in: reader
+                    ) { (api: API) -> Bool in selector.matches(api.labels) }
                 }
                 return .json(page.envelope(apis, key: { $0.name }, json: { $0.json }))
             },
@@ -38,7 +45,7 @@ extension CatalogService {
             ) { [deployments] in try await Self.getAPI($0, deployments: deployments) },
             Route(
                 "PATCH", "/v1/tenants/{tenant}/apis/{api}", operationID: "updateAPI", tag: Self.name,
-                summary: "Changes an API's title or state", access: Self.apiWrite, body: .json(Self.apiChange),
+                summary: "Changes an API's title, state or labels", access: Self.apiWrite, body: .json(Self.apiChange),
                 answers: [Answer(200, "The API")]
             ) { try await Self.updateAPI($0) },
             Route(
@@ -51,7 +58,10 @@ extension CatalogService {
     }
 
     private static let apiChange: JSONValue = Schema.object(
-        ["title": Schema.text(min: 1, max: 200), "state": Schema.choice(API.states)])
+        [
+            "title": Schema.text(min: 1, max: 200), "state": Schema.choice(API.states),
+            "labels": LabelsField.changeSchema,
+        ])
 
     /// The API of the path, by name or id.
     static func api(_ context: RequestContext, in store: any Queryable) throws -> API {
@@ -65,6 +75,7 @@ extension CatalogService {
     private static func importAPI(_ context: RequestContext) async throws -> HTTPResponse {
         let draft: APIDefinitionDraft = try APIDefinitionDraft(
             ImportRequest(context.body), tenant: context.tenant, existing: nil)
+        let labels: APILabels = try LabelsField.labels(context.body["labels"])
         let author: Author = context.author
         return try await context.change { transaction in
             _ = try Self.tenant(context.tenant, in: transaction)
@@ -77,7 +88,7 @@ extension CatalogService {
             let api: API = API(
                 tenant: context.tenant, id: Identifier.make("api", now: transaction.now), name: draft.name,
                 title: draft.title, state: "published", basePath: draft.basePath, latestRevision: 1,
-                createdBy: author.caller.id, createdAt: transaction.now, version: 1)
+                createdBy: author.caller.id, createdAt: transaction.now, version: 1, labels: labels)
             try APITable.insert(api, in: transaction)
             try RevisionTable.insert(
                 draft, number: 1, apiID: api.id, tenant: api.tenant, author: author.caller.id, in: transaction)
@@ -143,10 +154,13 @@ extension CatalogService {
         return try await context.change { transaction in
             let old: API = try Self.api(context, in: transaction)
             try context.requireMatch(version: old.version)
-            let api: API = old.changed(title: context.body["title"]?.text, state: context.body["state"]?.text)
+            let api: API = old.changed(
+                title: context.body["title"]?.text, state: context.body["state"]?.text,
+                labels: try LabelsField.labels(context.body["labels"], changing: old.labels))
             var changes: [String] = []
             if api.title != old.title { changes.append("title") }
             if api.state != old.state { changes.append("state") }
+            if api.labels != old.labels { changes.append("labels") }
             if changes.isEmpty { return .json(old.json, version: old.version) }
             try APITable.update(api, in: transaction)
             try Self.publishUpdate(api, changes: changes, author, in: transaction)

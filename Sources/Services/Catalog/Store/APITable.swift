@@ -1,3 +1,4 @@
+import Contracts
 import JSON
 import Store
 import Time
@@ -11,6 +12,24 @@ enum APITable {
             "SELECT \(API.columns) FROM apis WHERE tenant = $1 AND \(column) = $2 AND deleted_at IS NULL",
             .text(tenant),
             .text(reference), decode: API.init(_:))
+    }
+
+    /// Read at once where not all that are read are shown.
+    private static let chunk: Int = 500
+
+    /// By name, at most `limit` of those that are shown.
+    static func all(
+        tenant: String, after: String, limit: Int, in store: any Queryable, where isShown: (API) -> Bool
+    ) throws -> [API] {
+        var found: [API] = []
+        var last: String = after
+        while found.count < limit {
+            let chunk: [API] = try Self.all(tenant: tenant, after: last, limit: Self.chunk, in: store)
+            for api in chunk where isShown(api) && found.count < limit { found.append(api) }
+            guard chunk.count == Self.chunk, let end: API = chunk.last else { break }
+            last = end.name
+        }
+        return found
     }
 
     static func all(tenant: String, after: String, limit: Int, in store: any Queryable) throws -> [API] {
@@ -44,20 +63,21 @@ enum APITable {
     static func insert(_ api: API, in transaction: Transaction) throws {
         try transaction.execute(
             """
-            INSERT INTO apis (tenant, api_id, name, title, state, base_path, latest_revision, created_by, created_at, version)
-            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+            INSERT INTO apis (tenant, api_id, name, title, state, base_path, latest_revision, created_by, created_at, version,
+                labels)
+            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
             """, .text(api.tenant), .text(api.id), .text(api.name), .text(api.title), .text(api.state),
             .text(api.basePath), .int(api.latestRevision), .text(api.createdBy), .int(api.createdAt.milliseconds),
-            .int(api.version))
+            .int(api.version), .text(api.labels.stored))
     }
 
     static func update(_ api: API, in transaction: Transaction) throws {
         try transaction.execute(
             """
-            UPDATE apis SET title = $3, state = $4, base_path = $5, latest_revision = $6, version = $7
+            UPDATE apis SET title = $3, state = $4, base_path = $5, latest_revision = $6, version = $7, labels = $8
             WHERE tenant = $1 AND api_id = $2
             """, .text(api.tenant), .text(api.id), .text(api.title), .text(api.state), .text(api.basePath),
-            .int(api.latestRevision), .int(api.version))
+            .int(api.latestRevision), .int(api.version), .text(api.labels.stored))
     }
 
     /// Marks the API as deleted; its revisions and history stay.

@@ -57,5 +57,8 @@ extension CatalogService {
                         tenant text NOT NULL, export_id text NOT NULL, part int64 NOT NULL, sealed bytes NOT NULL,
                         PRIMARY KEY (tenant, export_id, part));
                     """),
+            Migration(
+                number: 4, name: "labels of APIs",
+                sql: "ALTER TABLE apis ADD COLUMN labels json NOT NULL DEFAULT '{}';"),
         ])
 }

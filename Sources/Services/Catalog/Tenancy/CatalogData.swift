@@ -42,7 +42,8 @@ struct CatalogData: TenantData {
             TenantRows(
                 "apis", keys: "api_id",
                 columns:
-                    "name title state base_path latest_revision created_by created_at:time version deleted_at:time"),
+                    "name title state base_path labels:json latest_revision created_by created_at:time version deleted_at:time"
+            ),
             Self.documents,
             // Before their parts, so that nobody adds one behind them.
             TenantRows("tenant_exports", keys: "export_id"),

@@ -18,10 +18,15 @@ package struct APIRecord: Sendable {
     package let id: String
     package let name: String
     package let latestRevision: Int64
+    package let labels: APILabels
     /// Whether applications may subscribe to it now: it is published, or deprecated and still served.
     package let takesSubscriptions: Bool
 
-    package init(tenant: String, id: String, name: String, latestRevision: Int64, takesSubscriptions: Bool = true) {
+    package init(
+        tenant: String, id: String, name: String, latestRevision: Int64, labels: APILabels,
+        takesSubscriptions: Bool
+    ) {
+        self.labels = labels
         self.tenant = tenant
         self.id = id
         self.name = name
