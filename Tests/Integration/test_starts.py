@@ -35,6 +35,24 @@ class StartTests(unittest.TestCase):
                 self.refused(
                     FAILED, "serve", "--data", data, "--port-base", str(base), says=[str(base + offset), "in use"])
 
+    def test_a_start_that_serves_nothing_shows_no_password_and_the_next_one_does(self):
+        for verb, offset in (("serve", 0), ("serve", 1), ("serve", 4), ("demo", 0)):
+            with self.subTest(f"{verb} {offset}"):
+                base = free_base()
+                data = os.path.join(folder(self), "data")
+                with socket.socket() as other:
+                    other.bind(("127.0.0.1", base + offset))
+                    other.listen()
+                    done = self.refused(FAILED, verb, "--data", data, "--port-base", str(base), says="in use")
+                self.assertNotIn("password", (done.stdout + done.stderr).lower())
+                self.assertNotIn("demo.json", os.listdir(data))
+                platform = Platform(self, data, base, verb=verb, arguments=["--output", "json"] if verb == "demo" else [])
+                platform.start(ready=verb != "demo")
+                if verb == "demo":
+                    platform.password = platform.demo_lines()["admin"]["password"]
+                platform.sign_in().close()
+                platform.kill()
+
     def test_a_second_platform_on_the_same_ports_is_refused(self):
         place = folder(self)
         first = Platform(self, f"{place}/first").start()

@@ -93,18 +93,33 @@ final class Server: Sendable {
         } catch let error as StoreError {
             throw CommandError.failed("\(error)")
         }
-        try await platform.identity.firstAdministrator(show: welcome)
         var summary: String = "control plane \(settings.controlPlaneScheme)://\(try await platform.start())"
         var gateway: GatewayProcess?
         if settings.runs("gateway") {
             let started: GatewayProcess = try await GatewayProcess.start(in: platform)
             summary = "\(started.summary), \(summary)"
             gateway = started
-            platform.gatewayStarted { started.hasSnapshot }
         }
+        try await Self.makeFirstAdministrator(platform, logger, welcome)
+        if let gateway: GatewayProcess { platform.gatewayStarted { gateway.hasSnapshot } }
         return Server(
             settings, platform: platform, gateway: gateway, summary: summary, takeover: takeover, lifecycle: lifecycle,
             logger: logger)
+    }
+
+    /// Once everything listens: a start that fails before that has shown no password, and the next one makes the administrator.
+    private static func makeFirstAdministrator(
+        _ platform: Platform, _ logger: Logger, _ welcome: (_ name: String, _ password: String) throws -> Void
+    ) async throws {
+        var isShown: Bool = false
+        let made: (name: String, password: String)? = try await platform.identity.firstAdministrator {
+            name, password in
+            try welcome(name, password)
+            isShown = true
+        }
+        if isShown, made == nil {
+            logger.warning("another process made the first administrator meanwhile: the password that it showed counts")
+        }
     }
 
     /// Serves until a signal or a successor, then stops: the gateway first, so that callers are answered while the control plane

@@ -24,7 +24,7 @@ struct EnumerationTests {
                     let cost: String = hash.hasPrefix("plain:") ? Self.cost : Self.parameters(of: hash)
                     self.hashes.withLock { $0.append(cost) }
                     return hash == "plain:\(password)"
-                }, hash: { "plain:\($0)" })
+                }, hash: { "plain:\($0)" }, isOutdated: { _ in false })
         }
 
         /// What a stored hash costs.

@@ -43,7 +43,8 @@ struct IdentityFixture {
 
     /// Compares in clear: for tests that are not about the cost of passwords.
     static func plainPasswords() -> PasswordChecker {
-        PasswordChecker(verify: { $1 == "plain:\($0)" }, hash: { "plain:\($0)" })
+        PasswordChecker(
+            verify: { $1 == "plain:\($0)" }, hash: { "plain:\($0)" }, isOutdated: { !$0.hasPrefix("plain:") })
     }
 
     /// - Parameter hasKey: whether the store holds a signing key already; making one takes a quarter of a second.

@@ -36,7 +36,7 @@ struct PasswordCheckerTests {
             verify: {
                 try gate.pass()
                 return $1 == "plain:\($0)"
-            }, hash: { "plain:\($0)" })
+            }, hash: { "plain:\($0)" }, isOutdated: { _ in false })
     }
 
     @Test func sixteenWaitAndTheNextIsSentAway() async throws {
@@ -83,6 +83,115 @@ struct PasswordCheckerTests {
         gate.open()
         #expect(try await late.status == 401)
         #expect(try await fixture.harness.auditEntries("session.created").isEmpty)
+    }
+
+    // MARK: What changes while a password is hashed
+
+    /// What a role allows, and whether there is one, is looked at where it is given: not before the hash.
+    @Test(arguments: ["edited", "deleted"])
+    func aRoleThatChangesMeanwhileIsNotGivenAsItWas(change: String) async throws {
+        let gate: PasswordGate = PasswordGate()
+        let fixture: IdentityFixture = try await IdentityFixture(
+            passwords: PasswordChecker(
+                verify: { $1 == "plain:\($0)" },
+                hash: {
+                    try gate.pass()
+                    return "plain:\($0)"
+                }, isOutdated: { _ in false }))
+        let role: JSONValue = .object(["permissions": ["catalog:api:read"]])
+        #expect(try await fixture.send("PUT", "/v1/roles/reader?tenant=acme", role).status == 201)
+        let body: JSONValue = .object([
+            "name": "eve", "password": .string(IdentityFixture.password),
+            "grants": IdentityFixture.grants(["reader@acme"]),
+        ])
+        async let late: TestAnswer = fixture.send("POST", "/v1/users", token: "cpi-tenant@acme", body)
+        try await eventually("the password to be hashed") { gate.waiting == 1 }
+        if change == "edited" {
+            let more: JSONValue = .object(["permissions": ["catalog:api:read", "identity:user:write", "*:*:*"]])
+            #expect(try await fixture.send("PUT", "/v1/roles/reader?tenant=acme", more).status == 200)
+        } else {
+            #expect(try await fixture.send("DELETE", "/v1/roles/reader?tenant=acme").status == 204)
+        }
+        gate.open()
+        let answer: TestAnswer = try await late
+        #expect(answer.status == (change == "edited" ? 403 : 400), "\(answer.json)")
+        #expect(try await fixture.send("GET", "/v1/users").items.isEmpty)
+    }
+
+    // MARK: Hashes of another cost
+
+    /// `old:` hashes are right and outdated; `plain:` ones are of today.
+    private static func renewing(_ gate: PasswordGate? = nil) -> PasswordChecker {
+        PasswordChecker(
+            verify: { $1 == "plain:\($0)" || $1 == "old:\($0)" },
+            hash: {
+                try gate?.pass()
+                return "plain:\($0)"
+            }, isOutdated: { $0.hasPrefix("old:") })
+    }
+
+    private static func hash(of id: String, in fixture: IdentityFixture) async throws -> String? {
+        try await fixture.harness.services.store.read { try UserTable.find(id, in: $0)?.passwordHash }
+    }
+
+    private static func makeOutdated(_ id: String, in fixture: IdentityFixture) async throws {
+        try await fixture.harness.services.store.write { transaction in
+            try transaction.execute(
+                "UPDATE users SET password_hash = $2 WHERE user_id = $1", .text(id),
+                .text("old:\(IdentityFixture.password)"))
+        }
+    }
+
+    @Test func aPasswordThatWasRightIsHashedAtTheCostOfToday() async throws {
+        let fixture: IdentityFixture = try await IdentityFixture(passwords: Self.renewing())
+        let id: String = try await fixture.makeUser("ada", ["viewer@acme"])
+        try await Self.makeOutdated(id, in: fixture)
+        let wrong: TestAnswer = try await fixture.send(
+            "POST", "/v1/sessions", token: nil, IdentityFixture.credentials("ada", "something else"))
+        #expect(wrong.status == 401)
+        #expect(try await Self.hash(of: id, in: fixture)?.hasPrefix("old:") == true)
+        let token: String = try await fixture.signIn("ada")
+        #expect(try await Self.hash(of: id, in: fixture) == "plain:\(IdentityFixture.password)")
+        #expect(try await fixture.send("GET", "/v1/me", token: token).status == 200)
+        _ = try await fixture.signIn("ada")
+        let entries: [JSONValue] = try await fixture.harness.auditEntries("user.password-rehashed")
+        #expect(entries.count == 1)
+        #expect(entries.first?.jsonText.contains("plain:") == false)
+    }
+
+    /// One hash at a time: the second sign-in's check waits until the first has made the hash anew, which it had read before.
+    @Test func twoSignInsAtOnceBothSucceed() async throws {
+        let gate: PasswordGate = PasswordGate()
+        gate.open()
+        let fixture: IdentityFixture = try await IdentityFixture(passwords: Self.renewing(gate))
+        let id: String = try await fixture.makeUser("ada")
+        try await Self.makeOutdated(id, in: fixture)
+        gate.close()
+        async let first: TestAnswer = Self.signIn(fixture)
+        try await eventually("the hash to be made anew") { gate.waiting == 1 }
+        async let second: TestAnswer = Self.signIn(fixture)
+        try await eventually("the second to be checked") { fixture.identity.passwords.waitingCount == 1 }
+        gate.open()
+        #expect(try await [first.status, second.status] == [201, 201])
+        #expect(try await Self.hash(of: id, in: fixture) == "plain:\(IdentityFixture.password)")
+    }
+
+    @Test func whoChangesThePasswordMeanwhileHasTheLastWord() async throws {
+        let gate: PasswordGate = PasswordGate()
+        gate.open()
+        let fixture: IdentityFixture = try await IdentityFixture(passwords: Self.renewing(gate))
+        let id: String = try await fixture.makeUser("ada")
+        try await Self.makeOutdated(id, in: fixture)
+        gate.close()
+        async let late: TestAnswer = Self.signIn(fixture)
+        try await eventually("the hash to be made anew") { gate.waiting == 1 }
+        try await fixture.harness.services.store.write { transaction in
+            let user: User = try #require(try UserTable.find(id, in: transaction))
+            try UserTable.update(user.changed(passwordHash: "plain:another one"), in: transaction)
+        }
+        gate.open()
+        #expect(try await late.status == 201, "it was right when it was checked")
+        #expect(try await Self.hash(of: id, in: fixture) == "plain:another one")
     }
 
     @Test func worksThroughItsQueueAndStartsAnew() async throws {

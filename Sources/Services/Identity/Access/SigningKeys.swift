@@ -100,8 +100,8 @@ final class SigningKeys: Sendable {
         }
     }
 
-    private static func make(sealer: any SecretSealer) throws -> (id: String, sealed: [UInt8]) {
-        let key: PrivateKey = try PrivateKey.generate(.rsa)
+    private static func make(sealer: any SecretSealer) async throws -> (id: String, sealed: [UInt8]) {
+        let key: PrivateKey = try await .make(.rsa)
         let id: String = try key.publicKey().thumbprint()
         return (id, try sealer.seal(Array(try key.pem().utf8), name: Self.sealName(id)))
     }
@@ -114,7 +114,7 @@ final class SigningKeys: Sendable {
 
     /// Makes the first key. Several processes may start at once: one key stands, and all get that.
     private static func makeFirst(services: ServiceEnvironment, sealer: any SecretSealer) async throws -> [Stored] {
-        let made: (id: String, sealed: [UInt8]) = try Self.make(sealer: sealer)
+        let made: (id: String, sealed: [UInt8]) = try await Self.make(sealer: sealer)
         return try await services.store.write { transaction in
             let earlier: [Stored] = try Self.stored(now: transaction.now, in: transaction)
             guard earlier.isEmpty else { return earlier }
@@ -125,7 +125,7 @@ final class SigningKeys: Sendable {
 
     /// Makes the next key and retires those before it, once their last token has ended. - Returns: the id of the new key.
     func rotate(_ author: Author) async throws -> String {
-        let made: (id: String, sealed: [UInt8]) = try Self.make(sealer: self.sealer)
+        let made: (id: String, sealed: [UInt8]) = try await Self.make(sealer: self.sealer)
         let lifetime: Duration = Self.publishedBefore + Session.lifetime + .seconds(60)
         try await self.services.store.write { transaction in
             try transaction.execute(

@@ -6,6 +6,7 @@ import Identifiers
 import JSON
 import REST
 import Store
+import Telemetry
 import Time
 
 /// What came of a name and a password.
@@ -133,7 +134,7 @@ extension IdentityService {
             password, against: user?.checkedHash ?? Password.dummy, account: name, address: context.ip)
         var outcome: SignInOutcome = .refused
         if let user: User, isRight, user.passwordHash != User.noPassword, user.state == .active {
-            outcome = try await self.openSession(of: user, code: code, context)
+            outcome = try await self.openSession(of: user, password, code: code, context)
         }
         if case .refused = outcome {
             if isRight { self.throttle.fail(account: name, address: context.ip) }
@@ -158,6 +159,46 @@ extension IdentityService {
         let isRight: Bool = try await self.passwords.verify(password, against: hash)
         if !isRight { self.throttle.fail(account: account, address: address) }
         return isRight
+    }
+
+    /// Makes a session of a user whose password was right, and its hash anew where that is of another cost than today's.
+    private func openSession(
+        of user: User, _ password: String, code: String?, _ context: RequestContext
+    ) async throws -> SignInOutcome {
+        let outcome: SignInOutcome = try await self.openSession(of: user, code: code, context)
+        guard self.passwords.isOutdated(user.passwordHash) else { return outcome }
+        if case .refused = outcome {
+            // Another sign-in of the same user may have made the hash anew meanwhile: then that one counts.
+            let present: User? = try await context.read { try UserTable.account(name: user.name, in: $0) }
+            guard let present: User, present.passwordHash != user.passwordHash,
+                try await self.passwords.verify(password, against: present.checkedHash)
+            else { return .refused }
+            return try await self.openSession(of: present, code: code, context)
+        }
+        await self.renewHash(of: user, password, context)
+        return outcome
+    }
+
+    /// Where too many passwords wait, or the store does not take it, a later sign-in does it.
+    private func renewHash(of user: User, _ password: String, _ context: RequestContext) async {
+        let author: Author = Author(
+            caller: Caller(kind: .user, id: user.id, grants: [], ip: context.ip), trace: context.trace)
+        do {
+            let hash: String = try await self.passwords.hash(password)
+            try await self.services.store.write { transaction in
+                guard try UserTable.renewHash(of: user, hash, in: transaction),
+                    let present: User = try UserTable.find(user.id, in: transaction)
+                else { return }
+                try author.audit(
+                    "user.password-rehashed", tenant: "",
+                    resource: AuditEntry.Resource(type: "user", id: user.id, version: present.version),
+                    changes: present.audited(in: ""), in: transaction)
+            }
+        } catch {
+            self.services.logger.log(
+                .info, "the hash of a password was not made anew",
+                ["error": .string("\(error)"), "trace_id": .string(context.trace.traceID)])
+        }
     }
 
     /// Makes a session of a user whose password was right. Refused is who was disabled or got another password in the time that the

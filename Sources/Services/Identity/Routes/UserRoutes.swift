@@ -109,17 +109,13 @@ extension IdentityService {
         let password: String = context.body["password"]?.text ?? ""
         if let problem: String = User.problem(name: name) { throw APIProblem.invalid("/name", problem) }
         if let problem: String = User.problem(password: password) { throw APIProblem.invalid("/password", problem) }
-        let grants: [Grant] = try await context.read {
-            try GrantRules.read(context.body["grants"], pointer: "/grants", in: $0)
-        }
-        try GrantRules.requireAuthority(of: author.caller, from: [], to: grants)
-        guard !grants.isEmpty || Self.isPlatformAdmin(author.caller) else {
-            throw APIProblem.invalid("/grants", "expected at least one role")
-        }
+        // Looked up once more where they are given: what a role allows may change while the password is hashed.
+        _ = try await context.read { try Self.firstGrants(context, in: $0) }
         let hash: String = try await self.passwords.hash(password)
         // No answer is kept for an Idempotency-Key: beside it stands a plain hash of the request, and with it the password could
         // be guessed at no cost. A repeat is answered with 409.
         return try await self.services.store.write { transaction in
+            let grants: [Grant] = try Self.firstGrants(context, in: transaction)
             guard try UserTable.find(name, in: transaction) == nil else {
                 throw APIProblem.conflict("There is a user '\(name)' already.")
             }
@@ -131,6 +127,16 @@ extension IdentityService {
             try Self.record("user-created", audit: "user.created", user, author, in: transaction)
             return .created(user.json(for: author.caller), location: "/v1/users/\(user.id)", version: 1)
         }
+    }
+
+    /// The roles that a new user is to have, as they are now, if the caller may give them.
+    private static func firstGrants(_ context: RequestContext, in store: any Queryable) throws -> [Grant] {
+        let grants: [Grant] = try GrantRules.read(context.body["grants"], pointer: "/grants", in: store)
+        try GrantRules.requireAuthority(of: context.caller, from: [], to: grants)
+        guard !grants.isEmpty || Self.isPlatformAdmin(context.caller) else {
+            throw APIProblem.invalid("/grants", "expected at least one role")
+        }
+        return grants
     }
 
     private static func listUsers(_ context: RequestContext) async throws -> HTTPResponse {
@@ -172,12 +178,10 @@ extension IdentityService {
     private func setGrants(_ context: RequestContext) async throws -> HTTPResponse {
         let author: Author = context.author
         try Self.requireSomeAuthority(author.caller)
-        let grants: [Grant] = try await context.read {
-            try GrantRules.read(context.body["grants"], pointer: "/grants", in: $0)
-        }
         let (answer, user): (HTTPResponse, String) = try await self.services.store.write { transaction in
             let old: User = try Self.visibleUser(context, in: transaction)
             try context.requireMatch(version: old.version)
+            let grants: [Grant] = try GrantRules.read(context.body["grants"], pointer: "/grants", in: transaction)
             // What the caller does not see stays: roles in other tenants are neither shown nor taken by leaving them out.
             let seen: [Grant] = GrantRules.visible(old.grants, of: old.id, to: author.caller)
             try GrantRules.requireAuthority(of: author.caller, from: seen, to: grants)

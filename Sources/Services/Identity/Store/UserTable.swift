@@ -131,6 +131,13 @@ enum UserTable {
         try Self.putGrants(user, in: transaction)
     }
 
+    /// Replaces the hash of a password by another of the same. - Returns: whether it was still the one that `user` had.
+    static func renewHash(of user: User, _ hash: String, in transaction: Transaction) throws -> Bool {
+        try transaction.execute(
+            "UPDATE users SET password_hash = $3 WHERE user_id = $1 AND password_hash = $2", .text(user.id),
+            .text(user.passwordHash), .text(hash)) > 0
+    }
+
     /// The name becomes one that tells nothing; the account stays under its id.
     static func eraseName(of user: User, in transaction: Transaction) throws {
         try transaction.execute(

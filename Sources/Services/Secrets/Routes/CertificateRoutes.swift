@@ -151,7 +151,7 @@ extension SecretsService {
         }
     }
 
-    private static func key(_ context: RequestContext) throws -> Key {
+    private static func key(_ context: RequestContext) async throws -> Key {
         if let text: String = context.body["request"]?.text {
             if context.body["key"] != nil { throw APIProblem.invalid("/key", "expected none beside /request") }
             do throws(CryptoError) {
@@ -167,7 +167,7 @@ extension SecretsService {
             case "rsa": .rsa
             default: .p256
             }
-        let key: PrivateKey = try .generate(kind)
+        let key: PrivateKey = try await .make(kind)
         return .made(key, try key.publicKey())
     }
 
@@ -176,7 +176,7 @@ extension SecretsService {
     }
 
     private func issueCertificate(_ context: RequestContext) async throws -> HTTPResponse {
-        let key: Key = try Self.key(context)
+        let key: Key = try await Self.key(context)
         var names: [String] = (context.body["names"]?.elements ?? []).compactMap(\.text)
         var commonName: String? = context.body["common_name"]?.text
         if case .requested(let request) = key {
@@ -270,7 +270,7 @@ extension SecretsService {
     // MARK: Renewing and revoking
 
     private func renewCertificate(_ context: RequestContext) async throws -> HTTPResponse {
-        let key: Key = try Self.key(context)
+        let key: Key = try await Self.key(context)
         return try await self.issue(key, context) { transaction in
             let old: CertificateRecord = try Self.renewable(context, in: transaction)
             return PKI.Order(
