@@ -141,17 +141,20 @@ let targets: [Target] = [
     .executableTarget(
         name: "HTTPBenchmark", dependencies: ["HTTP", "EventLoops", "CLinux"], path: "Benchmarks/http/HTTPBenchmark",
         swiftSettings: common),
+    .target(
+        name: "BenchServices", dependencies: ["REST", "Contracts", "EventLog", "Store", "Files", "Time", "Telemetry"],
+        path: "Benchmarks/services/BenchServices", swiftSettings: common),
     .executableTarget(
         name: "AuditBench",
         dependencies: [
-            "Audit", "Observability", "REST", "Contracts", "HTTP", "EventLog", "Store", "Identifiers", "JSON", "Time",
-            "Telemetry",
-            "CLinux",
+            "BenchServices", "Audit", "Observability", "REST", "Contracts", "HTTP", "EventLog", "Store", "Identifiers",
+            "JSON", "Time", "Telemetry", "CLinux",
         ], path: "Benchmarks/audit/AuditBench", swiftSettings: common),
     .executableTarget(
         name: "IdentityBench",
         dependencies: [
-            "Identity", "REST", "Contracts", "HTTP", "EventLog", "Store", "JSON", "Time", "Telemetry", "CLinux",
+            "BenchServices", "Identity", "REST", "Contracts", "HTTP", "EventLog", "Store", "JSON", "Time", "Telemetry",
+            "CLinux",
         ], path: "Benchmarks/identity/IdentityBench", swiftSettings: common),
     .executableTarget(
         name: "PolicyBenchmark", dependencies: ["Gateway", "GatewayConfiguration", "HTTP", "Crypto", "CLinux"],

@@ -1,4 +1,5 @@
 import Audit
+import BenchServices
 import CLinux
 import Contracts
 import EventLog
@@ -51,12 +52,6 @@ struct AuditBench {
     }
 }
 
-/// Seals nothing: the benchmark keeps no secrets.
-private struct OpenSealer: SecretSealer {
-    func seal(_ secret: [UInt8], name: String) throws -> [UInt8] { secret }
-    func open(_ sealed: [UInt8], name: String) throws -> [UInt8] { sealed }
-}
-
 /// One caller, who may do everything.
 private struct Everybody: Authenticator {
     func authenticate(bearer token: String, ip: String) async -> Caller? {
@@ -74,15 +69,8 @@ private struct BenchPlatform {
 
     init(path: String) async throws {
         self.path = path
-        let writer: LogWriter = try LogWriter(topics: Topics.all)
-        let store: Store = try Store.open(
-            StoreConfiguration(folder: path),
-            migrations: [
-                LogMigrations.service, RESTHandler.migrations, AuditService.migrations, ObservabilityService.migrations,
-            ], extensions: [writer])
-        let log: EventLog = try await EventLog.open(store: store, writer: writer)
-        self.services = ServiceEnvironment(
-            store: store, log: log, clock: SystemClock(), logger: Logger.silent, metrics: MetricRegistry())
+        self.services = try await BenchServices.open(
+            path: path, migrations: [AuditService.migrations, ObservabilityService.migrations])
         self.telemetry = try Store.open(
             StoreConfiguration(folder: "\(path)/telemetry"), migrations: [ObservabilityService.telemetryMigrations])
         self.audit = try await AuditService.open(services: self.services, sealer: OpenSealer())
@@ -193,14 +181,8 @@ private struct BenchPlatform {
 
     func close() async throws {
         await self.audit.stop()
-        await self.services.store.close()
         await self.telemetry.close()
-        for folder in ["\(self.path)/telemetry", self.path] {
-            for name in ["passerelle.db", "passerelle.db-wal", "passerelle.db-shm", "passerelle.lock"] {
-                unlink("\(folder)/\(name)")
-            }
-            rmdir(folder)
-        }
+        await BenchServices.close(self.services, path: self.path)
     }
 
     private func get(_ target: String, accept: String = "application/json") async -> HTTPResponse {

@@ -1,6 +1,6 @@
+import BenchServices
 import CLinux
 import Contracts
-import EventLog
 import Glibc
 import HTTP
 import Identity
@@ -47,12 +47,6 @@ import Time
     }
 }
 
-/// Seals nothing: the benchmark keeps no secrets.
-private struct OpenSealer: SecretSealer {
-    func seal(_ secret: [UInt8], name: String) throws -> [UInt8] { secret }
-    func open(_ sealed: [UInt8], name: String) throws -> [UInt8] { sealed }
-}
-
 private struct BenchFailure: Error, CustomStringConvertible {
     let description: String
 }
@@ -67,15 +61,8 @@ private struct BenchIdentity {
 
     init(path: String) async throws {
         self.path = path
-        let writer: LogWriter = try LogWriter(topics: Topics.all)
-        let store: Store = try Store.open(
-            StoreConfiguration(folder: path),
-            migrations: [
-                LogMigrations.service, RESTHandler.migrations, GatewayChanges.migrations, IdentityService.migrations,
-            ], extensions: [writer])
-        let log: EventLog = try await EventLog.open(store: store, writer: writer)
-        self.services = ServiceEnvironment(
-            store: store, log: log, clock: SystemClock(), logger: Logger.silent, metrics: MetricRegistry())
+        self.services = try await BenchServices.open(
+            path: path, migrations: [GatewayChanges.migrations, IdentityService.migrations])
         self.identity = try await IdentityService.open(
             services: self.services, sealer: OpenSealer(), issuer: "http://127.0.0.1:8001")
         guard let first: (name: String, password: String) = try await self.identity.firstAdministrator() else {
@@ -87,14 +74,7 @@ private struct BenchIdentity {
             version: "0")
     }
 
-    func close() async {
-        await self.services.log.stop()
-        await self.services.store.close()
-        for name in ["passerelle.db", "passerelle.db-wal", "passerelle.db-shm", "lock"] {
-            unlink("\(self.path)/\(name)")
-        }
-        rmdir(self.path)
-    }
+    func close() async { await BenchServices.close(self.services, path: self.path) }
 
     private func send(_ path: String, _ body: JSONValue, token: String? = nil) async throws -> JSONValue {
         var fields: HTTPFields = ["Content-Type": "application/json"]
