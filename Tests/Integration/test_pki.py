@@ -130,6 +130,60 @@ class IssuingTests(CertificateCase):
         self.assertEqual(len(search(self.place, needles(open(key, encoding="ascii").read())[:1])), 1, "the search finds what is there")
 
 
+class CallerTests(CertificateCase):
+    """Callers of a gateway that show certificates of their tenant's authority."""
+
+    def test_a_revoked_caller_is_refused_at_once_on_connections_that_are_open_too(self):
+        authority = Authority(self.place)
+        TLSTests.certificate(self, authority, "gateway")
+        upstream = Upstream(self)
+        platform = Platform(self, f"{self.place}/data").start()
+        rest = platform.sign_in("acme")
+        root = f"{self.place}/root.pem"
+        self.command(platform, rest.token, "certificates", "ca", "--next", "--out", root)
+        rest.close()
+        platform.stop()
+        platform.arguments = ("--config", self.write("passerelle.yaml", f"""
+listen:
+  https:
+    address: 127.0.0.1:{platform.base + 3}
+    certificates: [{{cert: {self.place}/control.pem, key: {self.place}/control.key}}]
+    client_certificates: {{authorities: {root}}}
+"""))
+        platform.start()
+        rest = platform.sign_in()
+        self.addCleanup(rest.close)
+        rest.create("/v1/tenants/acme/apis", {
+            "document": document(), "upstream": upstream.url, "authentication": "none"})
+        self.assertEqual(rest.deploy("acme", "orders")["state"], "success")
+
+        def caller(name):
+            file, key = f"{self.place}/{name}.pem", f"{self.place}/{name}.key"
+            made = self.command(platform, rest.token, "certificates", "issue", "--usage", "client", "--common-name", name,
+                                "--out", file, "--key-out", key, "--output", "json")
+            one = Rest(f"https://localhost:{platform.base + 3}", authorities=authority.file, certificate=(file, key))
+            self.addCleanup(one.close)
+            self.assertEqual(one.request("GET", "/shop/orders").status, 200)
+            return one, json.loads(made.stdout)["id"]
+
+        (first, name), (second, _) = caller("first"), caller("second")
+        self.command(platform, rest.token, "certificates", "revoke", name)
+
+        def refused():
+            answer = first.request("GET", "/shop/orders")
+            return answer if answer.status == 401 else None
+
+        self.assertIn("certificate-revoked", eventually(refused).body.decode())
+        # On another connection, too, and after a restart; nobody else is.
+        self.assertEqual(first.request("GET", "/shop/orders").status, 401)
+        self.assertEqual(second.request("GET", "/shop/orders").status, 200)
+        second.close()
+        platform.stop()
+        platform.start()
+        eventually(lambda: second.request("GET", "/shop/orders").status == 200)
+        eventually(refused)
+
+
 class TLSTests(CertificateCase):
     def shown(self, platform):
         """The certificate the control plane shows to a fresh connection."""
@@ -271,13 +325,14 @@ class TLSTests(CertificateCase):
 class MutualTests(CertificateCase):
     """A control plane that lets nobody in without a certificate: the command line shows one, and gateways enrol."""
 
-    def serve(self, settings):
+    def serve(self, settings, lists=""):
         self.authority = Authority(self.place)
+        self.authority.revoke()
         self.mine = self.authority.issue("operator", "operator", usage="clientAuth")
         path = self.write("passerelle.yaml", f"""
 tls:
   certificate: own
-  client_certificates: {{authorities: {self.authority.file}}}
+  client_certificates: {{authorities: {self.authority.file}{lists}}}
   {settings}
 """)
         data = f"{self.place}/data"
@@ -312,7 +367,7 @@ tls:
         return files, json.loads(made.stdout)["id"]
 
     def test_commands_show_a_certificate(self):
-        self.serve("gateways: certificate")
+        self.serve("gateways: certificate", f", revocation_lists: {self.place}/crl.pem")
         known = {"PASSERELLE_TOKEN": self.rest.token}
         plain = ["gateways", "--url", self.platform.control_plane, "--ca", self.platform.authorities]
         both = self.write("both.pem", "".join(open(file, encoding="ascii").read() for file in self.mine))
@@ -347,6 +402,14 @@ tls:
         with Rest(self.platform.control_plane, None, authorities=self.platform.authorities, certificate=files) as revoked:
             for path in ("/readyz", "/v1/gateways/second/snapshot"):
                 self.assertEqual(revoked.request("GET", path).status, 401)
+        # One of another authority: by its list, on a connection that is open, too.
+        self.assertEqual(self.rest.request("GET", "/v1/me").status, 200)
+        self.authority.revoke(self.mine[0])
+        eventually(lambda: self.rest.request("GET", "/v1/me").status == 401)
+        self.assertIn("was revoked", self.rest.request("GET", "/v1/me").body.decode())
+        self.rest.close()
+        with self.assertRaises(OSError):
+            self.rest.request("GET", "/v1/me")
 
     def test_a_gateway_enrols_by_a_certificate_that_opens_the_connection(self):
         self.serve("gateways: certificate")

@@ -8,6 +8,7 @@ import unittest
 import urllib.request
 
 from processes import Platform, Settings, eventually, folder, free_base, run, spawn
+from rest import Rest
 from upstream import Upstream
 
 USAGE = 2
@@ -37,6 +38,20 @@ class Authority:
             "x509", "-req", "-in", f"{base}.csr", "-CA", self.file, "-CAkey", f"{self.place}/ca.key", "-CAcreateserial",
             "-days", str(days), "-extfile", f"{base}.ext", "-out", f"{base}.pem")
         return f"{base}.pem", f"{base}.key"
+
+    def revoke(self, *certificates):
+        """The list of those that were ever revoked, as `crl.pem`; replaced as a whole."""
+        known = f"{self.place}/index.txt"
+        for path in (known, f"{known}.attr"):
+            with open(path, "a", encoding="ascii"):
+                pass
+        with open(f"{self.place}/ca.cnf", "w", encoding="ascii") as file:
+            file.write(f"[ca]\ndefault_ca=it\n[it]\ndatabase={known}\ndefault_md=sha256\ndefault_crl_days=2\n")
+        own = ["ca", "-config", f"{self.place}/ca.cnf", "-cert", self.file, "-keyfile", f"{self.place}/ca.key"]
+        for certificate in certificates:
+            self._openssl(*own, "-revoke", certificate)
+        self._openssl(*own, "-gencrl", "-out", f"{self.place}/crl.new")
+        os.replace(f"{self.place}/crl.new", f"{self.place}/crl.pem")
 
     def _openssl(self, *arguments):
         subprocess.run(["openssl", *arguments], check=True, capture_output=True, timeout=60)
@@ -194,6 +209,41 @@ apis:
         # A server's certificate is no client's.
         self.assertLess(self.curl(
             "first.test", "--cert", f"{self.place}/second.pem", "--key", f"{self.place}/second.key"), 0)
+
+    def test_a_certificate_on_a_list_is_refused_also_where_it_is_connected(self):
+        self.authority.issue("other", "other", usage="clientAuth")
+        self.authority.revoke()
+        self.serve("client_certificates: {authorities: ca.pem, revocation_lists: crl.pem}")
+        pairs = {name: (f"{self.place}/{name}.pem", f"{self.place}/{name}.key") for name in ("caller", "other")}
+
+        def opened(name):
+            rest = Rest(f"https://localhost:{self.base}", authorities=self.authority.file, certificate=pairs[name])
+            self.addCleanup(rest.close)
+            self.assertEqual(rest.request("GET", "/x").status, 200)
+            return rest
+
+        caller, other = opened("caller"), opened("other")
+        self.authority.revoke(pairs["caller"][0])
+
+        def refused():
+            answer = caller.request("GET", "/x")
+            if answer.status == 200:
+                return None
+            self.assertEqual(answer.status, 401)
+            self.assertIn("certificate-revoked", answer.body.decode())
+            return answer
+
+        self.assertEqual(eventually(refused, seconds=60).fields["Connection"], "close")
+        with self.assertRaises(OSError):
+            caller.request("GET", "/x")
+        self.assertEqual(other.request("GET", "/x").status, 200)
+        opened("other")
+        # Text that is none changes nothing.
+        count = self.metric("passerelle_gateway_certificate_reloads_total")['{result="refused"}']
+        with open(f"{self.place}/crl.pem", "a", encoding="ascii") as file:
+            file.write("-----BEGIN X509 CRL-----\n")
+        eventually(lambda: self.metric("passerelle_gateway_certificate_reloads_total")['{result="refused"}'] > count)
+        opened("other")
 
     def test_policies_ask_for_a_certificate_where_it_is_optional(self):
         self.serve(

@@ -44,6 +44,19 @@ package struct TLSServerConfiguration: Sendable {
         case required([Certificate])
     }
 
+    /// What was revoked of the certificates that clients show.
+    package struct Revocations: Sendable {
+        package var lists: RevocationLists
+        /// Whether a certificate is refused when there is no list of its issuer, or of one above. A list that cannot be used
+        /// refuses always.
+        package var needsEveryIssuer: Bool
+
+        package init(_ lists: RevocationLists, needsEveryIssuer: Bool) {
+            self.lists = lists
+            self.needsEveryIssuer = needsEveryIssuer
+        }
+    }
+
     /// At least one. A client that names a host gets the first certificate valid for it, else the first of all.
     package var certificates: [TLSCertificate]
     package var minimumVersion: TLSVersion
@@ -51,6 +64,8 @@ package struct TLSServerConfiguration: Sendable {
     /// one that offers none is served. Empty: no negotiation.
     package var applicationProtocols: [String]
     package var clientCertificates: ClientCertificates
+    /// Nil: nothing is looked up. A list that has ended refuses whatever its issuer made.
+    package var revocations: Revocations?
     /// How long a client may resume a session by its ticket.
     package var ticketLifetime: Duration
     /// Keys shared with the contexts before and after this one; nil: keys of its own.
@@ -61,9 +76,10 @@ package struct TLSServerConfiguration: Sendable {
 
     package init(
         certificates: [TLSCertificate], minimumVersion: TLSVersion = .tls12, applicationProtocols: [String] = [],
-        clientCertificates: ClientCertificates = .none, ticketLifetime: Duration = .seconds(7200),
-        ticketKeys: TLSTicketKeys? = nil, ciphers: [String] = []
+        clientCertificates: ClientCertificates = .none, revocations: Revocations? = nil,
+        ticketLifetime: Duration = .seconds(7200), ticketKeys: TLSTicketKeys? = nil, ciphers: [String] = []
     ) {
+        self.revocations = revocations
         self.ticketKeys = ticketKeys
         self.ciphers = ciphers
         self.certificates = certificates

@@ -63,7 +63,7 @@ package final class TLSContext: @unchecked Sendable {
                 return Unmanaged<CertificateTable>.fromOpaque(table).takeUnretainedValue().choose(for: session)
             }, Unmanaged.passUnretained(table).toOpaque())
         try context.configureTickets(configuration)
-        try context.configureClientCertificates(configuration.clientCertificates)
+        try context.configureClientCertificates(configuration)
         return context
     }
 
@@ -126,24 +126,25 @@ package final class TLSContext: @unchecked Sendable {
             TLSTicketKeys.install(in: self.pointer)
         }
         // Sessions of clients with certificates are resumed only where the same rules hold.
-        let name: [UInt8] = TLSContext.name(of: configuration.clientCertificates)
+        let name: [UInt8] = TLSContext.name(of: configuration)
         guard SSL_CTX_set_session_id_context(self.pointer, name, UInt32(name.count)) == 1 else {
             throw .configuration("TLS cannot be set up", reasonOf: ())
         }
     }
 
-    private static func name(of wanted: TLSServerConfiguration.ClientCertificates) -> [UInt8] {
-        switch wanted {
+    private static func name(of configuration: TLSServerConfiguration) -> [UInt8] {
+        let lists: [UInt8] = configuration.revocations?.lists.fingerprint ?? []
+        switch configuration.clientCertificates {
         case .none: return SHA256.hash([0])
-        case .optional(let authorities): return SHA256.hash([1] + authorities.flatMap { $0.fingerprint })
-        case .required(let authorities): return SHA256.hash([2] + authorities.flatMap { $0.fingerprint })
+        case .optional(let authorities): return SHA256.hash([1] + authorities.flatMap { $0.fingerprint } + lists)
+        case .required(let authorities): return SHA256.hash([2] + authorities.flatMap { $0.fingerprint } + lists)
         }
     }
 
-    private func configureClientCertificates(_ wanted: TLSServerConfiguration.ClientCertificates) throws(TLSError) {
+    private func configureClientCertificates(_ configuration: TLSServerConfiguration) throws(TLSError) {
         let authorities: [Certificate]
         var mode: Int32 = SSL_VERIFY_PEER
-        switch wanted {
+        switch configuration.clientCertificates {
         case .none: return
         case .optional(let list): authorities = list
         case .required(let list):
@@ -159,7 +160,22 @@ package final class TLSContext: @unchecked Sendable {
                 throw .configuration("an authority for client certificates cannot be used", reasonOf: ())
             }
         }
-        SSL_CTX_set_verify(self.pointer, mode, nil)
+        guard let revocations: TLSServerConfiguration.Revocations = configuration.revocations else {
+            SSL_CTX_set_verify(self.pointer, mode, nil)
+            return
+        }
+        let store: OpaquePointer? = SSL_CTX_get_cert_store(self.pointer)
+        for list in revocations.lists.pointers {
+            guard X509_STORE_add_crl(store, list) == 1 else {
+                throw .configuration("a list of revoked certificates cannot be used", reasonOf: ())
+            }
+        }
+        X509_STORE_set_flags(store, COPENSSL_CHECK_LISTS)
+        if revocations.needsEveryIssuer {
+            SSL_CTX_set_verify(self.pointer, mode, nil)
+        } else {
+            copenssl_ctx_verify_known_lists(self.pointer, mode)
+        }
     }
 
     private func configureTrust(_ trust: TLSClientConfiguration.Trust) throws(TLSError) {

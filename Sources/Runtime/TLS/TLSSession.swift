@@ -29,6 +29,8 @@ package final class TLSSession {
     private var isBroken: Bool = false
     /// Both sides have been sure of each other at some time. Unlike `isHandshakeDone` a later failure does not take it back.
     package private(set) var isEstablished: Bool = false
+    /// For the owner of a server's session: the version of what it knew of revoked certificates when it last found the client's good.
+    package var checkedRevocations: UInt64 = 0
     /// Why the session is over; nil as long as nothing failed.
     package private(set) var failure: TLSError?
 

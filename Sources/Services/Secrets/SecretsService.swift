@@ -23,17 +23,19 @@ package final class SecretsService: PlatformService {
     /// - Parameters:
     ///   - columns: everything that is sealed with keys that rotate, of all services.
     ///   - publicURL: where those who check certificates reach the control plane.
+    ///   - gateways: refuse certificates that were revoked; nil: there are none.
     ///   - rotateEvery: how old data keys and key-encrypting keys become before they rotate by themselves; nil: never.
     package init(
         services: ServiceEnvironment, keys: KeyRing, columns: [SealedColumn], users: any SecretUsers,
-        publicURL: String = "http://127.0.0.1:8001", rotateEvery: Duration? = SecretsService.rotateEveryDefault
+        publicURL: String = "http://127.0.0.1:8001", gateways: (any GatewayRevocations)? = nil,
+        rotateEvery: Duration? = SecretsService.rotateEveryDefault
     ) {
         self.services = services
         self.keys = keys
         self.sealer = KeyRingSealer(keys: keys)
         self.users = users
         self.renewal = KeyRenewal(services: services, keys: keys, columns: columns, rotateEvery: rotateEvery)
-        self.pki = PKI(sealer: self.sealer, publicURL: publicURL)
+        self.pki = PKI(sealer: self.sealer, publicURL: publicURL, gateways: gateways)
         self.certificates = CertificateWatch(services: services, pki: self.pki) { [keys] in keys.isSealed != nil }
         services.metrics.gauge(
             "passerelle_key_ring_sealed", help: "Whether nothing that is sealed can be opened: 1 or 0."

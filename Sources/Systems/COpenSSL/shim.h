@@ -30,6 +30,26 @@ static inline EVP_PKEY *copenssl_read_public_key(BIO *bio) {
 static inline X509 *copenssl_read_certificate(BIO *bio) {
     return PEM_read_bio_X509(bio, NULL, copenssl_no_passphrase, NULL);
 }
+static inline X509_CRL *copenssl_read_revocation_list(BIO *bio) {
+    return PEM_read_bio_X509_CRL(bio, NULL, copenssl_no_passphrase, NULL);
+}
+// Lets a chain pass whose issuers have no list where lists are looked at; everything else stays as it was found.
+static inline int copenssl_verify_known_lists(int is_fine, X509_STORE_CTX *context) {
+    if (is_fine || X509_STORE_CTX_get_error(context) != X509_V_ERR_UNABLE_TO_GET_CRL) return is_fine;
+    X509 *certificate = X509_STORE_CTX_get_current_cert(context);
+    STACK_OF(X509_CRL) *lists =
+        certificate ? X509_STORE_CTX_get1_crls(context, X509_get_issuer_name(certificate)) : NULL;
+    // One of that name which could not be used: of another key, or for another purpose.
+    int has_one = sk_X509_CRL_num(lists) > 0;
+    sk_X509_CRL_pop_free(lists, X509_CRL_free);
+    if (has_one) return 0;
+    X509_STORE_CTX_set_error(context, X509_V_OK);
+    return 1;
+}
+static inline void copenssl_ctx_verify_known_lists(SSL_CTX *context, int mode) {
+    SSL_CTX_set_verify(context, mode, copenssl_verify_known_lists);
+}
+static const unsigned long COPENSSL_CHECK_LISTS = X509_V_FLAG_CRL_CHECK | X509_V_FLAG_CRL_CHECK_ALL;
 
 // The bytes a memory BIO holds; they stay the BIO's.
 static inline long copenssl_bio_memory(BIO *bio, char **bytes) { return BIO_get_mem_data(bio, bytes); }

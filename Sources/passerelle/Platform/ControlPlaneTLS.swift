@@ -34,6 +34,16 @@ final class ControlPlaneTLS: Sendable {
         var key: String
         /// Authorities of callers, PEM; empty: they are not asked.
         var clients: String
+        /// Lists of revoked certificates of callers, PEM; empty: there are none.
+        var lists: String = ""
+    }
+
+    /// What the platform's own authority has to do with it, and until when nobody looks again, nanoseconds of the monotonic clock.
+    private struct Issued: Sendable {
+        /// Chain and key, PEM; nil: files are shown.
+        var shown: (chain: String, key: String)?
+        let root: String
+        let keptUntil: UInt64
     }
 
     private let settings: TLSSettings
@@ -46,6 +56,8 @@ final class ControlPlaneTLS: Sendable {
     private let shown: Mutex<Material?> = Mutex(nil)
     /// When what is shown ends, seconds since 1970 UTC.
     private let end: Mutex<Int64> = Mutex(0)
+    private let issued: Mutex<Issued?> = Mutex(nil)
+    private let lists: Mutex<RevocationLists?> = Mutex(nil)
 
     init(
         _ settings: TLSSettings, names: [String], data: String, services: ServiceEnvironment,
@@ -84,7 +96,7 @@ final class ControlPlaneTLS: Sendable {
         while (try? await self.services.clock.sleep(for: self.pause)) != nil {
             do {
                 let now: Material = try await self.material()
-                let isSettled: Bool = self.settings.certificate == .own || now == last
+                let isSettled: Bool = !self.hasFiles || now == last
                 last = now
                 isFailing = false
                 guard isSettled, now != self.shown.withLock({ $0 }) else { continue }
@@ -101,35 +113,60 @@ final class ControlPlaneTLS: Sendable {
         }
     }
 
-    private var pause: Duration {
-        if case .files = self.settings.certificate { return Self.filesEvery }
-        return min(max(self.settings.lifetime / 60, Self.ownEvery.lowerBound), Self.ownEvery.upperBound)
+    /// Whether a certificate was revoked by a list of `client_certificates.revocation_lists`, as last read: for connections that are
+    /// open. Handshakes look it up themselves.
+    func refuses(_ certificate: Certificate) -> Bool {
+        self.lists.withLock { $0?.name(certificate) ?? false }
+    }
+
+    private var hasFiles: Bool { self.settings.certificate != .own || self.settings.clients != nil }
+
+    private var pause: Duration { self.hasFiles ? Self.filesEvery : self.ownPause }
+
+    private var ownPause: Duration {
+        min(max(self.settings.lifetime / 60, Self.ownEvery.lowerBound), Self.ownEvery.upperBound)
     }
 
     // MARK: Parts
 
     private func material() async throws -> Material {
+        let issued: Issued? = try await self.issuedNow()
         var material: Material
-        var root: String?
         switch self.settings.certificate {
         case .files(let files):
             material = Material(
                 chain: try await self.text(files.certificate), key: try await self.text(files.key), clients: "")
-            if self.settings.gateways != .token {
-                root = try await self.certificates.root(in: self.services.store)
-            }
         case .own:
-            let own: PlatformCertificates.Own = try await self.certificates.own(
-                names: self.names, in: self.services.store)
-            material = Material(chain: own.chain, key: try own.key.pem(), clients: "")
-            root = own.root
+            material = Material(chain: issued?.shown?.chain ?? "", key: issued?.shown?.key ?? "", clients: "")
         }
-        if let root: String { try self.keepRoot(root) }
-        if self.settings.gateways != .token { material.clients += root ?? "" }
+        if self.settings.gateways != .token { material.clients += issued?.root ?? "" }
         if let rule: ClientCertificateRule = self.settings.clients {
             material.clients += try await self.text(rule.authorities)
+            if let path: String = rule.revocationLists {
+                material.lists = try Self.text(ofFile: path, bytesMax: RevocationLists.bytesMax)
+            }
         }
         return material
+    }
+
+    /// What the platform's own authority gives, where it is needed; files are looked at more often than it is asked.
+    private func issuedNow() async throws -> Issued? {
+        let isOwn: Bool = self.settings.certificate == .own
+        guard isOwn || self.settings.gateways != .token else { return nil }
+        let now: UInt64 = self.services.clock.monotonic()
+        if let known: Issued = self.issued.withLock({ $0 }), now < known.keptUntil { return known }
+        let keptUntil: UInt64 = now + UInt64(self.ownPause.components.seconds) * 1_000_000_000 - 500_000_000
+        let issued: Issued
+        if isOwn {
+            let own: PlatformCertificates.Own = try await self.certificates.own(
+                names: self.names, in: self.services.store)
+            issued = Issued(shown: (own.chain, try own.key.pem()), root: own.root, keptUntil: keptUntil)
+        } else {
+            issued = Issued(root: try await self.certificates.root(in: self.services.store), keptUntil: keptUntil)
+        }
+        try self.keepRoot(issued.root)
+        self.issued.withLock { $0 = issued }
+        return issued
     }
 
     /// What is in a file, or in the present version of a secret.
@@ -151,8 +188,8 @@ final class ControlPlaneTLS: Sendable {
         return SecretReference.names(in: .string(place)).first
     }
 
-    private static func text(ofFile path: String) throws -> String {
-        String(decoding: try Files.read(path, bytesMax: Self.fileBytesMax), as: UTF8.self)
+    private static func text(ofFile path: String, bytesMax: Int = fileBytesMax) throws -> String {
+        String(decoding: try Files.read(path, bytesMax: bytesMax), as: UTF8.self)
     }
 
     private func keepRoot(_ root: String) throws {
@@ -173,8 +210,10 @@ final class ControlPlaneTLS: Sendable {
             let authorities: [Certificate] = try Certificate.chain(pem: material.clients)
             clients = self.settings.clients?.isRequired == true ? .required(authorities) : .optional(authorities)
         }
-        let context: TLSContext = try Self.context(self.settings, certificate, clients, self.tickets)
+        let lists: RevocationLists? = material.lists.isEmpty ? nil : try RevocationLists(pem: material.lists)
+        let context: TLSContext = try Self.context(self.settings, certificate, clients, lists, self.tickets)
         self.shown.withLock { $0 = material }
+        self.lists.withLock { $0 = lists }
         self.end.withLock { $0 = end }
         self.services.logger.info(
             message,
@@ -187,12 +226,15 @@ final class ControlPlaneTLS: Sendable {
 
     private static func context(
         _ settings: TLSSettings, _ certificate: TLSCertificate,
-        _ clients: TLSServerConfiguration.ClientCertificates = .none, _ tickets: TLSTicketKeys? = nil
+        _ clients: TLSServerConfiguration.ClientCertificates = .none, _ lists: RevocationLists? = nil,
+        _ tickets: TLSTicketKeys? = nil
     ) throws -> TLSContext {
         try TLSContext.server(
             TLSServerConfiguration(
                 certificates: [certificate], minimumVersion: settings.minimumVersion == .tls13 ? .tls13 : .tls12,
                 applicationProtocols: ["http/1.1"], clientCertificates: clients,
+                // The platform's own authority has none there: what it revoked is looked up with each request.
+                revocations: lists.map { TLSServerConfiguration.Revocations($0, needsEveryIssuer: false) },
                 ticketLifetime: HTTPSListener.ticketLifetimeDefault, ticketKeys: tickets))
     }
 
@@ -205,6 +247,9 @@ final class ControlPlaneTLS: Sendable {
             }
             if let rule: ClientCertificateRule = settings.clients, Self.secret(rule.authorities) == nil {
                 _ = try Certificate.chain(pem: Self.text(ofFile: rule.authorities))
+            }
+            if let path: String = settings.clients?.revocationLists {
+                _ = try RevocationLists(pem: Self.text(ofFile: path, bytesMax: RevocationLists.bytesMax))
             }
             return nil
         } catch {

@@ -2,6 +2,7 @@ import Audit
 import Backups
 import Catalog
 import Contracts
+import Crypto
 import Deployments
 import EventLog
 import EventLoops
@@ -141,7 +142,7 @@ final class Platform: Sendable {
         let applications: PortalService = PortalService(services: services, catalog: catalog)
         let secrets: SecretsService = SecretsService(
             services: services, keys: keys, columns: Self.sealedColumns, users: LiveSecrets(catalog: catalog),
-            publicURL: settings.publicURL, rotateEvery: settings.keys.rotateEvery)
+            publicURL: settings.publicURL, gateways: RevocationQueries(), rotateEvery: settings.keys.rotateEvery)
         let tenancy: TenancyRules = TenancyRules(
             deletionGrace: settings.tenants.deletionGrace,
             exports: TenantExportRules(sealer: sealer, keptFor: settings.tenants.exportsKept),
@@ -169,12 +170,14 @@ final class Platform: Sendable {
         if settings.runs(Self.gatewayService) { readiness.expect(service: Self.gatewayService) }
         var routes: [Route] = TaskRoutes.routes
         for service in chosen { routes += service.routes }
+        let tls: ControlPlaneTLS? = self.tls
+        let refuses: @Sendable (Certificate) -> Bool = { tls?.refuses($0) ?? false }
         self.handler = RESTHandler(
             routes: routes,
             authenticator: GatewayAuthenticator(
                 services: services, others: self.identity.authenticator, certificates: certificates,
                 accepts: settings.tls?.gateways ?? .either),
-            services: services, version: Version.text, catalog: catalog)
+            services: services, version: Version.text, catalog: catalog, refuses: refuses)
     }
 
     /// How identity providers are called; nil where there is none, and no thread is needed for it.

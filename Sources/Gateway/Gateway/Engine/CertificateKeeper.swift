@@ -39,12 +39,18 @@ final class CertificateKeeper: Sendable {
     private let folder: String
     private let logger: Logger
     private let keys: TLSTicketKeys
+    /// Hears of lists of revoked certificates, so that connections under way are refused too.
+    private let revocations: TokenRevocations?
     /// Of the files that are read first.
     private let firstSeen: [FileSignature?]
     private let state: Mutex<State> = Mutex(State())
 
     /// Files are relative to `folder`.
-    init(_ listener: HTTPSListener, folder: String, logger: Logger, metrics: MetricRegistry?) {
+    init(
+        _ listener: HTTPSListener, folder: String, logger: Logger, metrics: MetricRegistry?,
+        revocations: TokenRevocations? = nil
+    ) {
+        self.revocations = revocations
         self.listener = listener
         self.folder = folder
         self.logger = logger
@@ -57,13 +63,14 @@ final class CertificateKeeper: Sendable {
 
     /// What the files hold now. Blocks.
     func load() throws(GatewayEngine.StartError) -> TLSContext {
-        let (context, shown): (TLSContext, [Shown]) = try self.read()
+        let (context, shown, lists): (TLSContext, [Shown], RevocationLists?) = try self.read()
         self.tell(shown, "a certificate is served")
         self.state.withLock { $0.shown = shown }
+        if let lists: RevocationLists { self.revocations?.use(lists) }
         return context
     }
 
-    private func read() throws(GatewayEngine.StartError) -> (TLSContext, [Shown]) {
+    private func read() throws(GatewayEngine.StartError) -> (TLSContext, [Shown], RevocationLists?) {
         var certificates: [TLSCertificate] = []
         var shown: [Shown] = []
         for files in self.listener.certificates {
@@ -81,6 +88,7 @@ final class CertificateKeeper: Sendable {
             }
         }
         let clients: TLSServerConfiguration.ClientCertificates = try self.clientCertificates()
+        let lists: RevocationLists? = try self.revocationLists()
         do throws(TLSError) {
             return (
                 try TLSContext.server(
@@ -88,8 +96,9 @@ final class CertificateKeeper: Sendable {
                         certificates: certificates,
                         minimumVersion: self.listener.minimumVersion == .tls13 ? .tls13 : .tls12,
                         applicationProtocols: ["h2", "http/1.1"], clientCertificates: clients,
+                        revocations: lists.map { TLSServerConfiguration.Revocations($0, needsEveryIssuer: true) },
                         ticketLifetime: self.listener.ticketLifetime, ticketKeys: self.keys,
-                        ciphers: self.listener.ciphers)), shown
+                        ciphers: self.listener.ciphers)), shown, lists
             )
         } catch {
             throw .certificate("the HTTPS listener: \(error)")
@@ -107,10 +116,21 @@ final class CertificateKeeper: Sendable {
         }
     }
 
-    private func text(_ path: String) throws(GatewayEngine.StartError) -> String {
+    private func revocationLists() throws(GatewayEngine.StartError) -> RevocationLists? {
+        guard let path: String = self.listener.clientCertificates?.revocationLists else { return nil }
+        let text: String = try self.text(path, bytesMax: RevocationLists.bytesMax)
+        do throws(CryptoError) {
+            return try RevocationLists(pem: text)
+        } catch {
+            throw .certificate("\(path): \(error)")
+        }
+    }
+
+    private func text(
+        _ path: String, bytesMax: Int = CertificateKeeper.fileBytesMax
+    ) throws(GatewayEngine.StartError) -> String {
         do throws(FileError) {
-            let bytes: [UInt8] = try Files.read(
-                CertificateKeeper.whole(path, self.folder), bytesMax: CertificateKeeper.fileBytesMax)
+            let bytes: [UInt8] = try Files.read(CertificateKeeper.whole(path, self.folder), bytesMax: bytesMax)
             return String(decoding: bytes, as: UTF8.self)
         } catch {
             throw .certificate(error.description)
@@ -152,12 +172,13 @@ final class CertificateKeeper: Sendable {
 
     private func take(_ install: @Sendable (TLSContext) -> Void) {
         do throws(GatewayEngine.StartError) {
-            let (context, shown): (TLSContext, [Shown]) = try self.read()
+            let (context, shown, lists): (TLSContext, [Shown], RevocationLists?) = try self.read()
             let now: Int64 = SystemClock().now().seconds
             if let over: Shown = shown.first(where: { $0.notAfter <= now }) {
                 throw .certificate("\(over.file): the certificate ended \(CertificateKeeper.date(over.notAfter))")
             }
             install(context)
+            if let lists: RevocationLists { self.revocations?.use(lists) }
             self.state.withLock { (state: inout State) in
                 state.shown = shown
                 state.taken += 1
@@ -178,6 +199,7 @@ final class CertificateKeeper: Sendable {
         }
         if let rule: ClientCertificateRule = listener.clientCertificates {
             signatures.append(FileSignature(self.whole(rule.authorities, folder)))
+            if let lists: String = rule.revocationLists { signatures.append(FileSignature(self.whole(lists, folder))) }
         }
         return signatures
     }

@@ -20,7 +20,7 @@ extension ClientConnection {
         let keeps: Bool = self.survivesAnswer(reason)
         self.exchange.keepsAlive = keeps
         self.phase = .answering
-        if reason == .tooManyConnections { self.channel.refuseFurtherStreams() }
+        if reason.endsConnection { self.channel.refuseFurtherStreams() }
         self.composeAnswer(reason, lines: lines, allow: allow, keeps: keeps)
         self.sendScratch()
         self.finishAnswer(keeps: keeps)
@@ -52,7 +52,7 @@ extension ClientConnection {
     /// Whether another request may follow the answer: what is left of this one's body is short enough to be read and dropped,
     /// and will come.
     func survivesAnswer(_ reason: RequestReason) -> Bool {
-        if !self.exchange.keepsAlive || self.loop.isDraining || reason == .tooManyConnections { return false }
+        if !self.exchange.keepsAlive || self.loop.isDraining || reason.endsConnection { return false }
         if self.exchange.body.isDone { return true }
         // It may never come: the client was told that it need not send it.
         if self.exchange.expectsContinue { return false }

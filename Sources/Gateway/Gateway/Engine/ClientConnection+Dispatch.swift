@@ -1,7 +1,9 @@
+import Crypto
 import EventLoops
 import GatewayConfiguration
 import HTTP
 import Identifiers
+import TLS
 
 extension ClientConnection {
     /// A request's path as it is matched and forwarded, where it stands.
@@ -27,6 +29,10 @@ extension ClientConnection {
         }
         if let reason: RequestReason = self.refusalOfKind(bytes) {
             self.answer(reason, allow: reason == .upgradeRefused ? [] : MethodSet.all.allowText)
+            return loop.requestHead.count
+        }
+        if !self.channel.isPlain, self.showsRevokedCertificate {
+            self.answer(.certificateRevoked)
             return loop.requestHead.count
         }
         guard let path: ScreenedPath = self.screenPath(bytes) else {
@@ -67,6 +73,18 @@ extension ClientConnection {
             return .route(route)
         }
         return snapshot.match(view)
+    }
+
+    /// Whether the client's certificate was revoked, also since it connected. Looked up again only when something was revoked.
+    private var showsRevokedCertificate: Bool {
+        let revocations: TokenRevocations = self.loop.revocations
+        let version: UInt64 = revocations.version
+        guard version > 0, let session: TLSSession = self.channel.session, session.checkedRevocations != version,
+            let certificate: Certificate = session.peerCertificate
+        else { return false }
+        if revocations.refuses(certificate) { return true }
+        session.checkedRevocations = version
+        return false
     }
 
     private func openExchange() {

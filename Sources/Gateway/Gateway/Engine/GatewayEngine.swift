@@ -226,7 +226,8 @@ package final class GatewayEngine: Sendable {
         if let http: String = self.settings.listen.http { bound.http = try await self.listen(http, nil) }
         if let https: HTTPSListener = self.settings.listen.https {
             let keeper: CertificateKeeper = CertificateKeeper(
-                https, folder: self.folder, logger: self.logger, metrics: self.metrics)
+                https, folder: self.folder, logger: self.logger, metrics: self.metrics,
+                revocations: self.loops.first?.revocations)
             bound.https = try await self.listen(https.address, try keeper.load())
             let loops: [GatewayLoop] = self.loops
             keeper.follow { (context: TLSContext) in

@@ -66,6 +66,8 @@ final class GatewayLoop: @unchecked Sendable {
     let blocks: BlockPool = BlockPool()
     let policyContexts: PolicyContextPool = PolicyContextPool()
     let mirrors: MirrorSender
+    /// What certificates of clients are looked up in.
+    let revocations: TokenRevocations
     var waiting: WaitingExchanges = WaitingExchanges()
     /// Bytes of bodies that policies have collected, of all exchanges.
     var collectedBytes: Int = 0
@@ -111,6 +113,7 @@ final class GatewayLoop: @unchecked Sendable {
         self.contexts = contexts
         self.mirrors = mirrors
         self.loopCount = loopCount
+        self.revocations = snapshot.live.authentication.revocations
         let lease: SnapshotLease = SnapshotLease(snapshot)
         self.lease = lease
         self.leaseInUse = .passUnretained(lease)

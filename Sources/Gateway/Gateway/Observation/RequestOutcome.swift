@@ -43,6 +43,7 @@ package enum RequestReason: UInt8, Sendable, CaseIterable, BitwiseCopyable {
     case tooManyConnections = 36
     case tenantRateLimited = 37
     case tenantQuotaExceeded = 38
+    case certificateRevoked = 39
     // Upstream.
     case upstreamUnavailable = 40
     case upstreamConnectFailed = 41
@@ -68,6 +69,9 @@ package enum RequestReason: UInt8, Sendable, CaseIterable, BitwiseCopyable {
     case draining = 61
     case overloaded = 62
     case internalError = 63
+
+    /// No other request on the connection would fare better.
+    var endsConnection: Bool { self == .tooManyConnections || self == .certificateRevoked }
 
     /// The upstream did not answer, or not so that it could be passed on.
     var isOfUpstream: Bool {
@@ -98,7 +102,7 @@ package enum RequestReason: UInt8, Sendable, CaseIterable, BitwiseCopyable {
             .accessDenied:
             return 403
         case .credentialsMissing, .credentialsUnknown, .credentialsExpired, .tokenInvalid, .signatureInvalid,
-            .signatureReplayed:
+            .signatureReplayed, .certificateRevoked:
             return 401
         case .rateLimited, .quotaExceeded, .tooManyAtOnce, .tooManyConnections, .tenantRateLimited,
             .tenantQuotaExceeded:
@@ -159,6 +163,7 @@ package enum RequestReason: UInt8, Sendable, CaseIterable, BitwiseCopyable {
         case .tooManyConnections: return "too-many-connections"
         case .tenantRateLimited: return "tenant-rate-limited"
         case .tenantQuotaExceeded: return "tenant-quota-exceeded"
+        case .certificateRevoked: return "certificate-revoked"
         case .upstreamUnavailable: return "upstream-unavailable"
         case .upstreamConnectFailed: return "upstream-connect-failed"
         case .upstreamConnectTimeout: return "upstream-connect-timeout"
@@ -226,6 +231,7 @@ package enum RequestReason: UInt8, Sendable, CaseIterable, BitwiseCopyable {
             return "Too many requests to all APIs of this organisation; try again after the time given."
         case .tenantQuotaExceeded:
             return "The quota of all APIs of this organisation is used up; it begins anew after the time given."
+        case .certificateRevoked: return "The certificate of this connection was revoked; connect with another one."
         case .upstreamUnavailable: return "No server of this API is available."
         case .upstreamConnectFailed: return "The server of this API could not be reached."
         case .upstreamConnectTimeout: return "The server of this API did not accept a connection in time."

@@ -156,10 +156,13 @@ package struct ClientCertificateRule: Sendable, Equatable {
     package var authorities: String
     /// Without a certificate there is no connection. Otherwise it is policies that ask for one. Default true.
     package var isRequired: Bool
+    /// A PEM file with lists of revoked certificates, relative to the configuration file. Default: none is looked up.
+    package var revocationLists: String?
 
-    package init(authorities: String, isRequired: Bool = true) {
+    package init(authorities: String, isRequired: Bool = true, revocationLists: String? = nil) {
         self.authorities = authorities
         self.isRequired = isRequired
+        self.revocationLists = revocationLists
     }
 }
 

@@ -120,11 +120,12 @@ extension HTTPSListener {
 
 extension ClientCertificateRule {
     package static func read(_ decoder: NodeDecoder) -> ClientCertificateRule? {
-        guard let fields: NodeFields = decoder.fields(["authorities", "mode"]) else { return nil }
+        guard let fields: NodeFields = decoder.fields(["authorities", "mode", "revocation_lists"]) else { return nil }
         let authorities: String? = fields.string("authorities", length: 1...4096)
         let isRequired: Bool? = fields.choice("mode", default: true, ["required": true, "optional": false])
-        guard let authorities, let isRequired else { return nil }
-        return ClientCertificateRule(authorities: authorities, isRequired: isRequired)
+        let lists: String?? = fields.optional("revocation_lists") { $0.string(length: 1...4096) }
+        guard let authorities, let isRequired, let lists else { return nil }
+        return ClientCertificateRule(authorities: authorities, isRequired: isRequired, revocationLists: lists)
     }
 }
 

@@ -1,11 +1,12 @@
 package import Store
 package import Time
 
-/// Tokens that gateways must not take any more, although they are signed and have not expired.
+/// Tokens and certificates that gateways must not take any more, although they are signed and have not expired.
 package struct Revocation: Sendable, Equatable {
     /// Counts up in the order of commits.
     package let number: Int64
-    /// What a token names: its session (`sid`), its grant, its client (`client_id`) or its subject.
+    /// What a token names: its session (`sid`), its grant, its client (`client_id`) or its subject. Of a certificate `certificate:`
+    /// with its fingerprint.
     package let id: String
     /// Tokens made until then are refused.
     package let at: Timestamp
@@ -29,4 +30,12 @@ package protocol RevocationsOffer: Sendable {
     func latestRevocation(in store: any Queryable) throws -> Int64
     /// Those after a number, in order, that still matter; at most `limit`.
     func revocations(after number: Int64, now: Timestamp, limit: Int64, in store: any Queryable) throws -> [Revocation]
+}
+
+/// A way for other services to have gateways refuse what they have ended.
+package protocol GatewayRevocations: Sendable {
+    /// Has every gateway refuse clients with a certificate, from within a moment after the commit until the certificate ends anyway.
+    ///
+    /// - Parameter fingerprint: SHA-256 of it, in hexadecimal digits.
+    func revoke(certificate fingerprint: String, ends: Timestamp, in transaction: Transaction) throws
 }

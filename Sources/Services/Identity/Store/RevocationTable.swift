@@ -20,6 +20,10 @@ enum RevocationTable {
     }
 
     private static func add(_ ids: [String], lasting lifetime: Duration, in transaction: Transaction) throws {
+        try Self.add(ids, until: transaction.now.adding(lifetime + Self.leeway), in: transaction)
+    }
+
+    static func add(_ ids: [String], until ends: Timestamp, in transaction: Transaction) throws {
         if ids.isEmpty { return }
         // The row's lock orders writers on PostgreSQL too: a number that is seen has none before it still to come.
         let last: Int64 =
@@ -27,7 +31,6 @@ enum RevocationTable {
                 "UPDATE revocation_counter SET number = number + $1 WHERE id = 1 RETURNING number",
                 .int(Int64(ids.count))
             ) { (row: Row) throws(StoreError) -> Int64 in try row.int(0) } ?? 0
-        let ends: Timestamp = transaction.now.adding(lifetime + Self.leeway)
         for (index, id) in ids.enumerated() {
             try transaction.execute(
                 "INSERT INTO gateway_revocations (number, id, revoked_at, ends_at) VALUES ($1, $2, $3, $4)",
@@ -46,8 +49,12 @@ enum RevocationTable {
 }
 
 /// What `identity` offers about revocations.
-package struct RevocationQueries: RevocationsOffer {
+package struct RevocationQueries: RevocationsOffer, GatewayRevocations {
     package init() {}
+
+    package func revoke(certificate fingerprint: String, ends: Timestamp, in transaction: Transaction) throws {
+        try RevocationTable.add(["certificate:\(fingerprint)"], until: ends, in: transaction)
+    }
 
     package func latestRevocation(in store: any Queryable) throws -> Int64 {
         try store.first("SELECT number FROM revocation_counter WHERE id = 1") {

@@ -1,6 +1,6 @@
 import Bytes
 package import Contracts
-import Crypto
+package import Crypto
 import EventLoops
 package import HTTP
 import Identifiers
@@ -23,6 +23,8 @@ package final class RESTHandler: Sendable {
     private let authenticator: any Authenticator
     private let services: ServiceEnvironment
     private let refusals: RefusalRecorder
+    /// Which certificates of callers were revoked by authorities elsewhere.
+    private let refuses: (@Sendable (Certificate) -> Bool)?
     private let description: [UInt8]
     private let requests: RequestMetrics
     private let catalog: (any CatalogOffer)?
@@ -31,8 +33,9 @@ package final class RESTHandler: Sendable {
     /// - Precondition: the routes do not collide and their schemas compile; both are the programmer's and fail at start.
     package init(
         routes: [Route], authenticator: any Authenticator, services: ServiceEnvironment, version: String,
-        catalog: (any CatalogOffer)? = nil
+        catalog: (any CatalogOffer)? = nil, refuses: (@Sendable (Certificate) -> Bool)? = nil
     ) {
+        self.refuses = refuses
         self.catalog = catalog
         self.routes = routes.map { CompiledRoute($0) }
         self.table = RouteTable(routes)
@@ -223,9 +226,11 @@ package final class RESTHandler: Sendable {
     /// Refuses whoever shows a certificate that was revoked, whatever else they send.
     private func requireUnrevoked(_ request: HTTPRequest, of route: Route, ip: String) async throws {
         guard let certificate: Certificate = request.clientCertificate else { return }
-        // Whoever calls by the certificate alone is looked up by it below.
-        if route.isForGateways, request.fields["Authorization"] == nil { return }
-        guard try await self.authenticator.isRevoked(certificate: certificate.fingerprint) else { return }
+        if self.refuses?(certificate) != true {
+            // Whoever calls by the certificate alone is looked up by it below.
+            if route.isForGateways, request.fields["Authorization"] == nil { return }
+            guard try await self.authenticator.isRevoked(certificate: certificate.fingerprint) else { return }
+        }
         self.refusals.countAnonymous(ip: ip, account: "")
         throw Self.unauthenticated("The certificate of this connection was revoked. Connect with another one.", nil)
     }

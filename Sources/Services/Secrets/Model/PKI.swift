@@ -25,6 +25,8 @@ struct PKI: Sendable {
     let sealer: KeyRingSealer
     /// Where the control plane is reached by those who check certificates, without a slash at its end.
     let publicURL: String
+    /// Hears of what was revoked; nil: only lists tell of it.
+    var gateways: (any GatewayRevocations)?
 
     /// What is to be issued.
     struct Order: Sendable {
@@ -196,6 +198,11 @@ struct PKI: Sendable {
             record.authority, tenant: record.tenant, in: transaction)
         {
             try self.renewList(authority, in: transaction)
+        }
+        // Those of gateways and of the control plane open no connection to a gateway.
+        if record.purpose == .general, record.usage != .server {
+            try self.gateways?.revoke(
+                certificate: record.fingerprint, ends: Timestamp(seconds: record.notAfter), in: transaction)
         }
         try Self.audit("certificate.revoked", revoked, author, in: transaction)
         return revoked

@@ -159,6 +159,7 @@ struct RejectionTests {
         .draining: "connections are cut off: LifeTests", .overloaded: "full memory and queues: PipelineTests",
         .internalError: "no input leads there", .upstreamNotHTTP2: "an answer of gRPC: GRPCTests",
         .signatureReplayed: "needs a signature: SignedRequestTests",
+        .certificateRevoked: "needs a certificate: the integration suites tls and pki",
         .tooManyConnections: "needs several connections: ConnectionLimitTests",
     ]
 

@@ -1,8 +1,11 @@
+import Bytes
+import Crypto
 import GatewayConfiguration
 import JSON
 import Synchronization
 
-/// One thing that tokens name and that was ended: a session, a grant, a client or a subject.
+/// One thing that tokens name and that was ended: a session, a grant, a client or a subject; or a certificate (`certificate:` and its
+/// fingerprint).
 package struct RevokedTokens: Sendable, Equatable {
     package let id: String
     /// Tokens made until this second since 1970 are refused.
@@ -28,6 +31,8 @@ final class TokenRevocations: Sendable {
     }
 
     private let ended: Mutex<[String: Ended]> = Mutex([:])
+    /// From the listener's files, for certificates of authorities elsewhere.
+    private let lists: Mutex<RevocationLists?> = Mutex(nil)
     /// Moves with every addition; 0: nothing was ever ended.
     private let moves: Atomic<UInt64> = Atomic(0)
 
@@ -66,6 +71,19 @@ final class TokenRevocations: Sendable {
             }
             return false
         }
+    }
+
+    /// Looks certificates up in these lists too, from now on.
+    func use(_ lists: RevocationLists) {
+        self.lists.withLock { $0 = lists }
+        self.moves.wrappingAdd(1, ordering: .releasing)
+    }
+
+    /// Whether a certificate was revoked: by the control plane that issued it, or by a list of its issuer.
+    func refuses(_ certificate: Certificate) -> Bool {
+        let id: String = "certificate:\(Hex.encode(certificate.fingerprint))"
+        if self.ended.withLock({ $0[id] != nil }) { return true }
+        return self.lists.withLock { $0?.name(certificate) ?? false }
     }
 
     /// Whether a credential that was found good is so still.
