@@ -13,6 +13,8 @@ Most of a suite's time is waiting, so suites run side by side, each in a process
     wire       malformed HTTP at the gateway and at the control plane
     rest       tokens, fields and documents that are refused, and what the refusal says
     issuer     the OpenID Connect issuer against Authlib: code with PKCE, refresh, device, introspection, sign-out, key rotation
+    libraries  relying parties of others, each a whole path through a rotation of keys: Apache's mod_auth_openidc, Ruby's openid_connect,
+               requests-oauthlib with PyJWT
     passkeys   second factors in Chromium: an app read off the page, passkeys of a virtual authenticator, axe-core (from PyPI)
     providers  sign-in by Canaille and OpenBao (from PyPI), two at once; their tokens at the control plane; egress rules
     attacks    what an attacker tries, from forged tokens to bodies that explode: docs/reference/attacks.md lists them
@@ -73,6 +75,7 @@ SUITES = [
     "isolation",
     "audit",
     "issuer",
+    "libraries",
     "passkeys",
     "providers",
     "attacks",

@@ -1,7 +1,5 @@
 /* LD_PRELOAD: the process sees the wall clock moved; monotonic clocks stay as they are.
- *
- *   SHIFT_SECONDS   by so much, from the start
- *   SHIFT_FILE      a file with the number of seconds, looked at every time: the clock can be set while the process runs */
+ * By how many seconds the file SHIFT_FILE says, which is looked at every time: the clock can be set while the process runs. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <fcntl.h>
@@ -12,14 +10,12 @@
 
 static long shift_now(void) {
     static int file = -2;
-    static long fixed;
     if (file == -2) {
-        const char *path = getenv("SHIFT_FILE"), *text = getenv("SHIFT_SECONDS");
-        fixed = text ? atol(text) : 0;
+        const char *path = getenv("SHIFT_FILE");
         file = path ? open(path, O_RDONLY | O_CLOEXEC) : -1;
     }
     char text[32] = {0};
-    return file >= 0 && pread(file, text, sizeof text - 1, 0) > 0 ? atol(text) : fixed;
+    return file >= 0 && pread(file, text, sizeof text - 1, 0) > 0 ? atol(text) : 0;
 }
 
 int clock_gettime(clockid_t clock, struct timespec *now) {

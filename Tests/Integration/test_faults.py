@@ -8,8 +8,8 @@ import os
 import random
 import re
 import shutil
-import subprocess
 
+from clocks import ShiftedClock
 from processes import Platform, Settings, eventually, run
 from rest import Rest, document
 from watched import WatchedTests
@@ -212,20 +212,15 @@ class FaultTests(WatchedTests):
     # The clock
 
     def test_the_clock_may_be_set_forward_and_back(self):
-        shift, library = f"{self.place}/shift", f"{self.place}/shifted_clock.so"
-        source = os.path.join(os.path.dirname(os.path.abspath(__file__)), "shifted_clock.c")
-        compiler = shutil.which("cc") or shutil.which("clang")
-        subprocess.run([compiler, "-O1", "-shared", "-fPIC", "-o", library, source, "-ldl"], check=True)
-        self.set_clock(shift, 0)
-        self.platform = Platform(
-            self, f"{self.place}/clock", environment={"LD_PRELOAD": library, "SHIFT_FILE": shift}).start()
+        clock = ShiftedClock(self.place)
+        self.platform = Platform(self, f"{self.place}/data-of-clock", environment=clock.environment).start()
         rest = self.platform.sign_in("acme")
         self.addCleanup(rest.close)
         rest.create("/v1/tenants/acme/apis", {
             "name": "orders", "document": document(), "upstream": "http://127.0.0.1:9"})
         made = 0
         for seconds in (7200, -7200, 86400 * 40, 0, -3600, 0):
-            self.set_clock(shift, seconds)
+            clock.set(seconds)
             # Tokens end with their time: who signed in before a step signs in again.
             rest.token = None
             rest.sign_in("admin", self.platform.password)
@@ -242,9 +237,3 @@ class FaultTests(WatchedTests):
         into = f"{self.place}/replayed"
         self.assertEqual(run("events", "replay", "--data", self.platform.data, "--into", into).returncode, 0)
         self.assertEqual(len(os.listdir(f"{into}/tenants/acme/applications")), made)
-
-    @staticmethod
-    def set_clock(path, seconds):
-        """In place, as the process has the file open."""
-        with open(path, "r+" if os.path.exists(path) else "w", encoding="ascii") as file:
-            file.write(f"{seconds}".ljust(24))

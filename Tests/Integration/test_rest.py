@@ -2,15 +2,12 @@
 
 import base64
 import json
-import os
-import subprocess
 import unittest
 
+from clocks import ShiftedClock
 from processes import ClassScope, Platform, eventually, folder, run
 from rest import Rest, document
 from upstream import Upstream
-
-HERE = os.path.dirname(os.path.abspath(__file__))
 
 
 class Shared(unittest.TestCase):
@@ -91,10 +88,9 @@ class TokenTests(Shared):
 
     def test_an_expired_token_is_refused(self):
         place = folder(self)
-        library = f"{place}/shifted_clock.so"
-        subprocess.run(
-            ["gcc", "-O1", "-shared", "-fPIC", "-o", library, os.path.join(HERE, "shifted_clock.c"), "-ldl"], check=True)
-        yesterday = Platform(self, f"{place}/data", environment={"LD_PRELOAD": library, "SHIFT_SECONDS": "-86400"})
+        clock = ShiftedClock(place)
+        clock.set(-86400)
+        yesterday = Platform(self, f"{place}/data", environment=clock.environment)
         with yesterday.start().sign_in("acme") as rest:
             rest.get("/v1/me")
             token = rest.token

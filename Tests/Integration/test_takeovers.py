@@ -2,12 +2,11 @@
 """
 
 import os
-import shutil
-import subprocess
 import time
 import unittest
 
 import ledger
+from clocks import ShiftedClock
 from postgres import Postgres
 from processes import eventually
 from rest import Rest, document
@@ -56,15 +55,9 @@ class TakeoverTests(Shared, unittest.TestCase):
         self.end(callers, survivor)
 
     def test_clocks_are_set_forward_and_back(self):
-        library = f"{self.place}/shifted_clock.so"
-        source = os.path.join(os.path.dirname(os.path.abspath(__file__)), "shifted_clock.c")
-        compiler = shutil.which("cc") or shutil.which("clang")
-        subprocess.run([compiler, "-O1", "-shared", "-fPIC", "-o", library, source, "-ldl"], check=True)
         os.chmod(self.place, 0o755)
-        clocks = {name: f"{self.place}/{name}.clock" for name in ("server", "first", "second")}
-        for path in clocks.values():
-            self.set_clock(path, 0)
-        shifted = {name: {"LD_PRELOAD": library, "SHIFT_FILE": path} for name, path in clocks.items()}
+        clocks = {name: ShiftedClock(self.place, name) for name in ("server", "first", "second")}
+        shifted = {name: clock.environment for name, clock in clocks.items()}
         server = Postgres(self, environment=shifted["server"])
         self.begin(server, shifted["first"], shifted["second"])
         self.second.start()
@@ -75,7 +68,7 @@ class TakeoverTests(Shared, unittest.TestCase):
         ):
             with self.subTest(steps):
                 for name, seconds in steps.items():
-                    self.set_clock(clocks[name], seconds)
+                    clocks[name].set(seconds)
                 for platform in (self.first, self.second):
                     # Tokens end with their time: who signed in before a step signs in again.
                     with Rest(platform.control_plane) as rest:
@@ -92,10 +85,3 @@ class TakeoverTests(Shared, unittest.TestCase):
                         eventually(lambda: all(group["lag"] == 0 for group in rest.get("/v1/events/groups")["items"]))
         self.platform = self.second
         self.audit()
-
-    @staticmethod
-    def set_clock(path, seconds):
-        """In place, as the process has the file open."""
-        with open(path, "r+" if os.path.exists(path) else "w", encoding="ascii") as file:
-            file.write(f"{seconds}".ljust(24))
-        os.chmod(path, 0o644)
