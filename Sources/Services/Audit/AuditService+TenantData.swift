@@ -57,7 +57,7 @@ extension AuditService: TenantData {
             let keys: [String] = try SubjectKeyTable.destroy(person, in: transaction)
             if keys.isEmpty { continue }
             try ending.author.audit(
-                "personal-data.erased", tenant: "", resource: AuditEntry.Resource(type: "person", id: person),
+                SubjectKeys.erasedEvent, tenant: "", resource: AuditEntry.Resource(type: "person", id: person),
                 changes: [
                     "keys": .array(keys.map { .string($0) }), "reason": .string("tenant \(ending.tenant) deleted"),
                 ], in: transaction)

@@ -17,6 +17,8 @@ package final class AuditService: PlatformService {
 
     /// How often a signed checkpoint of a grown tree is kept in the store.
     static let checkpointInterval: Duration = .seconds(600)
+    /// By how much the clocks of two processes may differ.
+    static let clocksApartMax: Duration = .seconds(3_600)
     /// Index rows of purged entries removed at a time.
     static let purgeRowsMax: Int = 2_000
 
@@ -144,13 +146,24 @@ package final class AuditService: PlatformService {
                 try AccessCounts.forget(before: past, limit: Self.purgeRowsMax, in: transaction)
             }
         } while removed == Self.purgeRowsMax && !Task.isCancelled
-        let log: TopicDefinition? = self.services.log.topicDefinitions.first { $0.name == Topics.auditLog }
-        guard let retention: Duration = log?.retention else { return }
-        let time: Timestamp = self.services.clock.now().adding(.zero - retention - SubjectKeys.period)
+        guard let oldest: Timestamp = try await self.oldestEntry(first) else { return }
+        // Not by age alone: what an entry that is still there has sealed must open.
+        let time: Timestamp = oldest.adding(.zero - SubjectKeys.period - Self.clocksApartMax)
         repeat {
             removed = try await self.services.store.write { transaction in
                 try SubjectKeyTable.destroy(madeBefore: time, limit: Self.purgeRowsMax, in: transaction)
             }
         } while removed == Self.purgeRowsMax && !Task.isCancelled
+    }
+
+    /// When the oldest entry that retention left was written; nil without one.
+    private func oldestEntry(_ first: Int64) async throws -> Timestamp? {
+        do {
+            return try await self.services.log.fetch(
+                topic: Topics.auditLog, partition: 0, from: first, maxBytes: 1, maxRecords: 1
+            ).records.first?.timestamp
+        } catch LogError.offsetOutOfRange {
+            return nil
+        }
     }
 }

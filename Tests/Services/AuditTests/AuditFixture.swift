@@ -75,7 +75,9 @@ struct AuditFixture {
             if page.isEmpty { break }
             for leaf in page { verification.add(leaf) }
         }
-        #expect(verification.verdict() == verdict)
+        // Only the store itself has anything around the leaves.
+        let plain: AuditVerdict = verification.verdict()
+        #expect(plain.isSound ? verdict.adding([]) == plain.adding(verdict.findings) : plain == verdict)
         return verdict
     }
 
@@ -100,6 +102,12 @@ struct AuditFixture {
 }
 
 extension [UInt8] {
+    /// Makes the checksum of a record batch right again.
+    mutating func mendChecksum() {
+        let checksum: UInt32 = CRC32C.checksum(Array(self[21...]))
+        for byte in 0..<4 { self[17 + byte] = UInt8(truncatingIfNeeded: checksum >> UInt32(24 - 8 * byte)) }
+    }
+
     /// Replaces the first occurrence of a text by another of the same length.
     mutating func replace(_ old: String, by new: String) {
         let pattern: [UInt8] = Array<UInt8>(old.utf8)

@@ -18,6 +18,14 @@ package struct StoredBatch: Sendable {
         package var isWhole: Bool = false
     }
 
+    /// Every record with what stands beside its value; nil where the checksum, the place or a record is not as it was written.
+    package func records(topic: String, partition: Int) -> [Record]? {
+        guard let batch: RecordBatch = try? RecordBatch(self.bytes), batch.baseOffset == self.baseOffset else {
+            return nil
+        }
+        return try? batch.records(topic: topic, partition: partition)
+    }
+
     /// Reads the values without looking at the checksum.
     package func salvage() -> Salvage {
         var salvage: Salvage = Salvage()

@@ -96,9 +96,9 @@ final class AnchorKeeper: Sendable {
         let after: AnchorState = state
         try await self.services.store.write { transaction in
             try AnchorTable.update(after, in: transaction)
-            if let failure: String = after.failure, failure.hasPrefix(Self.dispute), failure != before.failure {
-                try Self.tell(after, in: transaction)
-            }
+            // Once, though what is found may change while somebody is at it.
+            let wasDisputed: Bool = before.failure?.hasPrefix(Self.dispute) ?? false
+            if after.failure?.hasPrefix(Self.dispute) ?? false, !wasDisputed { try Self.tell(after, in: transaction) }
         }
         self.note(after)
     }

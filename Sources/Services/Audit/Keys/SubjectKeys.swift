@@ -19,6 +19,8 @@ final class SubjectKeys: AuditSealing {
     /// Keys remembered at most; when full, all are forgotten: they come back with one query each.
     static let rememberedMax: Int = 10_000
     static let idPrefix: String = "sbk"
+    /// The entry that says which keys were destroyed.
+    static let erasedEvent: String = "personal-data.erased"
 
     /// An opened key.
     struct Key: Sendable {

@@ -33,11 +33,37 @@ package enum AuditFinding: Sendable, Equatable, CustomStringConvertible {
     case untoldPurge(Range<Int64>)
     /// A checkpoint the log keeps is not signed by its key: somebody else wrote it. `size` is what it claims, -1 nothing readable.
     case forgedCheckpoint(size: Int64)
+    /// The entry is right, and what stands beside it in the log (key, headers, time, checksum) is not what it says.
+    case badRecord(leaf: Int64, more: Int64)
+    /// The index by which entries are found does not have the entry as it is: lists and readable exports would not show it.
+    case badIndex(leaf: Int64, more: Int64)
+    /// A tile above the leaves does not follow from them, or one is there that belongs to no tree of this size: proofs would be wrong.
+    case badTile(level: Int, index: Int64, more: Int64)
+    /// An entry that says what retention removed does not state the root of that tree.
+    case badTombstone(leaf: Int64)
+    /// A key that opens what entries have of somebody is gone, and no entry says that it was erased.
+    case lostKey(id: String, leaf: Int64, more: Int64)
+
+    private static func others(_ more: Int64) -> String { more > 0 ? " (and \(more) more after it)" : "" }
 
     package var description: String {
         switch self {
+        case .badRecord(let leaf, let more):
+            return
+                "what stands beside entry \(leaf) in the log (key, headers, time) was altered; the entry itself is right\(Self.others(more))"
+        case .badIndex(let leaf, let more):
+            return
+                "the index of entries was altered at entry \(leaf): lists and readable exports would not show it as it is\(Self.others(more))"
+        case .badTile(let level, let index, let more):
+            return
+                "tile \(level)/\(index) of the tree was altered: it does not follow from the entries\(Self.others(more))"
+        case .badTombstone(let leaf):
+            return "entry \(leaf), which says what retention removed, states another root than the tree has there"
+        case .lostKey(let id, let leaf, let more):
+            return
+                "the key \(id), which opens what entry \(leaf) has of somebody, is gone, and no entry says that it was erased\(Self.others(more))"
         case .badEntry(let leaf, let defect, let more):
-            let others: String = more > 0 ? " (and \(more) more after it)" : ""
+            let others: String = Self.others(more)
             switch defect {
             case .altered:
                 return "entry \(leaf) was altered: it does not have the hash the tree was built from\(others)"

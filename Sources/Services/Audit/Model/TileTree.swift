@@ -106,6 +106,12 @@ package struct TileAppender: Sendable {
         self.size += 1
     }
 
+    /// Takes out the tiles that were filled since the last time: for who appends without end.
+    mutating func takeFilled() -> [Changed] {
+        defer { self.filled.removeAll() }
+        return self.filled
+    }
+
     /// Every tile that differs from what was stored.
     package var changed: [Changed] {
         var tiles: [Changed] = self.filled

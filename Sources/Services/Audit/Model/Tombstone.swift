@@ -16,6 +16,8 @@ struct Tombstone: Sendable, Equatable {
 
     /// The entries that went.
     let leaves: Range<Int64>
+    /// The root of the tree that ends with them; nil where none is stated.
+    let root: TreeHash?
 
     /// Reads it from an entry's bytes; nil for every other entry. Cost of another: one search for a word.
     init?(entry: [UInt8]) {
@@ -25,6 +27,7 @@ struct Tombstone: Sendable, Equatable {
             let end: Int64 = value["changes"]?["end"]?.integer, first >= 0, first < end
         else { return nil }
         self.leaves = first..<end
+        self.root = value["changes"]?["root"]?.text.flatMap { Base64.decode($0) }.flatMap { TreeHash($0) }
     }
 
     private static func mayBe(_ entry: [UInt8]) -> Bool {

@@ -174,7 +174,7 @@ extension AuditService {
             for service in people { try service.erase(subject, author: author, in: transaction) }
             let keys: [String] = try SubjectKeyTable.destroy(subject, in: transaction)
             try author.audit(
-                "personal-data.erased", tenant: "", resource: Self.resource(subject, keys: keys),
+                SubjectKeys.erasedEvent, tenant: "", resource: Self.resource(subject, keys: keys),
                 changes: [
                     "keys": .array(keys.map { (id: String) -> JSONValue in .string(id) }), "reason": .string(reason),
                 ], in: transaction)

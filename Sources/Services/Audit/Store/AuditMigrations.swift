@@ -5,10 +5,14 @@ import Store
 /// The tree is platform-wide on purpose, not tenant-first: one tree over all tenants' entries, so that nobody's history can be
 /// rewritten alone. The index of entries is tenant-first; its rows go with the entries they point to.
 enum AuditMigrations {
+    /// The step that brings keys of people.
+    static let peopleNumber: Int = 2
+
     static let service: ServiceMigrations = ServiceMigrations(
         service: "audit",
         steps: [
-            Migration(number: 1, name: "tree", sql: Self.tree), Migration(number: 2, name: "people", sql: Self.people),
+            Migration(number: 1, name: "tree", sql: Self.tree),
+            Migration(number: Self.peopleNumber, name: "people", sql: Self.people),
             Migration(number: 3, name: "unusual access", sql: Self.access),
             Migration(number: 4, name: "anchors", sql: Self.anchors),
         ])

@@ -51,6 +51,32 @@ enum EntryIndex {
         return leaves
     }
 
+    /// What the index has of these leaves, in their order; more than one of a leaf only where somebody else wrote it.
+    static func rows(
+        of leaves: Range<Int64>, in database: some Queryable
+    ) throws(StoreError) -> [(leaf: Int64, fields: EntryFields)] {
+        try database.rows(
+            """
+            SELECT leaf, tenant, event_type, resource_type, resource_id, actor FROM audit_entries
+            WHERE leaf >= $1 AND leaf < $2 ORDER BY leaf
+            """, .int(leaves.lowerBound), .int(leaves.upperBound)
+        ) { (row: Row) throws(StoreError) -> (leaf: Int64, fields: EntryFields) in
+            (
+                try row.int(0),
+                EntryFields(
+                    tenant: try row.text(1), eventType: try row.text(2), resourceType: try row.text(3),
+                    resourceID: try row.text(4), actor: try row.text(5))
+            )
+        }
+    }
+
+    /// A leaf that stands in the index and in no tree of `size`.
+    static func stray(size: Int64, in database: some Queryable) throws(StoreError) -> Int64? {
+        try database.first(
+            "SELECT leaf FROM audit_entries WHERE leaf >= $1 OR leaf < 0 ORDER BY leaf LIMIT 1", .int(size)
+        ) { (row: Row) throws(StoreError) -> Int64 in try row.int(0) }
+    }
+
     /// Whether a leaf is an entry of `tenant`.
     static func isLeaf(_ leaf: Int64, of tenant: String, in database: some Queryable) throws(StoreError) -> Bool {
         let found: Int64? = try database.first(

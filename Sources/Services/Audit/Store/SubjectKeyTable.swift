@@ -39,6 +39,19 @@ enum SubjectKeyTable {
         ) { (row: Row) throws(StoreError) -> String in try row.text(0) }
     }
 
+    /// Hands over the id of every key; of a database from before there were any, of none.
+    static func visitIDs(in database: some Queryable, _ body: (String) -> Void) throws(StoreError) {
+        let isThere: Int64? = try database.first(
+            "SELECT number FROM schema_migrations WHERE service = 'audit' AND number = $1",
+            .int(Int64(AuditMigrations.peopleNumber))
+        ) { (row: Row) throws(StoreError) -> Int64 in try row.int(0) }
+        if isThere == nil { return }
+        try database.visit("SELECT key_id FROM audit_subject_keys", []) { (row: Row) throws(StoreError) -> Bool in
+            body(try row.text(0))
+            return true
+        }
+    }
+
     /// Destroys every key of somebody; returns their ids.
     static func destroy(_ subject: String, in transaction: Transaction) throws(StoreError) -> [String] {
         let ids: [String] = try Self.ids(of: subject, in: transaction)

@@ -23,6 +23,23 @@ enum TreeTables {
         ) { (row: Row) throws(StoreError) -> [UInt8] in try row.bytes(0) }
     }
 
+    /// The first tile in the store that has not as many hashes as in a tree of `size`; nil when all have, and how many more.
+    static func misfit(
+        size: Int64, in database: some Queryable
+    ) throws(StoreError) -> (tile: TileCoordinate, more: Int64)? {
+        var found: (tile: TileCoordinate, more: Int64)?
+        try database.visit("SELECT level, tile_index, length(hashes) FROM audit_tiles ORDER BY level, tile_index", []) {
+            (row: Row) throws(StoreError) -> Bool in
+            let (level, index, length): (Int64, Int64, Int64) = (try row.int(0), try row.int(1), try row.int(2))
+            let tile: TileCoordinate = TileCoordinate(level: Int(max(0, min(level, 64))), index: max(0, index))
+            let isFit: Bool =
+                level >= 0 && index >= 0 && length > 0 && length == Int64(tile.width(size: size) * TreeHash.length)
+            if !isFit { found = (found?.tile ?? tile, (found?.more ?? -1) + 1) }
+            return true
+        }
+        return found
+    }
+
     /// The tree over the stored tiles, for one transaction or snapshot.
     static func tree(in database: some Queryable) -> TileTree {
         TileTree { (tile: TileCoordinate) -> [UInt8]? in try self.tile(tile, in: database) }

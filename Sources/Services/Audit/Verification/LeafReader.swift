@@ -19,6 +19,7 @@ package struct LeafReader {
         /// Reading ends here for good.
         var isLast: Bool = false
         var damage: Damage?
+        var batches: [StoredBatch] = []
     }
 
     /// A batch that could not be read to its end: how many leaves it held, only the next one can tell.
@@ -33,6 +34,8 @@ package struct LeafReader {
     private var next: Int64 = 0
     private var damage: Damage?
     private var isFinished: Bool = false
+    /// The batches the last page was read from.
+    private(set) var batches: [StoredBatch] = []
 
     package init(store: Store, pageBytesMax: Int = LeafReader.pageBytesDefault) {
         self.store = store
@@ -59,6 +62,7 @@ package struct LeafReader {
         }
         self.next += Int64(page.leaves.count)
         self.damage = page.damage
+        self.batches = page.batches
         self.isFinished = page.isLast || page.leaves.isEmpty
         return page.leaves
     }
@@ -84,6 +88,7 @@ package struct LeafReader {
             let batches: [StoredBatch] = try StoredLog.batches(
                 topic: Topics.auditLog, partition: 0, from: from, bytesMax: bytesMax, in: reader)
             for batch in batches where batch.baseOffset != page.damage?.baseOffset {
+                page.batches.append(batch)
                 guard try Self.append(batch, from: start, hashes, to: &page) else { return page }
             }
             // What stands at or before `start` may have been read before, as a gap or damage follows it: look behind it.
