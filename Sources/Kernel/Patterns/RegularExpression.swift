@@ -89,7 +89,7 @@ package final class RegularExpression: @unchecked Sendable {
         guard text.count <= self.limits.textBytesMax else { throw .textTooLong(max: self.limits.textBytesMax) }
         scratch.prepare(self.limits, textBytes: text.count)
         if self.isAnchored || text.count - start <= MatchScratch.firstPiece {
-            return try self.attempt(text, from: start, upTo: text.count, scratch, isChecked: false)
+            return try self.attempt(text, from: start, upTo: text.count, scratch, isChecked: false) == .match
         }
         let began: UInt64 = ThreadTime.now()
         var piece: Int = MatchScratch.firstPiece
@@ -97,7 +97,12 @@ package final class RegularExpression: @unchecked Sendable {
         var pieceBegan: UInt64 = began
         while place <= text.count {
             let end: Int = min(text.count, place + piece - 1)
-            if try self.attempt(text, from: place, upTo: end, scratch, isChecked: place > start) { return true }
+            switch try self.attempt(text, from: place, upTo: end, scratch, isChecked: place > start) {
+            case .match: return true
+            case .noMatch: break
+            // The next piece would not be checked again.
+            case .notUTF8: return false
+            }
             place = Self.characterStart(text, at: end + 1)
             let now: UInt64 = ThreadTime.now()
             if now &- began > self.limits.nanosecondsMax { throw .tooMuchWork }
@@ -115,20 +120,28 @@ package final class RegularExpression: @unchecked Sendable {
         return index
     }
 
+    private enum Outcome {
+        case match
+        case noMatch
+        case notUTF8
+    }
+
+    /// Tries the places from `start` to `end`. `isChecked`: all of the text behind `start` is known to be UTF-8; what was not found
+    /// to be so must never come here as if it were, since nothing looks at it again.
     private func attempt(
         _ text: UnsafeRawBufferPointer, from start: Int, upTo end: Int, _ scratch: MatchScratch, isChecked: Bool
-    ) throws(PatternFailure) -> Bool {
+    ) throws(PatternFailure) -> Outcome {
         scratch.limit(offset: end)
         let result: Int32 = scratch.match(self.code, text, from: start, options: isChecked ? PCRE2_NO_UTF_CHECK : 0)
-        if result >= 0 { return true }
+        if result >= 0 { return .match }
         switch result {
-        case PCRE2_ERROR_NOMATCH: return false
+        case PCRE2_ERROR_NOMATCH: return .noMatch
         case PCRE2_ERROR_MATCHLIMIT, PCRE2_ERROR_DEPTHLIMIT, PCRE2_ERROR_HEAPLIMIT, PCRE2_ERROR_JIT_STACKLIMIT,
             PCRE2_ERROR_NOMEMORY, PCRE2_ERROR_RECURSELOOP:
             throw .tooMuchWork
         default:
             // -3 to -22: the text is no UTF-8; -36: `start` is inside a character.
-            return false
+            return .notUTF8
         }
     }
 

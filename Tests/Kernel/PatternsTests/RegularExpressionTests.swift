@@ -102,6 +102,16 @@ struct RegularExpressionTests {
         #expect(throws: PatternFailure.textTooLong(max: 1 << 16)) { try expression.matches(text) }
     }
 
+    @Test(arguments: [0, 100, 6_000])
+    func longTextThatIsNotUTF8MatchesNothing(place: Int) throws {
+        // Longer than what is looked through at once.
+        var text: [UInt8] = [UInt8](repeating: UInt8(ascii: "b"), count: 6_500) + Array("a".utf8)
+        #expect(try RegularExpression("a").matches(text))
+        text[place] = 0xcb
+        #expect(try !RegularExpression("a").matches(text))
+        #expect(try !RegularExpression("a", makesMachineCode: false).matches(text))
+    }
+
     @Test func textThatIsNotUTF8MatchesNothing() throws {
         let expression: RegularExpression = try RegularExpression(".*")
         #expect(try !expression.matches([0x61, 0xff]))
