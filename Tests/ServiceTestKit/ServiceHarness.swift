@@ -1,5 +1,6 @@
 package import Contracts
 package import EventLog
+package import EventLoops
 package import HTTP
 package import JSON
 package import REST
@@ -47,16 +48,18 @@ package final class ServiceHarness: Sendable {
     package let routes: [Route]
     private let tenants: [String]
     private let authenticator: MakeAuthenticator
+    private let edge: Edge
     private let handler: RESTHandler
     /// The services, in the order they were made.
     package let running: [any PlatformService]
 
     /// - Parameters:
+    ///   - edge: what happens to every request before it finds its route.
     ///   - authenticator: for services that know tokens of their own; the fixed ones work when it is left out.
     ///   - make: builds the services from their environment; the harness starts them.
     package convenience init(
         migrations: [ServiceMigrations], tenants: [String] = ["acme", "globex"],
-        clock: ManualClock = ManualClock(), logger: Logger = Logger.silent,
+        clock: ManualClock = ManualClock(), logger: Logger = Logger.silent, edge: Edge = Edge(),
         authenticator: @escaping MakeAuthenticator = { _, fixed, _ in fixed },
         make: (ServiceEnvironment) async throws -> [any PlatformService]
     ) async throws {
@@ -64,11 +67,11 @@ package final class ServiceHarness: Sendable {
         try await self.init(
             services: ServiceEnvironment(
                 store: ground.store, log: ground.log, clock: clock, logger: logger, metrics: MetricRegistry()),
-            ground: ground, clock: clock, tenants: tenants, authenticator: authenticator, make: make)
+            ground: ground, clock: clock, tenants: tenants, edge: edge, authenticator: authenticator, make: make)
     }
 
     private init(
-        services: ServiceEnvironment, ground: Ground, clock: ManualClock, tenants: [String],
+        services: ServiceEnvironment, ground: Ground, clock: ManualClock, tenants: [String], edge: Edge,
         authenticator: @escaping MakeAuthenticator, make: (ServiceEnvironment) async throws -> [any PlatformService]
     ) async throws {
         self.ground = ground
@@ -76,6 +79,7 @@ package final class ServiceHarness: Sendable {
         self.services = services
         self.tenants = tenants
         self.authenticator = authenticator
+        self.edge = edge
         let made: [any PlatformService] = try await make(services)
         self.running = made
         var routes: [Route] = []
@@ -83,7 +87,8 @@ package final class ServiceHarness: Sendable {
         self.routes = routes
         let fixed: FixedAuthenticator = FixedAuthenticator(Self.callers(tenants: tenants))
         self.handler = RESTHandler(
-            routes: routes, authenticator: authenticator(services, fixed, made), services: services, version: "0.0.0")
+            routes: routes, authenticator: authenticator(services, fixed, made), services: services, version: "0.0.0",
+            edge: edge)
         for service in made { try await service.start() }
     }
 
@@ -96,7 +101,7 @@ package final class ServiceHarness: Sendable {
             store: self.services.store, log: self.services.log, clock: self.clock, logger: self.services.logger,
             metrics: MetricRegistry())
         return try await ServiceHarness(
-            services: services, ground: self.ground, clock: self.clock, tenants: self.tenants,
+            services: services, ground: self.ground, clock: self.clock, tenants: self.tenants, edge: self.edge,
             authenticator: self.authenticator, make: make)
     }
 
@@ -124,9 +129,9 @@ package final class ServiceHarness: Sendable {
     /// Sends a request through the REST layer and reads the answer.
     package func send(
         _ method: String, _ target: String, token: String? = "admin", _ body: JSONValue? = nil,
-        fields extra: [(String, String)] = []
+        fields extra: [(String, String)] = [], from peer: SocketAddress = .loopback(port: 0)
     ) async throws -> TestAnswer {
-        let response: HTTPResponse = await self.respond(method, target, token: token, body, fields: extra)
+        let response: HTTPResponse = await self.respond(method, target, token: token, body, fields: extra, from: peer)
         let bytes: [UInt8] = try await response.body.collect()
         return TestAnswer(
             status: response.status, fields: response.fields, bytes: bytes,
@@ -165,7 +170,8 @@ package final class ServiceHarness: Sendable {
     }
 
     private func respond(
-        _ method: String, _ target: String, token: String?, _ body: JSONValue?, fields extra: [(String, String)]
+        _ method: String, _ target: String, token: String?, _ body: JSONValue?, fields extra: [(String, String)],
+        from peer: SocketAddress = .loopback(port: 0)
     ) async -> HTTPResponse {
         var fields: HTTPFields = HTTPFields()
         if let token: String { fields.append("Authorization", "Bearer \(token)") }
@@ -173,7 +179,8 @@ package final class ServiceHarness: Sendable {
         for field in extra { fields.set(field.0, field.1) }
         return await self.handler.respond(
             to: HTTPRequest(
-                method: HTTPMethod(method), target: target, fields: fields, body: HTTPBody(body?.serialized() ?? [])))
+                method: HTTPMethod(method), target: target, fields: fields, body: HTTPBody(body?.serialized() ?? []),
+                remoteAddress: peer))
     }
 
     /// A topic's records, oldest first in each partition, in partition order.

@@ -177,7 +177,7 @@ final class Platform: Sendable {
             authenticator: GatewayAuthenticator(
                 services: services, others: self.identity.authenticator, certificates: certificates,
                 accepts: settings.tls?.gateways ?? .either),
-            services: services, version: Version.text, catalog: catalog, refuses: refuses)
+            services: services, version: Version.text, catalog: catalog, refuses: refuses, edge: settings.edge)
     }
 
     /// How identity providers are called; nil where there is none, and no thread is needed for it.

@@ -5,6 +5,7 @@ import Files
 import GatewayConfiguration
 import HTTP
 import Identity
+import REST
 import Redis
 import Secrets
 import Telemetry
@@ -88,6 +89,8 @@ struct Settings: Sendable {
     var audit: AuditSettings = AuditSettings()
     /// Identity providers of others. Default: none.
     var identityProviders: [IdentityProviderSettings] = []
+    /// What happens to every request of the control plane. Default: no proxies are trusted.
+    var edge: Edge = Edge()
     /// Addresses that are not public and may be called all the same. Default: none.
     var egressAllowed: [AddressRange] = []
     /// Whether tenants' targets may be at loopback and private addresses, where one's own servers are.
@@ -148,6 +151,8 @@ struct Settings: Sendable {
         .init("control-tls-key", "FILE", "with a file: its private key, PEM; both are read again when they change"),
         .init("control-tls-names", "A,B", "with own: what it is valid for (the address, this machine, localhost)"),
         .init("gateway-credentials", "KIND", "by what gateways call over TLS: either, token or certificate (either)"),
+        .init("trusted-proxies", "A,B", "proxies in front of the control plane: addresses and ranges (none)"),
+        .init("proxy-field", "FIELD", "where they name the caller: x-forwarded-for or forwarded (x-forwarded-for)"),
         .init("workers", "N|auto", "event loops of the gateway (one a processor)"),
         .init("gateway-id", "ID", "this gateway's name"),
         .init("gateway-group", "GROUP", "the gateways that run the same snapshot (default)"),
@@ -329,6 +334,8 @@ struct Settings: Sendable {
         case "control-tls-key": self.tlsFlags.key = value
         case "control-tls-names": self.tlsFlags.names = value
         case "gateway-credentials": self.tlsFlags.gateways = value
+        case "trusted-proxies": self.edge.proxies.ranges = try EdgeSettings.proxies(value, source: source)
+        case "proxy-field": self.edge.proxies.field = try EdgeSettings.field(value, source: source)
         case "gateway-id": self.gatewayID = value
         case "gateway-group": self.gatewayGroup = value
         case "control-plane": self.controlPlaneURL = value

@@ -28,6 +28,7 @@ enum SettingsFile {
             let fields: NodeFields = decoder.fields([
                 "data", "store", "issuer", "port_base", "services", "listen", "gateway", "keys", "limits", "backup",
                 "log", "telemetry", "identity", "egress", "tenants", "retention", "tls", "audit",
+                "proxies",
             ])
         else {
             return nil
@@ -72,6 +73,7 @@ enum SettingsFile {
             }
         }
         if let tls: NodeDecoder = fields["tls"] { settings.tls = TLSSettings.read(tls, settings.tls) }
+        if let proxies: NodeDecoder = fields["proxies"] { EdgeSettings.readProxies(proxies, &settings) }
         if let egress: NodeDecoder = fields["egress"] { IdentitySettings.readEgress(egress, &settings) }
         if let identity: NodeDecoder = fields["identity"] { IdentitySettings.read(identity, &settings) }
         if let retention: NodeDecoder = fields["retention"] { RetentionSettings.read(retention, &settings) }

@@ -1,4 +1,5 @@
 import Contracts
+import EventLoops
 import HTTP
 import JSON
 import REST
@@ -71,6 +72,22 @@ struct RESTHandlerTests {
         let refused: TestAnswer = try await harness.send("GET", "/v1/scoped", token: "auditor@acme")
         #expect(refused.status == 200, "auditors read what viewers read")
         #expect(try await harness.auditEntries("access.refused").count == 1)
+    }
+
+    @Test func auditsTheCallerBehindATrustedProxyAndNobodyWhomOthersName() async throws {
+        var edge: Edge = Edge()
+        edge.proxies.ranges = [try #require(AddressRange("10.0.0.0/8"))]
+        let harness: ServiceHarness = try await ServiceHarness(
+            migrations: [SampleService.migrations], edge: edge
+        ) { _ in [SampleService()] }
+        for (peer, says) in [("10.1.2.3", "6.6.6.6, 192.0.2.7"), ("192.0.2.8", "6.6.6.6"), ("10.1.2.3", "nonsense")] {
+            let answer: TestAnswer = try await harness.send(
+                "POST", "/v1/tenants/acme/notes", token: "viewer@acme", Self.note("a"),
+                fields: [("X-Forwarded-For", says)], from: try #require(SocketAddress(host: peer, port: 1)))
+            #expect(answer.status == 403)
+        }
+        let entries: [JSONValue] = try await harness.auditEntries("access.refused")
+        #expect(entries.map { $0["actor"]?["ip"]?.text } == ["192.0.2.7", "192.0.2.8", "10.1.2.3"])
     }
 
     // MARK: Routing

@@ -12,7 +12,7 @@ package struct HTTPRequest: Sendable {
     package var query: String?
     package var fields: HTTPFields
     package var body: HTTPBody
-    /// The other end of the connection. A proxy's own address if one stands between.
+    /// The other end of the connection; whom a proxy speaks for, `TrustedProxies` finds out.
     package var remoteAddress: SocketAddress
     /// Whether the connection is TLS.
     package var isSecure: Bool

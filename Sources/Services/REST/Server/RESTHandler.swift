@@ -28,15 +28,18 @@ package final class RESTHandler: Sendable {
     private let description: [UInt8]
     private let requests: RequestMetrics
     private let catalog: (any CatalogOffer)?
+    private let edge: Edge
 
     /// - Parameter catalog: knows which tenants there are: nothing changes in one that is not, or that ends.
+    /// - Parameter edge: what happens to every request before it finds its route.
     /// - Precondition: the routes do not collide and their schemas compile; both are the programmer's and fail at start.
     package init(
         routes: [Route], authenticator: any Authenticator, services: ServiceEnvironment, version: String,
-        catalog: (any CatalogOffer)? = nil, refuses: (@Sendable (Certificate) -> Bool)? = nil
+        catalog: (any CatalogOffer)? = nil, refuses: (@Sendable (Certificate) -> Bool)? = nil, edge: Edge = Edge()
     ) {
         self.refuses = refuses
         self.catalog = catalog
+        self.edge = edge
         self.routes = routes.map { CompiledRoute($0) }
         self.table = RouteTable(routes)
         self.authenticator = authenticator
@@ -80,8 +83,9 @@ package final class RESTHandler: Sendable {
         }
     }
 
-    package func respond(to request: HTTPRequest) async -> HTTPResponse {
+    package func respond(to received: HTTPRequest) async -> HTTPResponse {
         let started: UInt64 = self.services.clock.monotonic()
+        let request: HTTPRequest = self.edge.asSent(received)
         let trace: TraceContext =
             request.fields["traceparent"].flatMap { TraceContext(traceparent: $0) }?.child() ?? TraceContext.make()
         let language: Language = Language(acceptLanguage: request.fields["Accept-Language"])
