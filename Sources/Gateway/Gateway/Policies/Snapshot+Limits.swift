@@ -156,42 +156,25 @@ extension Snapshot {
     /// `Retry-After` (RFC 9110 section 10.2.3), `RateLimit-Policy` and `RateLimit` (draft-ietf-httpapi-ratelimit-headers-10),
     /// for all limits that apply to the request.
     private func writeLimitFields(cost: UInt32, at time: DecisionTime, _ decision: inout Decision) {
-        var retry: UInt64 = 0
-        var policies: [UInt8] = []
-        var standings: [UInt8] = []
+        var words: LimitWords = LimitWords()
         for index in 0..<decision.taken.count {
             let place: LimitPlace = decision.taken.places[index]
             let limit: CompiledLimit = self.limits[Int(place.limit)]
             let rule: LimitRule = self.share.rule(limit)
             let standing: LimitStanding = place.standing(
                 rule, self.live, at: time, cost: rule.cost(limit.cost(cost)))
-            retry = max(retry, standing.retryNanoseconds)
-            let name: UnsafeRawBufferPointer = limit.name.bytes
-            if index > 0 {
-                policies.append(contentsOf: ", ".utf8)
-                standings.append(contentsOf: ", ".utf8)
-            }
-            policies.append(contentsOf: name)
-            standings.append(contentsOf: name)
             if limit.rule.algorithm == .concurrent {
-                policies.append(contentsOf: ";q=\(limit.quota);qu=\"concurrent-requests\"".utf8)
-                standings.append(contentsOf: ";r=\(standing.remaining)".utf8)
-                continue
+                words.add(concurrent: limit.name.bytes, quota: limit.quota, standing)
+            } else {
+                words.add(limit.name.bytes, quota: limit.quota, windowSeconds: limit.windowSeconds, standing)
             }
-            policies.append(contentsOf: ";q=\(limit.quota);w=\(limit.windowSeconds)".utf8)
-            standings.append(
-                contentsOf: ";r=\(standing.remaining);t=\(Self.wholeSeconds(standing.resetNanoseconds))".utf8)
         }
-        // At least one: "0" would ask the caller to come back at once.
-        let seconds: UInt64 = max(1, Self.wholeSeconds(retry))
-        decision.headerLines.append(contentsOf: "Retry-After: \(seconds)\r\nRateLimit-Policy: ".utf8)
-        decision.headerLines.append(contentsOf: policies)
+        decision.headerLines.append(contentsOf: "Retry-After: \(words.retrySeconds)\r\nRateLimit-Policy: ".utf8)
+        decision.headerLines.append(contentsOf: words.policies)
         decision.headerLines.append(contentsOf: "\r\nRateLimit: ".utf8)
-        decision.headerLines.append(contentsOf: standings)
+        decision.headerLines.append(contentsOf: words.standings)
         decision.headerLines.append(contentsOf: "\r\n".utf8)
     }
-
-    private static func wholeSeconds(_ nanoseconds: UInt64) -> UInt64 { (nanoseconds + 999_999_999) / 1_000_000_000 }
 }
 
 extension LimitReceipts {

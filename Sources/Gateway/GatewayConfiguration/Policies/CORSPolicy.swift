@@ -1,4 +1,4 @@
-import Documents
+package import Documents
 import JSON
 import Patterns
 
@@ -49,7 +49,7 @@ package struct CORSPolicy: Sendable, Equatable {
 }
 
 extension CORSPolicy {
-    static func read(_ decoder: NodeDecoder) -> CORSPolicy? {
+    package static func read(_ decoder: NodeDecoder) -> CORSPolicy? {
         let known: [String] = [
             "origins", "methods", "headers", "expose", "credentials", "max_age", "private_network",
         ]

@@ -6,82 +6,42 @@ import HTTP
 /// A request of another origin that is not allowed goes on without the fields: the browser keeps its answer from the page.
 /// Whether a caller may call is decided by authentication, never by `Origin`, which everybody can write.
 final class CORSStage: RequestStage, @unchecked Sendable {
-    private let policy: CORSPolicy
-    private let methods: String
-    private let exposed: String
-    private let maxAge: String
+    private let grants: CORSGrants
 
     init(_ policy: CORSPolicy) {
-        self.policy = policy
-        self.methods = policy.methods.joined(separator: ", ")
-        self.exposed = policy.exposed.joined(separator: ", ")
-        self.maxAge = "\(policy.maxAge.components.seconds)"
+        self.grants = CORSGrants(policy)
         super.init(rank: .cors)
     }
 
     override func run(
         _ request: RequestView, _ context: PolicyContext, _ decision: inout Decision
     ) -> StageOutcome {
-        // Whatever the origin: a cache must not give one origin's answer to another.
-        let variesByOrigin: Bool = self.policy.origins != nil
-        let origin: String? = request.fields.text("origin")
-        if CORSPreflight.method(of: request) != nil { return self.answerPreflight(request, origin) }
-        if variesByOrigin { context.answerFields.add("Vary", "Origin") }
-        guard let origin, self.isAllowed(origin) else { return .next }
-        context.answerFields.set("Access-Control-Allow-Origin", variesByOrigin ? origin : "*")
-        if self.policy.allowsCredentials { context.answerFields.set("Access-Control-Allow-Credentials", "true") }
-        if !self.exposed.isEmpty { context.answerFields.set("Access-Control-Expose-Headers", self.exposed) }
+        var origin: String? = request.fields.text("origin")
+        if let named: String = origin, !self.grants.allows(named) { origin = nil }
+        if CORSPreflight.method(of: request) != nil { return self.answerPreflight(request, allowed: origin) }
+        for field in self.grants.answer(allowed: origin) {
+            if field.name == "Vary" {
+                context.answerFields.add(field.name, field.value)
+            } else {
+                context.answerFields.set(field.name, field.value)
+            }
+        }
         return .next
     }
 
-    private func isAllowed(_ origin: String) -> Bool {
-        guard let origins: [CORSPolicy.Origin] = self.policy.origins else { return true }
-        let lower: String = origin.lowercased()
-        for allowed in origins where allowed.matches(lower) { return true }
-        return false
-    }
-
-    /// 204 with what is granted; with nothing granted the browser gives up.
-    private func answerPreflight(_ request: RequestView, _ origin: String?) -> StageOutcome {
+    /// 204 with what is granted.
+    private func answerPreflight(_ request: RequestView, allowed origin: String?) -> StageOutcome {
         var fields: FieldLines = FieldLines()
-        fields.add("Vary", "Origin, Access-Control-Request-Method, Access-Control-Request-Headers")
-        if let origin, self.isAllowed(origin) {
-            fields.add("Access-Control-Allow-Origin", self.policy.origins == nil ? "*" : origin)
-            if self.policy.allowsCredentials { fields.add("Access-Control-Allow-Credentials", "true") }
-            fields.add("Access-Control-Allow-Methods", self.methods)
-            if let granted: String = self.grantedHeaders(request) {
-                fields.add("Access-Control-Allow-Headers", granted)
-            }
-            fields.add("Access-Control-Max-Age", self.maxAge)
-            if self.policy.allowsPrivateNetwork, request.fields.text("access-control-request-private-network") == "true"
-            {
-                fields.add("Access-Control-Allow-Private-Network", "true")
-            }
-        }
+        let granted: [CORSGrants.Field] = self.grants.preflight(
+            allowed: origin, headers: request.fields.text("access-control-request-headers"),
+            asksForPrivateNetwork: request.fields.text("access-control-request-private-network") == "true")
+        for field in granted { fields.add(field.name, field.value) }
         return .answer(LocalAnswer(status: 204, fields: fields, enters: .end))
-    }
-
-    /// The list of the policy, or the fields that are asked for: `*` would not cover `Authorization`, nor credentials.
-    private func grantedHeaders(_ request: RequestView) -> String? {
-        if let headers: [String] = self.policy.headers {
-            return headers.isEmpty ? nil : headers.joined(separator: ", ")
-        }
-        guard let asked: String = request.fields.text("access-control-request-headers"), !asked.isEmpty,
-            asked.utf8.count <= CORSPreflight.headersBytesMax
-        else { return nil }
-        for name in asked.split(separator: ",") {
-            let trimmed: [UInt8] = name.utf8.filter { $0 != 0x20 && $0 != 0x09 }
-            if !trimmed.allSatisfy(FieldBytes.isToken) { return nil }
-        }
-        return asked
     }
 }
 
 /// A request that a browser sends to ask whether it may send another one.
 enum CORSPreflight {
-    /// Bytes of `Access-Control-Request-Headers` that are granted as asked for at most.
-    static let headersBytesMax: Int = 4096
-
     /// The method it asks about; nil when this is no preflight.
     static func method(of request: RequestView) -> MethodCode? {
         guard request.method == .options, request.fields.text("origin") != nil,
