@@ -105,7 +105,7 @@ let targets: [Target] = [
         "Services", "REST",
         [
             "Contracts", "Bytes", "JSON", "JSONSchema", "Time", "Identifiers", "Crypto", "HTTP", "Store", "EventLog",
-            "Telemetry",
+            "Telemetry", "GatewayConfiguration",
         ]),
     service("Catalog", ["OpenAPI", "Documents", "GatewayConfiguration", "Crypto"]),
     service("Identity", ["Crypto", "KeyRing", "Tokens", "WebAuthn", "HTTP", "EventLoops", "TLS"]),

@@ -70,6 +70,9 @@ package final class IdentityService: PlatformService {
 
     package var authenticator: any Authenticator { self.tokens }
 
+    /// Where programs in browsers run that get tokens here.
+    package var clientOrigins: any ClientOrigins { BrowserClients(services: self.services) }
+
     package var routes: [Route] {
         self.sessionRoutes + self.meRoutes + self.userRoutes + self.roleRoutes + self.tokenRoutes
             + self.serviceAccountRoutes + self.groupRoutes + self.customRoleRoutes

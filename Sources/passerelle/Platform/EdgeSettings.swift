@@ -1,20 +1,82 @@
 import Documents
+import Gateway
 import GatewayConfiguration
 import HTTP
 import REST
 
-/// `proxies` of the settings file: who stands in front of the control plane.
-enum EdgeSettings {
-    static func readProxies(_ decoder: NodeDecoder, _ settings: inout Settings) {
+/// `proxies`, `cors` and `rate_limits` of the settings file: what happens to every request of the control plane.
+struct EdgeSettings: Sendable {
+    /// So many requests in so long a time.
+    struct Rate: Sendable, Equatable {
+        var limit: Int64
+        var window: Duration
+    }
+
+    /// Proxies in front of the control plane. Default: none.
+    var proxies: TrustedProxies = TrustedProxies()
+    /// Which pages of other origins may read answers. Default: none.
+    var cors: CORSPolicy?
+    /// What one user, service account or token may send; nil: any number. Default: 20,000 in 10 s.
+    var caller: Rate? = Rate(limit: 20_000, window: .seconds(10))
+    /// What may come from one address of people whom nobody knows; nil: any number. Default: 10,000 in 10 s.
+    var address: Rate? = Rate(limit: 10_000, window: .seconds(10))
+
+    private static let limits: ClosedRange<Int> = 1...1_000_000_000
+    private static let windows: ClosedRange<Duration> = .seconds(1) ... .seconds(86_400)
+    /// What pages may read of answers where the settings do not say.
+    private static let exposed: [String] = [
+        "etag", "location", "retry-after", "ratelimit", "ratelimit-policy", "www-authenticate", "idempotent-replayed",
+    ]
+
+    func edge(clients: any ClientOrigins) -> Edge {
+        var edge: Edge = Edge()
+        edge.proxies = self.proxies
+        edge.cors = self.cors.map { CORSGrants($0) }
+        edge.clientOrigins = clients
+        edge.limits = SenderLimits(caller: self.caller, address: self.address)
+        return edge
+    }
+
+    // MARK: The file
+
+    mutating func readProxies(_ decoder: NodeDecoder) {
         guard let fields: NodeFields = decoder.fields(["trusted", "field"]) else { return }
         let ranges: [AddressRange]? = fields["trusted"]?.list(count: 0...TrustedProxies.rangesMax) { element in
-            element.parsed(self.expectedRange) { Self.range($0) }
+            element.parsed(Self.expectedRange) { Self.range($0) }
         }
-        settings.edge.proxies.ranges = ranges ?? settings.edge.proxies.ranges
+        self.proxies.ranges = ranges ?? self.proxies.ranges
         let field: TrustedProxies.Field? = fields.choice(
-            "field", default: settings.edge.proxies.field,
-            ["x-forwarded-for": .xForwardedFor, "forwarded": .forwarded])
-        settings.edge.proxies.field = field ?? settings.edge.proxies.field
+            "field", default: self.proxies.field, ["x-forwarded-for": .xForwardedFor, "forwarded": .forwarded])
+        self.proxies.field = field ?? self.proxies.field
+    }
+
+    mutating func readCORS(_ decoder: NodeDecoder) {
+        guard var policy: CORSPolicy = CORSPolicy.read(decoder) else { return }
+        if policy.allowsCredentials {
+            // Pages of other origins call with tokens. What cookies let in is the sign-in, which is no other page's.
+            decoder.problem("expected no credentials: pages of other origins send tokens to the control plane")
+            return
+        }
+        let saysExposed: Bool = decoder.node.members?.contains { $0.key.text == "expose" } ?? false
+        if !saysExposed { policy.exposed = Self.exposed }
+        self.cors = policy
+    }
+
+    mutating func readLimits(_ decoder: NodeDecoder) {
+        guard let fields: NodeFields = decoder.fields(["caller", "address"]) else { return }
+        if let rate: NodeDecoder = fields["caller"] { self.caller = Self.rate(rate, before: self.caller) }
+        if let rate: NodeDecoder = fields["address"] { self.address = Self.rate(rate, before: self.address) }
+    }
+
+    private static func rate(_ decoder: NodeDecoder, before: Rate?) -> Rate? {
+        if case .string = decoder.node.kind {
+            return decoder.choice(["off": Rate?.none]) ?? before
+        }
+        guard let fields: NodeFields = decoder.fields(["limit", "window"]) else { return before }
+        guard let limit: Int = fields.required("limit").flatMap({ $0.integer(in: Self.limits) }),
+            let window: Duration = fields.required("window").flatMap({ $0.duration(in: Self.windows) })
+        else { return before }
+        return Rate(limit: Int64(limit), window: window)
     }
 
     private static let expectedRange: String =
@@ -22,6 +84,8 @@ enum EdgeSettings {
 
     /// Whoever trusts everybody lets every caller choose the address it is known by.
     private static func range(_ text: String) -> AddressRange? { text.hasSuffix("/0") ? nil : AddressRange(text) }
+
+    // MARK: Flags
 
     /// `--trusted-proxies A,B`.
     static func proxies(_ text: String, source: String) throws(CommandError) -> [AddressRange] {
@@ -45,5 +109,23 @@ enum EdgeSettings {
             throw .usage("\(source) is '\(text)'; expected x-forwarded-for or forwarded.")
         }
         return field
+    }
+}
+
+/// The gateway's buckets, for the senders of the control plane's requests. Unknown addresses push no caller out.
+private final class SenderLimits: RequestLimits {
+    private let caller: SubjectLimit?
+    private let address: SubjectLimit?
+
+    init(caller: EdgeSettings.Rate?, address: EdgeSettings.Rate?) {
+        self.caller = caller.map { SubjectLimit(name: "caller", limit: $0.limit, window: $0.window) }
+        self.address = address.map { SubjectLimit(name: "address", limit: $0.limit, window: $0.window) }
+    }
+
+    func admit(_ sender: RequestSender, now: UInt64) -> [(name: String, value: String)]? {
+        switch sender {
+        case .caller(let id): self.caller?.admit(id, now: now)
+        case .address(let text): self.address?.admit(text, now: now)
+        }
     }
 }

@@ -177,7 +177,8 @@ final class Platform: Sendable {
             authenticator: GatewayAuthenticator(
                 services: services, others: self.identity.authenticator, certificates: certificates,
                 accepts: settings.tls?.gateways ?? .either),
-            services: services, version: Version.text, catalog: catalog, refuses: refuses, edge: settings.edge)
+            services: services, version: Version.text, catalog: catalog, refuses: refuses,
+            edge: settings.edge.edge(clients: self.identity.clientOrigins))
     }
 
     /// How identity providers are called; nil where there is none, and no thread is needed for it.

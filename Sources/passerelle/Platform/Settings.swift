@@ -5,7 +5,6 @@ import Files
 import GatewayConfiguration
 import HTTP
 import Identity
-import REST
 import Redis
 import Secrets
 import Telemetry
@@ -89,8 +88,8 @@ struct Settings: Sendable {
     var audit: AuditSettings = AuditSettings()
     /// Identity providers of others. Default: none.
     var identityProviders: [IdentityProviderSettings] = []
-    /// What happens to every request of the control plane. Default: no proxies are trusted.
-    var edge: Edge = Edge()
+    /// What happens to every request of the control plane.
+    var edge: EdgeSettings = EdgeSettings()
     /// Addresses that are not public and may be called all the same. Default: none.
     var egressAllowed: [AddressRange] = []
     /// Whether tenants' targets may be at loopback and private addresses, where one's own servers are.

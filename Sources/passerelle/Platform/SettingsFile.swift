@@ -28,7 +28,7 @@ enum SettingsFile {
             let fields: NodeFields = decoder.fields([
                 "data", "store", "issuer", "port_base", "services", "listen", "gateway", "keys", "limits", "backup",
                 "log", "telemetry", "identity", "egress", "tenants", "retention", "tls", "audit",
-                "proxies",
+                "proxies", "cors", "rate_limits",
             ])
         else {
             return nil
@@ -73,7 +73,9 @@ enum SettingsFile {
             }
         }
         if let tls: NodeDecoder = fields["tls"] { settings.tls = TLSSettings.read(tls, settings.tls) }
-        if let proxies: NodeDecoder = fields["proxies"] { EdgeSettings.readProxies(proxies, &settings) }
+        if let proxies: NodeDecoder = fields["proxies"] { settings.edge.readProxies(proxies) }
+        if let cors: NodeDecoder = fields["cors"] { settings.edge.readCORS(cors) }
+        if let rates: NodeDecoder = fields["rate_limits"] { settings.edge.readLimits(rates) }
         if let egress: NodeDecoder = fields["egress"] { IdentitySettings.readEgress(egress, &settings) }
         if let identity: NodeDecoder = fields["identity"] { IdentitySettings.read(identity, &settings) }
         if let retention: NodeDecoder = fields["retention"] { RetentionSettings.read(retention, &settings) }

@@ -2,6 +2,7 @@ import Bytes
 package import Contracts
 package import Crypto
 import EventLoops
+import GatewayConfiguration
 package import HTTP
 import Identifiers
 import JSON
@@ -89,7 +90,13 @@ package final class RESTHandler: Sendable {
         let trace: TraceContext =
             request.fields["traceparent"].flatMap { TraceContext(traceparent: $0) }?.child() ?? TraceContext.make()
         let language: Language = Language(acceptLanguage: request.fields["Accept-Language"])
-        let (response, index): (HTTPResponse, Int)
+        let sharing: [CORSGrants.Field]
+        switch await self.edge.sharing(request) {
+        case .fields(let fields): sharing = fields
+        case .preflight(let fields):
+            return HTTPResponse(status: 204, fields: HTTPFields(fields), body: .bytes([]))
+        }
+        var (response, index): (HTTPResponse, Int)
         if self.services.logger.level == .debug {
             let statements: StatementLog = StatementLog()
             (response, index) = await StatementLog.$current.withValue(statements) {
@@ -99,6 +106,7 @@ package final class RESTHandler: Sendable {
         } else {
             (response, index) = await self.answer(request, trace: trace, language: language)
         }
+        for field in sharing { response.fields.append(field.name, field.value) }
         self.requests.record(
             route: index, status: response.status, nanoseconds: self.services.clock.monotonic() - started)
         return response
@@ -136,9 +144,16 @@ package final class RESTHandler: Sendable {
         _ request: HTTPRequest, trace: TraceContext, language: Language, routeIndex: inout Int
     ) async throws -> HTTPResponse {
         if request.path == "/openapi.json", request.method == .get || request.method == .head {
+            try self.admit(nil, request)
             return Self.document(self.description)
         }
-        let (route, parameters): (CompiledRoute, [String: String]) = try self.route(request, index: &routeIndex)
+        let (route, parameters): (CompiledRoute, [String: String])
+        do {
+            (route, parameters) = try self.route(request, index: &routeIndex)
+        } catch {
+            try self.admit(nil, request)
+            throw error
+        }
         let caller: Caller? = try await self.authorise(request, route: route, parameters: parameters, trace: trace)
         let query: [String: String] = try route.query(of: request)
         let scope: String? = try await self.scope(caller, route: route, query: query, trace: trace)
@@ -198,12 +213,16 @@ package final class RESTHandler: Sendable {
         if let header: String = request.fields["Authorization"] {
             caller = await self.bearer(header, ip: ip)
             if caller == nil, !route.isOpen {
+                try self.admit(nil, request)
                 self.refusals.countAnonymous(ip: ip, account: "")
                 throw Self.unauthenticated(
                     "The token is not valid: it may be expired or revoked. Sign in again.", "invalid_token")
             }
         }
-        if route.isOpen { return caller }
+        if route.isOpen {
+            try self.admit(caller, request)
+            return caller
+        }
         if caller == nil, route.isForGateways, let certificate: Certificate = request.clientCertificate {
             caller = await self.authenticator.authenticate(certificate: certificate.fingerprint, ip: ip)
             if caller == nil {
@@ -212,6 +231,7 @@ package final class RESTHandler: Sendable {
                     "The certificate is none of a gateway that may call: it may have ended or been revoked.", nil)
             }
         }
+        try self.admit(caller, request)
         guard let caller: Caller else {
             self.refusals.countAnonymous(ip: ip, account: "")
             throw Self.unauthenticated("Send a token: Authorization: Bearer …. POST /v1/sessions gives one.", nil)
@@ -225,6 +245,18 @@ package final class RESTHandler: Sendable {
         try await self.decide(
             caller, route: route, tenant: parameters["tenant"], environment: environment, trace: trace)
         return caller
+    }
+
+    /// Refuses whoever has sent too many requests. Nothing of it goes to the audit log: what floods the platform must not flood that.
+    private func admit(_ caller: Caller?, _ request: HTTPRequest) throws(APIProblem) {
+        guard let excess = self.edge.excess(request, of: caller, now: self.services.clock.monotonic()) else { return }
+        self.requests.limited(excess.sender)
+        var problem: APIProblem = APIProblem(
+            .tooManyRequests,
+            "More requests than the platform takes from one sender: RateLimit-Policy says how many. Wait for Retry-After seconds."
+        )
+        problem.fields = excess.fields
+        throw problem
     }
 
     /// Refuses whoever shows a certificate that was revoked, whatever else they send.

@@ -4,6 +4,8 @@ import Telemetry
 final class RequestMetrics: Sendable {
     private let requests: [[Counter]]
     private let durations: [Histogram]
+    private let limitedCallers: Counter
+    private let limitedAddresses: Counter
 
     init(registry: MetricRegistry, operations: [String]) {
         var requests: [[Counter]] = []
@@ -22,8 +24,22 @@ final class RequestMetrics: Sendable {
                     "passerelle_rest_duration_seconds", help: "Time from request to answer.",
                     labels: ["operation": operation]))
         }
+        func limited(_ sender: String) -> Counter {
+            registry.counter(
+                "passerelle_rest_limited_total", help: "Requests refused because their sender sent too many.",
+                labels: ["sender": sender])
+        }
+        self.limitedCallers = limited("caller")
+        self.limitedAddresses = limited("address")
         self.requests = requests
         self.durations = durations
+    }
+
+    func limited(_ sender: RequestSender) {
+        switch sender {
+        case .caller: self.limitedCallers.add(1)
+        case .address: self.limitedAddresses.add(1)
+        }
     }
 
     /// - Parameter route: index of the operation; one past the last for requests that found no route.
