@@ -5,7 +5,7 @@ import re
 import unittest
 
 from processes import ClassScope, Platform, folder, run
-from rest import Rest
+from rest import Rest, document
 
 PASSWORD = "correct horse battery"
 
@@ -64,6 +64,11 @@ def sample(schema):
     return "a" * max(schema.get("minLength", 1), 1)
 
 
+# Permissions that are always about one API, which may have conditions by its labels; and operations that have them and are about no one.
+OF_APIS = re.compile("(catalog:api|deployments:deployment|portal:subscription|observability:traffic):")
+OF_NO_ONE_API = {"getCachePurge"}
+
+
 class AccessTests(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
@@ -119,6 +124,17 @@ class AccessTests(unittest.TestCase):
     def test_these_operations_ask_for_the_second_factor(self):
         critical = {operation["operationId"] for _, _, operation in self.operations if operation.get("x-critical")}
         self.assertEqual(critical, CRITICAL)
+
+    def test_every_operation_about_apis_says_what_it_does_about_labels(self):
+        for method, path, operation in self.operations:
+            with self.subTest(operation["operationId"]):
+                of_apis = bool(OF_APIS.match(operation.get("x-permission", "")))
+                self.assertEqual("x-labels" in operation, of_apis)
+                self.assertEqual(operation.get("x-labels") == "tenant", operation["operationId"] in OF_NO_ONE_API)
+                body = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema", {})
+                named = {p["name"] for p in operation.get("parameters", [])} | set(body.get("properties", {}))
+                if "api" in named and "x-permission" in operation:
+                    self.assertIn(operation.get("x-labels"), ("api", "list"))
 
     def test_nobody_gets_anywhere_without_a_token(self):
         rest = self.client()
@@ -182,3 +198,33 @@ class AccessTests(unittest.TestCase):
             self.assertEqual(limited.request("POST", "/v1/tenants", {"name": "more"}).status, 403)
             for path in ("/v1/tenants", "/v1/portal/apis", "/v1/portal/applications"):
                 self.assertEqual(limited.request("GET", path).status, 403, path)
+
+    def test_the_command_line_has_labels(self):
+        url, environment = self.platform.control_plane, {"PASSERELLE_TOKEN": self.admin.token}
+        file = f"{self.place}/labelled.json"
+        with open(file, "w", encoding="utf-8") as out:
+            out.write(document(title="Labelled", base="/labelled"))
+
+        def command(*arguments, form="json"):
+            done = run(*arguments, "--tenant", "acme", "--url", url, "--output", form, environment=environment)
+            self.assertEqual(done.returncode, 0, done)
+            return json.loads(done.stdout) if form == "json" else done.stdout
+
+        add = ["apis", "import", file, "--upstream", "http://127.0.0.1:9"]
+        self.assertEqual(command(*add, "--label", "team=payments", "--label", "tier=gold")["labels"], {"team": "payments", "tier": "gold"})
+        self.assertEqual(command(*add, "--name", "labelled", "--label", "tier=silver")["labels"], {"team": "payments", "tier": "silver"})
+        self.assertEqual(command("apis", "label", "labelled", "--set", "stage=beta", "--remove", "tier")["labels"], {"stage": "beta", "team": "payments"})
+        self.assertEqual([one["name"] for one in command("apis", "list", "--labels", "team=payments,stage=beta")], ["labelled"])
+        self.assertEqual(command("apis", "list", "--labels", "team=billing"), [])
+        self.assertIn("stage=beta,team=payments", command("apis", "list", form="table"))
+        self.assertRegex(command("apis", "show", "labelled", form="table"), r"(?m)^labels +stage=beta,team=payments$")
+        command("roles", "put", "payer", "--permission", "catalog:api:*", "--label", "team=payments", "--label", "team=treasury")
+        self.admin.create("/v1/users", {"name": "payer", "password": PASSWORD, "grants": [{"role": "payer", "tenant": "acme"}]})
+        check = ["permissions", "check", "--user", "payer", "--permission", "catalog:api:write"]
+        allowed = command(*check, "--api", "labelled")
+        self.assertEqual(allowed, {
+            "allowed": True, "user": "payer",
+            "rule": "role payer in tenant acme allows catalog:api:* for APIs with team in (payments, treasury)"})
+        command("apis", "label", "labelled", "--set", "team=billing")
+        self.assertIn("and this one has another 'team'", command(*check, "--api", "labelled")["rule"])
+        self.assertEqual(self.client("payer").request("GET", "/v1/tenants/acme/apis/labelled").status, 404)

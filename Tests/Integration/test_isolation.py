@@ -9,7 +9,7 @@ import urllib.parse
 import uuid
 
 from processes import ClassScope, Platform, eventually, folder
-from rest import Rest
+from rest import Rest, document
 from test_access import sample
 from test_tenancy import PASSWORD, Scene
 
@@ -189,6 +189,66 @@ class IsolationTests(unittest.TestCase):
         other = self.nobodys(value)
         self.assertEqual(self.told(ask(value), {name: value}), self.told(ask(other), {name: other}), name)
         self.assertGreater(self.assertSameWork(lambda trace: ask(value, trace), lambda trace: ask(other, trace)), 0)
+
+    def labelled(self):
+        """Somebody who may do everything about APIs, but for those with a label alone: of `acme`, `api-1` has it, `api-0` has not."""
+        rest, base = self.admin, "/v1/tenants/acme"
+        role = {"permissions": ["catalog:api:*", "deployments:deployment:*", "portal:subscription:*", "observability:traffic:*"],
+                "conditions": {"labels": {"team": "payments"}}}
+        rest.expect(201, "PUT", "/v1/roles/payer?tenant=acme", role)
+        rest.expect(200, "PATCH", f"{base}/apis/api-1", {"labels": {"team": "payments"}})
+        rest.expect(200, "PATCH", f"{base}/apis/api-0", {"labels": {"team": "billing", "only-theirs": "yes"}})
+        rest.create("/v1/users", {"name": "payer", "password": PASSWORD, "grants": [{"role": "payer", "tenant": "acme"}]})
+        self.spy = self.client("payer")
+        return {
+            "api": rest.get(f"{base}/apis/api-0")["id"], "deployment": rest.get(f"{base}/apis/api-0/deployments")["items"][0]["id"],
+            "subscription": rest.get(f"{base}/subscriptions")["items"][0]["id"], "tenant": "acme",
+        }
+
+    def test_an_api_without_the_label_is_like_one_that_nobody_has(self):
+        unseen = self.labelled()
+        nobodys = {name: self.nobodys(value) for name, value in unseen.items()}
+        compared = read = 0
+        for method, path, operation in self.operations:
+            if operation.get("x-labels") == "list" or (method == "GET" and "{" not in path.replace("{tenant}", "")):
+                answer = self.spy.request("GET", self.target(path, operation, {}, "acme"))
+                read += answer.status == 200
+                for name in ("api", "deployment", "subscription"):
+                    self.assertNotIn(unseen[name], answer.body.decode(), path)
+                self.assertNotIn("only-theirs", answer.body.decode(), path)
+            if operation.get("x-labels") != "api":
+                continue
+            schema = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema", {})
+            body = {**sample(schema), **({"api": None} if "api" in schema.get("properties", {}) else {})} if schema else None
+            query = "?api={api}" if any(p["name"] == "api" for p in operation.get("parameters", []) if p["in"] == "query") else ""
+            if not re.search("{(api|deployment|subscription)}", path + query) and "api" not in (body or {}):
+                continue
+
+            def ask(values, trace=None):
+                sent = {**body, "api": values["api"]} if body and "api" in body else body
+                if sent and "application" in sent:
+                    sent["application"] = "app-0"
+                if operation["operationId"] == "createRevision":
+                    sent = {"document": document(), "upstream": "http://127.0.0.1:9"}
+                if operation["operationId"] == "createDeployment":
+                    sent = {"environment": "dev"}
+                fields = {"traceparent": f"00-{trace}-00f067aa0ba902b7-01"} if trace else {}
+                target = self.target(path, operation, values, "acme") + query.replace("{api}", values["api"])
+                return self.spy.request(method, target, sent, fields)
+
+            with self.subTest(f"{method} {path}"):
+                real, none = ask(unseen), ask(nobodys)
+                self.assertIn(real.status, (400, 404), real)
+                self.assertEqual(self.told(real, unseen), self.told(none, nobodys))
+                self.assertGreater(self.assertSameWork(lambda trace: ask(unseen, trace), lambda trace: ask(nobodys, trace)), 0)
+                compared += 1
+        self.assertGreater(compared, 15)
+        self.assertGreater(read, 8)
+        self.assertEqual([one["name"] for one in self.spy.get("/v1/tenants/acme/apis")["items"]], ["api-1"])
+        self.assertEqual([one["name"] for one in self.spy.get("/v1/portal/apis")["items"]], ["api-1"])
+        seen = self.spy.get("/v1/tenants/acme/apis/api-1")["id"]
+        self.assertEqual(self.spy.request("GET", f"/v1/tenants/acme/traffic?api={seen}").status, 200)
+        self.assertEqual(self.spy.request("GET", "/v1/tenants/acme/traffic").status, 403)
 
     def markers(self):
         """What is of `globex` alone."""

@@ -219,6 +219,8 @@ class ReplayTests(unittest.TestCase):
         for name, tenant in (("reader", "?tenant=acme"), ("gone", "?tenant=acme"), ("watcher", "")):
             self.driven.add(f"PUT {role}")
             self.rest.expect(201, "PUT", f"/v1/roles/{name}{tenant}", body)
+        self.rest.expect(201, "PUT", "/v1/roles/payer?tenant=acme", {
+            "permissions": ["catalog:api:*"], "conditions": {"environments": ["dev"], "labels": {"team": ["payments", "x"], "tier": "gold"}}})
         self.rest.expect(200, "PUT", "/v1/roles/reader?tenant=acme", {"permissions": ["catalog:*:read", "portal:*:read"]})
         self.driven.add(f"DELETE {role}")
         self.rest.expect(204, "DELETE", "/v1/roles/gone?tenant=acme")
@@ -382,10 +384,11 @@ class ReplayTests(unittest.TestCase):
             {(t, i): (n, s, roles.split(), v) for t, i, n, s, roles, v in rows(
                 "SELECT tenant, account_id, name, state, roles, version FROM service_accounts")})
         self.assertEqual(
-            {at: (one["permissions"], one.get("conditions", {}).get("environments", []), one["version"])
+            {at: (one["permissions"], one.get("conditions", {}).get("environments", []), one.get("conditions", {}).get("labels", {}),
+                  one["version"])
              for at, one in self.held(into, "roles").items()},
-            {(t, n): (p.split(), e.split(), v) for t, n, p, e, v in rows(
-                "SELECT tenant, name, permissions, environments, version FROM custom_roles")})
+            {(t, n): (p.split(), e.split(), json.loads(labels), v) for t, n, p, e, labels, v in rows(
+                "SELECT tenant, name, permissions, environments, labels, version FROM custom_roles")})
         self.assertEqual(
             {at: (one["name"], one["redirect_uris"], one["scopes"], one["version"])
              for at, one in self.held(into, "oauth-clients").items()},

@@ -5,17 +5,20 @@ package import HTTP
 package import JSON
 package import REST
 package import Store
+import Synchronization
 package import Telemetry
 package import TestKit
 
 /// Tokens that stand for callers: what identity does, without passwords. `token(…)` makes one.
 package final class FixedAuthenticator: Authenticator {
-    private let callers: [String: Caller]
+    private let callers: Mutex<[String: Caller]>
 
-    init(_ callers: [String: Caller]) { self.callers = callers }
+    init(_ callers: [String: Caller]) { self.callers = Mutex(callers) }
+
+    func add(_ caller: Caller, token: String) { self.callers.withLock { $0[token] = caller } }
 
     package func authenticate(bearer token: String, ip: String) async -> Caller? {
-        guard let caller: Caller = self.callers[token] else { return nil }
+        guard let caller: Caller = self.callers.withLock({ $0[token] }) else { return nil }
         return Caller(kind: caller.kind, id: caller.id, grants: caller.grants, sessionID: caller.sessionID, ip: ip)
     }
 }
@@ -50,6 +53,7 @@ package final class ServiceHarness: Sendable {
     private let authenticator: MakeAuthenticator
     private let edge: Edge
     private let handler: RESTHandler
+    private let fixed: FixedAuthenticator
     /// The services, in the order they were made.
     package let running: [any PlatformService]
 
@@ -86,10 +90,16 @@ package final class ServiceHarness: Sendable {
         for service in made { routes.append(contentsOf: service.routes) }
         self.routes = routes
         let fixed: FixedAuthenticator = FixedAuthenticator(Self.callers(tenants: tenants))
+        self.fixed = fixed
         self.handler = RESTHandler(
             routes: routes, authenticator: authenticator(services, fixed, made), services: services, version: "0.0.0",
             edge: edge)
         for service in made { try await service.start() }
+    }
+
+    /// Lets somebody in by a token of their own: `usr_<token>`, with these grants.
+    package func add(_ grants: [Grant], token: String) {
+        self.fixed.add(Caller(kind: .user, id: "usr_\(token)", grants: grants, ip: ""), token: token)
     }
 
     /// As after a restart: stops these services and starts others on the same store, log and clock.

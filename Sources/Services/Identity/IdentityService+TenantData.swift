@@ -31,7 +31,8 @@ extension IdentityService: TenantData {
             TenantRows("group_members", keys: "group_id user_id"),
             TenantRows("user_groups", keys: "group_id", columns: "name roles created_at:time version"),
             TenantRows("second_factor_policies", keys: "role"),
-            TenantRows("custom_roles", keys: "name", columns: "permissions environments created_at:time version"),
+            TenantRows(
+                "custom_roles", keys: "name", columns: "permissions environments labels:json created_at:time version"),
             TenantRows(
                 "oauth_clients", keys: "client_id",
                 columns:

@@ -27,12 +27,15 @@ package final class IdentityService: PlatformService {
     let relyingParty: RelyingParty?
     /// In the order of the settings.
     let providers: [IdentityProvider]
+    /// Knows the labels of APIs, by which roles may have conditions; nil: no API can be asked about.
+    let catalog: (any CatalogOffer)?
     private let tasks: Mutex<[Task<Void, Never>]> = Mutex([])
 
     private init(
         services: ServiceEnvironment, keys: SigningKeys, passwords: PasswordChecker, sealer: any SecretSealer,
-        providers: [IdentityProvider]
+        providers: [IdentityProvider], catalog: (any CatalogOffer)?
     ) {
+        self.catalog = catalog
         self.sealer = sealer
         self.relyingParty = RelyingParty(issuer: keys.issuer)
         self.providers = providers
@@ -51,21 +54,25 @@ package final class IdentityService: PlatformService {
     ///   - providers: identity providers of others, and how they are called.
     package static func open(
         services: ServiceEnvironment, sealer: any SecretSealer, issuer: String,
-        providers: [IdentityProviderSettings] = [], calls: (any OutgoingCalls)? = nil
+        catalog: (any CatalogOffer)? = nil, providers: [IdentityProviderSettings] = [],
+        calls: (any OutgoingCalls)? = nil
     ) async throws -> IdentityService {
         try await Self.open(
-            services: services, sealer: sealer, issuer: issuer, passwords: PasswordChecker(), providers: providers,
-            calls: calls)
+            services: services, sealer: sealer, issuer: issuer, passwords: PasswordChecker(), catalog: catalog,
+            providers: providers, calls: calls)
     }
 
     static func open(
         services: ServiceEnvironment, sealer: any SecretSealer, issuer: String, passwords: PasswordChecker,
-        providers: [IdentityProviderSettings] = [], calls: (any OutgoingCalls)? = nil
+        catalog: (any CatalogOffer)? = nil, providers: [IdentityProviderSettings] = [],
+        calls: (any OutgoingCalls)? = nil
     ) async throws -> IdentityService {
         let keys: SigningKeys = try await SigningKeys.load(services: services, sealer: sealer, issuer: issuer)
         var known: [IdentityProvider] = []
         if let calls { known = providers.map { IdentityProvider($0, calls: calls, clock: services.clock) } }
-        return IdentityService(services: services, keys: keys, passwords: passwords, sealer: sealer, providers: known)
+        return IdentityService(
+            services: services, keys: keys, passwords: passwords, sealer: sealer, providers: known,
+            catalog: catalog)
     }
 
     package var authenticator: any Authenticator { self.tokens }

@@ -26,14 +26,17 @@ package final class ObservabilityService: PlatformService, TrafficSink {
     let refusals: RefusalRecorder
     /// For how long traffic is kept.
     private let trafficKept: Duration
+    /// Knows the labels of APIs; nil: none is known, and no condition by label holds.
+    let catalog: (any CatalogOffer)?
     private let refusedLines: Counter
     private let repeatedReports: Counter
     private let tasks: Mutex<[Task<Void, Never>]> = Mutex([])
 
     private init(
         services: ServiceEnvironment, telemetry: Store, readiness: Readiness, cursors: EventCursor,
-        trafficKept: Duration
+        trafficKept: Duration, catalog: (any CatalogOffer)?
     ) {
+        self.catalog = catalog
         self.trafficKept = trafficKept
         self.services = services
         self.telemetry = telemetry
@@ -53,12 +56,12 @@ package final class ObservabilityService: PlatformService, TrafficSink {
     ///   - trafficKept: for how long traffic is kept. Default 30 days.
     package static func open(
         services: ServiceEnvironment, telemetry: Store, readiness: Readiness, sealer: any SecretSealer,
-        trafficKept: Duration = TrafficRollup.retention
+        trafficKept: Duration = TrafficRollup.retention, catalog: (any CatalogOffer)? = nil
     ) async throws -> ObservabilityService {
         let key: [UInt8] = try await CursorKey.load(from: services.store, sealer: sealer)
         return ObservabilityService(
             services: services, telemetry: telemetry, readiness: readiness, cursors: EventCursor(key: key),
-            trafficKept: trafficKept)
+            trafficKept: trafficKept, catalog: catalog)
     }
 
     package var routes: [Route] {

@@ -146,11 +146,16 @@ enum APICommands {
     private static func labels(_ words: [String]) throws -> JSONObject {
         var labels: JSONObject = [:]
         for word in words {
-            let pair: [Substring] = word.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
-            guard pair.count == 2 else { throw CommandError.usage("'\(word)' is no label; expected KEY=VALUE.") }
-            labels[String(pair[0])] = .string(String(pair[1]))
+            let label: (key: String, value: String) = try Self.label(word)
+            labels[label.key] = .string(label.value)
         }
         return labels
+    }
+
+    static func label(_ word: String) throws -> (key: String, value: String) {
+        let pair: [Substring] = word.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+        guard pair.count == 2 else { throw CommandError.usage("'\(word)' is no label; expected KEY=VALUE.") }
+        return (String(pair[0]), String(pair[1]))
     }
 
     static let list: Command = Command(

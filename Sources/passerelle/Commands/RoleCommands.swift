@@ -17,17 +17,33 @@ enum RoleCommands {
         options: [
             .init("permission", "SERVICE:RESOURCE:ACTION", "what it allows, '*' for any word; may be repeated"),
             .init("environment", "NAME", "it holds in this environment only; may be repeated"),
+            .init(
+                "label", "KEY=VALUE",
+                "it holds for APIs with this label only; may be repeated: one of the values of each key"),
         ],
         example:
-            "passerelle roles put dev-deployer --permission deployments:deployment:* --environment dev --tenant acme"
+            "passerelle roles put payments-deployer --permission deployments:deployment:* --environment dev --label team=payments --tenant acme"
     ) { arguments, console in
         let plane: ControlPlane = try ControlPlane(arguments)
         var body: JSONObject = ["permissions": ControlPlane.texts(arguments.all("permission"))]
-        let environments: [String] = arguments.all("environment")
-        if !environments.isEmpty { body["conditions"] = .object(["environments": ControlPlane.texts(environments)]) }
+        let conditions: JSONObject = try Self.conditions(arguments)
+        if !conditions.members.isEmpty { body["conditions"] = .object(conditions) }
         let name: String = ControlPlane.escaped(arguments.operands[0])
         let role: JSONValue = try await plane.send("PUT", plane.scopedPath("/v1/roles/\(name)"), .object(body))
         console.show(role, members: ["name", "tenant", "permissions", "conditions"])
+    }
+
+    private static func conditions(_ arguments: Arguments) throws -> JSONObject {
+        var conditions: JSONObject = [:]
+        let environments: [String] = arguments.all("environment")
+        if !environments.isEmpty { conditions["environments"] = ControlPlane.texts(environments) }
+        var labels: JSONObject = [:]
+        for word in arguments.all("label") {
+            let label: (key: String, value: String) = try APICommands.label(word)
+            labels[label.key] = .array((labels[label.key]?.elements ?? []) + [.string(label.value)])
+        }
+        if !labels.members.isEmpty { conditions["labels"] = .object(labels) }
+        return conditions
     }
 
     static let delete: Command = Command(

@@ -114,7 +114,8 @@ enum UserCommands {
             .init("user", "NAME", "whose permissions"),
             .init("permission", "SERVICE:RESOURCE:ACTION", "what (deployments:deployment:write)"),
             .init("environment", "NAME", "where"),
-        ], example: "passerelle permissions check --user dana --environment dev --tenant acme"
+            .init("api", "NAME", "to which API of the tenant"),
+        ], example: "passerelle permissions check --user dana --environment dev --api orders --tenant acme"
     ) { arguments, console in
         let plane: ControlPlane = try ControlPlane(arguments)
         var body: JSONObject = [
@@ -122,7 +123,9 @@ enum UserCommands {
             "permission": .string(arguments["permission"] ?? "deployments:deployment:write"),
         ]
         if let tenant: String = plane.tenant { body["tenant"] = .string(tenant) }
-        if let environment: String = arguments["environment"] { body["environment"] = .string(environment) }
+        for name in ["environment", "api"] {
+            if let value: String = arguments[name] { body[name] = .string(value) }
+        }
         let decision: JSONValue = try await plane.send("POST", "/v1/permissions/check", .object(body))
         console.show(decision, members: ["allowed", "rule"])
     }

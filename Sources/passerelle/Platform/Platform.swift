@@ -113,7 +113,7 @@ final class Platform: Sendable {
         readiness.add("telemetry", store: telemetry)
         let observability: ObservabilityService = try await ObservabilityService.open(
             services: services, telemetry: telemetry, readiness: readiness, sealer: sealer,
-            trafficKept: settings.retention.traffic)
+            trafficKept: settings.retention.traffic, catalog: catalog)
         let certificates: PlatformCertificates = PlatformCertificates(
             sealer: sealer, publicURL: settings.publicURL,
             lifetime: settings.tls?.lifetime ?? TLSSettings(certificate: .own).lifetime)
@@ -127,7 +127,7 @@ final class Platform: Sendable {
         self.settings = settings
         self.services = services
         self.identity = try await IdentityService.open(
-            services: services, sealer: sealer, issuer: settings.issuer ?? settings.publicURL,
+            services: services, sealer: sealer, issuer: settings.issuer ?? settings.publicURL, catalog: catalog,
             providers: settings.identityProviders,
             calls: settings.identityProviders.isEmpty ? nil : try Self.outgoingCalls(settings))
         self.deployments = DeploymentsService(

@@ -50,7 +50,8 @@ struct IdentityFixture {
     /// - Parameter hasKey: whether the store holds a signing key already; making one takes a quarter of a second.
     init(
         passwords: PasswordChecker = Self.plainPasswords(), hasKey: Bool = true, clock: ManualClock = ManualClock(),
-        providers: [IdentityProviderSettings] = [], calls: (any OutgoingCalls)? = nil, issuer: String = Self.issuer
+        providers: [IdentityProviderSettings] = [], calls: (any OutgoingCalls)? = nil, issuer: String = Self.issuer,
+        catalog: (any CatalogOffer)? = nil
     ) async throws {
         let log: CapturedLog = CapturedLog()
         let harness: ServiceHarness = try await ServiceHarness(
@@ -60,7 +61,7 @@ struct IdentityFixture {
             if hasKey { try await TestSigningKey.store(in: services.store) }
             return [
                 try await IdentityService.open(
-                    services: services, sealer: FixedSealer(), issuer: issuer, passwords: passwords,
+                    services: services, sealer: FixedSealer(), issuer: issuer, passwords: passwords, catalog: catalog,
                     providers: providers, calls: calls)
             ]
         }

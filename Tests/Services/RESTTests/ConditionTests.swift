@@ -22,7 +22,7 @@ private final class EnvironmentService: PlatformService {
     ) -> Route {
         Route(
             method, path, operationID: "\(method)\(path)", tag: "places", summary: "Somewhere", access: access,
-            query: query, body: body, answers: [Answer(204, "Done")]
+            labels: .tenant, query: query, body: body, answers: [Answer(204, "Done")]
         ) { _ in .noContent }
     }
 

@@ -42,24 +42,24 @@ final class SampleService: PlatformService {
             ) { _ in .json(.object([:])) },
             Route(
                 "GET", "/v1/scoped", operationID: "scoped", tag: "sample", summary: "Limited by a query parameter",
-                access: .scoped(Permission("catalog", "api", "read")), query: [QueryParameter.tenant],
+                access: .scoped(Permission("catalog", "api", "read")), labels: .tenant, query: [QueryParameter.tenant],
                 answers: [Answer(200, "The scope")]
             ) { context in
                 .json(.object(["scope": context.scope.map { (tenant: String) in .string(tenant) } ?? .null]))
             },
             Route(
                 "POST", "/v1/tenants/{tenant}/notes", operationID: "createNote", tag: "sample", summary: "Makes a note",
-                access: .tenant(Permission("catalog", "api", "write")), body: .json(Self.body),
+                access: .tenant(Permission("catalog", "api", "write")), labels: .tenant, body: .json(Self.body),
                 answers: [Answer(201, "Made")]
             ) { try await Self.create($0) },
             Route(
                 "GET", "/v1/tenants/{tenant}/notes", operationID: "listNotes", tag: "sample", summary: "Lists notes",
-                access: .tenant(Permission("catalog", "api", "read")), query: QueryParameter.page,
+                access: .tenant(Permission("catalog", "api", "read")), labels: .tenant, query: QueryParameter.page,
                 answers: [Answer(200, "Notes")]
             ) { try await Self.list($0) },
             Route(
                 "PUT", "/v1/tenants/{tenant}/notes/{note}", operationID: "replaceNote", tag: "sample",
-                summary: "Replaces a note", access: .tenant(Permission("catalog", "api", "write")),
+                summary: "Replaces a note", access: .tenant(Permission("catalog", "api", "write")), labels: .tenant,
                 body: .json(Self.body),
                 answers: [Answer(200, "Replaced")]
             ) { context in

@@ -15,42 +15,46 @@ extension CatalogService {
         [
             Route(
                 "POST", "/v1/tenants/{tenant}/apis", operationID: "importAPI", tag: Self.name,
-                summary: "Imports an OpenAPI document as a new API", access: Self.apiWrite,
+                summary: "Imports an OpenAPI document as a new API", access: Self.apiWrite, labels: .api,
                 body: .json(ImportRequest.schema, bytesMax: ImportRequest.bodyBytesMax),
                 answers: [Answer(201, "The API, at revision 1")]
             ) { try await Self.importAPI($0) },
             Route(
                 "GET", "/v1/tenants/{tenant}/apis", operationID: "listAPIs", tag: Self.name,
                 summary: "The tenant's APIs",
-                access: Self.apiRead, query: [LabelsField.selector] + QueryParameter.page,
+                access: Self.apiRead, labels: .list, query: [LabelsField.selector] + QueryParameter.page,
                 answers: [Answer(200, "APIs by name")]
             ) { context in
                 let page: Page = try context.page()
                 let selector: LabelSelector? = try LabelsField.selector(context)
                 let apis: [API] = try await context.read { reader in
                     _ = try Self.tenant(context.tenant, in: reader)
-                    guard let selector: LabelSelector else {
+                    let isShown: (@Sendable (APILabels) -> Bool)? = context.isShown
+                    if selector == nil, isShown == nil {
                         return try APITable.all(
                             tenant: context.tenant, after: page.after ?? "", limit: page.limit + 1, in: reader)
                     }
-                    return try APITable.all(
-                        tenant: context.tenant, after: page.after ?? "", limit: page.limit + 1, in: reader
-                    ) { (api: API) -> Bool in selector.matches(api.labels) }
+                    return try page.rows(
+                        key: { $0.name },
+                        read: { try APITable.all(tenant: context.tenant, after: $0, limit: $1, in: reader) },
+                        where: { selector?.matches($0.labels) ?? true && isShown?($0.labels) ?? true })
                 }
                 return .json(page.envelope(apis, key: { $0.name }, json: { $0.json }))
             },
             Route(
                 "GET", "/v1/tenants/{tenant}/apis/{api}", operationID: "getAPI", tag: Self.name,
-                summary: "One API and where it is live", access: Self.apiRead, answers: [Answer(200, "The API")]
+                summary: "One API and where it is live", access: Self.apiRead, labels: .api,
+                answers: [Answer(200, "The API")]
             ) { [deployments] in try await Self.getAPI($0, deployments: deployments) },
             Route(
                 "PATCH", "/v1/tenants/{tenant}/apis/{api}", operationID: "updateAPI", tag: Self.name,
-                summary: "Changes an API's title, state or labels", access: Self.apiWrite, body: .json(Self.apiChange),
+                summary: "Changes an API's title, state or labels", access: Self.apiWrite, labels: .api,
+                body: .json(Self.apiChange),
                 answers: [Answer(200, "The API")]
             ) { try await Self.updateAPI($0) },
             Route(
                 "DELETE", "/v1/tenants/{tenant}/apis/{api}", operationID: "deleteAPI", tag: Self.name,
-                summary: "Deletes an API; its history stays", access: Self.apiWrite,
+                summary: "Deletes an API; its history stays", access: Self.apiWrite, labels: .api,
                 query: [QueryParameter("undeploy", .boolean, "Also where it is live: it is undeployed.")],
                 answers: [Answer(204, "Deleted")]
             ) { [deployments] in try await Self.deleteAPI($0, deployments: deployments) },
@@ -63,12 +67,12 @@ extension CatalogService {
             "labels": LabelsField.changeSchema,
         ])
 
-    /// The API of the path, by name or id.
+    /// The API of the path, by name or id, where the caller may do to it what the operation is for.
     static func api(_ context: RequestContext, in store: any Queryable) throws -> API {
         let reference: String = context.parameter("api")
-        guard let api: API = try APITable.find(reference, tenant: context.tenant, in: store) else {
-            throw APIProblem.notFound("API", reference)
-        }
+        let found: API? = try APITable.find(reference, tenant: context.tenant, in: store)
+        try context.requireAccess(found?.labels, unknown: .notFound("API", reference))
+        guard let api: API = found else { throw APIProblem.notFound("API", reference) }
         return api
     }
 
@@ -79,6 +83,7 @@ extension CatalogService {
         let author: Author = context.author
         return try await context.change { transaction in
             _ = try Self.tenant(context.tenant, in: transaction)
+            try context.requireAccess(toGive: labels, inPlaceOf: nil)
             guard try APITable.find(draft.name, tenant: context.tenant, in: transaction) == nil else {
                 throw APIProblem.conflict(
                     "There is an API '\(draft.name)' already. Import a further revision of it, or give another name.")
@@ -157,6 +162,7 @@ extension CatalogService {
             let api: API = old.changed(
                 title: context.body["title"]?.text, state: context.body["state"]?.text,
                 labels: try LabelsField.labels(context.body["labels"], changing: old.labels))
+            try context.requireAccess(toGive: api.labels, inPlaceOf: old.labels)
             var changes: [String] = []
             if api.title != old.title { changes.append("title") }
             if api.state != old.state { changes.append("state") }

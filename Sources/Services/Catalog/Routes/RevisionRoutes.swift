@@ -12,13 +12,14 @@ extension CatalogService {
             Route(
                 "POST", "\(base)/revisions", operationID: "createRevision", tag: Self.name,
                 summary: "Imports a document, or other settings of the gateway, as the API's next revision",
-                access: Self.apiWrite,
+                access: Self.apiWrite, labels: .api,
                 body: .json(ImportRequest.revisionSchema, bytesMax: ImportRequest.bodyBytesMax),
                 answers: [Answer(201, "The revision"), Answer(200, "The latest revision, which is the same")]
             ) { try await Self.createRevision($0) },
             Route(
                 "GET", "\(base)/revisions", operationID: "listRevisions", tag: Self.name,
-                summary: "The API's revisions, newest first", access: Self.apiRead, query: QueryParameter.page,
+                summary: "The API's revisions, newest first", access: Self.apiRead, labels: .api,
+                query: QueryParameter.page,
                 answers: [Answer(200, "Revisions")]
             ) { context in
                 let page: Page = try context.page()
@@ -33,18 +34,18 @@ extension CatalogService {
             Route(
                 "GET", "\(base)/revisions/{revision}", operationID: "getRevision", tag: Self.name,
                 summary: "One revision",
-                access: Self.apiRead, answers: [Answer(200, "The revision")]
+                access: Self.apiRead, labels: .api, answers: [Answer(200, "The revision")]
             ) { context in
                 .json(try await context.read { try Self.revision(context, in: $0).json })
             },
             Route(
                 "GET", "\(base)/revisions/{revision}/document", operationID: "getDocument", tag: Self.name,
-                summary: "The OpenAPI document, byte for byte as imported", access: Self.apiRead,
+                summary: "The OpenAPI document, byte for byte as imported", access: Self.apiRead, labels: .api,
                 answers: [Answer(200, "The document", mediaType: "application/openapi+json")]
             ) { try await Self.document($0) },
             Route(
                 "GET", "\(base)/diff", operationID: "diffRevisions", tag: Self.name,
-                summary: "What changed between two revisions", access: Self.apiRead,
+                summary: "What changed between two revisions", access: Self.apiRead, labels: .api,
                 query: [
                     QueryParameter(
                         "from", .integer(1...Int64.max), "The older revision; the one before `to` when absent."),

@@ -14,24 +14,6 @@ enum APITable {
             .text(reference), decode: API.init(_:))
     }
 
-    /// Read at once where not all that are read are shown.
-    private static let chunk: Int = 500
-
-    /// By name, at most `limit` of those that are shown.
-    static func all(
-        tenant: String, after: String, limit: Int, in store: any Queryable, where isShown: (API) -> Bool
-    ) throws -> [API] {
-        var found: [API] = []
-        var last: String = after
-        while found.count < limit {
-            let chunk: [API] = try Self.all(tenant: tenant, after: last, limit: Self.chunk, in: store)
-            for api in chunk where isShown(api) && found.count < limit { found.append(api) }
-            guard chunk.count == Self.chunk, let end: API = chunk.last else { break }
-            last = end.name
-        }
-        return found
-    }
-
     static func all(tenant: String, after: String, limit: Int, in store: any Queryable) throws -> [API] {
         try store.rows(
             """

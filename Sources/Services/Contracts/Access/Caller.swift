@@ -108,15 +108,27 @@ package struct Caller: Sendable {
     /// - Parameters:
     ///   - tenant: the tenant of what is touched; nil for platform-wide things, which only grants over all tenants reach.
     ///   - environment: the environment of what is touched, where it has one.
-    package func decide(_ permission: Permission, tenant: String?, environment: String? = nil) -> AccessDecision {
+    ///   - labels: those of the API that is touched, read in the transaction or snapshot of what the decision is for; nil where it is
+    ///     about no one API, or not known yet: then no condition by label holds.
+    package func decide(
+        _ permission: Permission, tenant: String?, environment: String? = nil, labels: APILabels? = nil
+    ) -> AccessDecision {
         if let token: TokenLimits = self.token, !token.allow(permission) {
             return AccessDecision(isAllowed: false, rule: "the token \(token.id) is not for \(permission)")
         }
+        return Self.decide(permission, by: self.grants, tenant: tenant, environment: environment, labels: labels)
+    }
+
+    private static func decide(
+        _ permission: Permission, by grants: [Grant], tenant: String?, environment: String?, labels: APILabels?
+    ) -> AccessDecision {
         var refusal: String?
-        for grant in self.grants where grant.tenant == nil || grant.tenant == tenant {
+        for grant in grants where grant.tenant == nil || grant.tenant == tenant {
+            let conditions: RoleConditions = grant.role.conditions
             for pattern in grant.role.permissions where pattern.covers(permission) {
-                guard let condition: String = grant.role.conditions.refusal(environment: environment) else {
-                    return AccessDecision(isAllowed: true, rule: "\(grant.description) allows \(pattern)")
+                guard let condition: String = conditions.refusal(environment: environment, labels: labels) else {
+                    let limit: String = conditions.labels.isEmpty ? "" : " \(conditions.labelsText)"
+                    return AccessDecision(isAllowed: true, rule: "\(grant.description) allows \(pattern)\(limit)")
                 }
                 refusal = refusal ?? "\(grant.description) allows \(pattern) \(condition)"
             }
@@ -132,7 +144,65 @@ package struct Caller: Sendable {
             token: self.token)
     }
 
-    /// Whether some grant allows it in some environment: what can be said before the environment is known.
+    // MARK: Labels
+
+    /// Whether what the caller may do in the tenant can depend on the labels of an API: for others none are looked at.
+    package func dependsOnLabels(in tenant: String?) -> Bool {
+        for grant in self.grants where grant.tenant == nil || grant.tenant == tenant {
+            if !grant.role.conditions.labels.isEmpty { return true }
+        }
+        return false
+    }
+
+    /// Whether some grant allows it there for APIs with some labels: what can be said before they are known.
+    package func mayBeAllowed(_ permission: Permission, tenant: String?, environment: String?) -> Bool {
+        if let token: TokenLimits = self.token, !token.allow(permission) { return false }
+        for grant in self.grants where grant.tenant == nil || grant.tenant == tenant {
+            guard grant.role.conditions.refusal(environment: environment) == nil else { continue }
+            if grant.role.permissions.contains(where: { $0.covers(permission) }) { return true }
+        }
+        return false
+    }
+
+    /// Whether an API with these labels is there for the caller. Without conditions by label it is for everybody with a role in the
+    /// tenant; else for whom one of those conditions holds, or who may do something to every API.
+    package func sees(_ labels: APILabels, tenant: String) -> Bool {
+        var (isThere, isConditional): (Bool, Bool) = (false, false)
+        for grant in self.grants where grant.tenant == nil || grant.tenant == tenant {
+            isThere = true
+            let conditions: RoleConditions = grant.role.conditions
+            if conditions.labels.isEmpty {
+                if grant.role.permissions.contains(where: { $0.concernsAPIs }) { return true }
+            } else {
+                if conditions.refusal(labels: labels) == nil { return true }
+                isConditional = true
+            }
+        }
+        return isThere && !isConditional
+    }
+
+    /// What the caller could do to an API with the labels `new` that they cannot do with `old`, as a rule; nil: nothing. Nobody widens
+    /// their own reach by giving an API other labels, also not what a second factor or another token would add to it.
+    package func gain(from old: APILabels, to new: APILabels, tenant: String) -> String? {
+        let grants: [Grant] = self.grants + self.withheld
+        for grant in grants where grant.tenant == nil || grant.tenant == tenant {
+            let conditions: RoleConditions = grant.role.conditions
+            guard conditions.refusal(labels: new) == nil, conditions.refusal(labels: old) != nil else { continue }
+            let environments: [String?] = conditions.environments.isEmpty ? [nil] : conditions.environments
+            for pattern in grant.role.permissions {
+                for environment in environments {
+                    let before: AccessDecision = Self.decide(
+                        pattern, by: grants, tenant: tenant, environment: environment, labels: old)
+                    if !before.isAllowed {
+                        return "\(grant.description) would allow \(pattern) \(conditions.labelsText)"
+                    }
+                }
+            }
+        }
+        return nil
+    }
+
+    /// Whether some grant allows it in some environment and for some API: what can be said before these are known.
     package func mayBeAllowed(_ permission: Permission, tenant: String?) -> Bool {
         if let token: TokenLimits = self.token, !token.allow(permission) { return false }
         for grant in self.grants where grant.tenant == nil || grant.tenant == tenant {

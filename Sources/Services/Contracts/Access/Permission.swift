@@ -35,6 +35,29 @@ package struct Permission: Sendable, Hashable, CustomStringConvertible {
 
     package var description: String { "\(self.service):\(self.resource):\(self.action)" }
 
+    /// What permissions are for that are always about one API: conditions by its labels are for these alone. A route that needs one of
+    /// them says what it does about labels (`Route.Labels`).
+    private static let ofAPIs: [(service: String, resource: String)] = [
+        ("catalog", "api"), ("deployments", "deployment"), ("portal", "subscription"), ("observability", "traffic"),
+    ]
+
+    /// What a pattern looks like that may have conditions by label, for messages.
+    package static let ofAPIsExpected: String =
+        "expected \(ofAPIs.map { "\($0.service):\($0.resource):…" }.joined(separator: ", ")): only these can have conditions by label"
+
+    /// Whether everything that this pattern covers is about an API.
+    package var isOfAPIs: Bool {
+        Self.ofAPIs.contains { $0.service == self.service && $0.resource == self.resource }
+    }
+
+    /// Whether this pattern covers something that is about an API.
+    var concernsAPIs: Bool {
+        Self.ofAPIs.contains {
+            (self.service == "*" || $0.service == self.service)
+                && (self.resource == "*" || $0.resource == self.resource)
+        }
+    }
+
     /// Whether this pattern covers `wanted`.
     package func covers(_ wanted: Permission) -> Bool {
         func word(_ pattern: String, _ value: String) -> Bool { pattern == "*" || pattern == value }

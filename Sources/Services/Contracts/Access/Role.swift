@@ -97,21 +97,3 @@ package struct Role: Sendable, Hashable {
             Permission("tasks", "task", "read"),
         ]
 }
-
-/// Where a custom role holds. What a request is about must be known and be among those listed; an empty list limits nothing.
-package struct RoleConditions: Sendable, Hashable {
-    /// Environments; a request that is about none is not covered.
-    package let environments: [String]
-
-    package init(environments: [String] = []) { self.environments = environments }
-
-    package var isEmpty: Bool { self.environments.isEmpty }
-
-    /// Why the role does not hold there, as the rest of a sentence; nil when it does.
-    package func refusal(environment: String?) -> String? {
-        if self.environments.isEmpty { return nil }
-        let list: String = self.environments.joined(separator: ", ")
-        guard let environment: String else { return "only in the environments \(list), and the request names none" }
-        return self.environments.contains(environment) ? nil : "only in the environments \(list)"
-    }
-}

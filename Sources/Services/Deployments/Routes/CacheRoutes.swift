@@ -21,13 +21,15 @@ extension DeploymentsService {
                 "POST", base, operationID: "purgeCache", tag: Self.name,
                 summary:
                     "Makes all gateways forget stored responses: of the tenant, of an API, of an address, or with a tag",
-                access: .tenant(Permission("deployments", "deployment", "write")), body: .json(Self.newPurge),
+                access: .tenant(Permission("deployments", "deployment", "write")), labels: .api,
+                body: .json(Self.newPurge),
                 answers: [Answer(200, "All live gateways have done it"), Answer(202, "Recorded; some have yet to")]
             ) { [self] in try await self.purgeCache($0) },
             Route(
                 "GET", "\(base)/{purge}", operationID: "getCachePurge", tag: Self.name,
                 summary: "How many gateways have forgotten what was asked for",
-                access: .tenant(Permission("deployments", "deployment", "read")), answers: [Answer(200, "The purge")]
+                access: .tenant(Permission("deployments", "deployment", "read")), labels: .tenant,
+                answers: [Answer(200, "The purge")]
             ) { [self] in try await self.getPurge($0) },
         ]
     }
@@ -125,15 +127,17 @@ extension DeploymentsService {
             throw APIProblem.invalid("", "expected one of 'api', 'tag' and 'all', found \(given.count) of them")
         }
         if body["api"] == nil {
+            try context.requireAccessToAll()
             for name in ["environment", "url"] where body[name] != nil {
                 throw APIProblem.invalid("/\(name)", "expected '\(name)' only with 'api'")
             }
             return PurgeOrder(tenant: tenant, apis: [], tag: body["tag"]?.text)
         }
         let reference: String = body["api"]?.text ?? ""
-        guard let api: APIRecord = try catalog.api(tenant: tenant, reference: reference, in: store) else {
-            throw APIProblem.invalid("/api", "there is no API '\(reference)'")
-        }
+        let found: APIRecord? = try catalog.api(tenant: tenant, reference: reference, in: store)
+        let unknown: APIProblem = APIProblem.invalid("/api", "there is no API '\(reference)'")
+        try context.requireAccess(found?.labels, unknown: unknown)
+        guard let api: APIRecord = found else { throw unknown }
         var environments: [String] = try catalog.environments(tenant: tenant, in: store).map { $0.name }
         if let wanted: String = body["environment"]?.text {
             guard environments.contains(wanted) else {

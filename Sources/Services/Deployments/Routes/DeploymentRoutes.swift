@@ -15,17 +15,18 @@ extension DeploymentsService {
             Route(
                 "POST", base, operationID: "createDeployment", tag: Self.name,
                 summary: "Deploys, undeploys or rolls back an API in an environment",
-                access: .tenant(Permission("deployments", "deployment", "write")), body: .json(Self.newDeployment),
+                access: .tenant(Permission("deployments", "deployment", "write")), labels: .api,
+                body: .json(Self.newDeployment),
                 answers: [Answer(202, "Recorded; follow the deployment at its Location")]
             ) { [catalog, secrets] in try await Self.createDeployment($0, catalog: catalog, secrets: secrets) },
             Route(
                 "GET", base, operationID: "listDeployments", tag: Self.name,
-                summary: "The API's deployments, newest first", access: read, query: QueryParameter.page,
+                summary: "The API's deployments, newest first", access: read, labels: .api, query: QueryParameter.page,
                 answers: [Answer(200, "Deployments")]
             ) { [catalog] in try await Self.listDeployments($0, catalog: catalog) },
             Route(
                 "GET", "\(base)/{deployment}", operationID: "getDeployment", tag: Self.name,
-                summary: "One deployment; as server-sent events where those are accepted", access: read,
+                summary: "One deployment; as server-sent events where those are accepted", access: read, labels: .api,
                 answers: [Answer(200, "The deployment")]
             ) { [self] in try await self.getDeployment($0) },
         ]
@@ -139,9 +140,9 @@ extension DeploymentsService {
 
     static func api(_ context: RequestContext, catalog: any CatalogOffer, in store: any Queryable) throws -> APIRecord {
         let reference: String = context.parameter("api")
-        guard let api: APIRecord = try catalog.api(tenant: context.tenant, reference: reference, in: store) else {
-            throw APIProblem.notFound("API", reference)
-        }
+        let found: APIRecord? = try catalog.api(tenant: context.tenant, reference: reference, in: store)
+        try context.requireAccess(found?.labels, unknown: .notFound("API", reference))
+        guard let api: APIRecord = found else { throw APIProblem.notFound("API", reference) }
         return api
     }
 
@@ -216,12 +217,15 @@ extension DeploymentsService {
         }
         let services: ServiceEnvironment = self.services
         let tracker: DeploymentTracker = self.tracker
+        let catalog: any CatalogOffer = self.catalog
         return HTTPResponse.events { writer in
             var changes: Int64 = await tracker.changes
             var shown: Deployment.State?
             while true {
-                let latest: Deployment? = try await services.store.read {
-                    try DeploymentTable.find(id, tenant: tenant, in: $0)
+                // Whoever may read it no more while they follow it is told nothing more.
+                let latest: Deployment? = try await services.store.read { reader in
+                    try Self.requireAccess(context, id: id, catalog: catalog, in: reader)
+                    return try DeploymentTable.find(id, tenant: tenant, in: reader)
                 }
                 guard let latest: Deployment else { return }
                 if latest.state != shown {
@@ -238,12 +242,28 @@ extension DeploymentsService {
         _ context: RequestContext, id: String, catalog: any CatalogOffer
     ) async throws -> Deployment {
         let found: Deployment? = try await context.read { reader in
+            let known: APIRecord? = try Self.requireAccess(context, id: id, catalog: catalog, in: reader)
             let found: Deployment? = try DeploymentTable.find(id, tenant: context.tenant, in: reader)
             let reference: String = context.parameter("api")
             guard let found: Deployment, found.apiID == reference || found.apiName == reference else { return nil }
+            // Of an API that had the name before nobody knows the labels.
+            if let known: APIRecord, known.id != found.apiID { return nil }
             return found
         }
         guard let found: Deployment else { throw APIProblem.notFound("deployment", id) }
         return found
+    }
+
+    /// Decides where it depends on the labels of the API of the path. - Returns: that API; nil where nothing depends on them, and
+    /// nothing is looked up: then also deployments of APIs that are gone are shown.
+    @discardableResult
+    private static func requireAccess(
+        _ context: RequestContext, id: String, catalog: any CatalogOffer, in store: any Queryable
+    ) throws -> APIRecord? {
+        guard context.dependsOnLabels else { return nil }
+        let api: APIRecord? = try catalog.api(
+            tenant: context.tenant, reference: context.parameter("api"), in: store)
+        try context.requireAccess(api?.labels, unknown: .notFound("deployment", id))
+        return api
     }
 }

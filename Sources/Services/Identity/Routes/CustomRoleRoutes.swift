@@ -11,6 +11,9 @@ extension IdentityService {
     /// Patterns of one role, and environments of its condition, at most.
     static let rolePermissionsMax: Int = 64
     static let roleEnvironmentsMax: Int = 16
+    /// Labels of its condition, and values of one, at most.
+    static let roleLabelsMax: Int = 8
+    static let roleLabelValuesMax: Int = 16
     /// Users told of a change of a role they hold, at most; what counts is decided anew for all of them.
     static let roleChangesToldMax: Int = 1_000
 
@@ -31,7 +34,8 @@ extension IdentityService {
                             "permissions": Schema.array(Schema.text(min: 5, max: 128), max: Self.rolePermissionsMax),
                             "conditions": Schema.object([
                                 "environments": Schema.array(
-                                    Schema.text(min: 1, max: 63), max: Self.roleEnvironmentsMax)
+                                    Schema.text(min: 1, max: 63), max: Self.roleEnvironmentsMax),
+                                "labels": Self.labelsSchema,
                             ]),
                         ], required: ["permissions"])), answers: [Answer(200, "The role"), Answer(201, "The role")]
             ) { [self] in try await self.putRole($0) },
@@ -43,6 +47,16 @@ extension IdentityService {
             ) { try await Self.deleteRole($0) },
         ]
     }
+
+    /// Values by key: one, or a list of which an API must have one.
+    private static let labelsSchema: JSONValue = .object([
+        "type": "object", "maxProperties": .int(Int64(roleLabelsMax)),
+        "additionalProperties": .object([
+            "type": ["string", "array"], "maxLength": .int(Int64(APILabels.lengthMax)),
+            "maxItems": .int(Int64(roleLabelValuesMax)), "minItems": 1,
+            "items": Schema.text(max: APILabels.lengthMax),
+        ]),
+    ])
 
     private static func listRoles(_ context: RequestContext) async throws -> HTTPResponse {
         let tenant: String? = context.query["tenant"]
@@ -111,8 +125,38 @@ extension IdentityService {
                 environments.append(environment)
             }
         }
+        let labels: [LabelCondition] = Self.labels(context.body["conditions"]?["labels"], &errors)
+        if !labels.isEmpty {
+            for (index, permission) in permissions.enumerated() where !permission.isOfAPIs {
+                errors.append(InvalidField("/permissions/\(index)", Permission.ofAPIsExpected))
+            }
+        }
         guard errors.isEmpty else { throw APIProblem(.invalidRequest, "The role is not valid.", errors: errors) }
-        return Role(custom: name, permissions: permissions, conditions: RoleConditions(environments: environments))
+        return Role(
+            custom: name, permissions: permissions,
+            conditions: RoleConditions(environments: environments, labels: labels))
+    }
+
+    /// The labels of a condition, in the order of their keys.
+    private static func labels(_ value: JSONValue?, _ errors: inout [InvalidField]) -> [LabelCondition] {
+        var labels: [LabelCondition] = []
+        for member in value?.object?.members ?? [] {
+            let place: JSONPointer = JSONPointer(tokens: ["conditions", "labels", member.key])
+            if let problem: String = APILabels.problem(key: member.key) {
+                errors.append(InvalidField(place.text, problem))
+            }
+            var values: [String] = []
+            for (index, element) in (member.value.elements ?? [member.value]).enumerated() {
+                let text: String = element.text ?? ""
+                if let problem: String = APILabels.problem(value: text) {
+                    let isList: Bool = member.value.elements != nil
+                    errors.append(InvalidField(isList ? place.appending("\(index)").text : place.text, problem))
+                }
+                if !values.contains(text) { values.append(text) }
+            }
+            labels.append(LabelCondition(key: member.key, values: values))
+        }
+        return labels.sorted { $0.key < $1.key }
     }
 
     /// Nobody puts into a role, or changes a role that holds, what they may not do themselves: whoever holds the role would have it

@@ -31,13 +31,17 @@ extension IdentityService {
                     QueryParameter("tenant", .text(lengthMax: 63), "The tenant; platform-wide when absent."),
                     QueryParameter("permission", .text(lengthMax: 128), "service:resource:action to decide about."),
                     QueryParameter("environment", .text(lengthMax: 63), "Where, for roles with conditions."),
+                    QueryParameter(
+                        "api", .text(lengthMax: 63), "The API of the tenant, for roles with conditions by its labels."),
                 ], answers: [Answer(200, "Permissions by role")]
-            ) { try Self.explain($0) },
+            ) { [self] in try await self.explain($0) },
         ]
     }
 
-    private static func explain(_ context: RequestContext) throws -> HTTPResponse {
+    private func explain(_ context: RequestContext) async throws -> HTTPResponse {
         let (caller, tenant): (Caller, String?) = (context.caller, context.query["tenant"])
+        let labels: APILabels? = try await self.labels(
+            context, of: context.query["api"], tenant: tenant, pointer: "query:api")
         var items: [JSONValue] = []
         for grant in caller.grants where grant.tenant == nil || grant.tenant == tenant {
             for permission in grant.role.permissions {
@@ -61,10 +65,24 @@ extension IdentityService {
             }
             answer["decision"] =
                 caller.decide(
-                    permission, tenant: tenant, environment: context.query["environment"]
+                    permission, tenant: tenant, environment: context.query["environment"], labels: labels
                 ).json
         }
         return .json(.object(answer))
+    }
+
+    /// The labels of an API that is there for the caller.
+    private func labels(
+        _ context: RequestContext, of api: String?, tenant: String?, pointer: String
+    ) async throws -> APILabels? {
+        guard let api: String else { return nil }
+        guard let tenant: String else { throw APIProblem.invalid(pointer, "expected it with the tenant of the API") }
+        let catalog: (any CatalogOffer)? = self.catalog
+        let found: APIRecord? = try await context.read { try catalog?.api(tenant: tenant, reference: api, in: $0) }
+        guard let found: APIRecord, context.caller.sees(found.labels, tenant: tenant) else {
+            throw APIProblem.notFound("API", api)
+        }
+        return found.labels
     }
 
     var roleRoutes: [Route] {
@@ -79,13 +97,14 @@ extension IdentityService {
                             "user": Schema.text(min: 1, max: User.nameLengthMax),
                             "tenant": Schema.text(min: 1, max: 63),
                             "permission": Schema.text(min: 5, max: 128), "environment": Schema.text(min: 1, max: 63),
+                            "api": Schema.text(min: 1, max: 63),
                         ], required: ["user", "permission"])), answers: [Answer(200, "The decision")]
-            ) { try await Self.check($0) }
+            ) { [self] in try await self.check($0) }
         ]
     }
 
     /// Everyone may ask about themselves; about others who reads users there, and only about users with a role within that reach.
-    private static func check(_ context: RequestContext) async throws -> HTTPResponse {
+    private func check(_ context: RequestContext) async throws -> HTTPResponse {
         guard let permission: Permission = Permission(parsing: context.body["permission"]?.text ?? "") else {
             throw APIProblem.invalid("/permission", "expected service:resource:action, for example catalog:api:write")
         }
@@ -100,10 +119,12 @@ extension IdentityService {
         guard let found: User, Self.mayAsk(caller, about: found, in: tenant) else {
             throw APIProblem.notFound("user", reference)
         }
+        let labels: APILabels? = try await self.labels(
+            context, of: context.body["api"]?.text, tenant: tenant, pointer: "/api")
         let decision: AccessDecision
         if found.state == .active {
             decision = Caller(kind: .user, id: found.id, grants: found.effective, ip: "").decide(
-                permission, tenant: tenant, environment: context.body["environment"]?.text)
+                permission, tenant: tenant, environment: context.body["environment"]?.text, labels: labels)
         } else {
             decision = AccessDecision(isAllowed: false, rule: "\(found.name) is disabled")
         }
@@ -135,6 +156,18 @@ extension AccessDecision {
 
 extension RoleConditions {
     var json: JSONValue {
-        .object(["environments": .array(self.environments.map { JSONValue.string($0) })])
+        var object: JSONObject = [:]
+        if !self.environments.isEmpty {
+            object["environments"] = .array(self.environments.map { JSONValue.string($0) })
+        }
+        if !self.labels.isEmpty { object["labels"] = self.labelsJSON }
+        return .object(object)
+    }
+
+    /// Lists of values by key.
+    var labelsJSON: JSONValue {
+        var object: JSONObject = [:]
+        for label in self.labels { object[label.key] = .array(label.values.map { JSONValue.string($0) }) }
+        return .object(object)
     }
 }

@@ -144,5 +144,8 @@ extension IdentityService {
                     CREATE TABLE provider_hints (
                         session_id text NOT NULL PRIMARY KEY, sealed bytes NOT NULL, expires_at int64 NOT NULL);
                     """),
+            Migration(
+                number: 10, name: "labels in conditions of roles",
+                sql: "ALTER TABLE custom_roles ADD COLUMN labels json NOT NULL DEFAULT '{}';"),
         ])
 }

@@ -1,4 +1,5 @@
 import Contracts
+import JSON
 import Store
 import Time
 
@@ -13,7 +14,7 @@ struct StoredRole: Sendable {
 
 /// Roles by name: the platform's own, and the table `custom_roles`.
 enum RoleTable {
-    private static let columns: String = "tenant, name, permissions, environments, created_at, version"
+    private static let columns: String = "tenant, name, permissions, environments, created_at, version, labels"
 
     /// What `name` means in `tenant`: one of the platform's own roles, one of the tenant, or one made for all tenants.
     static func find(_ name: String, tenant: String, in store: any Queryable) throws -> Role? {
@@ -39,13 +40,13 @@ enum RoleTable {
         let role: Role = stored.role
         try transaction.execute(
             """
-            INSERT INTO custom_roles (\(Self.columns)) VALUES ($1, $2, $3, $4, $5, $6)
+            INSERT INTO custom_roles (\(Self.columns)) VALUES ($1, $2, $3, $4, $5, $6, $7)
             ON CONFLICT (tenant, name) DO UPDATE SET permissions = excluded.permissions,
-                environments = excluded.environments, version = excluded.version
+                environments = excluded.environments, version = excluded.version, labels = excluded.labels
             """, .text(stored.tenant), .text(role.rawValue),
             .text(role.permissions.map(\.description).joined(separator: " ")),
             .text(role.conditions.environments.joined(separator: " ")), .int(stored.createdAt.milliseconds),
-            .int(stored.version))
+            .int(stored.version), .text(role.conditions.labelsJSON.jsonText))
     }
 
     static func delete(_ stored: StoredRole, in transaction: Transaction) throws {
@@ -83,6 +84,17 @@ enum RoleTable {
         ) { (row: Row) throws(StoreError) -> (user: String, tenant: String) in (try row.text(0), try row.text(1)) }
     }
 
+    /// What cannot be read lets nobody through: a condition that no API meets.
+    private static func labels(_ text: String) -> [LabelCondition] {
+        if text == "{}" { return [] }
+        guard let object: JSONObject = (try? JSONReader.parse(text))?.object else {
+            return [LabelCondition(key: "", values: [])]
+        }
+        return object.members.map { member in
+            LabelCondition(key: member.key, values: (member.value.elements ?? []).compactMap { $0.text })
+        }
+    }
+
     private static func decode(_ row: Row) throws(StoreError) -> StoredRole {
         StoredRole(
             tenant: try row.text(0),
@@ -90,7 +102,8 @@ enum RoleTable {
                 custom: try row.text(1),
                 permissions: try row.text(2).split(separator: " ").compactMap { Permission(pattern: String($0)) },
                 conditions: RoleConditions(
-                    environments: try row.text(3).split(separator: " ").map { String($0) })),
+                    environments: try row.text(3).split(separator: " ").map { String($0) },
+                    labels: Self.labels(try row.text(6)))),
             createdAt: Timestamp(milliseconds: try row.int(4)), version: try row.int(5))
     }
 }

@@ -14,7 +14,7 @@ extension ObservabilityService {
                 "GET", "/v1/tenants/{tenant}/traffic", operationID: "getTraffic", tag: Self.name,
                 summary:
                     "Requests, errors, durations and bytes by API, application, route or environment; kept for 30 days.",
-                access: .tenant(Permission("observability", "traffic", "read")),
+                access: .tenant(Permission("observability", "traffic", "read")), labels: .api,
                 query: [
                     QueryParameter(
                         "by", .oneOf(TrafficQuestion.Grouping.allCases.map(\.rawValue)),
@@ -47,6 +47,7 @@ extension ObservabilityService {
         let filter: TrafficFilter = TrafficFilter(
             apiID: context.query["api"], applicationID: context.query["application"],
             environment: context.query["environment"])
+        try await self.requireAccess(context)
         let tenant: String = context.tenant
         let groups: [TrafficGroup] = try await self.telemetry.read { reader in
             try TrafficTable.groups(tenant: tenant, question, filter, limit: Self.trafficGroupsMax, in: reader)
@@ -57,6 +58,17 @@ extension ObservabilityService {
                 "expected at most \(Self.trafficGroupsMax) sums; ask for a shorter span, longer intervals or one API")
         }
         return .json(question.answer(groups))
+    }
+
+    /// Traffic has no labels: who may see that of some APIs names one.
+    private func requireAccess(_ context: RequestContext) async throws {
+        guard context.dependsOnLabels else { return }
+        guard let id: String = context.query["api"] else { return try context.requireAccessToAll() }
+        let catalog: (any CatalogOffer)? = self.catalog
+        try await context.read { reader in
+            let api: APIRecord? = try catalog?.api(tenant: context.tenant, reference: id, in: reader)
+            try context.requireAccess(api?.labels, unknown: .notFound("API", id))
+        }
     }
 
     private static let trafficSchema: JSONValue = .object([

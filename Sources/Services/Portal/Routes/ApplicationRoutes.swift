@@ -52,12 +52,14 @@ extension PortalService {
     }
 
     /// The owner whose applications are all that the caller may see; nil for callers who see the whole tenant's.
-    static func onlyOwner(_ context: RequestContext) -> String? {
+    ///
+    /// - Parameter labels: those of the API that it is about, where there is one.
+    static func onlyOwner(_ context: RequestContext, labels: APILabels? = nil) -> String? {
         let all: Permission = Permission("deployments", "deployment", "write")
         let audit: Permission = Permission("observability", "metric", "read")
         let caller: Caller = context.caller
         let seesAll: Bool =
-            caller.decide(all, tenant: context.tenant).isAllowed
+            caller.decide(all, tenant: context.tenant, labels: labels).isAllowed
             || caller.decide(audit, tenant: context.tenant).isAllowed
         return seesAll ? nil : caller.id
     }

@@ -15,9 +15,12 @@ extension PortalService {
             ) { [catalog] context in
                 let page: Page = try context.page()
                 let caller: Caller = context.caller
-                let found: [PublishedAPI] = try await context.read {
-                    try catalog.publishedAPIs(
-                        tenants: Self.reach(of: caller), after: page.after ?? "", limit: page.limit + 1, in: $0)
+                let tenants: [String]? = Self.reach(of: caller)
+                let found: [PublishedAPI] = try await context.read { reader in
+                    try page.rows(
+                        key: { $0.record.id },
+                        read: { try catalog.publishedAPIs(tenants: tenants, after: $0, limit: $1, in: reader) },
+                        where: { caller.sees($0.record.labels, tenant: $0.record.tenant) })
                 }
                 return .json(page.envelope(found, key: { $0.record.id }, json: { Self.json($0) }))
             },
@@ -42,10 +45,14 @@ extension PortalService {
             ) { [catalog] context in
                 let page: Page = try context.page()
                 let caller: Caller = context.caller
+                let tenants: [String]? = Self.reach(of: caller)
                 return try await context.read { reader in
-                    let found: [Subscription] = try SubscriptionTable.owned(
-                        by: caller.id, tenants: Self.reach(of: caller), after: page.after ?? "", limit: page.limit + 1,
-                        in: reader)
+                    let found: [Subscription] = try page.rows(
+                        key: { $0.id },
+                        read: {
+                            try SubscriptionTable.owned(
+                                by: caller.id, tenants: tenants, after: $0, limit: $1, in: reader)
+                        }, where: { try Self.sees($0, caller, catalog: catalog, in: reader) })
                     return .json(
                         try page.envelope(
                             found, key: { $0.id }, json: { try Self.json($0, catalog: catalog, in: reader) }))
@@ -57,6 +64,16 @@ extension PortalService {
     /// The tenants a caller sees things of; nil for all. Who lost the last role in a tenant sees nothing of it any more, not even
     /// what was the own.
     private static func reach(of caller: Caller) -> [String]? { caller.reachesAllTenants ? nil : caller.tenants }
+
+    /// Whether the API of a subscription is there for the caller. Looked up only where that depends on its labels.
+    private static func sees(
+        _ subscription: Subscription, _ caller: Caller, catalog: any CatalogOffer, in store: any Queryable
+    ) throws -> Bool {
+        let tenant: String = subscription.tenant
+        guard caller.dependsOnLabels(in: tenant) else { return true }
+        let api: APIRecord? = try catalog.api(tenant: tenant, reference: subscription.apiID, in: store)
+        return api.map { caller.sees($0.labels, tenant: tenant) } ?? false
+    }
 
     private static func json(_ api: PublishedAPI) -> JSONValue {
         .object([

@@ -18,37 +18,42 @@ extension PortalService {
             Route(
                 "POST", base, operationID: "createSubscription", tag: Self.name,
                 summary: "Subscribes an application to an API under a plan", access: Self.subscriptionWrite,
-                body: .json(Self.newSubscription), answers: [Answer(201, "The subscription")]
+                labels: .api, body: .json(Self.newSubscription), answers: [Answer(201, "The subscription")]
             ) { [catalog] in try await Self.createSubscription($0, catalog: catalog) },
             Route(
                 "GET", base, operationID: "listSubscriptions", tag: Self.name, summary: "The tenant's subscriptions",
-                access: Self.subscriptionRead, query: QueryParameter.page, answers: [Answer(200, "Subscriptions by id")]
+                access: Self.subscriptionRead, labels: .list, query: QueryParameter.page,
+                answers: [Answer(200, "Subscriptions by id")]
             ) { [catalog] in try await Self.listSubscriptions($0, catalog: catalog) },
             Route(
                 "GET", "\(base)/{subscription}", operationID: "getSubscription", tag: Self.name,
-                summary: "One subscription", access: Self.subscriptionRead, answers: [Answer(200, "The subscription")]
+                summary: "One subscription", access: Self.subscriptionRead, labels: .api,
+                answers: [Answer(200, "The subscription")]
             ) { [catalog] context in
                 try await context.read { reader in
-                    let found: Subscription = try Self.subscription(context, in: reader)
+                    let found: Subscription = try Self.subscription(context, catalog: catalog, in: reader)
                     return .json(try Self.json(found, catalog: catalog, in: reader), version: found.version)
                 }
             },
             Route(
                 "PATCH", "\(base)/{subscription}", operationID: "updateSubscription", tag: Self.name,
                 summary: "Moves a subscription to another plan", access: Self.subscriptionWrite,
+                labels: .api,
                 body: .json(Schema.object(["plan": Schema.text(min: 1, max: 63)], required: ["plan"])),
                 answers: [Answer(200, "The subscription")]
             ) { [catalog] in try await Self.changePlan($0, catalog: catalog) },
             Route(
                 "DELETE", "\(base)/{subscription}", operationID: "deleteSubscription", tag: Self.name,
-                summary: "Ends a subscription", access: Self.subscriptionWrite, answers: [Answer(204, "Ended")]
-            ) { try await Self.deleteSubscription($0) },
+                summary: "Ends a subscription", access: Self.subscriptionWrite, labels: .api,
+                answers: [Answer(204, "Ended")]
+            ) { [catalog] in try await Self.deleteSubscription($0, catalog: catalog) },
         ]
         for (verb, from, to) in Self.moves {
             routes.append(
                 Route(
                     "POST", "\(base)/{subscription}/\(verb)", operationID: "\(verb)Subscription", tag: Self.name,
                     summary: "From \(from.rawValue) to \(to.rawValue)", access: Self.subscriptionApprove,
+                    labels: .api,
                     answers: [Answer(200, "The subscription")]
                 ) { [catalog] in try await Self.move($0, from: from, to: to, catalog: catalog) })
         }
@@ -83,17 +88,29 @@ extension PortalService {
     }
 
     /// The subscription of the path; those of others' applications do not exist for a developer.
-    private static func subscription(_ context: RequestContext, in store: any Queryable) throws -> Subscription {
+    private static func subscription(
+        _ context: RequestContext, catalog: any CatalogOffer, in store: any Queryable
+    ) throws -> Subscription {
         let id: String = context.parameter("subscription")
-        guard let found: Subscription = try SubscriptionTable.find(id, tenant: context.tenant, in: store) else {
-            throw APIProblem.notFound("subscription", id)
-        }
-        if let owner: String = Self.onlyOwner(context) {
+        let known: Subscription? = try SubscriptionTable.find(id, tenant: context.tenant, in: store)
+        // For one that is not there, too: whoever may not see an API learns nothing from what is done about it.
+        let labels: APILabels? = try Self.labels(ofAPI: known?.apiID ?? "api_", context, catalog: catalog, in: store)
+        try context.requireAccess(labels, unknown: .notFound("subscription", id))
+        guard let found: Subscription = known else { throw APIProblem.notFound("subscription", id) }
+        if let owner: String = Self.onlyOwner(context, labels: labels) {
             let application: Application? = try ApplicationTable.find(
                 found.applicationID, tenant: context.tenant, in: store)
             guard application?.owner == owner else { throw APIProblem.notFound("subscription", id) }
         }
         return found
+    }
+
+    /// The labels of an API, where something that the caller may do depends on them; else nothing is looked up.
+    private static func labels(
+        ofAPI id: String, _ context: RequestContext, catalog: any CatalogOffer, in store: any Queryable
+    ) throws -> APILabels? {
+        guard context.caller.dependsOnLabels(in: context.tenant) else { return nil }
+        return try catalog.api(tenant: context.tenant, reference: id, in: store)?.labels
     }
 
     private static func createSubscription(
@@ -106,9 +123,10 @@ extension PortalService {
             let application: Application = try Self.application(
                 context.body["application"]?.text ?? "", context, in: transaction)
             let reference: String = context.body["api"]?.text ?? ""
-            guard let api: APIRecord = try catalog.api(tenant: tenant, reference: reference, in: transaction) else {
-                throw APIProblem.invalid("/api", "there is no API '\(reference)'")
-            }
+            let found: APIRecord? = try catalog.api(tenant: tenant, reference: reference, in: transaction)
+            let unknown: APIProblem = APIProblem.invalid("/api", "there is no API '\(reference)'")
+            try context.requireAccess(found?.labels, unknown: unknown)
+            guard let api: APIRecord = found else { throw unknown }
             guard api.takesSubscriptions else {
                 throw APIProblem.conflict("'\(api.name)' is not published: nobody can subscribe to it now.")
             }
@@ -175,18 +193,40 @@ extension PortalService {
         let owner: String? = Self.onlyOwner(context)
         return try await context.read { reader in
             try Self.requireTenant(context, catalog: catalog, in: reader)
-            let found: [Subscription] = try SubscriptionTable.all(
-                tenant: context.tenant, owner: owner, after: page.after ?? "", limit: page.limit + 1, in: reader)
+            let found: [Subscription] =
+                context.caller.dependsOnLabels(in: context.tenant)
+                ? try Self.shown(context, page, catalog: catalog, in: reader)
+                : try SubscriptionTable.all(
+                    tenant: context.tenant, owner: owner, after: page.after ?? "", limit: page.limit + 1, in: reader)
             return .json(
                 try page.envelope(found, key: { $0.id }, json: { try Self.json($0, catalog: catalog, in: reader) }))
         }
+    }
+
+    /// The subscriptions that the caller may see, where that depends on the labels of their APIs.
+    private static func shown(
+        _ context: RequestContext, _ page: Page, catalog: any CatalogOffer, in store: any Queryable
+    ) throws -> [Subscription] {
+        let isShown: (@Sendable (APILabels) -> Bool)? = context.isShown
+        var known: [String: APILabels] = [:]
+        return try page.rows(
+            key: { $0.id },
+            read: { try SubscriptionTable.all(tenant: context.tenant, owner: nil, after: $0, limit: $1, in: store) },
+            where: { (subscription: Subscription) -> Bool in
+                let id: String = subscription.apiID
+                if known[id] == nil { known[id] = try Self.labels(ofAPI: id, context, catalog: catalog, in: store) }
+                guard let labels: APILabels = known[id], isShown?(labels) ?? true else { return false }
+                guard let owner: String = Self.onlyOwner(context, labels: labels) else { return true }
+                return try ApplicationTable.find(subscription.applicationID, tenant: context.tenant, in: store)?.owner
+                    == owner
+            })
     }
 
     private static func changePlan(_ context: RequestContext, catalog: any CatalogOffer) async throws -> HTTPResponse {
         let author: Author = context.author
         let plan: String = context.body["plan"]?.text ?? ""
         return try await context.change { transaction in
-            let old: Subscription = try Self.subscription(context, in: transaction)
+            let old: Subscription = try Self.subscription(context, catalog: catalog, in: transaction)
             try context.requireMatch(version: old.version)
             try Self.requirePlan(plan, tenant: context.tenant, catalog: catalog, in: transaction)
             if plan == old.plan {
@@ -207,7 +247,7 @@ extension PortalService {
     ) async throws -> HTTPResponse {
         let author: Author = context.author
         return try await context.change { transaction in
-            let old: Subscription = try Self.subscription(context, in: transaction)
+            let old: Subscription = try Self.subscription(context, catalog: catalog, in: transaction)
             try context.requireMatch(version: old.version)
             guard old.state == from else {
                 throw APIProblem.conflict(
@@ -223,10 +263,12 @@ extension PortalService {
         }
     }
 
-    private static func deleteSubscription(_ context: RequestContext) async throws -> HTTPResponse {
+    private static func deleteSubscription(
+        _ context: RequestContext, catalog: any CatalogOffer
+    ) async throws -> HTTPResponse {
         let author: Author = context.author
         return try await context.change { transaction in
-            let subscription: Subscription = try Self.subscription(context, in: transaction)
+            let subscription: Subscription = try Self.subscription(context, catalog: catalog, in: transaction)
             try context.requireMatch(version: subscription.version)
             try Self.end(subscription, author, in: transaction)
             return .noContent

@@ -24,6 +24,30 @@ package struct Page: Sendable {
         self.after = key
     }
 
+    /// Rows read at once after the first ones, where not all that are read are shown.
+    private static let piece: Int = 500
+
+    /// The rows of the page that are shown, and one more where there is one: what `envelope` takes.
+    ///
+    /// - Parameters:
+    ///   - key: of a row: what the next piece is read after.
+    ///   - read: the rows after a key, at most so many, in the order of their keys.
+    package func rows<Row>(
+        key: (Row) -> String, read: (_ after: String, _ limit: Int) throws -> [Row], where isShown: (Row) throws -> Bool
+    ) rethrows -> [Row] {
+        var shown: [Row] = []
+        var (after, limit): (String, Int) = (self.after ?? "", self.limit + 1)
+        while true {
+            let piece: [Row] = try read(after, limit)
+            for row in piece where try isShown(row) {
+                shown.append(row)
+                if shown.count > self.limit { return shown }
+            }
+            guard piece.count == limit, let last: Row = piece.last else { return shown }
+            (after, limit) = (key(last), Self.piece)
+        }
+    }
+
     /// Builds the list's envelope from up to `limit + 1` rows: the extra one only tells that more follow.
     package func envelope<Item>(_ rows: [Item], key: (Item) -> String, json: (Item) throws -> JSONValue) rethrows
         -> JSONValue

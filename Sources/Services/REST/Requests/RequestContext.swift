@@ -22,6 +22,8 @@ package struct RequestContext: Sendable {
     package let services: ServiceEnvironment
     /// The tenant a scoped route is limited to; nil is all tenants, and on other routes.
     package let scope: String?
+    /// Nil: the request is decided.
+    let apiAccess: APIAccess?
     let idempotency: IdempotencyKey?
 
     /// The caller of a route that requires one.
@@ -59,10 +61,12 @@ package struct RequestContext: Sendable {
     /// With an `Idempotency-Key` the answer is stored in the same transaction; a repeat gets the stored answer and changes
     /// nothing, the same key with another request is refused (422).
     package func change(_ body: @escaping @Sendable (Transaction) throws -> HTTPResponse) async throws -> HTTPResponse {
-        guard let key: IdempotencyKey = self.idempotency else { return try await self.services.store.write(body) }
+        guard let key: IdempotencyKey = self.idempotency else {
+            return try await self.services.store.write { try self.decided(try body($0)) }
+        }
         return try await self.services.store.write { transaction in
-            if let answer: HTTPResponse = try key.storedAnswer(in: transaction) { return answer }
-            let answer: HTTPResponse = try body(transaction)
+            if let answer: HTTPResponse = try self.repeated(key, in: transaction) { return answer }
+            let answer: HTTPResponse = try self.decided(try body(transaction))
             try key.store(answer, in: transaction)
             return answer
         }
@@ -73,14 +77,28 @@ package struct RequestContext: Sendable {
         _ body: @escaping @Sendable (Transaction) throws -> (answer: HTTPResponse, repeated: HTTPResponse)
     ) async throws -> HTTPResponse {
         guard let key: IdempotencyKey = self.idempotency else {
-            return try await self.services.store.write { try body($0).answer }
+            return try await self.services.store.write { try self.decided(try body($0).answer) }
         }
         return try await self.services.store.write { transaction in
-            if let answer: HTTPResponse = try key.storedAnswer(in: transaction) { return answer }
+            if let answer: HTTPResponse = try self.repeated(key, in: transaction) { return answer }
             let made: (answer: HTTPResponse, repeated: HTTPResponse) = try body(transaction)
+            _ = try self.decided(made.answer)
             try key.store(made.repeated, in: transaction)
             return made.answer
         }
+    }
+
+    /// The answer given before: what the caller was allowed then, and has been told.
+    private func repeated(_ key: IdempotencyKey, in transaction: Transaction) throws -> HTTPResponse? {
+        guard let answer: HTTPResponse = try key.storedAnswer(in: transaction) else { return nil }
+        _ = self.apiAccess?.decide(nil)
+        return answer
+    }
+
+    /// Before the commit: whether it was decided with the API's labels, where that was left to the handler.
+    private func decided(_ answer: HTTPResponse) throws -> HTTPResponse {
+        try self.apiAccess?.requireAsked()
+        return answer
     }
 
     /// Checks `If-Match` against the version that is there. Absent: accepted. Otherwise one of its tags must match (412).

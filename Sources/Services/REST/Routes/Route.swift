@@ -23,6 +23,16 @@ package struct Route: Sendable {
         case enrolment
     }
 
+    /// What an operation does about conditions by label, where its permission can have them (`Permission.isOfAPIs`).
+    package enum Labels: String, Sendable {
+        /// It is about one API: the handler decides with `RequestContext.requireAccess` where it reads the API.
+        case api
+        /// It shows what belongs to several: the handler leaves out what `RequestContext.isShown` refuses.
+        case list
+        /// It is about no one API: what is allowed for some alone is not allowed.
+        case tenant
+    }
+
     /// What the request body must be.
     package enum Body: Sendable {
         case none
@@ -40,6 +50,8 @@ package struct Route: Sendable {
     package let tag: String
     package let summary: String
     package let access: Access
+    /// Nil where the permission can have no condition by label.
+    package let labels: Labels?
     /// Whether who has a second factor must have shown it in the last minutes.
     package let isCritical: Bool
     /// Whether the operation sets up second factors: who has none yet must have signed in in the last minutes.
@@ -53,7 +65,8 @@ package struct Route: Sendable {
 
     package init(
         _ method: String, _ path: String, operationID: String, tag: String, summary: String, access: Access,
-        isCritical: Bool = false, isEnrolment: Bool = false, query: [QueryParameter] = [], readsRawQuery: Bool = false,
+        labels: Labels? = nil, isCritical: Bool = false, isEnrolment: Bool = false, query: [QueryParameter] = [],
+        readsRawQuery: Bool = false,
         body: Body = .none,
         answers: [Answer],
         handler: @escaping @Sendable (RequestContext) async throws -> HTTPResponse
@@ -64,6 +77,7 @@ package struct Route: Sendable {
         self.tag = tag
         self.summary = summary
         self.access = access
+        self.labels = labels
         self.isCritical = isCritical
         self.isEnrolment = isEnrolment
         self.query = query
@@ -71,6 +85,34 @@ package struct Route: Sendable {
         self.body = body
         self.answers = answers
         self.handler = handler
+    }
+
+    /// What is wrong with what the route says of itself; nil: nothing. Such a route is not served.
+    var mistake: String? {
+        let permission: Permission
+        switch self.access {
+        case .anyone, .authenticated, .gateway, .enrolment:
+            return self.labels == nil ? nil : "labels decide only about permissions"
+        case .tenant(let needed): permission = needed
+        case .platform(let needed), .scoped(let needed):
+            if self.labels == .api || self.labels == .list { return "an API belongs to the tenant of the path" }
+            permission = needed
+        }
+        guard permission.isOfAPIs == (self.labels != nil) else {
+            return permission.isOfAPIs
+                ? "\(permission) can have conditions by label: say what the operation does about them"
+                : "\(permission) can have no conditions by label"
+        }
+        return self.namesAPI && self.labels != .api && self.labels != .list
+            ? "it names an API, so it is for a permission about APIs, with the API's labels" : nil
+    }
+
+    /// `api` means one thing throughout the interface, so a route that has it is about it.
+    private var namesAPI: Bool {
+        if RouteTable.segments(self.path).contains("{api}") { return true }
+        if self.query.contains(where: { $0.name == "api" }) { return true }
+        if case .json(let schema, _) = self.body { return schema["properties"]?["api"] != nil }
+        return false
     }
 }
 

@@ -48,7 +48,7 @@ enum APIDescription {
         if !parameters.isEmpty { operation["parameters"] = .array(parameters) }
         if let body: JSONValue = self.body(route.body) { operation["requestBody"] = body }
         operation["responses"] = self.responses(route)
-        self.describeAccess(route.access, isCritical: route.isCritical, in: &operation)
+        self.describeAccess(route.access, labels: route.labels, isCritical: route.isCritical, in: &operation)
         return .object(operation)
     }
 
@@ -84,7 +84,9 @@ enum APIDescription {
         return .object(responses)
     }
 
-    private static func describeAccess(_ access: Route.Access, isCritical: Bool, in operation: inout JSONObject) {
+    private static func describeAccess(
+        _ access: Route.Access, labels: Route.Labels?, isCritical: Bool, in operation: inout JSONObject
+    ) {
         switch access {
         case .anyone: operation["x-access"] = "anyone"
         case .authenticated: operation["x-access"] = "authenticated"
@@ -94,6 +96,7 @@ enum APIDescription {
             (operation["x-access"], operation["x-permission"]) = ("platform", permission.json)
         case .scoped(let permission): (operation["x-access"], operation["x-permission"]) = ("scoped", permission.json)
         }
+        if let labels: Route.Labels { operation["x-labels"] = .string(labels.rawValue) }
         if isCritical { operation["x-critical"] = true }
         if case .anyone = access {
             operation["security"] = .array([])

@@ -17,6 +17,7 @@ struct CompiledRoute: Sendable {
     }
 
     init(_ route: Route) {
+        if let mistake: String = route.mistake { preconditionFailure("\(route.operationID): \(mistake)") }
         self.route = route
         self.environment = Self.environmentPlace(route)
         guard case .json(let document, _) = route.body else {

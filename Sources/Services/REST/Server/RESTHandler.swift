@@ -167,11 +167,35 @@ package final class RESTHandler: Sendable {
         try await self.decideAgain(
             caller, route: route, tenant: parameters["tenant"] ?? scope,
             environment: query["environment"] ?? body["environment"]?.text, trace: trace)
+        let access: APIAccess? = Self.apiAccess(
+            caller, route: route, tenant: parameters["tenant"],
+            environment: parameters["environment"] ?? query["environment"] ?? body["environment"]?.text)
         let context: RequestContext = RequestContext(
             request: request, authenticated: caller, parameters: parameters, query: query, body: body, bytes: bytes,
             trace: trace, language: language, services: self.services, scope: scope,
+            apiAccess: access,
             idempotency: try self.idempotencyKey(request, route: route.route, caller: caller, body: body, bytes: bytes))
-        return try await route.route.handler(context)
+        do {
+            let response: HTTPResponse = try await route.route.handler(context)
+            try access?.requireAsked()
+            return response
+        } catch let refusal as AccessRefusal {
+            await self.refusals.record(
+                context.caller, what: route.route.operationID, tenant: context.tenant, rule: refusal.rule, trace: trace)
+            throw refusal.problem
+        }
+    }
+
+    /// What the handler has to decide: the caller may do it, but for some APIs alone.
+    private static func apiAccess(
+        _ caller: Caller?, route: CompiledRoute, tenant: String?, environment: String?
+    ) -> APIAccess? {
+        guard let labels: Route.Labels = route.route.labels, labels != .tenant, let caller: Caller, let tenant: String,
+            case .tenant(let permission) = route.route.access
+        else { return nil }
+        let environment: String? = route.environment == .none ? nil : environment
+        if caller.decide(permission, tenant: tenant, environment: environment).isAllowed { return nil }
+        return APIAccess(caller, permission, tenant: tenant, environment: environment)
     }
 
     private static func document(_ bytes: [UInt8]) -> HTTPResponse {
@@ -378,6 +402,9 @@ package final class RESTHandler: Sendable {
         case .known(let environment):
             decision = caller.decide(permission, tenant: scope, environment: environment)
             if decision.isAllowed { return }
+            // The rest is for the handler, which reads the API (`APIAccess`).
+            let isLeft: Bool = route.labels == .api || route.labels == .list
+            if isLeft, caller.mayBeAllowed(permission, tenant: scope, environment: environment) { return }
         case .later:
             if caller.mayBeAllowed(permission, tenant: scope) { return }
             decision = caller.decide(permission, tenant: scope)
@@ -387,7 +414,11 @@ package final class RESTHandler: Sendable {
         }
         await self.refusals.record(
             caller, what: route.operationID, tenant: tenant ?? "", rule: decision.rule, trace: trace)
-        throw APIProblem(
+        throw Self.forbidden(permission, decision)
+    }
+
+    static func forbidden(_ permission: Permission, _ decision: AccessDecision) -> APIProblem {
+        APIProblem(
             .forbidden,
             "You need the permission \(permission): \(decision.rule). Ask an administrator of the tenant for a role that has it."
         )
