@@ -26,6 +26,7 @@ ELSEWHERE = {
     "DELETE /v1/tokens/{token}": "tokens",
     "POST /v1/service-accounts/{account}/tokens": "tokens",
     "DELETE /v1/service-accounts/{account}/tokens/{token}": "tokens",
+    "POST /oauth2/authorize": "leads on, and changes nothing",
     "POST /oauth2/login": "sessions",
     "POST /oauth2/consent": "users are asked again",
     "POST /oauth2/token": "tokens",

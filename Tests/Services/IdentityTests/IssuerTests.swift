@@ -4,6 +4,7 @@ import Crypto
 import HTTP
 import JSON
 import ServiceTestKit
+import Store
 import TestKit
 import Testing
 import Time
@@ -149,7 +150,7 @@ struct IssuerTests {
             (["response_type": "code id_token"], "unsupported_response_type"),
             (["response_type": nil], "unsupported_response_type"),
             (["response_mode": "fragment"], "invalid_request"), (["scope": "openid platform"], "invalid_scope"),
-            (["scope": "openid admin"], "invalid_scope"), (["request": "eyJ"], "request_not_supported"),
+            (["scope": "openid platform email"], "invalid_scope"), (["request": "eyJ"], "request_not_supported"),
             (["request_uri": "http://evil.example/"], "request_uri_not_supported"),
             (["prompt": "none login"], "invalid_request"), (["prompt": "create"], "invalid_request"),
         ] as [([String: String?], String)])
@@ -160,6 +161,122 @@ struct IssuerTests {
         #expect(answer.location.hasPrefix("\(TestClient.redirectURI)?error=\(code)&"))
         #expect(answer.sent("state") == "s-1")
         #expect(answer.sent("iss") == IdentityFixture.issuer)
+    }
+
+    // MARK: What clients send besides
+
+    @Test func scopesThatNobodyKnowsAreIgnored() async throws {
+        let (_, browser, client, _) = try await Self.make()
+        let tokens: TestAnswer = try await client.tokens(
+            browser, "ada", ["scope": "openid email offline_access address"])
+        #expect(tokens.json["scope"]?.text == "openid")
+        let next: TestAnswer = try await client.ask(
+            "/oauth2/token",
+            [
+                ("grant_type", "refresh_token"), ("refresh_token", tokens.json["refresh_token"]?.text ?? ""),
+                ("scope", "openid email offline_access"),
+            ])
+        #expect(next.json["scope"]?.text == "openid", "\(next.json)")
+    }
+
+    /// A client that is told 400 throws its refresh token away.
+    @Test func whatThePlatformCannotDoIsNoRefusalOfTheClient() async throws {
+        await #expect(throws: StoreError.self) {
+            _ = try await IdentityService.inOAuth { throw StoreError.unavailable(reason: "the disk is full") }
+        }
+        let refused: HTTPResponse = try await IdentityService.inOAuth { throw OAuthError("invalid_grant", "No.") }
+        #expect(refused.status == 400)
+    }
+
+    @Test func aRequestByFormIsTheSameRequest() async throws {
+        let (_, browser, client, _) = try await Self.make()
+        let address: String = client.address()
+        let query: Substring = address.split(separator: "?", maxSplits: 1)[1]
+        let pairs: [(String, String)] = try QueryParameters.parse(String(query)).pairs.map { ($0.name, $0.value) }
+        browser.origin = "https://shop.example"
+        let answer: TestAnswer = try await browser.post("/oauth2/authorize", pairs)
+        #expect((answer.status, answer.location) == (303, address))
+        browser.origin = IdentityFixture.issuer
+        let back: TestAnswer = try await client.authorize(browser)
+        #expect(back.sent("code") != nil)
+        let long: TestAnswer = try await browser.post(
+            "/oauth2/authorize", pairs + [("claims", String(repeating: "x", count: 8_000))])
+        #expect((long.status, long.fields["Location"]) == (400, nil))
+    }
+
+    @Test func theNameThatAClientKnowsStandsInTheForm() async throws {
+        let (_, browser, client, _) = try await Self.make()
+        let page: TestAnswer = try await browser.get(client.address(["login_hint": "ada\"><script>"]))
+        #expect(page.text.contains("name=\"user\" value=\"ada&quot;&gt;&lt;script&gt;\""))
+    }
+
+    @Test(arguments: [("en", "fr-CA en", "Se connecter"), ("fr", "de en", "Sign in"), ("fr", "de", "Se connecter")])
+    func aClientSaysWhichLanguageItsUsersRead(browserSays: String, client says: String, title: String) async throws {
+        let (_, browser, client, _) = try await Self.make()
+        let page: TestAnswer = try await browser.get(client.address(["ui_locales": says]), language: browserSays)
+        #expect(page.text.contains("<h1>\(title)</h1>"), "\(page.text)")
+        // The form leads on in the same language, also where it is filled wrongly.
+        let again: TestAnswer = try await browser.post(
+            "/oauth2/login", Browser.hidden(page) + [("user", "ada"), ("password", "wrong password")],
+            language: browserSays)
+        #expect(again.status == 401)
+        #expect(again.text.contains("<h1>\(title)</h1>"))
+    }
+
+    @Test func aClientThatSpeaksOfSomebodyGetsNobodyElse() async throws {
+        let (fixture, browser, client, _) = try await Self.make()
+        try await fixture.makeUser("bob", ["viewer@acme"])
+        let hint: String = try #require(try await client.tokens(browser).json["id_token"]?.text)
+        #expect(try await browser.get(client.address(["id_token_hint": hint, "prompt": "none"])).sent("code") != nil)
+        let other: Browser = Browser(fixture)
+        _ = try await client.tokens(other, "bob")
+        for changes: [String: String?] in [["id_token_hint": hint, "prompt": "none"], ["id_token_hint": hint]] {
+            let answer: TestAnswer = try await other.get(client.address(changes))
+            #expect(answer.sent("error") == "login_required")
+            #expect(answer.sent("code") == nil)
+        }
+        let login: TestAnswer = try await other.get(client.address(["id_token_hint": hint, "prompt": "login"]))
+        let after: TestAnswer = try await other.get(try await other.signIn(on: login, "ada").location)
+        #expect(after.sent("code") != nil, "now it is ada")
+        // One that says nothing is no hint; without asking nobody is let in by it.
+        #expect(
+            try await other.get(client.address(["id_token_hint": "e30.e30.e30", "prompt": "none"])).sent("error")
+                == "login_required")
+    }
+
+    @Test(arguments: [
+        ("http://127.0.0.1:49152/cb", true), ("http://127.0.0.1:1/cb", true), ("http://[::1]:49152/cb", true),
+        ("http://127.0.0.1/cb", true), ("http://127.0.0.1:49152/cb2", false), ("http://127.0.0.1:49152/cb?x=y", false),
+        ("http://127.0.0.1:0/cb", false), ("http://127.0.0.1:65536/cb", false), ("http://127.0.0.1:080/cb", false),
+        ("http://127.0.0.1:/cb", false), ("http://127.0.0.1:4 9/cb", false),
+        ("http://127.0.0.1:49@evil.example/cb", false),
+        ("http://127.0.0.1:+1/cb", false), ("http://localhost:49152/cb", false), ("https://127.0.0.1:49152/cb", false),
+        ("http://127.0.0.1.evil.example/cb", false), ("http://127.0.0.2:49152/cb", false),
+    ])
+    func aProgramOnTheMachineTakesThePortItGets(address: String, isTaken: Bool) async throws {
+        let addresses: JSONValue = .array(["http://127.0.0.1/cb", "http://[::1]/cb", "http://localhost/cb"])
+        let (fixture, browser, client, _) = try await Self.make([
+            "confidential": false, "redirect_uris": addresses, "grant_types": .array(["authorization_code"]),
+        ])
+        let answer: TestAnswer = try await browser.get(client.address(["redirect_uri": address]))
+        #expect(answer.status == (isTaken ? 200 : 400))
+        #expect(answer.fields["Location"] == nil)
+        guard isTaken, address.contains("49152") else { return }
+        let back: TestAnswer = try await client.authorize(browser, "ada", ["redirect_uri": address])
+        #expect(back.location.hasPrefix("\(address)?code="))
+        let code: String = try #require(back.sent("code"))
+        #expect(try await client.exchange(code, ["redirect_uri": address]).status == 200)
+        // Who keeps a secret has an address of their own.
+        let confidential: TestClient = try await TestClient.register(fixture, ["redirect_uris": addresses])
+        #expect(try await browser.get(confidential.address(["redirect_uri": address])).status == 400)
+    }
+
+    @Test func theIssuerIsFoundByWhoKnowsOnlyOAuth() async throws {
+        let (fixture, _, _, _) = try await Self.make()
+        let known: TestAnswer = try await fixture.send("GET", "/.well-known/openid-configuration", token: nil)
+        let found: TestAnswer = try await fixture.send("GET", "/.well-known/oauth-authorization-server", token: nil)
+        #expect(found.status == 200)
+        #expect(found.json == known.json)
     }
 
     @Test func whatAClientSendsCannotBreakOutOfPageOrField() async throws {

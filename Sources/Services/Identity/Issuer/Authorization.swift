@@ -7,6 +7,7 @@ import JSON
 import REST
 import Store
 import Time
+import Tokens
 
 extension IdentityService {
     var authorizationRoutes: [Route] {
@@ -15,15 +16,20 @@ extension IdentityService {
             Route(
                 "GET", "/oauth2/authorize", operationID: "authorize", tag: Self.name,
                 summary: "Where a client sends users to sign in", access: .anyone, readsRawQuery: true, answers: page
-            ) { [self] in try await self.authorize($0) },
+            ) { [self] in try await self.authorize($0.inAskedLanguage) },
+            Route(
+                "POST", "/oauth2/authorize", operationID: "authorizeByForm", tag: Self.name,
+                summary: "The same by a form (OpenID Connect Core section 3.1.2.1)", access: .anyone,
+                body: Self.formBody, answers: page
+            ) { [self] in self.authorizeByForm($0) },
             Route(
                 "POST", "/oauth2/login", operationID: "login", tag: Self.name, summary: "The form of the sign-in page",
                 access: .anyone, body: Self.formBody, answers: page
-            ) { [self] in try await self.login($0) },
+            ) { [self] in try await self.login($0.inAskedLanguage) },
             Route(
                 "POST", "/oauth2/consent", operationID: "consent", tag: Self.name,
                 summary: "The form of the consent page", access: .anyone, body: Self.formBody, answers: page
-            ) { [self] in try await self.consent($0) },
+            ) { [self] in try await self.consent($0.inAskedLanguage) },
         ]
     }
 
@@ -34,6 +40,14 @@ extension IdentityService {
             return self.problemPage("The address cannot be read.", context)
         }
         return try await self.authorize(parameters, context)
+    }
+
+    /// Leads to the same parameters by GET: only with that do browsers send along who is signed in, when the form is of another site.
+    private func authorizeByForm(_ context: RequestContext) -> HTTPResponse {
+        guard let parameters: QueryParameters = try? QueryParameters.parseForm(context.bytes),
+            parameters.encoded.utf8.count <= AuthorizationRequest.formBytesMax
+        else { return self.problemPage("The form cannot be read.", context) }
+        return .redirect("/oauth2/authorize?" + parameters.encoded)
     }
 
     private func authorize(_ parameters: QueryParameters, _ context: RequestContext) async throws -> HTTPResponse {
@@ -58,8 +72,9 @@ extension IdentityService {
             !request.prompts.contains("login"), !request.prompts.contains("select_account")
         else {
             if request.prompts.contains("none") { return self.refuse(request, "login_required") }
-            return try self.loginPage(context, target: target, client: request.client)
+            return try self.loginPage(context, target: target, client: request.client, name: request.loginHint)
         }
+        if !self.isMeant(user, by: request) { return self.refuse(request, "login_required") }
         if let response: HTTPResponse = try await self.stepUp(request, session, target: target, context) {
             return response
         }
@@ -73,6 +88,15 @@ extension IdentityService {
             return self.consentPage(request, parameters, context)
         }
         return try await self.issueCode(request, session, context)
+    }
+
+    /// Whether the client speaks of `user`: true where it speaks of nobody, or by a token that is too old to say of whom.
+    private func isMeant(_ user: User, by request: AuthorizationRequest) -> Bool {
+        guard let hint: String = request.userHint else { return true }
+        guard let known: VerifiedToken = try? self.keys.verifyHint(hint),
+            known.claims["aud"]?.text == request.client.id
+        else { return !request.prompts.contains("none") }
+        return known.subject == user.id
     }
 
     /// Asks who is signed in to show more, or to show it again: what the client wants (`max_age`, `acr_values`), and what a policy
@@ -200,7 +224,7 @@ extension IdentityService {
     static func formTarget(_ target: String, _ client: OAuthClient?) -> String? {
         guard let client: OAuthClient, let query: Substring = target.split(separator: "?", maxSplits: 1).last,
             let address: String = (try? QueryParameters.parse(String(query)))?["redirect_uri"],
-            client.redirectURIs.contains(address)
+            client.isRegistered(address)
         else { return nil }
         return OAuthClient.origin(of: address)
     }

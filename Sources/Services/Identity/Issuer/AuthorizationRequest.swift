@@ -4,6 +4,8 @@ import HTTP
 struct AuthorizationRequest: Sendable {
     /// Longest `state` and `nonce`, bytes.
     static let echoBytesMax: Int = 1_024
+    /// Longest request by a form, bytes: it goes on in an address.
+    static let formBytesMax: Int = 7_168
 
     enum Refusal: Error {
         /// Told to the user: the address to send people back to cannot be trusted.
@@ -24,6 +26,10 @@ struct AuthorizationRequest: Sendable {
     let maxAge: Int64?
     /// Whether one factor is not enough (RFC 9470 section 5).
     let wantsTwoFactors: Bool
+    /// The name that the client thinks the user signs in with; empty when it says none.
+    let loginHint: String
+    /// An id token of the user whom the client means.
+    let userHint: String?
 
     /// Reads the parameters. Unknown ones are ignored, as the standard asks; known ones must be there once.
     init(_ parameters: QueryParameters, client found: OAuthClient?) throws(Refusal) {
@@ -31,7 +37,7 @@ struct AuthorizationRequest: Sendable {
             throw .page("There is no such client.")
         }
         let addresses: [String] = parameters.all("redirect_uri")
-        guard addresses.count == 1, client.redirectURIs.contains(where: { Self.isSame($0, addresses[0]) }) else {
+        guard addresses.count == 1, client.isRegistered(addresses[0]) else {
             throw .page("The client is not registered for the address it wants to send you back to.")
         }
         self.client = client
@@ -44,7 +50,7 @@ struct AuthorizationRequest: Sendable {
         }
         for name in [
             "response_type", "response_mode", "scope", "state", "nonce", "code_challenge", "code_challenge_method",
-            "prompt", "max_age", "acr_values", "request", "request_uri",
+            "prompt", "max_age", "acr_values", "request", "request_uri", "login_hint", "id_token_hint",
         ] where parameters.all(name).count > 1 { throw refuse("invalid_request", "\(name) must be there once.") }
         for name in ["request", "request_uri"] where parameters[name] != nil {
             throw refuse("\(name)_not_supported", "Send the parameters themselves.")
@@ -78,6 +84,8 @@ struct AuthorizationRequest: Sendable {
         let contexts: [Substring] = (parameters["acr_values"] ?? "").split(separator: " ")
         self.wantsTwoFactors =
             contexts.contains { $0 == Session.twoFactors } && !contexts.contains { $0 == Session.oneFactor }
+        self.loginHint = String((parameters["login_hint"] ?? "").prefix(User.nameLengthMax))
+        self.userHint = parameters["id_token_hint"]
         if let text: String = parameters["max_age"] {
             guard let seconds: Int64 = Int64(text), seconds >= 0 else {
                 throw refuse("invalid_request", "max_age must be a number of seconds.")
@@ -88,10 +96,11 @@ struct AuthorizationRequest: Sendable {
         }
     }
 
-    /// The scopes asked for, each one that the client may ask for; nil when another is among them.
+    /// The scopes asked for; nil when one is among them that the client may not ask for. Those that nobody knows are ignored, as
+    /// the standard asks (OpenID Connect Core section 3.1.2.1): many clients ask for `email` or `offline_access` by themselves.
     static func scopes(_ text: String?, of client: OAuthClient) -> [String]? {
         var scopes: [String] = []
-        for scope in (text ?? "").split(separator: " ") {
+        for scope in (text ?? "").split(separator: " ") where OAuthClient.scopes.contains(String(scope)) {
             guard client.scopes.contains(String(scope)) else { return nil }
             if !scopes.contains(String(scope)) { scopes.append(String(scope)) }
         }
@@ -112,8 +121,6 @@ struct AuthorizationRequest: Sendable {
         (43...128).contains(verifier.utf8.count)
             && verifier.utf8.allSatisfy { Self.isURLSafe($0) || $0 == UInt8(ascii: ".") || $0 == UInt8(ascii: "~") }
     }
-
-    private static func isSame(_ left: String, _ right: String) -> Bool { Array(left.utf8) == Array(right.utf8) }
 
     private static func isURLSafe(_ byte: UInt8) -> Bool {
         (byte >= 48 && byte <= 57) || (byte >= 65 && byte <= 90) || (byte >= 97 && byte <= 122) || byte == 45

@@ -58,12 +58,12 @@ extension IdentityService {
                 "POST", "/oauth2/challenge", operationID: "challenge", tag: Self.name,
                 summary: "The form of the page that asks for a second factor", access: .anyone, body: Self.formBody,
                 answers: page
-            ) { [self] in try await self.answerChallenge($0) },
+            ) { [self] in try await self.answerChallenge($0.inAskedLanguage) },
             Route(
                 "POST", "/oauth2/passkey", operationID: "signInByPasskey", tag: Self.name,
                 summary: "The form of the sign-in page that signs in by a passkey alone", access: .anyone,
                 body: Self.formBody, answers: page
-            ) { [self] in try await self.signInByPasskey($0) },
+            ) { [self] in try await self.signInByPasskey($0.inAskedLanguage) },
             Route(
                 "GET", PageScript.path, operationID: "pageScript", tag: Self.name,
                 summary: "The script of the pages that use passkeys", access: .anyone,

@@ -19,7 +19,7 @@ extension IdentityService {
                 summary: "Begins a sign-in on a device without a browser (RFC 8628)", access: .anyone,
                 body: Self.formBody, answers: [Answer(200, "The device's and the user's code")]
             ) { [self] context in
-                await Self.inOAuth { try await self.beginDevice(context) }
+                try await Self.inOAuth { try await self.beginDevice(context) }
             },
             Route(
                 "GET", "/oauth2/device", operationID: "devicePage", tag: Self.name,

@@ -17,9 +17,14 @@ extension IdentityService {
                 summary: "What the OpenID Connect issuer offers, and where", access: .anyone,
                 answers: [Answer(200, "OpenID provider metadata")]
             ) { [keys] _ in
-                var response: HTTPResponse = .json(Self.metadata(issuer: keys.issuer))
-                response.fields.append("Cache-Control", "public, max-age=\(SigningKeys.cacheSeconds)")
-                return response
+                Self.metadataAnswer(issuer: keys.issuer)
+            },
+            Route(
+                "GET", "/.well-known/oauth-authorization-server", operationID: "authorizationServerMetadata",
+                tag: Self.name, summary: "The same, for clients of OAuth that know nothing of OpenID (RFC 8414)",
+                access: .anyone, answers: [Answer(200, "Authorization server metadata")]
+            ) { [keys] _ in
+                Self.metadataAnswer(issuer: keys.issuer)
             },
             Route(
                 "POST", "/v1/signing-keys", operationID: "rotateSigningKey", tag: Self.name,
@@ -31,6 +36,12 @@ extension IdentityService {
                 return .created(.object(["id": .string(id)]), location: "/.well-known/jwks.json")
             },
         ]
+    }
+
+    private static func metadataAnswer(issuer: String) -> HTTPResponse {
+        var response: HTTPResponse = .json(Self.metadata(issuer: issuer))
+        response.fields.append("Cache-Control", "public, max-age=\(SigningKeys.cacheSeconds)")
+        return response
     }
 
     private static func metadata(issuer: String) -> JSONValue {
@@ -53,10 +64,11 @@ extension IdentityService {
             "code_challenge_methods_supported": texts(["S256"]),
             "acr_values_supported": texts([Session.twoFactors, Session.oneFactor]),
             "claims_supported": texts([
-                "sub", "iss", "aud", "exp", "iat", "auth_time", "nonce", "sid", "amr", "acr", "preferred_username",
-                "groups",
-                "roles",
-            ]), "ui_locales_supported": texts(["en", "fr"]), "authorization_response_iss_parameter_supported": true,
+                "sub", "iss", "aud", "exp", "iat", "auth_time", "nonce", "at_hash", "sid", "amr", "acr",
+                "preferred_username", "groups", "roles",
+            ]), "ui_locales_supported": texts(["en", "fr"]),
+            "prompt_values_supported": texts(["none", "login", "consent", "select_account"]),
+            "authorization_response_iss_parameter_supported": true,
             "request_parameter_supported": false, "request_uri_parameter_supported": false,
             "claims_parameter_supported": false,
         ])

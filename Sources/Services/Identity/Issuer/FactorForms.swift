@@ -19,16 +19,18 @@ extension IdentityService {
             ) { [self] context in
                 let query: QueryParameters =
                     (try? QueryParameters.parse(context.request.query ?? "")) ?? QueryParameters()
-                let next: String? = Self.safeTarget(query["next"])
-                switch try await self.visitor(next: next, context) {
+                let (next, spoken): (String?, RequestContext) = (
+                    Self.safeTarget(query["next"]), context.inAskedLanguage
+                )
+                switch try await self.visitor(next: next, spoken) {
                 case .sentAway(let response): return response
-                case .here(let visitor): return try await self.factorsPage(visitor, context)
+                case .here(let visitor): return try await self.factorsPage(visitor, spoken)
                 }
             },
             Route(
                 "POST", "/oauth2/factors", operationID: "changeFactors", tag: Self.name,
                 summary: "The forms of that page", access: .anyone, body: Self.formBody, answers: page
-            ) { [self] in try await self.changeFactors($0) },
+            ) { [self] in try await self.changeFactors($0.inAskedLanguage) },
         ]
     }
 

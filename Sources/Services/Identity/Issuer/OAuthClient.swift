@@ -69,6 +69,25 @@ struct OAuthClient: Sendable {
         return ConstantTime.equals(shown, old.hash)
     }
 
+    /// Whether people may be sent back to an address: one that is registered, byte by byte.
+    ///
+    /// A program in the hands of its users, registered for the machine itself without a port, takes whichever port it gets (RFC 8252
+    /// section 7.3). That is for the addresses of the machine, not for its name, which may lead elsewhere.
+    func isRegistered(_ address: String) -> Bool {
+        let bytes: [UInt8] = Array(address.utf8)
+        if self.redirectURIs.contains(where: { Array($0.utf8) == bytes }) { return true }
+        guard self.secretHash == nil else { return false }
+        for origin in ["http://127.0.0.1", "http://[::1]"] {
+            guard address.hasPrefix("\(origin):") else { continue }
+            let rest: Substring = address.dropFirst(origin.count + 1)
+            let port: Substring = rest.prefix { $0.isASCII && $0.isNumber }
+            guard let number: UInt16 = UInt16(port), number > 0, String(number) == port else { return false }
+            let without: [UInt8] = Array("\(origin)\(rest.dropFirst(port.count))".utf8)
+            return self.redirectURIs.contains { Array($0.utf8) == without }
+        }
+        return false
+    }
+
     /// Why `text` is no address to send people back to; nil when it is one.
     ///
     /// `https`, `http` on the machine itself, or a private scheme with a dot (RFC 8252 section 7.1); nothing that a browser reads

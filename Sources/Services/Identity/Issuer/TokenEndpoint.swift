@@ -19,21 +19,21 @@ extension IdentityService {
                 summary: "Exchanges a code, a refresh token, a device code or client credentials for tokens",
                 access: .anyone, body: Self.formBody, answers: [Answer(200, "Tokens")]
             ) { [self] context in
-                await Self.inOAuth { try await self.token(context) }
+                try await Self.inOAuth { try await self.token(context) }
             },
             Route(
                 "POST", "/oauth2/introspect", operationID: "introspect", tag: Self.name,
                 summary: "Says whether a token works, to the client it was made for (RFC 7662)", access: .anyone,
                 body: Self.formBody, answers: [Answer(200, "What the token says, or that it does not work")]
             ) { [self] context in
-                await Self.inOAuth { try await self.introspect(context) }
+                try await Self.inOAuth { try await self.introspect(context) }
             },
             Route(
                 "POST", "/oauth2/revoke", operationID: "revoke", tag: Self.name,
                 summary: "Ends a token, and all that came with it (RFC 7009)", access: .anyone, body: Self.formBody,
                 answers: [Answer(200, "The token does not work, whether it ever did or not")]
             ) { [self] context in
-                await Self.inOAuth { try await self.revoke(context) }
+                try await Self.inOAuth { try await self.revoke(context) }
             },
             Route(
                 "GET", "/oauth2/userinfo", operationID: "userinfo", tag: Self.name,
@@ -48,16 +48,13 @@ extension IdentityService {
         ]
     }
 
-    /// Answers refusals in OAuth's form; what the platform itself cannot do stays a problem.
-    static func inOAuth(_ body: () async throws -> HTTPResponse) async -> HTTPResponse {
+    /// Answers refusals in OAuth's form. What the platform itself cannot do stays a problem, with its status: a client that is told
+    /// 400 throws a good refresh token away.
+    static func inOAuth(_ body: () async throws -> HTTPResponse) async throws -> HTTPResponse {
         do {
             return try await body()
         } catch let error as OAuthError {
             return error.response
-        } catch let problem as APIProblem where problem.type == .unavailable {
-            return OAuthError("temporarily_unavailable", problem.detail).response
-        } catch {
-            return OAuthError("server_error", "Something failed inside the platform.").response
         }
     }
 
@@ -181,7 +178,9 @@ extension IdentityService {
             throw OAuthError("invalid_request", "Send refresh_token.")
         }
         let next: String = Random.token(prefix: "prt_", bytes: 32)
-        let wanted: [String]? = form["scope"].map { $0.split(separator: " ").map(String.init) }
+        let wanted: [String]? = form["scope"].map {
+            $0.split(separator: " ").map(String.init).filter { OAuthClient.scopes.contains($0) }
+        }
         let (ip, trace) = (context.ip, context.trace)
         let exchange: Exchange = try await self.services.store.write { transaction in
             guard

@@ -18,7 +18,7 @@ extension IdentityService {
                 "GET", "/oauth2/providers/{provider}/login", operationID: "beginProviderLogin", tag: Self.name,
                 summary: "Sends a browser to an identity provider to sign in there", access: .anyone,
                 readsRawQuery: true, answers: page
-            ) { [self] in try await self.beginProviderLogin($0) },
+            ) { [self] in try await self.beginProviderLogin($0.inAskedLanguage) },
             Route(
                 "GET", "/oauth2/providers/{provider}/callback", operationID: "providerCallback", tag: Self.name,
                 summary: "Where an identity provider sends browsers back to", access: .anyone, readsRawQuery: true,

@@ -18,7 +18,7 @@ package struct RequestContext: Sendable {
     /// The raw body of a route that takes bytes.
     package let bytes: [UInt8]
     package let trace: TraceContext
-    package let language: Language
+    package var language: Language
     package let services: ServiceEnvironment
     /// The tenant a scoped route is limited to; nil is all tenants, and on other routes.
     package let scope: String?
