@@ -5,6 +5,7 @@ import base64
 import hashlib
 import hmac
 import json
+import os
 import subprocess
 import time
 import unittest
@@ -140,6 +141,25 @@ class FileLimitTests(unittest.TestCase):
                               check=True).stdout
         self.assertGreater(len(kept), len(answer))
         self.assertNotIn(answer if isinstance(answer, bytes) else answer.encode(), kept)
+        # Another secret while they serve: what follows is sealed with it, what was before opens still.
+        later = "another secret of these gateways\n"
+        for name, text in (("later", later), ("seal", later + "a secret of these gateways\n")):
+            with open(f"{self.place}/{name}.new", "w", encoding="ascii") as file:
+                file.write(text)
+            os.replace(f"{self.place}/{name}.new", f"{self.place}/{name}")
+        _, new, _ = self.gateway("new", {"idempotency": {}}, {**counters, "key_file": "later"})
+        tries = iter(range(10_000))
+
+        def is_taken():
+            fresh = {"Idempotency-Key": f"later-{next(tries)}"}
+            first = post(urls[1], fresh)
+            self.assertEqual(first[0], 200)
+            eventually(lambda: post(urls[1], fresh)[2])
+            return post(new, fresh) == (200, first[1], True)
+
+        eventually(is_taken, seconds=60)
+        self.assertEqual(post(urls[1], key), (200, answer, True))
+        self.assertEqual(post(new, key)[0], 409)
         server.kill()
         server.wait()
         # Away: closed as configured, open where nothing is said, and told.

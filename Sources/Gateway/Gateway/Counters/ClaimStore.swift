@@ -15,13 +15,19 @@ package struct SharedStores: Sendable {
     /// Counts of rate limits.
     package let limits: (any CounterStore)?
     package let claims: (any ClaimStore)?
-    /// What these gateways have and the server has not: stored answers are sealed with it. Empty: nothing.
-    package let secret: [UInt8]
+    /// What these gateways have and the server has not: stored answers are sealed with the first, and open with any. Empty: nothing.
+    package let secrets: [[UInt8]]
+    /// Reads them again; nil: they do not change.
+    package let readSecrets: (@Sendable () throws -> [[UInt8]])?
 
-    package init(limits: (any CounterStore)?, claims: (any ClaimStore)?, secret: [UInt8] = []) {
+    package init(
+        limits: (any CounterStore)?, claims: (any ClaimStore)?, secrets: [[UInt8]] = [],
+        readSecrets: (@Sendable () throws -> [[UInt8]])? = nil
+    ) {
         self.limits = limits
         self.claims = claims
-        self.secret = secret
+        self.secrets = secrets
+        self.readSecrets = readSecrets
     }
 
     package static let none: SharedStores = SharedStores(limits: nil, claims: nil)

@@ -12,6 +12,8 @@ package actor CounterKeeper {
     /// Pause between two exchanges.
     package static let quotaEvery: Duration = .seconds(1)
     package static let limitEvery: Duration = .milliseconds(100)
+    /// How often the file with what answers are sealed with is looked at.
+    private static let secretsEvery: Duration = .seconds(1)
     /// How often a quota is asked for that nobody uses here, and one that was used lately.
     private static let askEvery: Duration = .seconds(15)
     private static let askUsedEvery: Duration = .seconds(3)
@@ -19,6 +21,7 @@ package actor CounterKeeper {
     private let live: LiveState
     private let quotas: (any CounterStore)?
     private let limits: (any CounterStore)?
+    private let readSecrets: (@Sendable () throws -> [[UInt8]])?
     private let away: CounterSettings.Away
     private let clock: any WallClock
     private let logger: Logger
@@ -37,6 +40,7 @@ package actor CounterKeeper {
         self.live = live
         self.quotas = quotas
         self.limits = shared.limits
+        self.readSecrets = shared.readSecrets
         self.away = away
         self.clock = clock
         self.logger = logger
@@ -46,7 +50,7 @@ package actor CounterKeeper {
         // Until an exchange fails.
         if shared.limits != nil { live.sharedLimitsDivisor = 1 }
         if let claims: any ClaimStore = shared.claims {
-            live.claims.attach(claims, secret: shared.secret, away: away, metrics: metrics)
+            live.claims.attach(claims, secrets: shared.secrets, away: away, metrics: metrics)
         }
     }
 
@@ -62,8 +66,30 @@ package actor CounterKeeper {
             if self.live.claims.isShared {
                 let (claims, clock): (SharedClaims, any WallClock) = (self.live.claims, self.clock)
                 group.addTask { await claims.keepLeases(clock) }
+                if let read: @Sendable () throws -> [[UInt8]] = self.readSecrets {
+                    group.addTask { await self.followSecrets(read) }
+                }
             }
             await group.waitForAll()
+        }
+    }
+
+    /// Takes what answers are sealed with as it changes, until cancelled. What cannot be read changes nothing.
+    private func followSecrets(_ read: @Sendable () throws -> [[UInt8]]) async {
+        var isFailing: Bool = false
+        while (try? await self.clock.sleep(for: Self.secretsEvery)) != nil {
+            do {
+                let isChanged: Bool = self.live.claims.use(secrets: try read())
+                if isChanged { self.logger.info("stored answers are sealed with another key") }
+                isFailing = false
+            } catch {
+                if !isFailing {
+                    self.logger.error(
+                        "the key of stored answers cannot be read, the one before stays", ["error": .string("\(error)")]
+                    )
+                }
+                isFailing = true
+            }
         }
     }
 

@@ -35,7 +35,7 @@ package final class SharedClaims: Sendable {
 
     private struct Attached: Sendable {
         let store: any ClaimStore
-        let secret: [UInt8]
+        var secrets: [[UInt8]]
         let failsClosed: Bool
         let counters: [String: Counter]
 
@@ -60,9 +60,9 @@ package final class SharedClaims: Sendable {
 
     /// From now on claims are shared. Before the first request.
     ///
-    /// - Parameter secret: see `SharedStores`.
+    /// - Parameter secrets: see `SharedStores`.
     package func attach(
-        _ store: any ClaimStore, secret: [UInt8] = [], away: CounterSettings.Away, metrics: MetricRegistry
+        _ store: any ClaimStore, secrets: [[UInt8]] = [], away: CounterSettings.Away, metrics: MetricRegistry
     ) {
         var counters: [String: Counter] = [:]
         for kind in Kind.allCases {
@@ -73,15 +73,24 @@ package final class SharedClaims: Sendable {
                     labels: ["kind": kind.rawValue, "result": result])
             }
         }
-        let made: Attached = Attached(store: store, secret: secret, failsClosed: away == .closed, counters: counters)
+        let made: Attached = Attached(store: store, secrets: secrets, failsClosed: away == .closed, counters: counters)
         self.attached.withLock { $0 = made }
     }
 
     /// Whether there is a place for them.
     var isShared: Bool { self.attached.withLock { $0 != nil } }
 
-    /// What records are sealed with besides what the request itself shows; empty: nothing.
-    var secret: [UInt8] { self.attached.withLock { $0?.secret ?? [] } }
+    /// What records are sealed with besides what the request itself shows, the first; those after it still open. Empty: nothing.
+    var secrets: [[UInt8]] { self.attached.withLock { $0?.secrets ?? [] } }
+
+    /// - Returns: whether they are others than before.
+    func use(secrets: [[UInt8]]) -> Bool {
+        self.attached.withLock { attached in
+            guard let known: [[UInt8]] = attached?.secrets, known != secrets else { return false }
+            attached?.secrets = secrets
+            return true
+        }
+    }
 
     /// 16 bytes that no other claim has.
     func makeToken() -> [UInt8] {

@@ -41,10 +41,12 @@ package struct CounterSettings: Sendable, Equatable {
     package var redis: String?
     /// A file whose first line is the password for Redis, relative to the configuration file. Default: none.
     package var passwordFile: String?
-    /// A file whose first line, of at least `keyBytesMin` bytes, all gateways have and Redis has not: stored answers are sealed with
+    /// A file whose lines, each of at least `keyBytesMin` bytes, all gateways have and Redis has not: stored answers are sealed with
     /// it. Relative to the configuration file. Default: none, they are sealed with what each request shows.
     package var keyFile: String?
     package static let keyBytesMin: Int = 16
+    /// Lines of that file at most.
+    package static let keysMax: Int = 4
     /// Default `divided`.
     package var whenAway: Away
 

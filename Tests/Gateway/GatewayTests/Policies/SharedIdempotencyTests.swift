@@ -40,7 +40,7 @@ struct SharedIdempotencyTests {
         var gateways: [GatewayUnderTest] = []
         for secret in secrets {
             let live: LiveState = LiveState()
-            live.claims.attach(claims, secret: secret, away: away, metrics: metrics)
+            live.claims.attach(claims, secrets: secret.isEmpty ? [] : [secret], away: away, metrics: metrics)
             gateways.append(try await .start([upstream.port], policies: [.idempotency(policy)], live: live))
         }
         return Pair(first: gateways[0], second: gateways[1], claims: claims, metrics: metrics)
@@ -163,19 +163,44 @@ struct SharedIdempotencyTests {
         await pair.stop()
     }
 
+    /// Another secret, in three steps: it opens everywhere, it seals everywhere, the one before goes.
+    @Test func theSecretOfTheGatewaysChangesWhileTheyServe() async throws {
+        let upstream: RawUpstream = try Self.counting()
+        let (old, new): ([UInt8], [UInt8]) = (Array("the secret of before".utf8), Array("the one that follows".utf8))
+        let pair: Pair = try await Self.start(upstream, secrets: [old, old])
+        let gateways: [GatewayUnderTest] = [pair.first, pair.second]
+        var step: Int = 0
+        for (first, second) in [([old], [old, new]), ([old, new], [new, old]), ([new, old], [new]), ([new], [new])] {
+            for (gateway, secrets) in zip(gateways, [first, second]) {
+                _ = gateway.live.claims.use(secrets: secrets)
+                #expect(!gateway.live.claims.use(secrets: secrets), "nothing changed")
+            }
+            for (here, there) in [(0, 1), (1, 0)] {
+                step += 1
+                let head: String = Self.post.replacing("k1", with: "k\(step)")
+                let text: String = try await gateways[here].answer(head + "ab").text
+                #expect(text == "\(step)")
+                let number: Int = step
+                #expect(await eventually { pair.claims.settledCount == number })
+                #expect(try await gateways[there].answer(head + "ab").text == text)
+            }
+        }
+        await pair.stop()
+    }
+
     @Test func aSealOpensForItsKeyNameAndSecretOnly() throws {
         let record: IdempotencyRecord = IdempotencyRecord(
             fingerprint: [UInt8](repeating: 7, count: 32), state: .unrepeatable)
         let secret: [UInt8] = [UInt8](repeating: 1, count: 16)
-        let seal: IdempotencySeal = IdempotencySeal(name: "a", request: [1], secret: secret)
+        let seal: IdempotencySeal = IdempotencySeal(name: "a", request: [1], secrets: [secret])
         let sealed: [UInt8] = try #require(seal.seal(record))
         #expect(seal.open(sealed)?.bytes == record.bytes)
         #expect(seal.seal(record) != sealed, "no two are the same")
         for other in [
-            IdempotencySeal(name: "b", request: [1], secret: secret),
-            IdempotencySeal(name: "a", request: [2], secret: secret),
-            IdempotencySeal(name: "a", request: [1], secret: [UInt8](repeating: 2, count: 16)),
-            IdempotencySeal(name: "a", request: [1], secret: []),
+            IdempotencySeal(name: "b", request: [1], secrets: [secret]),
+            IdempotencySeal(name: "a", request: [2], secrets: [secret]),
+            IdempotencySeal(name: "a", request: [1], secrets: [[UInt8](repeating: 2, count: 16)]),
+            IdempotencySeal(name: "a", request: [1], secrets: []),
         ] {
             #expect(other.open(sealed) == nil)
         }

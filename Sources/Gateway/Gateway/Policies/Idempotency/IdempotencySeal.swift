@@ -15,28 +15,34 @@ struct IdempotencySeal: Sendable {
 
     /// Where it is kept: begins with the tenant, and does not show the key of the request.
     let name: String
-    private let key: [UInt8]
+    /// The first seals; those after it are of gateways that have not heard of it yet, or of before.
+    private let keys: [[UInt8]]
 
     /// - Parameters:
     ///   - request: route, caller and idempotency key, told apart.
-    ///   - secret: what all gateways have and others have not; empty: there is none.
-    init(name: String, request: [UInt8], secret: [UInt8]) {
+    ///   - secrets: what all gateways have and others have not: the first seals, each opens. Empty: there is none.
+    init(name: String, request: [UInt8], secrets: [[UInt8]]) {
         self.name = name
         // A key of HMAC is never empty here.
-        self.key = HMACSHA256.authenticate(Self.label + request, key: secret.isEmpty ? Self.label : secret)
+        let secrets: [[UInt8]] = secrets.isEmpty ? [Self.label] : secrets
+        self.keys = secrets.map { HMACSHA256.authenticate(Self.label + request, key: $0) }
     }
 
     /// Nil: the library failed.
     func seal(_ record: IdempotencyRecord) -> [UInt8]? {
-        let sealed: [UInt8]? = try? AESGCM.seal(record.bytes, key: self.key, associatedData: Array(self.name.utf8))
+        let sealed: [UInt8]? = try? AESGCM.seal(
+            record.bytes, key: self.keys[0], associatedData: Array(self.name.utf8))
         return sealed.map { [Self.format] + $0 }
     }
 
     /// Nil: it was written with another secret, by another version, or by nobody who may.
     func open(_ bytes: [UInt8]) -> IdempotencyRecord? {
         guard bytes.first == Self.format else { return nil }
-        let record: [UInt8]? = try? AESGCM.open(
-            Array(bytes.dropFirst()), key: self.key, associatedData: Array(self.name.utf8))
-        return record.flatMap { IdempotencyRecord($0) }
+        for key in self.keys {
+            let record: [UInt8]? = try? AESGCM.open(
+                Array(bytes.dropFirst()), key: key, associatedData: Array(self.name.utf8))
+            if let record: [UInt8] { return IdempotencyRecord(record) }
+        }
+        return nil
     }
 }

@@ -116,7 +116,7 @@ final class IdempotencyStage: RequestStage, @unchecked Sendable {
     private func seal(of key: [UInt8]) -> IdempotencySeal {
         IdempotencySeal(
             name: "idempotency:\(self.tenant):\(Hex.encode(SHA256.hash(key)))", request: key,
-            secret: self.shared.secret)
+            secrets: self.shared.secrets)
     }
 
     /// Place, caller and key, apart by bytes that none of them holds. The same at every gateway.
