@@ -3,17 +3,21 @@
 """
 
 import base64
+import http.server
 import json
 import os
 import random
+import ssl
 import subprocess
 import threading
 import unittest
+import urllib.parse
 
 from foreign import call, end, is_ok, openbao
 from postgres import Postgres
 from processes import ClassScope, Platform, Settings, eventually, folder, free_base, run, spawn
 from rest import Rest, document
+from test_tls import Authority
 from upstream import Upstream
 
 # What is planted begins with this, so that one search finds any of it.
@@ -313,6 +317,7 @@ class OpenBaoTests(SecretsCase):
         cls.bao.post("sys/policies/acl/passerelle", {"policy": "\n".join(
             f'path "transit/{path}" {{ capabilities=["update"] }}'
             for path in ("encrypt/+", "decrypt/+", "keys/+/rotate"))})
+        cls.bao.post("sys/auth/approle", {"type": "approle"})
 
     def setUp(self):
         self.place = folder(self)
@@ -345,6 +350,10 @@ class OpenBaoTests(SecretsCase):
         end(self.bao.process)
         self.assertEqual(rest.request("PUT", "/v1/tenants/acme/secrets/one", {"value": planted("bao", 2)}).status, 200)
         self.assertEqual(rest.expect(503, "POST", "/v1/keys/rotations", {"level": "master"}).json["status"], 503)
+        # Sealed meanwhile, it stays so, and says why.
+        rest.expect(200, "POST", "/v1/keys/seal")
+        self.assertIn("does not answer", rest.expect(503, "POST", "/v1/keys/unseal").json["detail"])
+        self.assertTrue(rest.get("/v1/keys")["sealed"])
         platform.stop()
         # Without it the platform starts sealed, says so, and can be stopped.
         platform.start(ready=False)
@@ -378,6 +387,56 @@ class OpenBaoTests(SecretsCase):
         except OSError:
             return None
         return json.loads(text)["detail"] if status == 503 and "sealed" in text else None
+
+    def role(self, policy):
+        """Flags of an AppRole with that policy, whose tokens live shortly."""
+        name = f"role-{self.key}"
+        self.bao.post(f"auth/approle/role/{name}", {"token_policies": [policy], "token_ttl": "2s", "token_max_ttl": "1h"})
+        _, _, text = call(f"{self.bao.base}/v1/auth/approle/role/{name}/role-id", fields={"X-Vault-Token": self.bao.token})
+        file = f"{self.place}/secret-id"
+        with open(file, "w", encoding="ascii") as secret:
+            secret.write(self.bao.post(f"auth/approle/role/{name}/secret-id", {})["data"]["secret_id"] + "\n")
+        return json.loads(text)["data"]["role_id"], file
+
+    def test_signs_in_by_a_role_and_renews_a_token(self):
+        role, file = self.role("passerelle")
+        url = ("--keys-url", f"openbao+{self.bao.base}/transit/{self.key}")
+        platform = Platform(self, f"{self.place}/data", arguments=(
+            *url, "--keys-role-id", role, "--keys-secret-id-file", file)).start()
+        rest = self.sign_in(platform, "acme")
+        for _ in range(3):
+            # Also after the token of before has ended: with each try another one may be needed.
+            rest.expect(202, "POST", "/v1/keys/rotations", {"level": "master"})
+            accessors = json.loads(call(f"{self.bao.base}/v1/auth/token/accessors?list=true",
+                                        fields={"X-Vault-Token": self.bao.token})[2])["data"]["keys"]
+            for accessor in accessors:
+                shown = self.bao.post("auth/token/lookup-accessor", {"accessor": accessor})["data"]
+                if shown["path"].startswith("auth/approle"):
+                    self.bao.post("auth/token/revoke-accessor", {"accessor": accessor})
+        platform.stop()
+        with open(file, encoding="ascii") as secret:
+            needle = secret.read().strip()
+        self.assertEqual(search(platform.data, [needle.encode()]), [])
+        self.assertNotIn(needle, platform.log())
+        # A secret id that is wrong, and flags that do not go together.
+        with open(file, "w", encoding="ascii") as secret:
+            secret.write("none\n")
+        base = str(free_base())
+        refused = run("serve", "--data", platform.data, "--port-base", base, *platform.arguments)
+        self.assertEqual(refused.returncode, 1)
+        self.assertIn("The master key is refused: OpenBao answered 400", refused.stderr)
+        for more, says in ((("--keys-role-id", role), "belong together"),
+                           ((*platform.arguments[2:], "--keys-token-file", file), "two ways to sign in"),
+                           ((*platform.arguments[2:], "--keys-namespace", "../a"), "expected letters")):
+            done = run("serve", "--data", platform.data, "--port-base", base, *url, *more)
+            self.assertEqual(done.returncode, 2, done.stderr)
+            self.assertIn(says, done.stderr)
+        # The token of a file is renewed, without being needed.
+        platform.arguments = self.arguments
+        platform.start()
+        with open(self.token_file, encoding="ascii") as token:
+            shown = {"token": token.read().strip()}
+        eventually(lambda: self.bao.post("auth/token/lookup", shown)["data"].get("last_renewal"), seconds=60)
 
     def test_moves_from_a_file_to_openbao_and_back(self):
         platform = Platform(self, f"{self.place}/data").start()
@@ -423,6 +482,23 @@ class OpenBaoTests(SecretsCase):
         names = [one["name"] for one in rest.all("/v1/tenants/acme/secrets")]
         self.assertEqual(names, ["bao-apps-crm-api-key", "bao-apps-crm-token", "bao-apps-mail-smtp-password"])
         for name, number in zip(names, (2, 1, 3)):
+            self.assertEqual(
+                rest.expect(200, "PUT", f"/v1/tenants/acme/secrets/{name}", {"value": planted("kv", number)}).json["version"], 1)
+        # Version 1, in a namespace, and read as a role.
+        self.bao.post("sys/namespaces/team", {})
+        self.bao.post("team/sys/mounts/old", {"type": "kv", "options": {"version": "1"}})
+        self.bao.post("team/old/apps/crm", {"token": planted("kv", 4)})
+        self.bao.post("sys/mounts/old", {"type": "kv", "options": {"version": "1"}})
+        self.bao.post("old/apps/crm", {"token": planted("kv", 5)})
+        self.bao.post("sys/policies/acl/reader", {"policy": 'path "old/*" { capabilities=["read","list"] }'})
+        role, file = self.role("reader")
+        for name, number, flags in (
+                ("team-apps-crm-token", 4, ("--namespace", "team", "--token-file", root)),
+                ("role-apps-crm-token", 5, ("--role-id", role, "--secret-id-file", file))):
+            done = run("secrets", "import", "vault", self.bao.base, "apps/", "--mount", "old", "--kv-version", "1", *flags,
+                       "--prefix", name[:5], "--tenant", "acme",
+                       environment={"PASSERELLE_URL": platform.control_plane, "PASSERELLE_TOKEN": rest.token})
+            self.assertEqual(done.returncode, 0, done.stderr)
             self.assertEqual(
                 rest.expect(200, "PUT", f"/v1/tenants/acme/secrets/{name}", {"value": planted("kv", number)}).json["version"], 1)
         missing = run("secrets", "import", "vault", self.bao.base, "apps/none", "--token-file", root, "--tenant", "acme",
@@ -574,6 +650,41 @@ class UpstreamCertificateTests(SecretsCase):
             self.assertEqual(search(place, [self.text(key).splitlines()[1].encode()]), [])
 
 
+class Cluster(http.server.BaseHTTPRequestHandler):
+    """As much of a Kubernetes API server as lists secrets: pages, tokens, and Status objects for what is refused."""
+
+    TOKEN = "a.service.account"
+    objects = []
+    pages = 0
+
+    def do_GET(self):
+        target = urllib.parse.urlsplit(self.path)
+        query = dict(urllib.parse.parse_qsl(target.query, strict_parsing=True))
+        if self.headers["Authorization"] != f"Bearer {self.TOKEN}":
+            return self.answer(401, {"kind": "Status", "message": "Unauthorized"})
+        if target.path != "/api/v1/namespaces/crm/secrets":
+            return self.answer(403, {"kind": "Status", "message": "secrets is forbidden"})
+        first = int(query.get("continue", "0"))
+        key, _, value = query.get("labelSelector", "").partition("=")
+        chosen = [one for one in self.objects if not key or one["metadata"]["labels"].get(key) == value]
+        type(self).pages += 1
+        metadata = {"resourceVersion": "1"}
+        if first + 2 < len(chosen):
+            metadata["continue"] = str(first + 2)
+        return self.answer(200, {"kind": "SecretList", "apiVersion": "v1", "metadata": metadata, "items": chosen[first:first + 2]})
+
+    def answer(self, status, body):
+        raw = json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(raw)))
+        self.end_headers()
+        self.wfile.write(raw)
+
+    def log_message(self, *_):
+        pass
+
+
 class CommandTests(SecretsCase):
     """The command line: values from standard input and files; imports of manifests (a file stands for the cluster) and folders."""
 
@@ -660,6 +771,46 @@ class CommandTests(SecretsCase):
                 refused = run("config", "check", settings)
                 self.assertEqual(refused.returncode, 1)
                 self.assertIn(expected, refused.stderr)
+
+    def test_secrets_of_a_cluster_are_imported_page_by_page(self):
+        """A server that is written from the API's description stands for the cluster's."""
+        authority = Authority(self.place)
+        certificate, key = authority.issue("cluster", "cluster", ["localhost"])
+        Cluster.objects = [
+            {"metadata": {"name": f"crm-{number}", "labels": {"app": "ab"[number % 2]}}, "type": "Opaque",
+             "data": {"token": base64.b64encode(planted("cluster", number).encode()).decode()}} for number in range(5)]
+        Cluster.objects.append({
+            "metadata": {"name": "default-token", "labels": {}}, "type": "kubernetes.io/service-account-token",
+            "data": {"token": base64.b64encode(b"of the cluster").decode()}})
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Cluster)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate, key)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        self.addCleanup(server.server_close)
+        self.addCleanup(server.shutdown)
+        token = f"{self.place}/token"
+        with open(token, "w", encoding="ascii") as file:
+            file.write(Cluster.TOKEN)
+        address = f"https://localhost:{server.server_address[1]}"
+
+        def imported(*more, namespace="crm", code=0):
+            return self.command("secrets", "import", "cluster", address, namespace, "--token-file", token, *more, code=code)
+
+        self.assertIn("certificate", imported(code=1).stderr)
+        trusted = ("--ca-file", authority.file)
+        self.assertIn("answered 403. secrets is forbidden", imported(*trusted, namespace="other", code=1).stderr)
+        imported(*trusted, "--selector", "app=b")
+        self.assertEqual([one["name"] for one in self.rest.all("/v1/tenants/acme/secrets")], ["crm-1-token", "crm-3-token"])
+        before = Cluster.pages
+        imported(*trusted)
+        self.assertEqual(Cluster.pages - before, 3)
+        for number in range(5):
+            self.assertTrue(self.is_value(f"crm-{number}-token", planted("cluster", number)))
+        self.assertEqual(len(self.rest.all("/v1/tenants/acme/secrets")), 5)
+        with open(token, "w", encoding="ascii") as file:
+            file.write("another")
+        self.assertIn("answered 401", imported(*trusted, code=1).stderr)
 
     def test_manifests_and_folders_are_imported_whole_or_not_at_all(self):
         one, two, three = (planted("kube", number) for number in (1, 2, 3))

@@ -127,6 +127,14 @@ package final class KeyRing: Sendable {
         }
     }
 
+    /// Keeps alive what this process signs in with where the master key is. Does nothing while sealed.
+    ///
+    /// - Returns: after how long it is due again; nil: there is nothing to keep alive.
+    package func keepMasterAlive() async throws -> Duration? {
+        guard let known: OpenKeys = try? self.opened() else { return nil }
+        return try await known.master.keepAlive()
+    }
+
     /// Looks for keys of other processes until cancelled.
     package func keepFresh(_ failed: @Sendable (any Error) -> Void) async {
         while (try? await self.clock.sleep(for: Self.refreshEvery)) != nil {

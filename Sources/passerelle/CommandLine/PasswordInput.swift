@@ -8,17 +8,17 @@ enum PasswordInput {
 
     /// - Parameter variable: the environment variable that may hold it.
     static func read(
-        file: String?, variable: String = "PASSERELLE_PASSWORD", prompt: String
+        file: String?, bytesMax: Int = PasswordInput.bytesMax, variable: String = "PASSERELLE_PASSWORD", prompt: String
     ) throws(CommandError) -> String {
         if let file: String, file != "-" {
             do {
-                return Self.firstLine(try Files.read(file, bytesMax: Self.bytesMax))
+                return Self.firstLine(try Files.read(file, bytesMax: bytesMax))
             } catch {
                 throw .failed("The password file cannot be read: \(error)")
             }
         }
         if file == nil, let password: String = Login.environment(variable) { return password }
-        return file == nil && isatty(0) == 1 ? try Self.ask(prompt) : Self.firstLine(Self.standardInput())
+        return file == nil && isatty(0) == 1 ? try Self.ask(prompt) : Self.firstLine(Self.standardInput(bytesMax))
     }
 
     private static func ask(_ prompt: String) throws(CommandError) -> String {
@@ -29,15 +29,15 @@ enum PasswordInput {
         tcsetattr(0, TCSAFLUSH, &quiet)
         defer { tcsetattr(0, TCSAFLUSH, &settings) }
         _ = prompt.withCString { write(2, $0, strlen($0)) }
-        let line: String = Self.firstLine(Self.standardInput())
+        let line: String = Self.firstLine(Self.standardInput(Self.bytesMax))
         _ = write(2, "\n", 1)
         return line
     }
 
-    private static func standardInput() -> [UInt8] {
+    private static func standardInput(_ bytesMax: Int) -> [UInt8] {
         var bytes: [UInt8] = []
         var byte: UInt8 = 0
-        while bytes.count < Self.bytesMax, Glibc.read(0, &byte, 1) == 1, byte != UInt8(ascii: "\n") {
+        while bytes.count < bytesMax, Glibc.read(0, &byte, 1) == 1, byte != UInt8(ascii: "\n") {
             bytes.append(byte)
         }
         return bytes

@@ -15,6 +15,13 @@ struct KeySettings: Sendable {
     var oldURL: String?
     /// The file with the token for OpenBao; read at each call.
     var tokenFile: String?
+    /// An AppRole of OpenBao instead: its id, and the file with its secret id; read at each login.
+    var roleID: String?
+    var secretIDFile: String?
+    /// Where that method is mounted. Default `approle`.
+    var authMount: String = "approle"
+    /// The namespace of OpenBao or Vault. Default: the root.
+    var namespace: String?
     /// The authorities OpenBao's certificate is checked against, PEM. Default: those this machine trusts.
     var authoritiesFile: String?
 
@@ -48,12 +55,25 @@ struct KeySettings: Sendable {
         guard let url: String else { return nil }
         let client: HTTPClient? = url.hasPrefix("openbao+") || url.hasPrefix("vault+") ? try self.client() : nil
         return try MasterKeyLocation(
-            url: url, tokenFile: self.tokenFile, client: client,
+            url: url, openBao: try self.credentials(), namespace: self.namespace, client: client,
             environment: { name in
                 let value: String? = Login.environment(name)
                 unsetenv(name)
                 return value
             })
+    }
+
+    private func credentials() throws(CommandError) -> VaultServer.Credentials? {
+        guard (self.roleID == nil) == (self.secretIDFile == nil) else {
+            throw .usage("keys.role_id and keys.secret_id_file belong together: give both or none.")
+        }
+        if let id: String = self.roleID, let file: String = self.secretIDFile {
+            guard self.tokenFile == nil else {
+                throw .usage("keys.token_file and keys.role_id are two ways to sign in: give one.")
+            }
+            return .appRole(id: id, secretFile: file, mount: self.authMount)
+        }
+        return self.tokenFile.map { .tokenFile($0) }
     }
 
     private func client() throws -> HTTPClient {

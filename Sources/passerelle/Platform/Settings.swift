@@ -5,6 +5,7 @@ import Files
 import GatewayConfiguration
 import HTTP
 import Identity
+import KeyRing
 import Redis
 import Secrets
 import Telemetry
@@ -165,6 +166,10 @@ struct Settings: Sendable {
             "keys-url", "URL", "the master key: file:PATH, env:NAME, openbao+https://HOST:PORT/MOUNT/KEY (master.key)"),
         .init("keys-old-url", "URL", "the master key before: the keys move from it to the present one"),
         .init("keys-token-file", "FILE", "the token for OpenBao"),
+        .init("keys-role-id", "ID", "an AppRole of OpenBao, in place of a token"),
+        .init("keys-secret-id-file", "FILE", "the secret id of that role"),
+        .init("keys-auth-mount", "MOUNT", "where OpenBao has the method of that role (approle)"),
+        .init("keys-namespace", "NAMESPACE", "the namespace of OpenBao (the root)"),
         .init("keys-ca-file", "FILE", "authorities of OpenBao's certificate, PEM (those of this machine)"),
         .init(
             "keys-rotate-every", "TIME|never", "how old keys become before they rotate by themselves, 1h to 3650d (90d)"
@@ -283,6 +288,12 @@ struct Settings: Sendable {
         }
     }
 
+    /// The path of a mount or namespace of OpenBao.
+    private static func place(_ value: String, _ source: String) throws(CommandError) -> String {
+        guard let wanted: String = VaultServer.problem(place: value) else { return value }
+        throw .usage("\(source) is '\(value)'; expected \(wanted).")
+    }
+
     /// What of another reading of the same settings comes from secrets.
     mutating func takeSecrets(of other: Settings) {
         self.identityProviders = other.identityProviders
@@ -345,6 +356,10 @@ struct Settings: Sendable {
         case "keys-url": self.keys.url = value
         case "keys-old-url": self.keys.oldURL = value
         case "keys-token-file": self.keys.tokenFile = value
+        case "keys-role-id": self.keys.roleID = value
+        case "keys-secret-id-file": self.keys.secretIDFile = value
+        case "keys-auth-mount": self.keys.authMount = try Self.place(value, source)
+        case "keys-namespace": self.keys.namespace = try Self.place(value, source)
         case "keys-rotate-every":
             let age: Duration? = value == "never" ? nil : DurationText.parse(value)
             guard value == "never" || age.map({ KeySettings.rotations.contains($0) }) == true else {

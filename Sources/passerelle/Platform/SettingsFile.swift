@@ -1,5 +1,6 @@
 import Documents
 import GatewayConfiguration
+import KeyRing
 import Telemetry
 
 /// `passerelle.yaml`: every problem at once, by line and column.
@@ -58,11 +59,22 @@ enum SettingsFile {
             if let file: String = backup["key_file"]?.string(length: 1...4_096) { settings.backupKeyFile = file }
         }
         if let keys: NodeFields = fields["keys"]?.fields([
-            "url", "old_url", "token_file", "ca_file", "rotate_every",
+            "url", "old_url", "token_file", "ca_file", "rotate_every", "role_id", "secret_id_file",
+            "auth_mount", "namespace",
         ]) {
             if let url: String = keys["url"]?.string(length: 1...2_048) { settings.keys.url = url }
             if let url: String = keys["old_url"]?.string(length: 1...2_048) { settings.keys.oldURL = url }
             if let file: String = keys["token_file"]?.string(length: 1...4_096) { settings.keys.tokenFile = file }
+            if let id: String = keys["role_id"]?.string(length: 1...256) { settings.keys.roleID = id }
+            if let file: String = keys["secret_id_file"]?.string(length: 1...4_096) {
+                settings.keys.secretIDFile = file
+            }
+            if let mount: String = keys["auth_mount"]?.string(VaultServer.problem(place:)) {
+                settings.keys.authMount = mount
+            }
+            if let name: String = keys["namespace"]?.string(VaultServer.problem(place:)) {
+                settings.keys.namespace = name
+            }
             if let file: String = keys["ca_file"]?.string(length: 1...4_096) { settings.keys.authoritiesFile = file }
             if let every: NodeDecoder = keys["rotate_every"] {
                 if every.node.text == "never" {

@@ -17,6 +17,14 @@ package protocol MasterKey: Sendable {
     func next() async throws -> any MasterKey
     /// The keys are wrapped with it, durably: what came before it may go.
     func settle() async throws
+    /// Keeps alive what this process signs in with where the key is kept.
+    ///
+    /// - Returns: after how long it is due again; nil: there is nothing to keep alive.
+    func keepAlive() async throws -> Duration?
+}
+
+extension MasterKey {
+    package func keepAlive() async throws -> Duration? { nil }
 }
 
 /// A master key in memory: 32 bytes from a file or a variable.

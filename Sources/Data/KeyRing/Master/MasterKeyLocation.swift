@@ -14,11 +14,13 @@ package enum MasterKeyLocation: Sendable {
     case fixed(any MasterKey)
 
     /// - Parameters:
-    ///   - tokenFile: with the token for OpenBao; read at each call, so that it may change.
+    ///   - openBao: how this process signs in at a server; nil: nothing says how.
     ///   - client: for calls to OpenBao; nil when the URL names none.
+    ///   - namespace: of OpenBao; nil: the root.
     /// - Throws: `KeyRingError.masterRefused` that names what is expected.
     package init(
-        url: String, tokenFile: String?, client: HTTPClient?, environment: (String) -> String?
+        url: String, openBao credentials: VaultServer.Credentials?, namespace: String? = nil, client: HTTPClient?,
+        environment: (String) -> String?
     ) throws(KeyRingError) {
         if url.hasPrefix("file:") {
             let path: String = String(url.dropFirst(5))
@@ -38,10 +40,14 @@ package enum MasterKeyLocation: Sendable {
                 throw .masterRefused(
                     reason: "expected openbao+https://HOST:PORT/MOUNT/KEY, for example …/transit/passerelle")
             }
-            guard let tokenFile: String, let client: HTTPClient else {
-                throw .masterRefused(reason: "OpenBao needs a token: keys.token_file")
+            guard let credentials: VaultServer.Credentials, let client: HTTPClient else {
+                throw .masterRefused(
+                    reason:
+                        "OpenBao needs a token, keys.token_file; or an AppRole, keys.role_id and keys.secret_id_file")
             }
-            self = .transit(TransitMasterKey(server: parts, place: place, tokenFile: tokenFile, client: client))
+            let server: VaultServer = VaultServer(
+                parts, credentials: credentials, namespace: namespace, client: client)
+            self = .transit(TransitMasterKey(place: place, server: server))
             return
         }
         throw .masterRefused(reason: "expected file:PATH, env:NAME or openbao+https://HOST:PORT/MOUNT/KEY as keys.url")

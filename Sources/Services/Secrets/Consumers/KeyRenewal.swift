@@ -189,8 +189,10 @@ final class KeyRenewal: Sendable {
     // MARK: Looking after keys
 
     private func watch(isShared: Bool) async {
+        var masterDue: UInt64 = await self.keepMasterAlive()
         while (try? await self.services.clock.sleep(for: Self.lookEvery)) != nil {
             guard self.keys.isSealed == nil else { continue }
+            if self.services.clock.monotonic() >= masterDue { masterDue = await self.keepMasterAlive() }
             do {
                 for task in try await self.left(isShared: true) { self.begin(task) }
                 try await self.rotateOld()
@@ -198,6 +200,19 @@ final class KeyRenewal: Sendable {
             } catch {
                 self.services.logger.log(.warning, "keys could not be looked after", ["error": .string("\(error)")])
             }
+        }
+    }
+
+    /// A token that ends while nobody needs it would be missed when somebody does. - Returns: when it is due again.
+    private func keepMasterAlive() async -> UInt64 {
+        let now: UInt64 = self.services.clock.monotonic()
+        do {
+            guard let pause: Duration = try await self.keys.keepMasterAlive() else { return .max }
+            return now + UInt64(pause.components.seconds) * 1_000_000_000
+        } catch {
+            self.services.logger.log(
+                .warning, "the token for the master key could not be renewed", ["error": .string("\(error)")])
+            return now
         }
     }
 
