@@ -372,4 +372,28 @@ struct LabelConditionTests {
         #expect(try await fixture.send("GET", path).status == 200)
         await fixture.harness.stop()
     }
+
+    @Test func whoFollowsADeploymentIsToldNothingMoreOnceTheyMayNotReadIt() async throws {
+        let fixture: DeploymentsFixture = try await Self.fixture()
+        let gateway: FakeGateway = fixture.gateway()
+        try await gateway.pull()
+        let id: String = try await fixture.request(api: "payments")
+        let path: String = "/v1/tenants/acme/apis/payments/deployments/\(id)"
+        let stream = await fixture.harness.open(path, token: "pay", fields: [("Accept", ServerSentEvent.mediaType)])
+        try #require(stream.status == 200)
+        try await eventually("a state is told") { !stream.recorder.received.isEmpty }
+        // The gateway says nothing, so the deployment cannot end meanwhile.
+        try await Self.relabel(fixture, "payments", ["team": "billing"])
+        let time: Task<Void, Never> = Task {
+            while !Task.isCancelled {
+                fixture.harness.clock.advance(by: .seconds(1))
+                await Task.yield()
+            }
+        }
+        await #expect(throws: (any Error).self) { try await stream.producer.value }
+        time.cancel()
+        await time.value
+        #expect(!String(decoding: stream.recorder.received, as: UTF8.self).contains("success"))
+        await fixture.harness.stop()
+    }
 }
