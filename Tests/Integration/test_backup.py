@@ -112,6 +112,37 @@ class BackupTests(unittest.TestCase):
         self.done("restore", *self.from_, "--data", end)
         self.assertEqual(self.done("audit", "verify", "--data", end, "--checkpoint", checkpoint).returncode, 0)
 
+    def test_who_was_erased_stays_erased_after_a_restore(self):
+        planted = "planted.hopper@example.com"
+        platform = self.platform().start()
+        rest = platform.sign_in("acme")
+        user = rest.create("/v1/users", {"name": planted, "password": "correct horse battery", "grants": []})
+        with Rest(rest.url) as person:
+            person.sign_in(planted, "correct horse battery")
+        self.back_up(rest)
+        erased = rest.expect(200, "POST", f"/v1/audit/persons/{planted}/erasure", {"reason": "asked for"}).json
+        self.assertGreaterEqual(erased["keys_destroyed"], 1)
+        eventually(lambda: glob.glob(f"{self.repository}/erasures/*.erasure"))
+        self.assertEqual(platform.stop(), 0)
+        restored = f"{self.place}/restored"
+        self.done("restore", *self.from_, "--data", restored, "--master-key", f"{platform.data}/master.key")
+        self.assertTrue(os.path.exists(f"{restored}/erasures.pending"))
+        again = self.platform("restored").start()
+        self.assertFalse(os.path.exists(f"{restored}/erasures.pending"))
+        with Rest(again.control_plane) as rest:
+            rest.sign_in("admin", platform.password)
+            self.assertEqual(rest.request("GET", f"/v1/audit/persons/{planted}").status, 404)
+            found = eventually(lambda: rest.all("/v1/audit/entries?type=personal-data.erased"))
+            self.assertEqual([(one["resource"]["id"], one["changes"]["reason"]) for one in found], [(user["id"], "repeated after a restore")])
+            for one in rest.all(f"/v1/audit/entries?actor={user['id']}"):
+                self.assertEqual(one["actor"]["ip"], {"erased": True})
+        self.assertEqual(again.stop(), 0)
+        for path, _, files in os.walk(restored):
+            for name in files:
+                with open(f"{path}/{name}", "rb") as file:
+                    self.assertNotIn(planted.encode(), file.read(), name)
+        self.done("audit", "verify", "--data", restored)
+
     def test_an_audit_checkpoint_of_later_shows_the_shorter_tail(self):
         platform = self.platform().start()
         rest = platform.sign_in("acme")

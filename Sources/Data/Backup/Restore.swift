@@ -11,6 +11,9 @@ import Store
 /// Killed anywhere before the last step it leaves `<folder>.restoring`, which the next restore removes; `<folder>` is never
 /// half there.
 package enum Restore {
+    /// In a restored folder: who was erased since, a line each. The platform repeats that at its next start, and removes the file.
+    package static let erasuresFile: String = "erasures.pending"
+
     static let unfinishedExtension: String = ".restoring"
 
     /// Restores backup `id` into `folder`, which must not exist or be empty.
@@ -34,6 +37,7 @@ package enum Restore {
                 try Self.write(reader, to: place, progress)
                 try Self.checkDatabases(of: reader.contents.description, in: place)
                 try Self.keep(masterKey, needed: reader.contents.description.masterKey, in: place)
+                try Self.keepErasures(repository, in: place)
                 try Folders.rename(place, to: target)
             } catch {
                 try? Folders.remove(place)
@@ -83,6 +87,14 @@ package enum Restore {
                 throw BackupError.badDatabase(name: file.name, reason: damage)
             }
         }
+    }
+
+    private static func keepErasures(_ repository: BackupRepository, in place: String) throws {
+        let erasures: [[UInt8]] = try repository.erasures()
+        if erasures.isEmpty { return }
+        var lines: [UInt8] = []
+        for erasure in erasures { lines += erasure + [UInt8(ascii: "\n")] }
+        try Files.replace("\(place)/\(Self.erasuresFile)", with: lines)
     }
 
     private static func keep(_ masterKey: [UInt8]?, needed: String?, in place: String) throws {

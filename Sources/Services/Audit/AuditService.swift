@@ -30,12 +30,14 @@ package final class AuditService: PlatformService {
     /// The services that keep something about people.
     let people: [any PersonalData]
     let keeper: AnchorKeeper
+    private let erasures: ErasureKeeper?
     private let tasks: Mutex<[Task<Void, Never>]> = Mutex([])
 
     private init(
         services: ServiceEnvironment, signer: NoteSigner, subjects: SubjectKeys, people: [any PersonalData],
-        anchors: AnchorRules
+        anchors: AnchorRules, ledger: (any ErasureLedger)?
     ) {
+        self.erasures = ledger.map { ErasureKeeper($0, services: services) }
         self.keeper = AnchorKeeper(anchors, services: services, signer: signer)
         self.services = services
         self.signer = signer
@@ -49,9 +51,10 @@ package final class AuditService: PlatformService {
     /// - Parameters:
     ///   - people: the services that keep something about people.
     ///   - anchors: where checkpoints are taken to.
+    ///   - ledger: where backups are, and with them who was erased.
     package static func open(
         services: ServiceEnvironment, sealer: any SecretSealer, people: [any PersonalData] = [],
-        anchors: AnchorRules = AnchorRules()
+        anchors: AnchorRules = AnchorRules(), ledger: (any ErasureLedger)? = nil
     ) async throws -> AuditService {
         let subjects: SubjectKeys = SubjectKeys(sealer: sealer, clock: services.clock)
         services.log.sealAudit(with: subjects)
@@ -60,7 +63,7 @@ package final class AuditService: PlatformService {
         }
         return AuditService(
             services: services, signer: try await CheckpointKeys.signer(in: services.store, sealer: sealer),
-            subjects: subjects, people: people, anchors: anchors)
+            subjects: subjects, people: people, anchors: anchors, ledger: ledger)
     }
 
     package var routes: [Route] {
@@ -74,6 +77,7 @@ package final class AuditService: PlatformService {
             tasks.append(Task { await builder.run() })
             tasks.append(Task { await self.keepHouse() })
             tasks.append(Task { [keeper] in await keeper.run() })
+            if let erasures: ErasureKeeper = self.erasures { tasks.append(Task { await erasures.run() }) }
         }
     }
 

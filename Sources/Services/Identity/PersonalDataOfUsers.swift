@@ -46,8 +46,11 @@ extension IdentityService: PersonalData {
     private static let personalRowsMax: Int = 100_000
 
     /// The account stays as an id without a name, disabled and without roles: entries and events name it.
-    package func erase(_ person: String, author: Author, in transaction: Transaction) throws {
-        guard let old: User = try UserTable.find(person, in: transaction), old.id == person else { return }
+    @discardableResult
+    package func erase(_ person: String, author: Author, in transaction: Transaction) throws -> Bool {
+        guard let old: User = try UserTable.find(person, in: transaction), old.id == person,
+            old.name != UserTable.erasedName(of: person)
+        else { return false }
         let user: User = old.changed(passwordHash: Password.dummy, state: .disabled, grants: [])
         try UserTable.update(user, in: transaction)
         try UserTable.eraseName(of: user, in: transaction)
@@ -70,6 +73,7 @@ extension IdentityService: PersonalData {
         try ProviderHintTable.deletePending(of: person, in: transaction)
         try Self.leaveGroups(person, author, in: transaction)
         try Self.record("role-changed", audit: "user.erased", user, about: old.grants, author, in: transaction)
+        return true
     }
 
     package func forget(_ person: String) async {

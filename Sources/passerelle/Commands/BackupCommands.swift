@@ -127,6 +127,9 @@ enum BackupCommands {
 
                 """
         }
+        if Files.exists("\(folder)/\(Restore.erasuresFile)") {
+            text += "Whoever was erased since is erased again when it is served.\n"
+        }
         text += "Check the audit log: passerelle audit verify --data \(folder) --checkpoint FILE\n"
         text += "Then serve it:       passerelle serve --data \(folder)"
         return text

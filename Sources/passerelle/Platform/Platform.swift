@@ -1,4 +1,5 @@
 import Audit
+import Backup
 import Backups
 import Catalog
 import Contracts
@@ -36,6 +37,7 @@ final class Platform: Sendable {
     let keys: KeyRing
     let identity: IdentityService
     let deployments: DeploymentsService
+    private let audit: AuditService
     private let telemetry: Store
     private let readiness: Observability.Readiness
     /// The services whose routes, consumers and jobs run here.
@@ -136,9 +138,14 @@ final class Platform: Sendable {
             revocations: RevocationQueries(), secrets: SecretQueries(sealer: sealer),
             certificates: settings.tls.map { $0.gateways != .token } ?? false ? certificates : nil)
         self.geolocation = GeolocationService(services: services)
+        let place: BackupsService.Place? = Self.backupPlace(settings)
+        let backups: BackupsService = BackupsService(
+            services: services, data: settings.data, place: place, version: Version.text)
         let audit: AuditService = try await AuditService.open(
             services: services, sealer: sealer, people: [self.identity],
-            anchors: try settings.audit.rules { try Self.outgoingCalls(settings) })
+            anchors: try settings.audit.rules { try Self.outgoingCalls(settings) },
+            ledger: place == nil ? nil : backups)
+        self.audit = audit
         let applications: PortalService = PortalService(services: services, catalog: catalog)
         let secrets: SecretsService = SecretsService(
             services: services, keys: keys, columns: Self.sealedColumns, users: LiveSecrets(catalog: catalog),
@@ -156,8 +163,7 @@ final class Platform: Sendable {
             CatalogService(
                 services: services, deployments: DeploymentQueries(), portal: portal, tenancy: tenancy),
             applications, self.identity, self.deployments, audit, self.geolocation, secrets,
-            BackupsService(
-                services: services, data: settings.data, place: Self.backupPlace(settings), version: Version.text),
+            backups,
         ]
         readiness.add("audit") { audit.failure.map { Unreadiness(reason: $0.reason, since: $0.since) } }
         let chosen: [any PlatformService] = all.filter {
@@ -197,6 +203,7 @@ final class Platform: Sendable {
     /// Starts the services, then listens. - Returns: the control plane's address.
     func start() async throws -> SocketAddress {
         if self.services.store.kind == .postgresql { self.learnKeys() }
+        try await self.repeatErasures()
         for service in self.chosen {
             try await service.start()
             self.readiness.started(service: type(of: service).name)
@@ -218,6 +225,26 @@ final class Platform: Sendable {
         }
         return address
     }
+
+    /// Erases again whom a restored backup has brought back, before anybody is served.
+    private func repeatErasures() async throws {
+        let path: String = "\(self.settings.data)/\(Restore.erasuresFile)"
+        guard Files.exists(path) else { return }
+        let lines: [[UInt8]] = try Files.read(path, bytesMax: Self.erasuresBytesMax).split(
+            separator: UInt8(ascii: "\n")
+        ).map { Array($0) }
+        let done: (count: Int, left: [[UInt8]]) = await self.audit.repeatErasures(lines)
+        self.services.logger.log(
+            .info, "erasures of before the restore were repeated",
+            ["repeated": .int(Int64(done.count)), "left": .int(Int64(done.left.count))])
+        if done.left.isEmpty { return try Files.remove(path) }
+        var left: [UInt8] = []
+        for line in done.left { left += line + [UInt8(ascii: "\n")] }
+        try Files.replace(path, with: left)
+    }
+
+    /// Largest list of erasures that is read, bytes: some hundred thousand people.
+    private static let erasuresBytesMax: Int = 128 << 20
 
     /// Follows the keys that other processes on the same database make: what they seal with them has to open here.
     private func learnKeys() {

@@ -116,4 +116,32 @@ struct RestoreTests {
         try fixture.restore(masterKey: key)
         #expect(try await MasterKeyFile(folder: fixture.restored).load().key.unwrap(wrapped, name: "x") == [1, 2, 3])
     }
+
+    @Test func whoWasErasedIsToldToTheRestoredFolder() async throws {
+        let fixture: BackupFixture = try BackupFixture()
+        try fixture.backUp()
+        let repository: BackupRepository = try fixture.open()
+        #expect(try repository.erasures().isEmpty)
+        try repository.keep(erasure: "evt_2", Array("{\"id\":\"evt_2\"}".utf8))
+        try repository.keep(erasure: "evt_1", Array("{\"id\":\"evt_1\"}".utf8))
+        try repository.keep(erasure: "evt_1", Array("{}".utf8))
+        let path: String = "\(fixture.repository)/erasures/evt_1.erasure"
+        let kept: [UInt8] = try Files.read(path, bytesMax: 1 << 20)
+        #expect(!String(decoding: kept, as: UTF8.self).contains("evt_1"), "sealed")
+        try fixture.restore()
+        let pending: [UInt8] = try Files.read("\(fixture.restored)/\(Restore.erasuresFile)", bytesMax: 1 << 20)
+        #expect(String(decoding: pending, as: UTF8.self) == "{\"id\":\"evt_1\"}\n{\"id\":\"evt_2\"}\n")
+        try Folders.remove(fixture.restored)
+        // One that was altered is named: without it somebody might come back.
+        var bytes: [UInt8] = kept
+        bytes[bytes.count - 1] ^= 1
+        try Files.replace(path, with: bytes)
+        #expect {
+            try fixture.restore()
+        } throws: { "\($0)".contains(path) }
+        // Under another's name it does not open either.
+        try Files.replace("\(fixture.repository)/erasures/evt_1.erasure", with: kept)
+        try Files.replace("\(fixture.repository)/erasures/evt_3.erasure", with: kept)
+        #expect(throws: BackupError.self) { try fixture.open().erasures() }
+    }
 }

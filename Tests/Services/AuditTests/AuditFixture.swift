@@ -15,11 +15,14 @@ import Testing
 struct AuditFixture {
     let harness: ServiceHarness
 
-    init(people: [any PersonalData] = [], anchors: [any CheckpointAnchor] = []) async throws {
+    init(people: [any PersonalData] = [], anchors: [any CheckpointAnchor] = [], ledger: (any ErasureLedger)? = nil)
+        async throws
+    {
         self.harness = try await ServiceHarness(migrations: [AuditService.migrations]) {
             [
                 try await AuditService.open(
-                    services: $0, sealer: FixedSealer(), people: people, anchors: AnchorRules(anchors: anchors))
+                    services: $0, sealer: FixedSealer(), people: people, anchors: AnchorRules(anchors: anchors),
+                    ledger: ledger)
             ]
         }
     }

@@ -14,7 +14,7 @@ import Time
 @testable import Audit
 
 /// A service that keeps a name for each of a few people.
-private final class NameKeeper: PersonalData {
+final class NameKeeper: PersonalData {
     private let names: Mutex<[String: String]>
     let forgotten: Mutex<[String]> = Mutex([])
 
@@ -31,8 +31,11 @@ private final class NameKeeper: PersonalData {
         return [("user", .object(["name": .string(name)]))]
     }
 
-    func erase(_ person: String, author: Author, in transaction: Transaction) throws {
-        self.names.withLock { $0[person] = $0[person].map { _ in "" } }
+    func erase(_ person: String, author: Author, in transaction: Transaction) throws -> Bool {
+        self.names.withLock { names in
+            defer { names[person] = names[person].map { _ in "" } }
+            return names[person].map { !$0.isEmpty } ?? false
+        }
     }
 
     func forget(_ person: String) async { self.forgotten.withLock { $0.append(person) } }

@@ -6,6 +6,7 @@
 ///   lock                      held with flock while something is written here
 ///   packs/<backup>.pack       the pieces a backup added: "PASSPCK1", then sealed pieces one after the other
 ///   backups/<backup>.backup   "PASSBKP1", then one sealed message: what the backup consists of
+///   erasures/<entry>.erasure  "PASSERA1", then one sealed message: whom a restore must not bring back
 /// ```
 /// A *piece* is 64 KiB of a database file (16 pages), less at the end. Its name is an HMAC of its bytes under a key of the
 /// repository: a piece that is there already is not written again, and a name tells nothing to who has no key. Each pack and

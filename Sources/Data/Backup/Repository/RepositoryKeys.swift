@@ -61,6 +61,7 @@ struct RepositoryKeys: Sendable {
 
     func key(ofPack id: String) -> [UInt8] { self.derived("pack", id) }
     func key(ofBackup id: String) -> [UInt8] { self.derived("backup", id) }
+    func key(ofErasure id: String) -> [UInt8] { self.derived("erasure", id) }
 
     private func derived(_ kind: String, _ id: String) -> [UInt8] {
         HMACSHA256.authenticate(Array("\(kind)\u{0}\(id)".utf8), key: self.key)

@@ -62,6 +62,18 @@ enum SubjectKeyTable {
         return ids
     }
 
+    /// Destroys the keys with these ids, and all of somebody; returns the ids of those that were there.
+    static func destroy(
+        keys ids: [String], of subject: String, in transaction: Transaction
+    ) throws(StoreError) -> [String] {
+        var destroyed: [String] = try Self.destroy(subject, in: transaction)
+        for id in ids {
+            guard let key: Stored = try Self.find(id, in: transaction) else { continue }
+            destroyed += try Self.destroy(key.subject, in: transaction)
+        }
+        return destroyed
+    }
+
     /// Destroys keys made before a time, oldest first, at most `limit`; returns how many.
     static func destroy(madeBefore time: Timestamp, limit: Int, in transaction: Transaction) throws(StoreError) -> Int {
         try transaction.execute(

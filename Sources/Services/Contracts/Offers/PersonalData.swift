@@ -11,8 +11,10 @@ package protocol PersonalData: Sendable {
 
     /// Removes or empties all of it for good. What others rely on stays, under the id alone.
     ///
+    /// - Returns: whether there was anything that was not removed before.
     /// - Throws: a problem when the person cannot go yet.
-    func erase(_ person: String, author: Author, in transaction: Transaction) throws
+    @discardableResult
+    func erase(_ person: String, author: Author, in transaction: Transaction) throws -> Bool
 
     /// Comes after the erasure is durable: what is remembered about the person beside the store goes, too.
     func forget(_ person: String) async

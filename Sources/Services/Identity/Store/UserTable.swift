@@ -142,8 +142,11 @@ enum UserTable {
     static func eraseName(of user: User, in transaction: Transaction) throws {
         try transaction.execute(
             "UPDATE users SET name = $2 WHERE user_id = $1", .text(user.id),
-            .text("erased-\(user.id.dropFirst(User.idPrefix.count))"))
+            .text(Self.erasedName(of: user.id)))
     }
+
+    /// What stands in the place of the name of somebody who was erased.
+    static func erasedName(of id: String) -> String { "erased-\(id.dropFirst(User.idPrefix.count))" }
 
     private static func putGrants(_ user: User, in transaction: Transaction) throws {
         try transaction.execute("DELETE FROM grants WHERE user_id = $1", .text(user.id))
