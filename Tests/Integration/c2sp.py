@@ -226,6 +226,24 @@ def tiles(size):
         level, size = level + 1, size // TILE_WIDTH
 
 
+def check_bundles(fetch, head):
+    """Every entry of a tree from its entry bundles."""
+    entries = []
+    for level, index, width in tiles(head.size):
+        if level:
+            continue
+        data = fetch(tile_path("entries", index, width))
+        for _ in range(width):
+            length = int.from_bytes(data[:2], "big")
+            entries.append(data[2:2 + length])
+            data = data[2 + length:]
+        if data:
+            raise Refused(f"bundle {index} has more than {width} entries")
+    if root([leaf_hash(entry) for entry in entries]) != head.root:
+        raise Refused("the entries are not those of the tree")
+    return entries
+
+
 def check_tiles(fetch, head):
     """Every leaf hash of a tree from its tiles, each of which must follow from those below, and all lead to the root."""
     levels = {}

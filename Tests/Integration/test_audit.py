@@ -87,8 +87,14 @@ class ProofTests(unittest.TestCase):
                 c2sp.check_consistency(first, second, decoded(shown["proof"]))
 
     def test_the_tiles_lead_to_the_root(self):
-        hashes = c2sp.check_tiles(lambda path: self.rest.expect(200, "GET", f"/v1/audit/{path}").body, self.head)
+        def fetch(path):
+            answer = self.rest.expect(200, "GET", f"/v1/audit/{path}")
+            self.assertEqual(answer.fields["Cache-Control"], "private, max-age=31536000, immutable")
+            return answer.body
+
+        hashes = c2sp.check_tiles(fetch, self.head)
         self.assertEqual(hashes, [c2sp.leaf_hash(entry) for entry in self.entries])
+        self.assertEqual(c2sp.check_bundles(fetch, self.head), self.entries)
 
     def test_the_verifier_takes_nothing_else(self):
         """What proves the rest of these tests: every change of what is shown is refused."""

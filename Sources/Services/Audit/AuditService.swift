@@ -30,12 +30,13 @@ package final class AuditService: PlatformService {
     /// The services that keep something about people.
     let people: [any PersonalData]
     let keeper: AnchorKeeper
+    let bundleReaders: BundleReaders = BundleReaders()
     private let erasures: ErasureKeeper?
     private let tasks: Mutex<[Task<Void, Never>]> = Mutex([])
 
     private init(
         services: ServiceEnvironment, signer: NoteSigner, subjects: SubjectKeys, people: [any PersonalData],
-        anchors: AnchorRules, ledger: (any ErasureLedger)?
+        anchors: AnchorRules, ledger: (any ErasureLedger)?, unusual: AccessThresholds
     ) {
         self.erasures = ledger.map { ErasureKeeper($0, services: services) }
         self.keeper = AnchorKeeper(anchors, services: services, signer: signer)
@@ -43,7 +44,7 @@ package final class AuditService: PlatformService {
         self.signer = signer
         self.subjects = subjects
         self.people = people
-        self.builder = TreeBuilder(services: services)
+        self.builder = TreeBuilder(services: services, unusual: unusual)
     }
 
     /// Reads the key that signs checkpoints, or makes it at the first start. From then on what entries have of people is sealed.
@@ -52,9 +53,11 @@ package final class AuditService: PlatformService {
     ///   - people: the services that keep something about people.
     ///   - anchors: where checkpoints are taken to.
     ///   - ledger: where backups are, and with them who was erased.
+    ///   - unusual: from how many accesses on somebody is told.
     package static func open(
         services: ServiceEnvironment, sealer: any SecretSealer, people: [any PersonalData] = [],
-        anchors: AnchorRules = AnchorRules(), ledger: (any ErasureLedger)? = nil
+        anchors: AnchorRules = AnchorRules(), ledger: (any ErasureLedger)? = nil,
+        unusual: AccessThresholds = AccessThresholds()
     ) async throws -> AuditService {
         let subjects: SubjectKeys = SubjectKeys(sealer: sealer, clock: services.clock)
         services.log.sealAudit(with: subjects)
@@ -63,7 +66,7 @@ package final class AuditService: PlatformService {
         }
         return AuditService(
             services: services, signer: try await CheckpointKeys.signer(in: services.store, sealer: sealer),
-            subjects: subjects, people: people, anchors: anchors, ledger: ledger)
+            subjects: subjects, people: people, anchors: anchors, ledger: ledger, unusual: unusual)
     }
 
     package var routes: [Route] {

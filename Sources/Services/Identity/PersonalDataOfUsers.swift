@@ -36,6 +36,45 @@ extension IdentityService: PersonalData {
             found.append(("token", token.json))
         }
         for passkey in try PasskeyTable.of(user: person, in: store) { found.append(("passkey", passkey.json)) }
+        for one in try ProviderTable.of(user: person, in: store) {
+            found.append(
+                (
+                    "provider-identity",
+                    .object([
+                        "provider": .string(one.provider), "identity_hash": .string(one.identity),
+                        "roles_said_at": .string(one.saidAt.rfc3339),
+                    ])
+                ))
+        }
+        found += try store.rows(
+            """
+            SELECT g.tenant, g.group_id, g.name FROM group_members m
+            JOIN user_groups g ON g.tenant = m.tenant AND g.group_id = m.group_id WHERE m.user_id = $1
+            ORDER BY g.tenant, g.group_id
+            """, .text(person)
+        ) { (row: Row) throws(StoreError) -> (kind: String, value: JSONValue) in
+            (
+                "group",
+                .object([
+                    "tenant": .string(try row.text(0)), "id": .string(try row.text(1)),
+                    "name": .string(try row.text(2)),
+                ])
+            )
+        }
+        found += try store.rows(
+            "SELECT client_id, scopes, signed_in_at, expires_at, revoked_at FROM oauth_grants WHERE user_id = $1 ORDER BY grant_id",
+            .text(person)
+        ) { (row: Row) throws(StoreError) -> (kind: String, value: JSONValue) in
+            (
+                "client-grant",
+                .object([
+                    "client_id": .string(try row.text(0)), "scopes": .string(try row.text(1)),
+                    "signed_in_at": .string(Timestamp(milliseconds: try row.int(2)).rfc3339),
+                    "expires_at": .string(Timestamp(milliseconds: try row.int(3)).rfc3339),
+                    "revoked": .bool(try row.optionalInt(4) != nil),
+                ])
+            )
+        }
         for (client, scopes) in try ConsentTable.all(of: person, in: store) {
             found.append(("consent", .object(["client_id": .string(client), "scopes": .string(scopes)])))
         }

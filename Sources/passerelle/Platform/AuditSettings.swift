@@ -20,11 +20,20 @@ struct AuditSettings: Sendable {
     var anchors: [Anchor] = []
     /// Default 1 hour, a minute…a day.
     var anchorEvery: Duration = AnchorRules.everyDefault
+    /// Default: `AccessRule.thresholdDefault`.
+    var unusual: AccessThresholds = AccessThresholds()
 
     static func read(_ decoder: NodeDecoder, _ settings: inout Settings) {
-        guard let fields: NodeFields = decoder.fields(["anchors", "anchor_every"]) else { return }
+        guard let fields: NodeFields = decoder.fields(["anchors", "anchor_every", "unusual"]) else { return }
         if let time: Duration = fields["anchor_every"]?.duration(in: AnchorRules.everyRange) {
             settings.audit.anchorEvery = time
+        }
+        if let rules: NodeFields = fields["unusual"]?.fields(AccessRule.allCases.map(\.rawValue)) {
+            for rule in AccessRule.allCases {
+                if let count: Int = rules[rule.rawValue]?.integer(in: AccessThresholds.range) {
+                    settings.audit.unusual[rule] = Int64(count)
+                }
+            }
         }
         if let anchors: [Anchor] = fields["anchors"]?.list(count: 0...AnchorRules.countMax, { Self.anchor($0) }) {
             settings.audit.anchors = anchors

@@ -141,12 +141,12 @@ final class Platform: Sendable {
         let place: BackupsService.Place? = Self.backupPlace(settings)
         let backups: BackupsService = BackupsService(
             services: services, data: settings.data, place: place, version: Version.text)
-        let audit: AuditService = try await AuditService.open(
-            services: services, sealer: sealer, people: [self.identity],
-            anchors: try settings.audit.rules { try Self.outgoingCalls(settings) },
-            ledger: place == nil ? nil : backups)
-        self.audit = audit
         let applications: PortalService = PortalService(services: services, catalog: catalog)
+        let audit: AuditService = try await AuditService.open(
+            services: services, sealer: sealer, people: [self.identity, applications],
+            anchors: try settings.audit.rules { try Self.outgoingCalls(settings) },
+            ledger: place == nil ? nil : backups, unusual: settings.audit.unusual)
+        self.audit = audit
         let secrets: SecretsService = SecretsService(
             services: services, keys: keys, columns: Self.sealedColumns, users: LiveSecrets(catalog: catalog),
             publicURL: settings.publicURL, gateways: RevocationQueries(), rotateEvery: settings.keys.rotateEvery)

@@ -5,6 +5,7 @@ import JSON
 import REST
 import ServiceTestKit
 import Store
+import Telemetry
 import TestKit
 import Testing
 
@@ -32,7 +33,7 @@ import Testing
 
     @Test func whoIsRefusedTooOftenIsToldOnceAWindow() async throws {
         let fixture: AuditFixture = try await AuditFixture()
-        let threshold: Int = Int(AccessRule.refusals.threshold)
+        let threshold: Int = Int(AccessRule.refusals.thresholdDefault)
         try await self.refuse(threshold - 1, fixture)
         try await self.refuse(threshold - 1, fixture, actor: "usr_2")
         #expect(try await self.told(fixture).isEmpty)
@@ -52,11 +53,27 @@ import Testing
 
     @Test func oneTenantsAuditorsAreNotToldOfAnother() async throws {
         let fixture: AuditFixture = try await AuditFixture()
-        try await self.refuse(Int(AccessRule.refusals.threshold), fixture, tenant: "globex")
+        try await self.refuse(Int(AccessRule.refusals.thresholdDefault), fixture, tenant: "globex")
         #expect(try await self.told(fixture).map { $0["tenant"]?.text ?? "" } == ["globex"])
         let seen: TestAnswer = try await fixture.harness.send(
             "GET", "/v1/audit/entries?type=access.unusual", token: "auditor@acme")
         #expect(seen.items.isEmpty)
+        await fixture.harness.stop()
+    }
+
+    @Test func thresholdsAreSetAndNoneTellsOfNothing() async throws {
+        var unusual: AccessThresholds = AccessThresholds()
+        unusual[.refusals] = 3
+        unusual[.reading] = 0
+        let fixture: AuditFixture = try await AuditFixture(unusual: unusual)
+        try await self.refuse(3, fixture)
+        for _ in 0..<Int(AccessRule.reading.thresholdDefault) {
+            _ = try await fixture.harness.send("GET", "/v1/audit/entries?limit=1")
+        }
+        #expect(try await self.told(fixture).map { $0["changes"]?["rule"]?.text } == ["refusals"])
+        let metrics: String = String(decoding: fixture.harness.services.metrics.prometheusText(), as: UTF8.self)
+        #expect(metrics.contains(#"passerelle_audit_unusual_access_total{rule="refusals"} 1"#))
+        #expect(metrics.contains(#"passerelle_audit_unusual_access_total{rule="reading"} 0"#))
         await fixture.harness.stop()
     }
 

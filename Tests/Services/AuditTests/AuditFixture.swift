@@ -15,14 +15,15 @@ import Testing
 struct AuditFixture {
     let harness: ServiceHarness
 
-    init(people: [any PersonalData] = [], anchors: [any CheckpointAnchor] = [], ledger: (any ErasureLedger)? = nil)
-        async throws
-    {
+    init(
+        people: [any PersonalData] = [], anchors: [any CheckpointAnchor] = [], ledger: (any ErasureLedger)? = nil,
+        unusual: AccessThresholds = AccessThresholds()
+    ) async throws {
         self.harness = try await ServiceHarness(migrations: [AuditService.migrations]) {
             [
                 try await AuditService.open(
                     services: $0, sealer: FixedSealer(), people: people, anchors: AnchorRules(anchors: anchors),
-                    ledger: ledger)
+                    ledger: ledger, unusual: unusual)
             ]
         }
     }

@@ -1,7 +1,12 @@
 import Bytes
+import Contracts
+import EventLog
 import HTTP
+import Identifiers
 import JSON
+import REST
 import ServiceTestKit
+import Store
 import Testing
 
 @testable import Audit
@@ -108,11 +113,41 @@ import Testing
             try await fixture.harness.send("GET", "/v1/audit/tile/1/000.p/1").bytes == NaiveMerkle.root(entries[..<256])
         )
         for missing in [
-            "0/001", "0/001.p/200", "0/002.p/1", "1/000", "8/000", "0/x001/000", "0/1", "0/000.p/0", "entries/000",
+            "0/001", "0/001.p/200", "0/002.p/1", "1/000", "8/000", "0/x001/000", "0/1", "0/000.p/0", "entries/001",
+            "entries/0", "entries/002.p/1",
         ] {
             #expect(try await fixture.harness.send("GET", "/v1/audit/tile/\(missing)").status == 404, "\(missing)")
         }
         #expect(try await fixture.harness.send("GET", "/v1/audit/tile/0/000", token: "auditor@acme").status == 403)
+        await fixture.harness.stop()
+    }
+
+    @Test func entryBundlesHaveTheEntriesOfATile() async throws {
+        let fixture: AuditFixture = try await AuditFixture()
+        try await fixture.write(5)
+        try await fixture.settle()
+        let entries: [[UInt8]] = try await fixture.entries()
+        for width in [1, 3, 5] {
+            let answer: TestAnswer = try await fixture.harness.send("GET", "/v1/audit/tile/entries/000.p/\(width)")
+            #expect(answer.status == 200 && answer.fields["Cache-Control"] == "private, max-age=31536000, immutable")
+            let expected: [[UInt8]] = entries[..<width].map { (entry: [UInt8]) -> [UInt8] in
+                [UInt8(entry.count >> 8), UInt8(entry.count & 255)] + entry
+            }
+            #expect(answer.bytes == Array(expected.joined()))
+        }
+        #expect(try await fixture.harness.auditEntries("audit.read").count == 1, "of one reader, in ten minutes")
+        #expect(
+            try await fixture.harness.send("GET", "/v1/audit/tile/entries/000.p/1", token: "auditor@acme").status == 403
+        )
+        // What two bytes cannot tell of, and what retention removed.
+        try await fixture.store.write { transaction in
+            try Author(caller: .platform("test"), trace: TraceContext.make()).audit(
+                "a", tenant: "acme", resource: AuditEntry.Resource(type: "a", id: "a"),
+                changes: ["long": .string(String(repeating: "x", count: 66_000))], in: transaction)
+        }
+        let size: Int64 = try await fixture.settle()
+        let long: TestAnswer = try await fixture.harness.send("GET", "/v1/audit/tile/entries/000.p/\(size)")
+        #expect(long.status == 404 && long.json["detail"]?.text?.contains("bytes, a bundle takes 65535") == true)
         await fixture.harness.stop()
     }
 }

@@ -29,8 +29,19 @@ final class TreeBuilder: Sendable {
     private let services: ServiceEnvironment
     private let state: Mutex<Failure?> = Mutex(nil)
     private let leaves: Counter
+    private let unusual: AccessThresholds
+    /// By rule.
+    private let told: [AccessRule: Counter]
 
-    init(services: ServiceEnvironment) {
+    init(services: ServiceEnvironment, unusual: AccessThresholds = AccessThresholds()) {
+        self.unusual = unusual
+        var told: [AccessRule: Counter] = [:]
+        for rule in AccessRule.allCases {
+            told[rule] = services.metrics.counter(
+                "passerelle_audit_unusual_access_total", help: "Unusual access that was told of, by rule.",
+                labels: ["rule": rule.rawValue])
+        }
+        self.told = told
         self.services = services
         self.leaves = services.metrics.counter(
             "passerelle_audit_tree_leaves_total", help: "Audit entries taken into the tree.")
@@ -97,13 +108,17 @@ final class TreeBuilder: Sendable {
         let entries: [EntryFields] = fields
         let counts: [AccessRule.Count] = counted
         // The log is on the disk, and the tree follows from it: nobody's commit has to wait for a sync of it.
-        try await self.services.store.write(durability: .deferred) { transaction in
+        let told: [AccessRule] = try await self.services.store.write(durability: .deferred) {
+            [unusual = self.unusual] transaction in
             try TreeTables.append(leaves, toTreeOf: size, in: transaction)
             for (index, entry) in entries.enumerated() {
                 try EntryIndex.insert(entry, leaf: size + Int64(index), in: transaction)
             }
-            for count in counts { try AccessCounts.add(count, in: transaction) }
+            var told: [AccessRule] = []
+            for count in counts where try AccessCounts.add(count, unusual, in: transaction) { told.append(count.rule) }
+            return told
         }
+        for rule in told { self.told[rule]?.add() }
         self.leaves.add(UInt64(leaves.count))
         return leaves.count
     }

@@ -4,7 +4,7 @@ import Time
 /// What counts as unusual access: so many entries of a kind by one caller within a window.
 ///
 /// Pure: an entry in, what it counts for out.
-enum AccessRule: String, Sendable, CaseIterable {
+package enum AccessRule: String, Sendable, CaseIterable {
     /// One caller is refused again and again: somebody looks for what is open.
     case refusals
     /// Sign-ins or tokens are refused to one address again and again: somebody guesses.
@@ -19,8 +19,8 @@ enum AccessRule: String, Sendable, CaseIterable {
     /// Counts begin anew at each full window.
     static let window: Duration = .seconds(600)
 
-    /// How many within a window are unusual. Told once a window, with the entry that reaches it.
-    var threshold: Int64 {
+    /// How many within a window are unusual where nothing else is set. Told once a window, with the entry that reaches it.
+    var thresholdDefault: Int64 {
         switch self {
         case .refusals: 20
         case .guessing: 100
@@ -67,5 +67,20 @@ enum AccessRule: String, Sendable, CaseIterable {
         case "personal-data.exported"?, "personal-data.erased"?: .personalData
         default: nil
         }
+    }
+}
+
+/// From how many accesses of a kind within a window on somebody is told.
+package struct AccessThresholds: Sendable, Equatable {
+    /// 0 is never.
+    package static let range: ClosedRange<Int> = 0...1_000_000
+
+    private var set: [AccessRule: Int64] = [:]
+
+    package init() {}
+
+    package subscript(rule: AccessRule) -> Int64 {
+        get { self.set[rule] ?? rule.thresholdDefault }
+        set { self.set[rule] = newValue }
     }
 }

@@ -15,7 +15,8 @@ extension AuditService {
             routes.append(
                 Route(
                     "GET", "/v1/audit/tile/{level}/\(shape)", operationID: "getAuditTile\(index + 1)", tag: Self.name,
-                    summary: "A tile of the audit tree (C2SP tlog-tiles): up to 256 hashes of 32 bytes.",
+                    summary:
+                        "A tile of the audit tree (C2SP tlog-tiles): up to 256 hashes of 32 bytes; of level `entries` the entries themselves.",
                     access: .platform(Self.read),
                     answers: [Answer(200, "Hashes", mediaType: "application/octet-stream")]
                 ) { [self] in try await self.getTile($0) })
@@ -29,17 +30,13 @@ extension AuditService {
             if let segment: String = context.parameters[name] { segments.append(segment) }
         }
         let text: String = segments.joined(separator: "/")
+        if segments[0] == "entries" { return try await self.getBundle(context, String(text.dropFirst(8))) }
         guard let path: TilePath = TilePath(parsing: text) else { throw APIProblem.notFound("tile", text) }
         let stored: [UInt8]? = try await context.read { try TreeTables.tile(path.tile, in: $0) }
         // Partial tiles stay available as the beginning of the fuller one.
         guard let stored: [UInt8], stored.count >= path.width * TreeHash.length else {
             throw APIProblem.notFound("tile", text)
         }
-        return HTTPResponse(
-            status: 200,
-            fields: [
-                "content-type": "application/octet-stream", "cache-control": "private, max-age=31536000, immutable",
-            ],
-            body: .bytes(Array(stored[..<(path.width * TreeHash.length)])))
+        return Self.tile(Array(stored[..<(path.width * TreeHash.length)]))
     }
 }

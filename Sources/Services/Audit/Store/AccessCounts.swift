@@ -12,8 +12,12 @@ enum AccessCounts {
     /// How long counts are kept after their window.
     static let keptFor: Duration = .seconds(86_400)
 
-    /// Counts one, and tells of it when that reaches the rule's threshold.
-    static func add(_ count: AccessRule.Count, in transaction: Transaction) throws {
+    /// Counts one, and tells of it when that reaches the rule's threshold. - Returns: whether it did.
+    static func add(
+        _ count: AccessRule.Count, _ thresholds: AccessThresholds, in transaction: Transaction
+    ) throws -> Bool {
+        let threshold: Int64 = thresholds[count.rule]
+        guard threshold > 0 else { return false }
         let total: Int64 =
             try transaction.first(
                 """
@@ -23,8 +27,9 @@ enum AccessCounts {
                 """, .text(count.tenant), .text(count.rule.rawValue), .text(count.who), .int(count.since),
                 .int(count.amount)
             ) { (row: Row) throws(StoreError) -> Int64 in try row.int(0) } ?? 0
-        guard total >= count.rule.threshold, total - count.amount < count.rule.threshold else { return }
+        guard total >= threshold, total - count.amount < threshold else { return false }
         try Self.tell(count, total: total, in: transaction)
+        return true
     }
 
     /// One entry, and one notification for whoever watches.

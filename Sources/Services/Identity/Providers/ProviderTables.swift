@@ -18,6 +18,13 @@ struct ProviderIdentity: Sendable {
 enum ProviderTable {
     private static let columns: String = "identity, user_id, provider, said_at, tokens_after"
 
+    /// Who a user is at providers.
+    static func of(user: String, in store: any Queryable) throws -> [ProviderIdentity] {
+        try store.rows(
+            "SELECT \(Self.columns) FROM provider_identities WHERE user_id = $1 ORDER BY provider, identity",
+            .text(user), decode: Self.decode)
+    }
+
     static func find(_ identity: String, in store: any Queryable) throws -> ProviderIdentity? {
         try store.first(
             "SELECT \(Self.columns) FROM provider_identities WHERE identity = $1", .text(identity), decode: Self.decode)
