@@ -15,7 +15,8 @@ ANYONE = {
     # For those who check certificates.
     "getRevocationList", "getAuthorityCertificate",
     # The issuer's: they check a client's credentials, a browser's cookie and form, or a token themselves.
-    "issuerMetadata", "authorize", "login", "consent", "token", "introspect", "revoke", "userinfo", "userinfoByPost", "deviceAuthorization",
+    "issuerMetadata", "authorizationServerMetadata", "authorize", "authorizeByForm", "login", "consent", "token", "introspect", "revoke",
+    "userinfo", "userinfoByPost", "deviceAuthorization",
     "devicePage", "deviceDecision", "endSession", "endSessionForm", "beginProviderLogin", "providerCallback",
     "challenge", "signInByPasskey", "pageScript", "factorsPage", "changeFactors", "signedOut",
 }

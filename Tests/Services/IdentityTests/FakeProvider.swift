@@ -19,6 +19,8 @@ final class FakeProvider: OutgoingCalls {
         var metadata: JSONObject = [:]
         /// The status of everything; 0 for no answer at all.
         var status: Int = 200
+        /// That of the token endpoint, while everything else answers.
+        var tokenStatus: Int = 200
         var audience: String = "passerelle-web"
         /// What the answer of the token endpoint has beside or in place of the tokens; null removes a member.
         var answer: JSONObject = [:]
@@ -79,8 +81,9 @@ final class FakeProvider: OutgoingCalls {
         }
         guard behaviour.status > 0 else { throw OutgoingCallError("nobody answers") }
         let value: JSONValue? = self.answer(request, behaviour)
+        let status: Int = request.method == .post ? behaviour.tokenStatus : behaviour.status
         return OutgoingAnswer(
-            status: value == nil ? 400 : behaviour.status, fields: HTTPFields(), bytes: value?.serialized() ?? [])
+            status: value == nil ? 400 : status, fields: HTTPFields(), bytes: value?.serialized() ?? [])
     }
 
     private func answer(_ request: HTTPClientRequest, _ behaviour: Behaviour) -> JSONValue? {

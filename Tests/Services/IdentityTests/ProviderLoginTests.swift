@@ -269,6 +269,21 @@ extension ProviderLoginTests {
         _ = try await place.signIn()
     }
 
+    /// As providers do that stumble over two sign-ins of one person in a moment.
+    @Test(arguments: [500, 502, 503, 429])
+    func aProviderThatStumblesLeavesAWayToTryAgain(status: Int) async throws {
+        let place: Place = try await Place()
+        let location: String = try await place.leave()
+        place.provider.change { $0.tokenStatus = status }
+        let answer: TestAnswer = try await place.back(location)
+        #expect(answer.status == 503)
+        #expect(answer.text.contains("does not work right now"))
+        #expect(answer.text.contains("href=\"/oauth2/providers/staff/login?target="))
+        #expect(try await place.fixture.harness.auditEntries("session.created").isEmpty)
+        place.provider.change { $0.tokenStatus = 200 }
+        _ = try await place.signIn()
+    }
+
     // MARK: Who it is
 
     @Test func nobodyIsTakenForSomebodyWithTheSameName() async throws {

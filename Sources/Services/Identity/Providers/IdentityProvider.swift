@@ -241,6 +241,10 @@ actor IdentityProvider {
         } catch {
             throw .unreachable("\(error)")
         }
+        // It may do better the next time; the code is gone, so the user begins again.
+        if answer.status >= 500 || answer.status == 429 {
+            throw .unreachable("the token endpoint answers \(answer.status)")
+        }
         guard let value: JSONValue = try? JSONReader.parse(answer.bytes), answer.status == 200 else {
             throw .exchange("the token endpoint answers \(answer.status)")
         }

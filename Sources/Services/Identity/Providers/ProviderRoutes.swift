@@ -155,7 +155,11 @@ extension IdentityService {
                 code: code, verifier: login.verifier, nonce: login.nonce,
                 redirectURI: Self.callbackAddress(provider.settings.name, issuer: self.keys.issuer))
         } catch {
-            return self.providerProblem(provider, error, context)
+            self.log(error, of: provider, context)
+            // From there the user tries again, or another way.
+            return try self.loginPage(
+                context, target: login.target, problem: error.isTransient ? .providerAway : .providerFailed,
+                status: error.isTransient ? 503 : 403)
         }
         switch try await self.openSession(of: person, provider.settings, context) {
         case .session(let session): return try await self.enter(session, target: login.target, browser)
@@ -202,13 +206,17 @@ extension IdentityService {
     private func providerProblem(
         _ provider: IdentityProvider, _ error: ProviderError, _ context: RequestContext
     ) -> HTTPResponse {
+        self.log(error, of: provider, context)
+        let text: PageText = error.isTransient ? .providerAway : .providerFailed
+        return self.problemPage(text.text(context.language), context, status: error.isTransient ? 503 : 403)
+    }
+
+    private func log(_ error: ProviderError, of provider: IdentityProvider, _ context: RequestContext) {
         self.services.logger.log(
             .warning, "a sign-in by an identity provider failed",
             [
                 "provider": .string(provider.settings.name), "error": .string("\(error)"),
                 "trace_id": .string(context.trace.traceID),
             ])
-        let text: PageText = error.isTransient ? .providerAway : .providerFailed
-        return self.problemPage(text.text(context.language), context, status: error.isTransient ? 503 : 403)
     }
 }
