@@ -131,7 +131,8 @@ final class Platform: Sendable {
         self.identity = try await IdentityService.open(
             services: services, sealer: sealer, issuer: settings.issuer ?? settings.publicURL, catalog: catalog,
             providers: settings.identityProviders,
-            calls: settings.identityProviders.isEmpty ? nil : try Self.outgoingCalls(settings))
+            calls: settings.identityProviders.isEmpty
+                ? nil : try Self.outgoingCalls(settings, for: "identity-providers", services))
         self.deployments = DeploymentsService(
             services: services, catalog: catalog, portal: portal,
             traffic: TenantTraffic(sink: observability, services: services),
@@ -144,7 +145,7 @@ final class Platform: Sendable {
         let applications: PortalService = PortalService(services: services, catalog: catalog)
         let audit: AuditService = try await AuditService.open(
             services: services, sealer: sealer, people: [self.identity, applications],
-            anchors: try settings.audit.rules { try Self.outgoingCalls(settings) },
+            anchors: try settings.audit.rules { try Self.outgoingCalls(settings, for: "audit-anchors", services) },
             ledger: place == nil ? nil : backups, unusual: settings.audit.unusual)
         self.audit = audit
         let secrets: SecretsService = SecretsService(
@@ -188,11 +189,22 @@ final class Platform: Sendable {
     }
 
     /// How identity providers are called; nil where there is none, and no thread is needed for it.
-    private static func outgoingCalls(_ settings: Settings) throws -> any OutgoingCalls {
+    private static func outgoingCalls(
+        _ settings: Settings, for use: String, _ services: ServiceEnvironment
+    ) throws -> any OutgoingCalls {
         let rules: EgressRules = EgressRules(allowed: settings.egressAllowed)
-        return HTTPOutgoingCalls(
+        let calls: HTTPOutgoingCalls = HTTPOutgoingCalls(
             group: EventLoopGroup(count: 1, name: "outgoing"), tls: try TLSContext.client(TLSClientConfiguration()),
             egress: { rules.verdict($0) })
+        services.metrics.gauge(
+            "passerelle_outgoing_circuits_open",
+            help: "Servers of others that fail so often that they are not called for now.", labels: ["use": use]
+        ) { Double(calls.circuits.open) }
+        services.metrics.gauge(
+            "passerelle_outgoing_servers_failing", help: "Servers of others whose last call failed.",
+            labels: ["use": use]
+        ) { Double(calls.circuits.failing) }
+        return calls
     }
 
     private static func backupPlace(_ settings: Settings) -> BackupsService.Place? {

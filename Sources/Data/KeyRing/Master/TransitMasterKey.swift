@@ -72,7 +72,8 @@ package struct TransitMasterKey: MasterKey {
             verb == "rotate"
             ? "\(self.place.mount)/keys/\(self.place.key)/rotate" : "\(self.place.mount)/\(verb)/\(self.place.key)"
         do {
-            return try await self.server.call(path, body: body)
+            // Wrapping and unwrapping twice is as good as once; a second rotation would be one too many.
+            return try await self.server.call(path, body: body, mayRepeat: verb != "rotate")
         } catch {
             throw Self.error(error, verb)
         }

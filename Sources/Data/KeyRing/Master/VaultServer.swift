@@ -42,7 +42,7 @@ package final class VaultServer: Sendable {
     package let server: URLParts
     private let namespace: String?
     private let credentials: Credentials
-    private let client: HTTPClient
+    private let client: GuardedClient
     private let clock: SystemClock = SystemClock()
     private let signed: Mutex<Signed?> = Mutex(nil)
 
@@ -51,23 +51,26 @@ package final class VaultServer: Sendable {
         self.server = server
         self.credentials = credentials
         self.namespace = namespace
-        self.client = client
+        self.client = GuardedClient(client)
     }
 
     /// - Parameters:
     ///   - path: behind `/v1/`, percent-encoded.
     ///   - body: nil: a GET.
+    ///   - mayRepeat: whether doing it twice is as good as doing it once; nil: only a GET.
     /// - Returns: the answer; null where it has none.
     package func call(
-        _ path: String, query: String? = nil, body: JSONObject? = nil
+        _ path: String, query: String? = nil, body: JSONObject? = nil, mayRepeat: Bool? = nil
     ) async throws(Failure) -> JSONValue {
         let known: Signed? = self.signed.withLock { $0 }
         do {
-            return try await self.send(path, query: query, body: body, token: try await self.token())
+            return try await self.send(
+                path, query: query, body: body, token: try await self.token(), mayRepeat: mayRepeat)
         } catch .refused(let status, _) where status == 403 && known != nil {
             // The token of before was revoked, or has ended: a fresh one decides.
             self.signed.withLock { $0 = nil }
-            return try await self.send(path, query: query, body: body, token: try await self.token())
+            return try await self.send(
+                path, query: query, body: body, token: try await self.token(), mayRepeat: mayRepeat)
         }
     }
 
@@ -143,7 +146,7 @@ package final class VaultServer: Sendable {
     // MARK: Calls
 
     private func send(
-        _ path: String, query: String?, body: JSONObject?, token: String?
+        _ path: String, query: String?, body: JSONObject?, token: String?, mayRepeat: Bool? = nil
     ) async throws(Failure) -> JSONValue {
         var fields: HTTPFields = HTTPFields()
         if let token: String { fields.append("X-Vault-Token", token) }
@@ -154,12 +157,12 @@ package final class VaultServer: Sendable {
             query: query)
         let (status, bytes): (Int, [UInt8])
         do {
-            let response: HTTPClientResponse = try await self.client.send(
+            let answer: GuardedClient.Answer = try await self.client.send(
                 HTTPClientRequest(
                     method: body == nil ? .get : .post, url: url, fields: fields,
-                    body: body.map { JSONValue.object($0).serialized() } ?? []))
-            status = response.status
-            bytes = try await response.body.collect(max: Self.answerBytesMax)
+                    body: body.map { JSONValue.object($0).serialized() } ?? []),
+                bytesMax: Self.answerBytesMax, mayRepeat: mayRepeat)
+            (status, bytes) = (answer.status, answer.bytes)
         } catch {
             throw .away("\(self.server.authority) does not answer (\(error))")
         }

@@ -36,6 +36,8 @@ package enum HTTPClientError: Error, Sendable, Equatable, CustomStringConvertibl
     case bodyTooLarge(limit: Int)
     /// A queue of the client is full: too many requests at a time.
     case overloaded(String)
+    /// Calls to the server failed so often that none is made for now (`GuardedClient`).
+    case circuitOpen(server: String, retrySeconds: Int)
     /// The caller's task was cancelled.
     case cancelled
     /// `shutdown` has been called.
@@ -45,7 +47,8 @@ package enum HTTPClientError: Error, Sendable, Equatable, CustomStringConvertibl
     /// its method too.
     package var isTransient: Bool {
         switch self {
-        case .unresolved, .connectFailed, .timedOut, .closedBeforeResponse, .truncated, .overloaded: return true
+        case .unresolved, .connectFailed, .timedOut, .closedBeforeResponse, .truncated, .overloaded, .circuitOpen:
+            return true
         case .invalidRequest, .forbidden, .tls, .malformedResponse, .bodyTooLarge, .cancelled, .shutDown: return false
         }
     }
@@ -63,6 +66,8 @@ package enum HTTPClientError: Error, Sendable, Equatable, CustomStringConvertibl
         case .malformedResponse(let detail): return "the response is malformed: \(detail)"
         case .bodyTooLarge(let limit): return "the response has more than \(limit) bytes"
         case .overloaded(let what): return what
+        case .circuitOpen(let server, let seconds):
+            return "\(server) failed again and again, and is asked again within \(seconds) s"
         case .cancelled: return "cancelled"
         case .shutDown: return "the client is shut down"
         }

@@ -2,7 +2,8 @@ package import EventLoops
 package import HTTP
 package import TLS
 
-/// How the platform calls addresses that somebody has configured: within the egress rules, with a time-out, at most so many bytes.
+/// How the platform calls addresses that somebody has configured: within the egress rules, with a time-out, at most so many bytes; again
+/// where that is harmless, and for a while not at all where a server fails all the time.
 package protocol OutgoingCalls: Sendable {
     /// - Throws: in words for the log, when there is no answer, a longer one, or the address is forbidden.
     func send(_ request: HTTPClientRequest, bytesMax: Int) async throws(OutgoingCallError) -> OutgoingAnswer
@@ -35,7 +36,7 @@ package final class HTTPOutgoingCalls: OutgoingCalls {
     /// Calls to one host at a time.
     static let connectionsPerHostMax: Int = 8
 
-    private let client: HTTPClient
+    private let client: GuardedClient
 
     /// - Parameter egress: judges every address right before connecting to exactly that address.
     package init(
@@ -49,20 +50,23 @@ package final class HTTPOutgoingCalls: OutgoingCalls {
         configuration.timeouts.body = timeout
         configuration.timeouts.total = timeout
         configuration.limits.connectionsPerOriginMax = Self.connectionsPerHostMax
-        self.client = HTTPClient(group: group, configuration: configuration)
+        self.client = GuardedClient(HTTPClient(group: group, configuration: configuration))
     }
 
     package func send(
         _ request: HTTPClientRequest, bytesMax: Int
     ) async throws(OutgoingCallError) -> OutgoingAnswer {
         do throws(HTTPClientError) {
-            let response: HTTPClientResponse = try await self.client.send(request)
-            let bytes: [UInt8] = try await response.body.collect(max: bytesMax)
-            return OutgoingAnswer(status: response.status, fields: response.fields, bytes: bytes)
+            let answer: GuardedClient.Answer = try await self.client.send(request, bytesMax: bytesMax)
+            return OutgoingAnswer(status: answer.status, fields: answer.fields, bytes: answer.bytes)
         } catch {
             throw OutgoingCallError("\(error)")
         }
     }
 
-    deinit { self.client.shutdown() }
+    /// Servers that are not called for now, and those whose last call failed.
+    package var circuits: (open: Int, failing: Int) {
+        let failing: [GuardedClient.Circuit] = self.client.failing
+        return (failing.count(where: \.isOpen), failing.count)
+    }
 }
