@@ -244,6 +244,7 @@ let fuzzers: [Target] = [
     fuzzer("RecordBatches", ["EventLog", "Bytes", "Time"]),
     fuzzer("URLs", ["HTTP"]),
     fuzzer("Authorization", ["HTTP", "Bytes"]),
+    fuzzer("ProxyFields", ["HTTP", "EventLoops"]),
     fuzzer("Secrets", ["Crypto", "GatewayConfiguration", "JSON", "Bytes"]),
     fuzzer("SealedValues", ["Audit", "KeyRing", "Crypto", "JSON"]),
     fuzzer("PKI", ["Crypto", "TLS", "Bytes"]),

@@ -21,6 +21,7 @@ Most of a suite's time is waiting, so suites run side by side, each in a process
     login      the command line's sign-in by a device code, renewals, the second factor; users, groups, clients and their commands
     access     every operation against everybody who may not; what permissions check explains
     isolation  every operation with identifiers of another tenant, and everything a tenant can read, searched for what is the other's
+    operations every operation with generated requests, good and bad: never a failure, every answer as /openapi.json says
     audit      proofs checked by a verifier of its own, every kind of tampering at every position, a person exported and erased
     events     the log's command line: produce, tail, groups, replay, dead letters
     consumers  events that cannot be handled: dead letters given back or let go, retries, lag in /metrics
@@ -73,6 +74,7 @@ SUITES = [
     "rest",
     "access",
     "isolation",
+    "operations",
     "audit",
     "issuer",
     "libraries",

@@ -384,3 +384,83 @@ class KeyTests(Shared):
 
         eventually(lambda: requests("acme") >= 11)
         self.assertEqual(requests("globex"), 0)
+
+
+class EdgeTests(unittest.TestCase):
+    """What happens to a request before it finds its operation: proxies, pages of other origins, rate limits."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.scope = ClassScope(cls)
+        place = folder(cls.scope)
+        with open(f"{place}/edge.yaml", "w", encoding="utf-8") as file:
+            file.write(
+                "proxies: {trusted: [127.0.0.1]}\ncors: {origins: [https://console.example]}\n"
+                "rate_limits: {caller: {limit: 60, window: 1d}, address: {limit: 200, window: 1d}}\n")
+        cls.platform = Platform(cls.scope, f"{place}/data", arguments=["--config", f"{place}/edge.yaml"]).start()
+
+    def anonymous(self):
+        rest = Rest(self.platform.control_plane)
+        self.addCleanup(rest.close)
+        return rest
+
+    def signed_in(self, address):
+        rest = self.anonymous()
+        answer = rest.request(
+            "POST", "/v1/sessions", {"user": "admin", "password": self.platform.password}, {"X-Forwarded-For": address})
+        self.assertEqual(answer.status, 201, answer)
+        rest.token = answer.json["access_token"]
+        return rest
+
+    def test_one_who_floods_behind_a_proxy_locks_out_nobody_else(self):
+        rest = self.anonymous()
+
+        def status(forwarded):
+            return rest.request("GET", "/v1/me", fields={"X-Forwarded-For": forwarded}).status
+
+        # What stands before the last address, whoever floods has written.
+        statuses = [status(f"198.51.100.{number % 250}, 192.0.2.66") for number in range(205)]
+        self.assertEqual(statuses, [401] * 200 + [429] * 5)
+        self.assertEqual(status("192.0.2.67, 192.0.2.66"), 429)
+        self.assertEqual(status("192.0.2.66, 192.0.2.67"), 401)
+        sessions = self.signed_in("192.0.2.66, 192.0.2.68").get("/v1/sessions")["items"]
+        self.assertIn("192.0.2.68", [one["ip"] for one in sessions])
+
+    def test_pages_of_other_origins_read_what_is_for_them(self):
+        rest = self.anonymous()
+        asked = {"Access-Control-Request-Method": "GET", "Access-Control-Request-Headers": "authorization"}
+        for origin, granted in (("https://console.example", "https://console.example"), ("https://evil.example", None)):
+            answer = rest.request("OPTIONS", "/v1/me", fields={"Origin": origin, "X-Forwarded-For": "192.0.2.70", **asked})
+            self.assertEqual((answer.status, answer.fields["Access-Control-Allow-Origin"]), (204, granted))
+            answer = rest.request("GET", "/v1/me", fields={"Origin": origin, "X-Forwarded-For": "192.0.2.70"})
+            self.assertEqual((answer.status, answer.fields["Access-Control-Allow-Origin"]), (401, granted))
+            self.assertEqual(answer.fields["Vary"], "Origin")
+        admin = self.signed_in("192.0.2.71")
+        admin.create("/v1/oauth-clients", {
+            "name": "Page", "confidential": False, "grant_types": ["authorization_code"], "scopes": ["openid"],
+            "redirect_uris": ["https://spa.example:8443/callback"]})
+
+        def shared(path):
+            fields = {"Origin": "https://spa.example:8443", "X-Forwarded-For": "192.0.2.72"}
+            return rest.request("POST", path, raw=b"", fields=fields).fields["Access-Control-Allow-Origin"]
+
+        eventually(lambda: shared("/oauth2/token") == "https://spa.example:8443")
+        self.assertIsNone(shared("/oauth2/introspect"))
+        self.assertIsNone(shared("/oauth2/login"))
+
+    def test_who_sends_too_many_requests_waits_and_others_go_on(self):
+        first, second = self.signed_in("192.0.2.80"), self.signed_in("192.0.2.81")
+        # One person, two sessions: one limit.
+        answers = [(first if number % 2 else second).request("GET", "/v1/me") for number in range(90)]
+        refused = [answer for answer in answers if answer.status == 429]
+        self.assertTrue(refused and answers[-1].status == 429, answers[-1])
+        self.assertEqual({answer.status for answer in answers}, {200, 429})
+        self.assertGreaterEqual(int(refused[0].fields["Retry-After"]), 1)
+        self.assertEqual(refused[0].fields["RateLimit-Policy"], '"caller";q=60;w=86400')
+        self.assertTrue(refused[0].fields["RateLimit"].startswith('"caller";r=0;t='), refused[0].fields)
+        self.assertEqual(refused[0].json["type"], "urn:passerelle:problem:too-many-requests")
+        rest = self.anonymous()
+        for path in ("/healthz", "/readyz", "/metrics"):
+            self.assertEqual(rest.request("GET", path).status, 200)
+        self.assertIn('passerelle_rest_limited_total{sender="caller"}', rest.request("GET", "/metrics").body.decode())
+        self.assertEqual(rest.request("GET", "/v1/me", fields={"X-Forwarded-For": "192.0.2.82"}).status, 401)

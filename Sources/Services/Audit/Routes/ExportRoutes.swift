@@ -18,6 +18,9 @@ extension AuditService {
                         "format", .oneOf(["proof"] + EntryTable.Format.allCases.map(\.rawValue)), "The form."),
                 ] + Self.filterParameters,
                 answers: [Answer(200, "JSON lines, or CSV", mediaType: AuditExport.mediaType)]
+                    + EntryTable.Format.allCases.map {
+                        Answer(200, "JSON lines, or CSV", mediaType: $0.mediaType)
+                    }
             ) { [self] in try await self.export($0) }
         ]
     }

@@ -35,7 +35,10 @@ extension ObservabilityService {
                 summary:
                     "Metrics in Prometheus' text format, or in OpenMetrics' with exemplars where Accept prefers it; those of tenants for who may read them.",
                 access: .anyone,
-                answers: [Answer(200, "Metrics", mediaType: "text/plain; version=0.0.4; charset=utf-8")]
+                answers: [
+                    Answer(200, "Metrics", mediaType: MetricFormat.prometheus.contentType),
+                    Answer(200, "Metrics", mediaType: MetricFormat.openMetrics.contentType),
+                ]
             ) { [self] context in
                 let format: MetricFormat = MetricFormat(accept: context.request.fields["Accept"])
                 let caller: Caller? = context.authenticated

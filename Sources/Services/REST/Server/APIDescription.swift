@@ -68,11 +68,14 @@ enum APIDescription {
         var responses: JSONObject = [:]
         for answer in route.answers {
             var response: JSONObject = ["description": .string(answer.summary)]
+            // An operation that answers in several forms has an answer for each of them.
+            var content: JSONObject = responses[String(answer.status)]?["content"]?.object ?? [:]
             if let schema: JSONValue = answer.schema {
-                response["content"] = .object([answer.mediaType: .object(["schema": schema])])
+                content[answer.mediaType] = .object(["schema": schema])
             } else if answer.mediaType != "application/json" {
-                response["content"] = .object([answer.mediaType: .object([:])])
+                content[answer.mediaType] = .object([:])
             }
+            if !content.members.isEmpty { response["content"] = .object(content) }
             responses[String(answer.status)] = .object(response)
         }
         responses["default"] = .object([

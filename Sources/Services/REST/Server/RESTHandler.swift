@@ -434,6 +434,9 @@ package final class RESTHandler: Sendable {
     /// What is about to change must not come to life behind the end of its tenant. What a tenant had been can still be read by who
     /// reaches all of them.
     private func requireTenant(_ tenant: String?, of route: Route) async throws {
+        if let tenant: String, !tenant.isEmpty, Slug.validate(tenant) != nil {
+            throw APIProblem.notFound("tenant", tenant)
+        }
         guard let catalog: any CatalogOffer = self.catalog, let tenant: String, !tenant.isEmpty, route.method != "GET"
         else { return }
         let isThere: Bool = try await self.services.store.read { try catalog.tenant(tenant, in: $0) != nil }
