@@ -120,15 +120,10 @@ package final class IdentityService: PlatformService {
     /// How often sums of refusals are written and what has expired is forgotten.
     static let housekeepingEvery: Duration = .seconds(60)
 
-    private func keepHouse() async {
+    func keepHouse() async {
         await self.refusals.flush()
         do {
-            try await self.services.store.write { transaction in
-                try SessionTable.deleteExpired(in: transaction)
-                try AccessTokenTable.deleteExpired(in: transaction)
-                try OAuthSecretTable.deleteExpired(in: transaction)
-                try RevocationTable.deleteExpired(in: transaction)
-            }
+            try await ExpiredRows.delete(from: self.services.store)
             try await self.tokens.loadRevocations()
             try await self.tokens.loadPolicies()
             try await self.keys.reload()

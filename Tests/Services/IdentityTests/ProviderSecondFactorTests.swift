@@ -153,12 +153,11 @@ struct ProviderSecondFactorTests {
             _ = try await place.back(try await place.leave())
             let before: [String] = try await Self.hints(place)
             place.fixture.harness.clock.advance(by: isErased ? .zero : PendingSignIn.lifetime + .seconds(1))
-            try await place.fixture.harness.services.store.write { transaction in
-                if isErased {
-                    try ProviderHintTable.deletePending(of: user, in: transaction)
-                } else {
-                    try OAuthSecretTable.deleteExpired(in: transaction)
-                }
+            let store: Store = place.fixture.harness.services.store
+            if isErased {
+                try await store.write { try ProviderHintTable.deletePending(of: user, in: $0) }
+            } else {
+                try await ExpiredRows.delete(from: store)
             }
             #expect(before.count == 2)
             #expect(try await Self.hints(place).map { String($0.prefix(4)) } == ["ses_"])

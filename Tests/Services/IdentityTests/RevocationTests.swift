@@ -68,4 +68,78 @@ struct RevocationTests {
         #expect(try await fixture.send("DELETE", path).status == 204)
         #expect(try await Self.ended(fixture).map(\.id) == [grant, client.id, account, account])
     }
+
+    // MARK: Programs that act for themselves
+
+    /// A client that acts as a service account, and how it gets tokens.
+    private static func program(_ fixture: IdentityFixture) async throws -> TestClient {
+        let account: JSONValue = .object(["name": "bot", "roles": .array(["cpi-tenant"])])
+        #expect(try await fixture.send("POST", "/v1/service-accounts?tenant=acme", account).status == 201)
+        let made: TestAnswer = try await fixture.send(
+            "POST", "/v1/oauth-clients?tenant=acme",
+            .object([
+                "name": "ci", "confidential": true, "grant_types": .array(["client_credentials"]),
+                "scopes": .array(["platform"]), "service_account": "bot",
+            ]))
+        return TestClient(
+            fixture: fixture, id: try #require(made.json["id"]?.text), secret: try #require(made.json["secret"]?.text))
+    }
+
+    private static func token(_ client: TestClient) async throws -> String {
+        let answer: TestAnswer = try await client.ask(
+            "/oauth2/token", [("grant_type", "client_credentials"), ("scope", "platform")])
+        return try #require(answer.json["access_token"]?.text, "\(answer.json)")
+    }
+
+    private static func works(_ token: String, _ fixture: IdentityFixture) async throws -> Bool {
+        try await fixture.send("GET", "/v1/groups", token: token).status == 200
+    }
+
+    @Test func tokensOfADeletedClientNeverComeBack() async throws {
+        var fixture: IdentityFixture = try await IdentityFixture()
+        let client: TestClient = try await Self.program(fixture)
+        let token: String = try await Self.token(client)
+        #expect(try await Self.works(token, fixture))
+        #expect(try await fixture.send("DELETE", "/v1/oauth-clients/\(client.id)?tenant=acme").status == 204)
+        #expect(try await !Self.works(token, fixture))
+        try await fixture.identity.tokens.loadRevocations()
+        #expect(try await !Self.works(token, fixture), "after the round that forgets what has expired")
+        fixture = try await fixture.restarted()
+        #expect(try await !Self.works(token, fixture), "after a restart")
+    }
+
+    @Test func aServiceAccountThatIsEnabledAgainBringsNoTokenBack() async throws {
+        let fixture: IdentityFixture = try await IdentityFixture()
+        let client: TestClient = try await Self.program(fixture)
+        let token: String = try await Self.token(client)
+        for state in ["disabled", "active"] {
+            let changed: TestAnswer = try await fixture.send(
+                "PATCH", "/v1/service-accounts/bot?tenant=acme", .object(["state": .string(state)]))
+            #expect(changed.status == 200)
+            #expect(try await !Self.works(token, fixture))
+        }
+        fixture.harness.clock.advance(by: .seconds(1))
+        #expect(try await Self.works(try await Self.token(client), fixture))
+        try await fixture.identity.tokens.loadRevocations()
+        #expect(try await !Self.works(token, fixture))
+    }
+
+    @Test func aSecretThatHasLeakedTakesItsTokensWithIt() async throws {
+        let fixture: IdentityFixture = try await IdentityFixture()
+        let client: TestClient = try await Self.program(fixture)
+        let token: String = try await Self.token(client)
+        let path: String = "/v1/oauth-clients/\(client.id)/secret?tenant=acme"
+        #expect(try await fixture.send("POST", path, .object(["expires_old_after_seconds": 60])).status == 200)
+        #expect(try await Self.works(token, fixture), "the secret before works on, and so does what it got")
+        let key: [(String, String)] = [("Idempotency-Key", "leaked")]
+        let ended: JSONValue = .object(["expires_old_after_seconds": 0])
+        let made: TestAnswer = try await fixture.send("POST", path, ended, fields: key)
+        #expect(try await !Self.works(token, fixture))
+        fixture.harness.clock.advance(by: .seconds(1))
+        let next: TestClient = TestClient(fixture: fixture, id: client.id, secret: made.json["secret"]?.text)
+        let later: String = try await Self.token(next)
+        #expect(try await Self.works(later, fixture))
+        #expect(try await fixture.send("POST", path, ended, fields: key).status == 200)
+        #expect(try await Self.works(later, fixture), "a repeated request ends nothing more")
+    }
 }

@@ -4,6 +4,7 @@ import HTTP
 import JSON
 import REST
 import Store
+import Time
 
 /// A small service with one route of each kind, to test what the REST layer does for all of them.
 final class SampleService: PlatformService {
@@ -65,6 +66,19 @@ final class SampleService: PlatformService {
             ) { context in
                 try context.requireMatch(version: 7)
                 return .json(context.body, version: 8)
+            },
+            Route(
+                "GET", "/v1/ticks", operationID: "ticks", tag: "sample", summary: "A line a second, without end",
+                access: .scoped(Permission("catalog", "plan", "read")), query: [QueryParameter.tenant],
+                answers: [Answer(200, "Lines")]
+            ) { context in
+                let clock: any WallClock = context.services.clock
+                return HTTPResponse(status: 200) { writer in
+                    while true {
+                        try await writer.write("tick\n")
+                        try await clock.sleep(for: .seconds(1))
+                    }
+                }
             },
             Route(
                 "GET", "/v1/broken", operationID: "broken", tag: "sample", summary: "Fails", access: .anyone,

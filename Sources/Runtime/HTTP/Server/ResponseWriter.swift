@@ -73,6 +73,10 @@ package final class ResponseWriter: Sendable {
     /// Whether the client is known to be gone: lets a producer stop without a write.
     package var isDisconnected: Bool { self.state.withLock { $0.failure != nil } }
 
+    /// Every write fails from now on, as if the client had gone: for who finds out that it may have no more. What then throws ends
+    /// the connection. Any thread.
+    package func abandon() { self.fail(.disconnected) }
+
     /// Highest number of bytes that waited for the loop; for tests of back-pressure.
     var unsentPeak: Int { self.state.withLock { $0.unsentPeak } }
 

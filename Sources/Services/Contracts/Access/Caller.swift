@@ -137,6 +137,11 @@ package struct Caller: Sendable {
             isAllowed: false, rule: refusal ?? "no role of the caller allows \(permission) (default deny)")
     }
 
+    /// Whether it is the same one as before, with the same roles: what was decided then still holds.
+    package func isAs(_ before: Caller) -> Bool {
+        self.kind == before.kind && self.id == before.id && Set(self.grants) == Set(before.grants)
+    }
+
     /// The caller as it would be, had it shown a second factor.
     package var afterSecondFactor: Caller {
         Caller(

@@ -28,6 +28,8 @@ final class TokenAuthenticator: Authenticator {
         let credentialID: String
         /// What came of a user's consent to a client ends with that, too.
         var grantID: String?
+        /// The client that an issued token was made for, and when: what is ended of a client is what it had by then.
+        var client: (id: String, issuedAt: Timestamp)?
         let expiresAt: Timestamp
         /// What a token that stands in place of a sign-in is limited to.
         let limits: TokenLimits?
@@ -43,6 +45,8 @@ final class TokenAuthenticator: Authenticator {
         var tokens: [[UInt8]: Known] = [:]
         var grants: [String: [Grant]] = [:]
         var revoked: Set<String> = []
+        /// Until when tokens of a client, or of a service account, were ended: those made later work.
+        var ended: [String: Timestamp] = [:]
         /// Since when tokens of identity providers work for a user, where somebody has ended those before.
         var tokensAfter: [String: Timestamp] = [:]
         /// When a session and its user's roles were looked up last, in monotonic nanoseconds; on a shared database only.
@@ -73,11 +77,18 @@ final class TokenAuthenticator: Authenticator {
     func loadRevocations() async throws {
         let now: Timestamp = self.services.clock.now()
         let changes: Int = self.state.withLock { $0.changes }
-        let revoked: [String] = try await self.services.store.read { reader in
-            try SessionTable.revoked(now: now, in: reader) + AccessTokenTable.revoked(now: now, in: reader)
-                + OAuthGrantTable.revoked(now: now, in: reader)
+        let (revoked, ended): ([String], [String: Timestamp]) = try await self.services.store.read { reader in
+            (
+                try SessionTable.revoked(now: now, in: reader) + AccessTokenTable.revoked(now: now, in: reader)
+                    + OAuthGrantTable.revoked(now: now, in: reader),
+                try RevocationTable.endedClientsAndAccounts(now: now, in: reader)
+            )
         }
-        self.state.withLock { if $0.changes == changes { $0.revoked = Set(revoked) } }
+        self.state.withLock { state in
+            guard state.changes == changes else { return }
+            state.revoked = Set(revoked)
+            state.ended = ended
+        }
     }
 
     /// Learns which roles ask for a second factor, at start and after a change.
@@ -133,6 +144,11 @@ final class TokenAuthenticator: Authenticator {
             if let madeAt: Timestamp = known.madeAt, let after: Timestamp = state.tokensAfter[known.ownerID] {
                 return madeAt < after
             }
+            if let client = known.client,
+                [client.id, known.ownerID].contains(where: { state.ended[$0].map { client.issuedAt <= $0 } ?? false })
+            {
+                return true
+            }
             return state.revoked.contains(known.credentialID)
                 || known.grantID.map { state.revoked.contains($0) } ?? false
         }
@@ -147,6 +163,7 @@ final class TokenAuthenticator: Authenticator {
     /// What other processes may have changed.
     private struct LookedUp: Sendable {
         let revoked: [String]
+        var ended: [String: Timestamp] = [:]
         let grants: [Grant]?
         let after: Timestamp?
         let policies: SecondFactorPolicies
@@ -177,9 +194,13 @@ final class TokenAuthenticator: Authenticator {
             if let grant: String = known.grantID, try OAuthGrantTable.find(grant, in: reader)?.isRevoked != false {
                 revoked.append(grant)
             }
-            return LookedUp(
+            var found: LookedUp = LookedUp(
                 revoked: revoked, grants: try Self.grants(of: known.ownerID, in: reader), after: nil,
                 policies: try SecondFactorPolicyTable.all(in: reader))
+            for id in known.client.map({ [$0.id, known.ownerID] }) ?? [] {
+                found.ended[id] = try RevocationTable.endedAt(id, in: reader)
+            }
+            return found
         }
         guard let found: LookedUp else { return }
         self.state.withLock { state in
@@ -188,6 +209,7 @@ final class TokenAuthenticator: Authenticator {
             if state.lookedUp.count >= Self.rememberedMax { state.lookedUp.removeAll() }
             state.lookedUp[known.credentialID] = now
             state.revoked.formUnion(found.revoked)
+            state.ended.merge(found.ended) { max($0, $1) }
             state.grants[known.ownerID] = found.grants
             state.policies = found.policies
             if let after: Timestamp = found.after { state.tokensAfter[known.ownerID] = after }
@@ -223,7 +245,14 @@ final class TokenAuthenticator: Authenticator {
         guard let credential: String else { return nil }
         return Known(
             ownerID: user, credentialID: credential, grantID: verified.claims["grant"]?.text,
-            expiresAt: verified.expiresAt, limits: Self.limits(of: verified))
+            client: Self.client(of: verified), expiresAt: verified.expiresAt, limits: Self.limits(of: verified))
+    }
+
+    private static func client(of token: VerifiedToken) -> (id: String, issuedAt: Timestamp)? {
+        guard let id: String = token.claims["client_id"]?.text, let seconds: Int64 = token.claims["iat"]?.integer else {
+            return nil
+        }
+        return (id, Timestamp(milliseconds: seconds * 1_000))
     }
 
     /// A client of others may do what its user may, and nothing that outlives what the user has agreed to: it is no sign-in.
@@ -350,10 +379,18 @@ final class TokenAuthenticator: Authenticator {
         }
     }
 
-    /// Called after committed revocations, with the ids of sessions and tokens.
+    /// Called after committed revocations, with the ids of sessions, grants and tokens; and of clients and service accounts, of which
+    /// it ends what they have by now.
     func revoke(_ ids: [String]) {
+        let now: Timestamp = self.services.clock.now()
         self.state.withLock { state in
-            for id in ids { state.revoked.insert(id) }
+            for id in ids {
+                if id.hasPrefix(OAuthClient.idPrefix) || id.hasPrefix(ServiceAccount.idPrefix) {
+                    state.ended[id] = now
+                } else {
+                    state.revoked.insert(id)
+                }
+            }
             state.changes += 1
         }
     }

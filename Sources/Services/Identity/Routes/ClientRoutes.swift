@@ -69,7 +69,7 @@ extension IdentityService {
                 body: .json(
                     Schema.object(["expires_old_after_seconds": Schema.integer(0...OAuthClient.overlapMax)])),
                 answers: [Answer(200, "The client and its secret")]
-            ) { try await Self.rotateSecret($0) },
+            ) { [self] in try await self.rotateSecret($0) },
             Route(
                 "DELETE", "/v1/oauth-clients/{client}", operationID: "deleteClient", tag: Self.name,
                 summary: "Removes a client; every token it has ends at once", access: Self.write, isCritical: true,
@@ -213,7 +213,7 @@ extension IdentityService {
             try OAuthClientTable.update(client, in: transaction)
             var ended: [String] = []
             if !Set(old.scopes).isSubset(of: client.scopes) || !Set(old.grantTypes).isSubset(of: client.grantTypes) {
-                ended = try OAuthGrantTable.revokeAll(ofClient: client.id, in: transaction)
+                ended = try OAuthGrantTable.revokeAll(ofClient: client.id, in: transaction) + [client.id]
                 try RevocationTable.add(ended, in: transaction)
                 try ConsentTable.delete(client: client.id, in: transaction)
             }
@@ -224,13 +224,13 @@ extension IdentityService {
         return answer
     }
 
-    /// A new secret, shown this once; the one before works on for a while.
-    private static func rotateSecret(_ context: RequestContext) async throws -> HTTPResponse {
+    /// A new secret, shown this once; the one before works on for a while, or ends at once together with what was got by it.
+    private func rotateSecret(_ context: RequestContext) async throws -> HTTPResponse {
         let author: Author = context.author
         try GrantRules.requireSignIn(author.caller)
         let seconds: Int64 = context.body["expires_old_after_seconds"]?.integer ?? OAuthClient.overlapDefault
         let secret: String = Self.makeSecret()
-        return try await context.changeShowingSecret { transaction in
+        let answer: HTTPResponse = try await context.changeShowingSecret { transaction in
             let old: OAuthClient = try Self.client(context, in: transaction)
             try context.requireMatch(version: old.version)
             guard let oldHash: String = old.secretHash else {
@@ -251,11 +251,17 @@ extension IdentityService {
                 redirectURIs: old.redirectURIs, logoutURIs: old.logoutURIs, grantTypes: old.grantTypes,
                 scopes: old.scopes, isTrusted: old.isTrusted, account: old.account, createdAt: old.createdAt,
                 version: old.version + 1)
-            if seconds > 0 { client.oldSecret = (oldHash, transaction.now.adding(.seconds(seconds))) }
+            if seconds > 0 {
+                client.oldSecret = (oldHash, transaction.now.adding(.seconds(seconds)))
+            } else {
+                try RevocationTable.add([client.id], in: transaction)
+            }
             try OAuthClientTable.update(client, in: transaction)
             try Self.audit("oauth-client.secret-rotated", client, author, in: transaction)
             return Self.showing(secret, of: client, status: 200)
         }
+        if seconds == 0, !answer.wasRepeated { self.tokens.revoke([context.parameter("client")]) }
+        return answer
     }
 
     private func deleteClient(_ context: RequestContext) async throws -> HTTPResponse {

@@ -128,7 +128,7 @@ extension IdentityService {
 
     private func updateServiceAccount(_ context: RequestContext) async throws -> HTTPResponse {
         let author: Author = context.author
-        let (answer, id): (HTTPResponse, String) = try await self.services.store.write { transaction in
+        let (answer, id, isEnded): (HTTPResponse, String, Bool) = try await self.services.store.write { transaction in
             let old: ServiceAccount = try Self.account(context, in: transaction)
             try context.requireMatch(version: old.version)
             let roles: [Role]? = try context.body["roles"].map {
@@ -143,9 +143,10 @@ extension IdentityService {
             try ServiceAccountTable.update(account, in: transaction)
             if account.state != .active { try RevocationTable.add([account.id], in: transaction) }
             try Self.record("role-changed", audit: "service-account.updated", account, author, in: transaction)
-            return (.json(account.json, version: account.version), account.id)
+            return (.json(account.json, version: account.version), account.id, account.state != .active)
         }
         self.tokens.forget(userID: id)
+        if isEnded { self.tokens.revoke([id]) }
         return answer
     }
 

@@ -68,14 +68,6 @@ enum AccessTokenTable {
         } == nil
     }
 
-    static func deleteExpired(in transaction: Transaction) throws {
-        try transaction.execute(
-            """
-            DELETE FROM access_tokens WHERE token_id IN
-                (SELECT token_id FROM access_tokens WHERE expires_at < $1 LIMIT 500)
-            """, .int(transaction.now.milliseconds))
-    }
-
     private static func decode(_ row: Row) throws(StoreError) -> AccessToken {
         AccessToken(
             tenant: try row.text(0), ownerID: try row.text(1), id: try row.text(2), name: try row.text(3),

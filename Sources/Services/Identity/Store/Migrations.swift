@@ -147,5 +147,16 @@ extension IdentityService {
             Migration(
                 number: 10, name: "labels in conditions of roles",
                 sql: "ALTER TABLE custom_roles ADD COLUMN labels json NOT NULL DEFAULT '{}';"),
+            // What was ended by its id, and what has ended by itself: without looking at the rest.
+            Migration(
+                number: 11, name: "ends",
+                sql: """
+                    CREATE INDEX gateway_revocations_id ON gateway_revocations (id);
+                    CREATE INDEX sessions_end ON sessions (expires_at);
+                    CREATE INDEX oauth_secrets_end ON oauth_secrets (expires_at);
+                    CREATE INDEX oauth_grants_end ON oauth_grants (expires_at);
+                    CREATE INDEX oauth_devices_end ON oauth_devices (expires_at);
+                    CREATE INDEX browser_sessions_end ON browser_sessions (expires_at);
+                    """),
         ])
 }

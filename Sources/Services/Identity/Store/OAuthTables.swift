@@ -182,17 +182,6 @@ enum OAuthSecretTable {
             .int(transaction.now.milliseconds))
     }
 
-    static func deleteExpired(in transaction: Transaction) throws {
-        for (table, key) in [
-            ("oauth_secrets", "sha256"), ("oauth_grants", "grant_id"), ("oauth_devices", "sha256"),
-            ("browser_sessions", "sha256"), ("passkey_challenges", "sha256"),
-            ("provider_hints", "session_id"),
-        ] {
-            try transaction.execute(
-                "DELETE FROM \(table) WHERE \(key) IN (SELECT \(key) FROM \(table) WHERE expires_at < $1 LIMIT 500)",
-                .int(transaction.now.milliseconds))
-        }
-    }
 }
 
 /// The table `browser_sessions`: which cookie stands for which session.

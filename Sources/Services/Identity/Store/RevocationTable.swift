@@ -39,13 +39,26 @@ enum RevocationTable {
         }
     }
 
-    static func deleteExpired(in transaction: Transaction) throws {
-        try transaction.execute(
+    /// Until when tokens of clients and service accounts were ended, of those that may not have ended by themselves.
+    static func endedClientsAndAccounts(now: Timestamp, in store: any Queryable) throws -> [String: Timestamp] {
+        let found: [(id: String, at: Int64)] = try store.rows(
             """
-            DELETE FROM gateway_revocations WHERE number IN
-                (SELECT number FROM gateway_revocations WHERE ends_at < $1 ORDER BY number LIMIT 500)
-            """, .int(transaction.now.milliseconds))
+            SELECT id, max(revoked_at) FROM gateway_revocations
+            WHERE (id LIKE $1 OR id LIKE $2) AND ends_at > $3 GROUP BY id
+            """, .text(OAuthClient.idPrefix + "%"), .text(ServiceAccount.idPrefix + "%"), .int(now.milliseconds)
+        ) { (row: Row) throws(StoreError) -> (id: String, at: Int64) in (try row.text(0), try row.int(1)) }
+        var ended: [String: Timestamp] = [:]
+        for one in found { ended[one.id] = Timestamp(milliseconds: one.at) }
+        return ended
     }
+
+    /// Until when tokens of one client or service account were ended; nil where none were.
+    static func endedAt(_ id: String, in store: any Queryable) throws -> Timestamp? {
+        try store.first("SELECT max(revoked_at) FROM gateway_revocations WHERE id = $1", .text(id)) {
+            (row: Row) throws(StoreError) -> Timestamp? in try row.optionalInt(0).map { Timestamp(milliseconds: $0) }
+        } ?? nil
+    }
+
 }
 
 /// What `identity` offers about revocations.

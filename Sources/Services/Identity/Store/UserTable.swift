@@ -260,13 +260,6 @@ enum SessionTable {
         return count > 0
     }
 
-    static func deleteExpired(in transaction: Transaction) throws {
-        try transaction.execute(
-            """
-            DELETE FROM sessions WHERE session_id IN (SELECT session_id FROM sessions WHERE expires_at < $1 LIMIT 500)
-            """, .int(transaction.now.milliseconds))
-    }
-
     /// As written; of a session from before they were, what can be said.
     private static func methods(of row: Row) throws(StoreError) -> [String] {
         if let written: String = try row.optionalText(8) { return written.split(separator: " ").map(String.init) }

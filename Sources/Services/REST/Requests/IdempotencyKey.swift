@@ -1,5 +1,5 @@
 import Bytes
-import HTTP
+package import HTTP
 import JSON
 import Store
 import Time
@@ -55,14 +55,24 @@ struct IdempotencyKey: Sendable {
             .text(JSONValue.array(names).jsonText), .bytes(body), .int(transaction.now.milliseconds))
     }
 
-    /// Removes answers older than a day; a few at a time, so that it never holds the writer.
-    static func expire(in transaction: Transaction) throws {
+    /// Answers that go in one transaction, so that none holds the writer.
+    static let expiredMax: Int = 500
+
+    /// Removes answers older than a day. - Returns: whether there may be more.
+    static func expire(in transaction: Transaction) throws -> Bool {
         try transaction.execute(
             """
             DELETE FROM rest_idempotency WHERE (caller, route, key) IN
-                (SELECT caller, route, key FROM rest_idempotency WHERE created_at < $1 LIMIT 500)
-            """, .int(transaction.now.adding(.zero - Self.lifetime).milliseconds))
+                (SELECT caller, route, key FROM rest_idempotency WHERE created_at < $1 LIMIT \(Self.expiredMax))
+            """, .int(transaction.now.adding(.zero - Self.lifetime).milliseconds)) == Self.expiredMax
     }
+}
+
+extension HTTPResponse {
+    fileprivate static let replayedField: String = "Idempotent-Replayed"
+
+    /// Whether it was stored when the request was made for the first time, and nothing was done now.
+    package var wasRepeated: Bool { self.fields.contains(Self.replayedField) }
 }
 
 private struct StoredAnswer: Sendable {
@@ -78,7 +88,7 @@ private struct StoredAnswer: Sendable {
             guard let words: [JSONValue] = pair.elements, words.count == 2 else { continue }
             fields.append(words[0].text ?? "", words[1].text ?? "")
         }
-        fields.append("Idempotent-Replayed", "true")
+        fields.append(HTTPResponse.replayedField, "true")
         return HTTPResponse(status: self.status, fields: fields, body: .bytes(self.body))
     }
 }

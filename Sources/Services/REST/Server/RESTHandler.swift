@@ -76,7 +76,7 @@ package final class RESTHandler: Sendable {
             guard (try? await self.services.clock.sleep(for: .seconds(60))) != nil else { return }
             await self.refusals.flush()
             do {
-                try await self.services.store.write { try IdempotencyKey.expire(in: $0) }
+                while try await self.services.store.write({ try IdempotencyKey.expire(in: $0) }) {}
             } catch {
                 self.services.logger.log(
                     .warning, "idempotency keys could not be expired", ["error": .string("\(error)")])
@@ -178,7 +178,7 @@ package final class RESTHandler: Sendable {
         do {
             let response: HTTPResponse = try await route.route.handler(context)
             try access?.requireAsked()
-            return response
+            return self.watched(response, request, caller)
         } catch let refusal as AccessRefusal {
             await self.refusals.record(
                 context.caller, what: route.route.operationID, tenant: context.tenant, rule: refusal.rule, trace: trace)
@@ -196,6 +196,33 @@ package final class RESTHandler: Sendable {
         let environment: String? = route.environment == .none ? nil : environment
         if caller.decide(permission, tenant: tenant, environment: environment).isAllowed { return nil }
         return APIAccess(caller, permission, tenant: tenant, environment: environment)
+    }
+
+    /// How often it is looked whether who takes a stream may still have it.
+    private static let watchEvery: Duration = .seconds(1)
+
+    /// A stream that ends as soon as its caller's credential does, or their roles have changed: what they may see then they find out
+    /// by asking again. Whatever is answered at once needs none of it.
+    private func watched(_ response: HTTPResponse, _ request: HTTPRequest, _ caller: Caller?) -> HTTPResponse {
+        guard case .stream(let producer) = response.body, let caller: Caller,
+            let header: String = request.fields["Authorization"]
+        else { return response }
+        var watched: HTTPResponse = response
+        watched.body = .stream { writer in
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                group.addTask { try await producer(writer) }
+                group.addTask {
+                    repeat {
+                        try await self.services.clock.sleep(for: Self.watchEvery)
+                    } while await self.bearer(header, ip: caller.ip)?.isAs(caller) == true
+                    writer.abandon()
+                    throw HTTPError.disconnected
+                }
+                defer { group.cancelAll() }
+                try await group.next()
+            }
+        }
+        return watched
     }
 
     private static func document(_ bytes: [UInt8]) -> HTTPResponse {
