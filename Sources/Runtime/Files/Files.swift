@@ -45,8 +45,10 @@ package enum Files {
 
     /// Replaces a file as a whole: readers see the old or the new content, also after a crash. Written, synced, renamed, folder synced.
     package static func replace(_ path: String, with bytes: [UInt8], mode: UInt32 = 0o600) throws(FileError) {
-        let temporary: String = "\(path).\(getpid()).new"
-        let descriptor: Int32 = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode)
+        // A name that nobody can put something at before: in a folder that others can write to, a link there would lead elsewhere, and
+        // a file there would be theirs to read.
+        let temporary: String = "\(path).\(getpid()).\(String(UInt64.random(in: .min ... .max), radix: 36)).new"
+        let descriptor: Int32 = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode)
         guard descriptor >= 0 else { throw FileError(path: path, call: "open") }
         do throws(FileError) {
             try Self.writeAll(bytes, to: descriptor, path: path)

@@ -16,6 +16,19 @@ struct FilesTests {
         #expect(status.st_mode & 0o777 == 0o600)
     }
 
+    /// In a folder that others can write to, such as a medium for checkpoints.
+    @Test func whatOthersPutThereBeforeIsNotWrittenTo() throws {
+        let folder: TemporaryFolder = TemporaryFolder()
+        let (path, target): (String, String) = (folder.path + "/checkpoint", folder.path + "/precious")
+        try Files.replace(target, with: [1])
+        #expect(symlink(target, "\(path).\(getpid()).new") == 0)
+        #expect(symlink(target, path) == 0)
+        try Files.replace(path, with: [2])
+        #expect(try Files.read(target, bytesMax: 10) == [1])
+        #expect(try Files.read(path, bytesMax: 10) == [2])
+        #expect(try Folders.names(in: folder.path).count == 3, "nothing of ours is left")
+    }
+
     @Test func refusesAFileLargerThanTheLimit() throws {
         let folder: TemporaryFolder = TemporaryFolder()
         let path: String = folder.path + "/large"

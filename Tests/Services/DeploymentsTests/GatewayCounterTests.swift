@@ -26,6 +26,22 @@ struct GatewayCounterTests {
         await fixture.harness.stop()
     }
 
+    /// A sum that no longer fits an integer would be kept as another kind of number, and nobody could read it.
+    @Test func aGatewayThatCountsAnythingSpoilsNoSum() async throws {
+        let fixture: DeploymentsFixture = try await DeploymentsFixture()
+        let gateway: FakeGateway = fixture.gateway("one")
+        #expect(try await gateway.count([Self.change(7, 3)]).totals == [3])
+        for sign: Int64 in [1, -1] {
+            let edge: Int64 = sign * CountedAmount.totalMax
+            try await fixture.harness.services.store.write { transaction in
+                try transaction.execute("UPDATE gateway_counters SET total = $1", .int(edge))
+            }
+            #expect(try await gateway.count([Self.change(7, sign * CountedAmount.amountMax)]).totals == [edge])
+            #expect(try await gateway.count([Self.change(7, -sign)]).totals == [edge - sign])
+        }
+        await fixture.harness.stop()
+    }
+
     @Test func nothingIsKeptOfTenantsThatHaveEnded() async throws {
         let fixture: DeploymentsFixture = try await DeploymentsFixture()
         let gateway: FakeGateway = fixture.gateway("one")

@@ -78,6 +78,23 @@ import Time
         await fixture.stop()
     }
 
+    /// Sums that no longer fit an integer could not be read any more, and a tenant's traffic with them.
+    @Test func aGatewayThatReportsAnythingSpoilsNoSum() async throws {
+        let fixture: ObservabilityFixture = try await self.fixture()
+        let most: Int64 = TrafficSums.valueMax
+        let line: TrafficReport.Line = trafficLine(
+            api: "api_3", requests: most, duration: most, durationMax: most, bytesIn: most, bytesOut: most)
+        for sequence: Int64 in 2...3 {
+            try await fixture.service.accept(
+                TrafficReport(gatewayID: "gw_1", sequence: sequence, lines: [line, line]))
+        }
+        let answer: TestAnswer = try await fixture.harness.send(
+            "GET", "/v1/tenants/acme/traffic?api=api_3&\(Self.span)")
+        #expect(answer.status == 200)
+        #expect(self.items(answer, "api_id") == ["api_3": most])
+        await fixture.stop()
+    }
+
     @Test func noTenantSeesAnothersTraffic() async throws {
         let fixture: ObservabilityFixture = try await self.fixture()
         let own: TestAnswer = try await fixture.harness.send(

@@ -86,6 +86,9 @@ package struct BackupDescription: Sendable {
         /// SHA-256 of the whole file, hexadecimal.
         package let sha256: String
 
+        /// More than any file system holds; sums of as many as a description can name still fit 64 bits.
+        static let bytesMax: Int64 = 1 << 48
+
         var pieces: Int { Int((self.bytes + Int64(BackupFormat.pieceBytes) - 1) / Int64(BackupFormat.pieceBytes)) }
     }
 
@@ -117,13 +120,20 @@ package struct BackupDescription: Sendable {
         self.init(
             id: id, createdAt: created, version: json["version"]?.text ?? "", masterKey: json["master_key"]?.text)
         for file in files {
-            guard let name: String = file["name"]?.text, let bytes: Int64 = file["bytes"]?.integer, bytes >= 0,
+            guard let name: String = file["name"]?.text, Self.isInside(name),
+                let bytes: Int64 = file["bytes"]?.integer, (0...File.bytesMax).contains(bytes),
                 let sha256: String = file["sha256"]?.text
             else { return nil }
             self.files.append(File(name: name, bytes: bytes, sha256: sha256))
         }
         self.bytesAdded = json["bytes_added"]?.integer ?? 0
         self.auditEntries = json["audit_entries"]?.integer ?? 0
+    }
+
+    /// Whether a path leads to a place in the folder it is relative to.
+    static func isInside(_ name: String) -> Bool {
+        let parts: [Substring] = name.split(separator: "/", omittingEmptySubsequences: false)
+        return !name.utf8.contains(0) && parts.allSatisfy { !$0.isEmpty && $0 != "." && $0 != ".." }
     }
 
     /// Bytes of its files.

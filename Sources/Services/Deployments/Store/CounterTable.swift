@@ -13,6 +13,8 @@ struct CountedAmount: Sendable {
 
     static let keyLengthMax: Int = 1_024
     static let amountMax: Int64 = 1_000_000_000_000
+    /// Largest total kept: it and one more amount still fit 64 bits.
+    static let totalMax: Int64 = 1_000_000_000_000_000_000
 
     var tenant: String { String(self.key.prefix { $0 != "/" }) }
 }
@@ -27,12 +29,15 @@ enum CounterTable {
             INSERT INTO gateway_counters (tenant, counter, counted_window, total, ends_at) VALUES ($1, $2, $3, $4, $5)
             ON CONFLICT (tenant, counter) DO UPDATE SET
                 total = CASE WHEN gateway_counters.counted_window = excluded.counted_window
-                    THEN gateway_counters.total + excluded.total ELSE excluded.total END,
+                    THEN CASE WHEN gateway_counters.total + excluded.total > $6 THEN $6
+                        WHEN gateway_counters.total + excluded.total < 0 - $6 THEN 0 - $6
+                        ELSE gateway_counters.total + excluded.total END
+                    ELSE excluded.total END,
                 counted_window = excluded.counted_window, ends_at = excluded.ends_at
             WHERE gateway_counters.counted_window <= excluded.counted_window
             RETURNING total
             """, .text(change.tenant), .text(change.key), .int(change.window), .int(change.amount),
-            .int(change.ends.milliseconds)
+            .int(change.ends.milliseconds), .int(CountedAmount.totalMax)
         ) { (row: Row) throws(StoreError) -> Int64 in try row.int(0) } ?? 0
     }
 

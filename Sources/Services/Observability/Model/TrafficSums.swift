@@ -1,7 +1,8 @@
 /// What is known of some requests together: how many, how long, how much.
 package struct TrafficSums: Sendable, Equatable {
-    /// Largest value of one line: thousands of such lines still fit 64 bits.
-    static let valueMax: Int64 = 1 << 50
+    /// Largest value of one line, and of what is kept of a minute: half a million of such rows still fit 64 bits, in which the store
+    /// sums them.
+    static let valueMax: Int64 = 1 << 44
 
     package var requests: Int64
     package var durationMicroseconds: Int64
@@ -18,6 +19,15 @@ package struct TrafficSums: Sendable, Equatable {
         self.durationMicrosecondsMax = durationMicrosecondsMax
         self.bytesIn = bytesIn
         self.bytesOut = bytesOut
+    }
+
+    /// As it is kept: no more than a line may say, however many lines said it.
+    var kept: TrafficSums {
+        TrafficSums(
+            requests: min(self.requests, Self.valueMax),
+            durationMicroseconds: min(self.durationMicroseconds, Self.valueMax),
+            durationMicrosecondsMax: min(self.durationMicrosecondsMax, Self.valueMax),
+            bytesIn: min(self.bytesIn, Self.valueMax), bytesOut: min(self.bytesOut, Self.valueMax))
     }
 
     /// Adds others; sums stop at the largest number instead of overflowing.

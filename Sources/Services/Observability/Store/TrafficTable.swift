@@ -25,7 +25,8 @@ enum TrafficTable {
         return true
     }
 
-    private static func add(_ sums: TrafficSums, to key: TrafficKey, in transaction: Transaction) throws(StoreError) {
+    private static func add(_ all: TrafficSums, to key: TrafficKey, in transaction: Transaction) throws(StoreError) {
+        let sums: TrafficSums = all.kept
         try transaction.execute(
             """
             INSERT INTO traffic_minutes (
@@ -33,16 +34,20 @@ enum TrafficTable {
                 duration_us_max, bytes_in, bytes_out)
             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
             ON CONFLICT (tenant, minute, api_id, environment, application_id, route, status_class) DO UPDATE SET
-                requests = traffic_minutes.requests + excluded.requests,
-                duration_us = traffic_minutes.duration_us + excluded.duration_us,
+                requests = CASE WHEN traffic_minutes.requests + excluded.requests > $13 THEN $13
+                    ELSE traffic_minutes.requests + excluded.requests END,
+                duration_us = CASE WHEN traffic_minutes.duration_us + excluded.duration_us > $13 THEN $13
+                    ELSE traffic_minutes.duration_us + excluded.duration_us END,
                 duration_us_max = CASE WHEN excluded.duration_us_max > traffic_minutes.duration_us_max
                     THEN excluded.duration_us_max ELSE traffic_minutes.duration_us_max END,
-                bytes_in = traffic_minutes.bytes_in + excluded.bytes_in,
-                bytes_out = traffic_minutes.bytes_out + excluded.bytes_out
+                bytes_in = CASE WHEN traffic_minutes.bytes_in + excluded.bytes_in > $13 THEN $13
+                    ELSE traffic_minutes.bytes_in + excluded.bytes_in END,
+                bytes_out = CASE WHEN traffic_minutes.bytes_out + excluded.bytes_out > $13 THEN $13
+                    ELSE traffic_minutes.bytes_out + excluded.bytes_out END
             """, .text(key.tenant), .int(key.minute), .text(key.apiID), .text(key.environment),
             .text(key.applicationID),
             .text(key.route), .int(Int64(key.statusClass)), .int(sums.requests), .int(sums.durationMicroseconds),
-            .int(sums.durationMicrosecondsMax), .int(sums.bytesIn), .int(sums.bytesOut))
+            .int(sums.durationMicrosecondsMax), .int(sums.bytesIn), .int(sums.bytesOut), .int(TrafficSums.valueMax))
     }
 
     /// The sums of a tenant's traffic, by interval and name; `limit` + 1 groups at most.
