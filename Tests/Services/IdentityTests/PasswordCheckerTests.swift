@@ -30,6 +30,15 @@ final class PasswordGate: Sendable {
     }
 }
 
+/// Who was sent away, how often.
+private final class Refusals: Sendable {
+    private let counts: Mutex<[String: Int]> = Mutex([:])
+
+    var all: [String: Int] { self.counts.withLock { $0 } }
+
+    func count(_ address: String) { self.counts.withLock { $0[address, default: 0] += 1 } }
+}
+
 struct PasswordCheckerTests {
     private static func gated(_ gate: PasswordGate) -> PasswordChecker {
         PasswordChecker(
@@ -59,6 +68,59 @@ struct PasswordCheckerTests {
             for try await status in group { #expect(status == 201) }
         }
         #expect(try await Self.signIn(fixture).status == 201, "there is room again")
+    }
+
+    /// Somebody with a password that is right can ask without end: their wrong ones are counted, these are not.
+    @Test func nobodyKeepsOthersOutOfTheQueue() async throws {
+        let gate: PasswordGate = PasswordGate()
+        let checker: PasswordChecker = Self.gated(gate)
+        let (many, other): (String, String) = ("192.0.2.1", "2001:db8::7")
+        let refused: Refusals = Refusals()
+        @Sendable func ask(_ address: String) async {
+            do {
+                _ = try await checker.verify("a", against: "plain:a", from: address)
+            } catch {
+                refused.count(address)
+            }
+        }
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask { await ask(many) }
+            try await eventually("the first to be checked") { gate.waiting == 1 }
+            for _ in 0..<PasswordChecker.waitingMax { group.addTask { await ask(many) } }
+            try await eventually("sixteen to wait") { checker.waitingCount == 16 }
+            for count in 1...8 {
+                group.addTask { await ask(other) }
+                try await eventually("room was made") { refused.all[many] == count }
+            }
+            await ask(other)
+            #expect(refused.all == [many: 8, other: 1], "both have half of the queue")
+            gate.open()
+            try await group.waitForAll()
+        }
+        #expect(refused.all == [many: 8, other: 1])
+    }
+
+    /// Who knows the old password holds the request back until an administrator has set another one.
+    @Test func anOldPasswordThatIsReplacedMeanwhileSetsNoOther() async throws {
+        let gate: PasswordGate = PasswordGate()
+        let fixture: IdentityFixture = try await IdentityFixture(passwords: Self.gated(gate))
+        let id: String = try await fixture.makeUser("ada")
+        gate.open()
+        let token: String = try await fixture.signIn("ada")
+        gate.close()
+        let change: JSONValue = .object([
+            "old_password": .string(IdentityFixture.password), "password": "a password of my own",
+        ])
+        async let late: TestAnswer = fixture.send("PUT", "/v1/users/\(id)/password", token: token, change)
+        try await eventually("the password to be checked") { gate.waiting == 1 }
+        try await fixture.harness.services.store.write { transaction in
+            let user: User = try #require(try UserTable.find(id, in: transaction))
+            try UserTable.update(user.changed(passwordHash: "plain:another one"), in: transaction)
+        }
+        gate.open()
+        #expect(try await late.status == 409)
+        let user: User? = try await fixture.harness.services.store.read { try UserTable.find(id, in: $0) }
+        #expect(user?.passwordHash == "plain:another one")
     }
 
     private static func signIn(_ fixture: IdentityFixture) async throws -> TestAnswer {

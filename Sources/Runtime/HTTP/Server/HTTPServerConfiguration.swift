@@ -40,6 +40,9 @@ package struct HTTPServerLimits: Sendable {
     package var discardedBytesMax: Int = 64 << 10
     /// Connections at a time; the next one gets 503.
     package var connectionsMax: Int = 10_000
+    /// Connections of one address (IPv6: of one /64 network) once half of all are taken; its next one gets 503. Before that one
+    /// address, such as that of a proxy, may have as many as it likes.
+    package var connectionsPerAddressMax: Int = 1_250
     /// Connections over `connectionsMax` that get their 503 at a time; beyond, they are closed without a word.
     package var refusalsMax: Int = 128
 

@@ -1,3 +1,4 @@
+import EventLoops
 import Synchronization
 import TLS
 
@@ -13,6 +14,8 @@ final class ServerCore: Sendable {
 
     private struct Census {
         var open: Int = 0
+        /// By network: those that are open.
+        var networks: [SocketAddress: Int] = [:]
         var refusals: Int = 0
         /// Resumed when nothing is open any more.
         var waiting: CheckedContinuation<Void, Never>?
@@ -32,11 +35,23 @@ final class ServerCore: Sendable {
         self.tls = Mutex(configuration.tls)
     }
 
-    func admit() -> Admission {
+    /// Whose connections count together: an address, and of IPv6 its network.
+    private static func network(of address: SocketAddress) -> SocketAddress {
+        guard address.family == .v6 else { return address.with(port: 0) }
+        var bytes: [16 of UInt8] = address.bytes
+        for index in 8..<16 { bytes[index] = 0 }
+        return SocketAddress(v6: bytes, port: 0)
+    }
+
+    func admit(_ address: SocketAddress) -> Admission {
         let limits: HTTPServerLimits = self.configuration.limits
+        let network: SocketAddress = Self.network(of: address)
         let admission: Admission = self.census.withLock { (census: inout Census) -> Admission in
-            if census.open < limits.connectionsMax {
+            let ofNetwork: Int = census.networks[network, default: 0]
+            let isFair: Bool = census.open < limits.connectionsMax / 2 || ofNetwork < limits.connectionsPerAddressMax
+            if census.open < limits.connectionsMax, isFair {
                 census.open += 1
+                census.networks[network] = ofNetwork + 1
                 return .admitted
             }
             if census.refusals >= limits.refusalsMax { return .dropped }
@@ -53,9 +68,16 @@ final class ServerCore: Sendable {
         return admission
     }
 
-    func connectionClosed(wasRefusal: Bool) {
+    func connectionClosed(_ address: SocketAddress, wasRefusal: Bool) {
+        let network: SocketAddress = Self.network(of: address)
         let waiting: CheckedContinuation<Void, Never>? = self.census.withLock { (census: inout Census) in
-            if wasRefusal { census.refusals -= 1 } else { census.open -= 1 }
+            if wasRefusal {
+                census.refusals -= 1
+            } else {
+                census.open -= 1
+                let left: Int = census.networks[network, default: 1] - 1
+                census.networks[network] = left == 0 ? nil : left
+            }
             return census.open + census.refusals == 0 ? census.waiting.take() : nil
         }
         if !wasRefusal { self.statistics.connectionsOpen.add(-1) }

@@ -67,7 +67,7 @@ final class ServerLoop: @unchecked Sendable {
         self.connections.swapAt(index, self.connections.count - 1)
         self.connections[index].index = index
         self.connections.removeLast()
-        self.core.connectionClosed(wasRefusal: connection.isRefusal)
+        self.core.connectionClosed(connection.remote, wasRefusal: connection.isRefusal)
     }
 
     private func stopListening() {
@@ -102,11 +102,11 @@ final class ServerLoop: @unchecked Sendable {
             }
             transport = Transport(fd: fd, session: session)
         }
-        let admission: ServerCore.Admission = self.core.admit()
+        let admission: ServerCore.Admission = self.core.admit(address)
         // A refusal under TLS would cost a handshake, which is what the limit is there to save.
         if admission == .dropped || (admission == .refused && transport.isTLS) {
             transport.close(abruptly: false)
-            if admission == .refused { self.core.connectionClosed(wasRefusal: true) }
+            if admission == .refused { self.core.connectionClosed(address, wasRefusal: true) }
             return
         }
         let connection: ServerConnection = ServerConnection(

@@ -3,7 +3,8 @@ import REST
 
 /// Hashes and checks passwords one at a time on a thread of its own: each takes 64 MiB and about 150 ms of CPU.
 ///
-/// At most `waitingMax` wait; who comes then is told to come back. Any thread may ask.
+/// At most `waitingMax` wait; who comes then is told to come back. But nobody keeps others out: who comes to a full queue gets the
+/// place of the last one of the network that has most of them, if it has at least two more. Any thread may ask.
 final class PasswordChecker: Sendable {
     static let waitingMax: Int = 16
     static let retryAfterSeconds: Int = 3
@@ -32,15 +33,16 @@ final class PasswordChecker: Sendable {
     /// How many wait, without the one that is being worked on.
     var waitingCount: Int { self.thread.waitingCount }
 
+    /// - Parameter address: where the request came from; empty: from here.
     /// - Throws: an unavailable problem when too many wait already.
-    func verify(_ password: String, against hash: String) async throws -> Bool {
+    func verify(_ password: String, against hash: String, from address: String = "") async throws -> Bool {
         let verify = self.verifyNow
-        return try await self.thread.run { try verify(password, hash) }
+        return try await self.thread.run(from: SignInThrottle.network(of: address)) { try verify(password, hash) }
     }
 
-    func hash(_ password: String) async throws -> String {
+    func hash(_ password: String, from address: String = "") async throws -> String {
         let hash = self.hashNow
-        return try await self.thread.run { try hash(password) }
+        return try await self.thread.run(from: SignInThrottle.network(of: address)) { try hash(password) }
     }
 
     /// Whether a hash was made at another cost than today's.

@@ -139,19 +139,24 @@ extension IdentityService {
             return try self.loginPage(context, target: target, client: client, problem: .stale, status: 403)
         }
         let account: String = SecondFactor.throttleAccount(who.userID)
-        guard self.throttle.wait(account: account, address: context.ip) == nil else {
-            self.refusals.countAnonymous(ip: context.ip, account: who.userID)
-            return try await self.challengePage(who, target: target, context, problem: .tooManyCodes, status: 429)
-        }
         let isPasskey: Bool = form["credential"] != nil
-        let session: Session? =
+        let attempt: SignInThrottle.Attempt<Session> = try await self.throttle.attempting(
+            account: account, address: context.ip
+        ) {
             isPasskey
-            ? try await self.takePasskey(form, of: who, context) : try await self.takeCode(form, of: who, context)
-        guard let session: Session else {
-            self.throttle.fail(account: account, address: context.ip)
+                ? try await self.takePasskey(form, of: who, context) : try await self.takeCode(form, of: who, context)
+        }
+        guard case .right(let session) = attempt else {
             self.refusals.countAnonymous(ip: context.ip, account: who.userID)
+            if case .mustWait = attempt {
+                return try await self.challengePage(who, target: target, context, problem: .tooManyCodes, status: 429)
+            }
             return try await self.challengePage(
                 who, target: target, context, problem: isPasskey ? .passkeyRefused : .wrongCode, status: 401)
+        }
+        if case .pending = who, let user: User = try await context.read({ try UserTable.find(session.userID, in: $0) })
+        {
+            self.throttle.succeed(account: user.name, address: context.ip)
         }
         return try await self.enter(session, target: target, browser)
     }

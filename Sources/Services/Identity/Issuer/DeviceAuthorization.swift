@@ -43,6 +43,9 @@ extension IdentityService {
         guard let scopes: [String] = AuthorizationRequest.scopes(form["scope"], of: client) else {
             throw OAuthError("invalid_scope", "The client may ask for: \(client.scopes.joined(separator: " ")).")
         }
+        if let seconds: Int = self.throttle.beginDevice(address: context.ip) {
+            throw OAuthError("slow_down", "Too many devices begin from this address. Try again in \(seconds) seconds.")
+        }
         let (code, userCode): (String, String) = (Random.token(prefix: "pdc_", bytes: 32), Self.makeUserCode())
         try await self.services.store.write { transaction in
             try DeviceTable.insert(

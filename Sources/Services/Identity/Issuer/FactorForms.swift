@@ -137,21 +137,24 @@ extension IdentityService {
         guard let app: SecondFactor else { throw APIProblem.conflict("There is no app to confirm.") }
         let secret: [UInt8] = try self.sealer.open(app.sealed, name: SecondFactor.sealName(user))
         let account: String = SecondFactor.throttleAccount(user)
-        guard self.throttle.wait(account: account, address: context.ip) == nil else {
-            return self.appPage(secret, visitor, context, problem: .tooManyCodes, status: 429)
+        let (code, sealer, store): (String, any SecretSealer, Store) = (
+            form["code"] ?? "", self.sealer, self.services.store
+        )
+        let attempt: SignInThrottle.Attempt<[String]> = try await self.throttle.attempting(
+            account: account, address: context.ip
+        ) {
+            try await store.write { transaction in
+                let done: (isRight: Bool, codes: [String]) = try SecondFactorRules.confirm(
+                    user, code: code, sealer, author, in: transaction)
+                if done.isRight { try SessionTable.stepUp(session.id, by: ["otp"], in: transaction) }
+                return done.isRight ? done.codes : nil
+            }
         }
-        let (code, sealer): (String, any SecretSealer) = (form["code"] ?? "", self.sealer)
-        let (isRight, codes): (Bool, [String]) = try await self.services.store.write { transaction in
-            let done: (isRight: Bool, codes: [String]) = try SecondFactorRules.confirm(
-                user, code: code, sealer, author, in: transaction)
-            if done.isRight { try SessionTable.stepUp(session.id, by: ["otp"], in: transaction) }
-            return (done.isRight, done.codes)
+        switch attempt {
+        case .right(let codes): return try await self.done(codes, visitor, browser, context)
+        case .wrong: return self.appPage(secret, visitor, context, problem: .wrongCode, status: 401)
+        case .mustWait: return self.appPage(secret, visitor, context, problem: .tooManyCodes, status: 429)
         }
-        guard isRight else {
-            self.throttle.fail(account: account, address: context.ip)
-            return self.appPage(secret, visitor, context, problem: .wrongCode, status: 401)
-        }
-        return try await self.done(codes, visitor, browser, context)
     }
 
     private func addPasskey(

@@ -165,15 +165,16 @@ extension IdentityService {
         let caller: Caller = context.caller
         guard caller.kind == .user, caller.sessionID != nil else { throw Self.needsSession }
         let account: String = SecondFactor.throttleAccount(caller.id)
-        if let seconds: Int = self.throttle.wait(account: account, address: context.ip) {
+        let store: Store = self.services.store
+        switch try await self.throttle.attempting(
+            account: account, address: context.ip, { try await store.write(body) })
+        {
+        case .right(let answer): return answer
+        case .wrong: throw APIProblem.invalid("/code", "expected the code that the app shows now, which works once")
+        case .mustWait(let seconds):
             var problem: APIProblem = APIProblem(.tooManyRequests, "Too many wrong codes. Try again later.")
             problem.fields.append((name: "Retry-After", value: String(seconds)))
             throw problem
         }
-        guard let answer: HTTPResponse = try await self.services.store.write(body) else {
-            self.throttle.fail(account: account, address: context.ip)
-            throw APIProblem.invalid("/code", "expected the code that the app shows now, which works once")
-        }
-        return answer
     }
 }

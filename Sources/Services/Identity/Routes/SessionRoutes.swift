@@ -18,6 +18,9 @@ enum SignInOutcome: Sendable {
 }
 
 extension IdentityService {
+    /// Largest body of a sign-in, bytes: anybody may send one, and it is kept until it is whole.
+    static let signInBytesMax: Int = 16 << 10
+
     var sessionRoutes: [Route] {
         [
             Route(
@@ -30,7 +33,8 @@ extension IdentityService {
                             "password": Schema.text(min: 1, max: 1_024),
                             "code": Schema.text(min: 1, max: SecondFactorRules.codeBytesMax),
                         ],
-                        required: ["user", "password"])), answers: [Answer(201, "The session and its token")]
+                        required: ["user", "password"]), bytesMax: Self.signInBytesMax),
+                answers: [Answer(201, "The session and its token")]
             ) { [self] in try await self.signIn($0) },
             Route(
                 "GET", "/v1/sessions", operationID: "listSessions", tag: Self.name,
@@ -140,6 +144,7 @@ extension IdentityService {
             if isRight { self.throttle.fail(account: name, address: context.ip) }
             self.refusals.countAnonymous(ip: context.ip, account: user?.id ?? "")
         }
+        if case .session = outcome { self.throttle.succeed(account: name, address: context.ip) }
         return outcome
     }
 
@@ -156,7 +161,7 @@ extension IdentityService {
             problem.fields.append((name: "Retry-After", value: String(seconds)))
             throw problem
         }
-        let isRight: Bool = try await self.passwords.verify(password, against: hash)
+        let isRight: Bool = try await self.passwords.verify(password, against: hash, from: address)
         if !isRight { self.throttle.fail(account: account, address: address) }
         return isRight
     }
@@ -171,7 +176,7 @@ extension IdentityService {
             // Another sign-in of the same user may have made the hash anew meanwhile: then that one counts.
             let present: User? = try await context.read { try UserTable.account(name: user.name, in: $0) }
             guard let present: User, present.passwordHash != user.passwordHash,
-                try await self.passwords.verify(password, against: present.checkedHash)
+                try await self.passwords.verify(password, against: present.checkedHash, from: context.ip)
             else { return .refused }
             return try await self.openSession(of: present, code: code, context)
         }
@@ -184,7 +189,7 @@ extension IdentityService {
         let author: Author = Author(
             caller: Caller(kind: .user, id: user.id, grants: [], ip: context.ip), trace: context.trace)
         do {
-            let hash: String = try await self.passwords.hash(password)
+            let hash: String = try await self.passwords.hash(password, from: context.ip)
             try await self.services.store.write { transaction in
                 guard try UserTable.renewHash(of: user, hash, in: transaction),
                     let present: User = try UserTable.find(user.id, in: transaction)

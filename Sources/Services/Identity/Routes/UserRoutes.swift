@@ -111,7 +111,7 @@ extension IdentityService {
         if let problem: String = User.problem(password: password) { throw APIProblem.invalid("/password", problem) }
         // Looked up once more where they are given: what a role allows may change while the password is hashed.
         _ = try await context.read { try Self.firstGrants(context, in: $0) }
-        let hash: String = try await self.passwords.hash(password)
+        let hash: String = try await self.passwords.hash(password, from: context.ip)
         // No answer is kept for an Idempotency-Key: beside it stands a plain hash of the request, and with it the password could
         // be guessed at no cost. A repeat is answered with 409.
         return try await self.services.store.write { transaction in
@@ -218,9 +218,14 @@ extension IdentityService {
         } else if !Self.isPlatformAdmin(author.caller) {
             throw APIProblem(.forbidden, "Only platform administrators set the passwords of others.")
         }
-        let hash: String = try await self.passwords.hash(password)
+        let hash: String = try await self.passwords.hash(password, from: context.ip)
         let ended: [String] = try await self.services.store.write { transaction in
-            let user: User = try Self.visibleUser(context, in: transaction).changed(passwordHash: hash)
+            let present: User = try Self.visibleUser(context, in: transaction)
+            // An administrator may have set another one while this waited: the old one, which was right then, opens nothing any more.
+            guard present.id != author.caller.id || present.passwordHash == known.passwordHash else {
+                throw APIProblem.conflict("The password was changed meanwhile.")
+            }
+            let user: User = present.changed(passwordHash: hash)
             try UserTable.update(user, in: transaction)
             let ended: [String] = try SessionTable.revokeAll(ofUser: user.id, in: transaction)
             try Self.recordRevocation(of: ended, userID: user.id, author, in: transaction)

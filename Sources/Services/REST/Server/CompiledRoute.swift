@@ -79,7 +79,7 @@ struct CompiledRoute: Sendable {
     func body(of request: HTTPRequest) async throws -> (JSONValue, [UInt8]) {
         switch self.route.body {
         case .none:
-            let bytes: [UInt8] = try await request.body.collect(max: RESTHandler.bodyBytesMax)
+            let bytes: [UInt8] = try await request.body.collect(max: RESTHandler.unwantedBytesMax)
             guard bytes.isEmpty else { throw APIProblem.invalid("", "expected no body") }
             return (.null, [])
         case .bytes(let mediaTypes, let bytesMax):

@@ -18,6 +18,8 @@ import Time
 package final class RESTHandler: Sendable {
     /// Largest JSON body, bytes. Documents have their own limit on their route.
     package static let bodyBytesMax: Int = 1 << 20
+    /// Bytes that are read of a body where none is expected.
+    static let unwantedBytesMax: Int = 4 << 10
 
     private let routes: [CompiledRoute]
     private let table: RouteTable
@@ -109,7 +111,16 @@ package final class RESTHandler: Sendable {
         for field in sharing { response.fields.append(field.name, field.value) }
         self.requests.record(
             route: index, status: response.status, nanoseconds: self.services.clock.monotonic() - started)
-        return response
+        return Self.guarded(response)
+    }
+
+    /// Nothing here is for caches that a route does not offer to them: answers hold keys, tokens and what only their caller may see.
+    /// And nothing is what it looks like to a browser, but what it says it is.
+    private static func guarded(_ response: HTTPResponse) -> HTTPResponse {
+        var guarded: HTTPResponse = response
+        if !guarded.fields.contains("Cache-Control") { guarded.fields.append("Cache-Control", "no-store") }
+        guarded.fields.set("X-Content-Type-Options", "nosniff")
+        return guarded
     }
 
     /// What a request cost, for who looks for what is slow, or for what tells apart what must look alike.
@@ -164,6 +175,7 @@ package final class RESTHandler: Sendable {
             throw StepUp.isDue(for: caller)
         }
         let (body, bytes): (JSONValue, [UInt8]) = try await route.body(of: request)
+        try await self.requireStillValid(caller, request)
         try await self.decideAgain(
             caller, route: route, tenant: parameters["tenant"] ?? scope,
             environment: query["environment"] ?? body["environment"]?.text, trace: trace)
@@ -176,8 +188,12 @@ package final class RESTHandler: Sendable {
             apiAccess: access,
             idempotency: try self.idempotencyKey(request, route: route.route, caller: caller, body: body, bytes: bytes))
         do {
+            let started: UInt64 = self.services.clock.monotonic()
             let response: HTTPResponse = try await route.route.handler(context)
             try access?.requireAsked()
+            // What was waited for is for who may still have it.
+            let waited: Duration = .nanoseconds(Int64(clamping: self.services.clock.monotonic() - started))
+            if request.method == .get, waited >= Self.watchEvery { try await self.requireStillValid(caller, request) }
             return self.watched(response, request, caller)
         } catch let refusal as AccessRefusal {
             await self.refusals.record(
@@ -196,6 +212,16 @@ package final class RESTHandler: Sendable {
         let environment: String? = route.environment == .none ? nil : environment
         if caller.decide(permission, tenant: tenant, environment: environment).isAllowed { return nil }
         return APIAccess(caller, permission, tenant: tenant, environment: environment)
+    }
+
+    /// A body may come slowly, and an answer be waited for: what was allowed in the beginning must hold then, too.
+    private func requireStillValid(_ caller: Caller?, _ request: HTTPRequest) async throws {
+        guard let caller: Caller, let header: String = request.fields["Authorization"],
+            await self.bearer(header, ip: caller.ip)?.isAs(caller) != true
+        else { return }
+        throw Self.unauthenticated(
+            "The token has ended, or its roles have changed, since the request began. Send it again.",
+            "invalid_token")
     }
 
     /// How often it is looked whether who takes a stream may still have it.

@@ -4,9 +4,11 @@ import Synchronization
 
 /// Runs what takes long on a thread of its own, one after the other, so that nothing else waits for it.
 ///
-/// At most `waitingMax` wait; who comes then is told to come back. Any thread may ask.
+/// At most `waitingMax` wait; who comes then is told to come back. But nobody keeps others out: who comes to a full queue gets the
+/// place of the last one of the source that has most of them, if it has at least two more. Any thread may ask.
 package final class SerialThread: Sendable {
     private struct Job: Sendable {
+        let source: String
         let run: @Sendable () -> Void
         let refuse: @Sendable () -> Void
     }
@@ -14,6 +16,16 @@ package final class SerialThread: Sendable {
     private struct Queue: Sendable {
         var jobs: [Job] = []
         var isWorking: Bool = false
+
+        /// Makes room in a full queue for one from `source`. - Returns: who has to go; nil when nobody has.
+        mutating func makeRoom(for source: String) -> Job? {
+            var counts: [String: Int] = [:]
+            for job in self.jobs { counts[job.source, default: 0] += 1 }
+            guard let most = counts.max(by: { $0.value < $1.value }), most.value > counts[source, default: 0] + 1,
+                let last: Int = self.jobs.lastIndex(where: { $0.source == most.key })
+            else { return nil }
+            return self.jobs.remove(at: last)
+        }
     }
 
     private let waitingMax: Int
@@ -29,29 +41,37 @@ package final class SerialThread: Sendable {
     /// How many wait, without the one that is being worked on.
     package var waitingCount: Int { self.queue.withLock { $0.jobs.count } }
 
+    /// - Parameter source: on whose behalf, as places are given: a network, for example. Empty: nobody's in particular.
     /// - Throws: what the work throws, or the refusal.
-    package func run<Value: Sendable>(_ work: @escaping @Sendable () throws -> Value) async throws -> Value {
+    package func run<Value: Sendable>(
+        from source: String = "", _ work: @escaping @Sendable () throws -> Value
+    ) async throws -> Value {
         try await withCheckedThrowingContinuation { (continuation: CheckedContinuation<Value, any Error>) in
             let refusal: APIProblem = self.refusal
             self.submit(
                 Job(
+                    source: source,
                     run: { continuation.resume(with: Result { try work() }) },
                     refuse: { continuation.resume(throwing: refusal) }))
         }
     }
 
     private func submit(_ job: Job) {
-        enum Verdict { case refused, queued, mustStart }
+        enum Verdict { case refused(Job), queued, mustStart }
         let verdict: Verdict = self.queue.withLock { queue in
-            guard queue.jobs.count < self.waitingMax else { return .refused }
+            var verdict: Verdict = .queued
+            if queue.jobs.count >= self.waitingMax {
+                guard let ousted: Job = queue.makeRoom(for: job.source) else { return .refused(job) }
+                verdict = .refused(ousted)
+            }
             queue.jobs.append(job)
-            if queue.isWorking { return .queued }
+            if queue.isWorking { return verdict }
             queue.isWorking = true
             return .mustStart
         }
         switch verdict {
         case .queued: return
-        case .refused: job.refuse()
+        case .refused(let job): job.refuse()
         case .mustStart: self.start()
         }
     }

@@ -220,6 +220,29 @@ import Testing
         }
     }
 
+    @Test func onceHalfOfItsConnectionsAreTakenNoAddressHasThemAll() async throws {
+        var limits: HTTPServerLimits = HTTPServerLimits()
+        limits.connectionsMax = 6
+        limits.connectionsPerAddressMax = 2
+        try await TestServer.with(limits: limits, handler: describe) { server in
+            var kept: [RawConnection] = []
+            for _ in 0..<3 {
+                let connection: RawConnection = try await server.connect()
+                try await connection.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+                #expect(try await connection.receiveResponse().status == 200, "half of all are anybody's")
+                kept.append(connection)
+            }
+            let refused: RawConnection = try await server.connect()
+            try await refused.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+            #expect(try await refused.receiveResponse().status == 503)
+            kept[0].close()
+            #expect(await eventually { server.statistics.connectionsOpen.current == 2 })
+            let next: RawConnection = try await server.connect()
+            try await next.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+            #expect(try await next.receiveResponse().status == 200)
+        }
+    }
+
     @Test func whatAHandlerCannotSayBecomes500() async throws {
         try await TestServer.with(handler: { request in
             switch request.path {
