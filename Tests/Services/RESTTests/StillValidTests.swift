@@ -1,9 +1,12 @@
 import Contracts
 import HTTP
+import Identifiers
 import JSON
 import ServiceTestKit
 import Synchronization
 import Testing
+
+@testable import REST
 
 /// A token that ends after it was looked at once.
 private final class EndingAuthenticator: Authenticator {
@@ -30,6 +33,25 @@ struct StillValidTests {
         #expect(answer.status == 401)
         #expect(answer.fields["WWW-Authenticate"]?.contains("invalid_token") == true)
         #expect(try await harness.auditEntries("note.created").isEmpty)
+    }
+
+    /// Who may do nothing has one thing left: to be refused, and that costs an entry.
+    @Test func aFloodOfRefusalsIsSummed() async throws {
+        let harness: ServiceHarness = try await ServiceHarness(migrations: [SampleService.migrations]) { _ in
+            [SampleService()]
+        }
+        let recorder: RefusalRecorder = RefusalRecorder(services: harness.services)
+        let ada: Caller = Caller(kind: .user, id: "usr_ada", grants: [], ip: "192.0.2.1")
+        for _ in 0..<(RefusalRecorder.singlesMax + 500) {
+            await recorder.record(ada, what: "createNote", tenant: "acme", rule: "none", trace: TraceContext.make())
+        }
+        await recorder.flush()
+        #expect(try await harness.auditEntries("access.refused").count == RefusalRecorder.singlesMax)
+        let summed: [JSONValue] = try await harness.auditEntries("access.refused-anonymous")
+        #expect(summed.map { $0["changes"]?["count"]?.integer } == [500])
+        #expect(summed.first?["changes"]?["account"]?.text == "usr_ada")
+        await recorder.record(ada, what: "createNote", tenant: "acme", rule: "none", trace: TraceContext.make())
+        #expect(try await harness.auditEntries("access.refused").count == RefusalRecorder.singlesMax + 1)
     }
 
     @Test(arguments: ["/v1/hello", "/v1/mine", "/v1/nowhere", "/openapi.json"])

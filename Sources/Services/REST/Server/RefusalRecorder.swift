@@ -6,11 +6,14 @@ import Store
 import Synchronization
 import Telemetry
 
-/// Puts refusals into the audit log: those of authenticated callers one by one, anonymous ones summed per address and account
-/// for a minute, so that a flood of them costs one entry each.
+/// Puts refusals into the audit log: those of authenticated callers one by one, up to `singlesMax` a minute, and beyond that, like
+/// anonymous ones, summed per address and account for a minute, so that a flood of them costs one entry each.
 package final class RefusalRecorder: Sendable {
     /// Most (address, account) pairs summed in one minute; more are counted under the address `other`.
     static let pairsMax: Int = 10_000
+
+    /// Refusals of one caller that are recorded one by one between two flushes: who may do nothing must not fill the disk by it.
+    static let singlesMax: Int = 1_000
 
     private struct Source: Hashable {
         let ip: String
@@ -19,6 +22,8 @@ package final class RefusalRecorder: Sendable {
 
     private let services: ServiceEnvironment
     private let sums: Mutex<[Source: Int64]> = Mutex([:])
+    /// By caller, since the last flush.
+    private let singles: Mutex<[String: Int]> = Mutex([:])
 
     package init(services: ServiceEnvironment) { self.services = services }
 
@@ -26,6 +31,11 @@ package final class RefusalRecorder: Sendable {
     package func record(_ caller: Caller, what operation: String, tenant: String, rule: String, trace: TraceContext)
         async
     {
+        let number: Int = self.singles.withLock { singles in
+            singles[caller.id, default: 0] += 1
+            return singles[caller.id, default: 0]
+        }
+        guard number <= Self.singlesMax else { return self.countAnonymous(ip: caller.ip, account: caller.id) }
         let author: Author = Author(caller: caller, trace: trace)
         do {
             try await self.services.store.write { transaction in
@@ -50,6 +60,7 @@ package final class RefusalRecorder: Sendable {
 
     /// Writes the minute's sums.
     package func flush() async {
+        self.singles.withLock { $0.removeAll() }
         let taken: [Source: Int64] = self.sums.withLock { sums in
             let taken: [Source: Int64] = sums
             sums.removeAll()
