@@ -131,6 +131,87 @@ class Rotations(SecretsCase):
             needles += [master.hex().encode(), base64.b64encode(master)]
         return needles
 
+    def credentials(self, platform, rest):
+        """Has the platform make every kind of credential that it shows once, each with an idempotency key.
+
+        They are gathered from the answers, and must be found in no file, as values of secrets must not. Users have passwords that begin
+        with the mark.
+        """
+        shown = []
+
+        def gather(value, name=""):
+            if isinstance(value, dict):
+                for key, one in value.items():
+                    gather(one, key)
+            elif isinstance(value, list):
+                for one in value:
+                    gather(one, name)
+            elif name in ("key", "token", "secret", "client_secret", "private_key", "codes", "recovery_codes") and len(value) >= 8:
+                shown.append(value)
+
+        def made(path, body, status=201, who=rest):
+            before = len(shown)
+            for _ in range(2):
+                answer = who.expect(status, "POST", path, body, {"Idempotency-Key": f"made-{path}"}).json
+                if len(shown) == before:
+                    gather(answer)
+            self.assertGreater(len(shown), before, path)
+            return answer
+
+        password = planted("password", 1)
+        rest.create("/v1/users", {"name": "ada", "password": password, "grants": [{"role": "devops", "tenant": "acme"}]})
+        rest.create("/v1/tenants/acme/applications", {"name": "shop"})
+        made("/v1/tenants/acme/applications/shop/keys", {})
+        made("/v1/tokens", {"name": "laptop", "scopes": ["catalog:api:read"]})
+        made("/v1/gateways/tokens", {"gateway_group": "default"})
+        rest.create("/v1/service-accounts?tenant=acme", {"name": "ci", "roles": ["viewer"]})
+        made("/v1/service-accounts/ci/tokens?tenant=acme", {"name": "first", "scopes": ["catalog:api:read"]})
+        made("/v1/oauth-clients?tenant=acme", {
+            "name": "site", "confidential": True, "grant_types": ["authorization_code"], "scopes": ["openid"],
+            "redirect_uris": ["https://site.test/back"]})
+        self.issued = made("/v1/tenants/acme/certificates", {"usage": "client", "common_name": "caller"})
+        with platform.rest() as ada:
+            ada.sign_in("ada", password)
+            made("/v1/me/second-factor", {"password": password}, who=ada)
+            shown.append(ada.token)
+        # What is refused is not repeated.
+        path = "/v1/tenants/acme/secrets/refused"
+        for method, target, body, raw in (
+                ("PUT", path, {"value": {"a": planted("error", 1)}}, None), ("PUT", path, {"valeu": planted("error", 2)}, None),
+                ("PUT", path, {"value": MARK * 10_000}, None), ("PUT", path, None, f'{{"value": "{MARK}'.encode()),
+                ("PUT", path.replace("acme", "nobody"), {"value": planted("error", 3)}, None),
+                ("PUT", path + "_", {"value": planted("error", 4)}, None),
+                ("POST", "/v1/sessions", {"name": "nobody", "password": planted("error", 5)}, None),
+                ("POST", "/v1/users", {"name": "bob", "password": MARK}, None)):
+            answer = rest.request(method, target, body, raw=raw)
+            self.assertIn(answer.status // 100, (4,), answer)
+            self.assertNotIn(MARK, answer.body.decode() + str(answer.fields), (method, target))
+        found = []
+        for one in shown:
+            lines = [line for line in one.splitlines() if line and not line.startswith("-")]
+            # Of tokens that are signed the end: what is before says who signs in, and is no secret.
+            found.append((lines[len(lines) // 2] if len(lines) > 1 else one[-40:]).encode())
+        return found
+
+    def still_open(self, rest):
+        """What else was sealed before works: authorities, second factors, who an audit entry is about, the key of checkpoints."""
+        renewed = rest.expect(201, "POST", f"/v1/tenants/acme/certificates/{self.issued['id']}/renewal", {}).json
+        self.assertEqual(renewed["authority"], self.issued["authority"])
+        entries = rest.get("/v1/audit/entries?limit=200")["items"]
+        addresses = [one["actor"]["ip"] for one in entries if one["actor"]["user_id"].startswith("usr")]
+        self.assertEqual(set(addresses), {"127.0.0.1"})
+        eventually(lambda: rest.request("GET", "/v1/audit/checkpoint").status == 200)
+
+    def told(self, rest):
+        """All that is told of it: events, metrics, tasks, and exports of the tenant, of a person and of the audit log."""
+        paths = ["/metrics", "/v1/tasks", "/v1/keys", "/v1/audit/entries", "/v1/audit/export", "/v1/audit/export?format=csv",
+                 "/v1/tenants/acme/secrets", "/v1/tenants/acme/certificates", "/v1/users/ada", "/openapi.json"]
+        paths += [f"/v1/events/{topic['topic']}?from=earliest&limit=500" for topic in rest.get("/v1/events")["items"]]
+        text = "".join(rest.expect(200, "GET", path).body.decode() for path in paths)
+        environment = {"PASSERELLE_TOKEN": rest.token}
+        text += run("audit", "person", "ada", "--url", rest.url, environment=environment).stdout
+        return text
+
     def round(self, platform, known, number):
         """Rotates under load, kills at some moment, and starts again."""
         rest = platform.sign_in()
@@ -152,6 +233,8 @@ class Rotations(SecretsCase):
             # The last one may have been written, or not; where none was acknowledged, what was there before may stand there still.
             before = [writer.acknowledged] if writer.acknowledged else known.get(writer.secret, [])
             known[writer.secret] = [*before, planted(writer.secret, writer.number)]
+        # As it was left: with what is in write-ahead logs and half-written files.
+        self.assertEqual(search(platform.data, traces(MARK) + self.shown), [])
         platform.start()
         with platform.sign_in() as rest:
             self.compare(rest, {name: values for name, values in known.items() if name.startswith("hot")})
@@ -194,6 +277,7 @@ class RotationTests(Rotations):
         self.addCleanup(rest.close)
         known = {}
         self.keep(rest, known, 300)
+        self.shown = self.credentials(platform, rest)
         masters = self.rotate(platform, known, ROUNDS)
         rest = platform.sign_in()
         self.addCleanup(rest.close)
@@ -202,17 +286,24 @@ class RotationTests(Rotations):
         self.compare(rest, known)
         # Tokens signed before still are: signing keys open as everything does.
         self.assertEqual(rest.request("GET", "/v1/me").status, 200)
+        self.still_open(rest)
         made = rest.expect(202, "POST", "/v1/backups", {}).json
         eventually(lambda: rest.get(f"/v1/backups/{made['id']}")["state"] == "done", seconds=60)
-        events = json.dumps([rest.get(f"/v1/events/{topic}?from=earliest&limit=200") for topic in ("secret-rotated", "audit-log")])
-        self.assertNotIn(MARK, events)
-        for path in ("/metrics", "/v1/tenants/acme/secrets", "/v1/tasks", "/v1/keys", "/v1/audit/entries"):
-            self.assertNotIn(MARK, rest.request("GET", path).body.decode())
+        # An export of the tenant lies in the data folder.
+        export = rest.expect(202, "POST", "/v1/tenants/acme/exports").json
+        eventually(lambda: rest.get(f"/v1/tenants/acme/exports/{export['id']}")["state"] == "ready", seconds=60)
+        told = self.told(rest)
+        for needle in [MARK, *(one.decode() for one in self.shown)]:
+            self.assertNotIn(needle, told)
+        needles = self.needles(masters) + self.shown
+        self.assertEqual(search(platform.data, needles), [], "while it runs")
+        with open(f"/proc/{platform.process.pid}/limits", encoding="ascii") as limits:
+            self.assertRegex(limits.read(), r"Max core file size +0 +0 ")
         platform.stop()
-        needles = self.needles(masters)
         self.assertEqual(search(platform.data, needles), [])
         self.assertEqual(search(f"{self.place}/backups", needles + list(masters)), [])
-        self.assertNotIn(MARK, self.said(platform))
+        self.assertEqual(search(self.place, needles), [], "also in what it left beside")
+        self.assertFalse([needle for needle in needles if needle.decode() in self.said(platform)])
         # A search that finds nothing must be able to find something.
         with open(f"{self.place}/data/probe", "wb") as file:
             file.write(b"x" + base64.b64encode(b"ab" + planted("probe", 1).encode()))
@@ -229,14 +320,17 @@ class PostgreSQLRotationTests(Rotations):
         known = {}
         with platform.sign_in("acme") as rest:
             self.keep(rest, known, 50)
+            self.shown = self.credentials(platform, rest)
         # Each level once.
         masters = self.rotate(platform, known, 3)
         with platform.sign_in() as rest:
             self.compare(rest, known)
             self.assertFalse(rest.get("/v1/keys")["sealed"])
-            self.assertNotIn(MARK, json.dumps(rest.events("secret-rotated") + rest.events("audit-log")))
+            self.still_open(rest)
+            told = self.told(rest)
+            self.assertFalse([needle for needle in (MARK.encode(), *self.shown) if needle.decode() in told])
         platform.stop()
-        needles = self.needles(masters)
+        needles = self.needles(masters) + self.shown
         dump = server.dump("app")
         self.assertIn("secret_versions", dump)
         for needle in needles:
@@ -533,6 +627,8 @@ class GatewayTests(SecretsCase):
         for gateway in (platform, apart):
             self.assertEqual(self.sent(gateway, upstream), "Bearer " + planted("link", 1))
         self.assertIn("orders", rest.expect(409, "DELETE", "/v1/tenants/acme/secrets/crm-token").json["detail"])
+        self.assertEqual(
+            rest.get("/v1/tenants/acme/secrets/crm-token/references"), {"items": [{"kind": "api", "name": "orders"}]})
         # A new version reaches both without a deployment.
         self.put(rest, "/v1/tenants/acme/secrets/crm-token", {"value": planted("link", 2)})
         for gateway in (platform, apart):
@@ -741,8 +837,11 @@ class CommandTests(SecretsCase):
         self.platform.arguments = ["--config", settings]
         self.platform.start()
         self.assertNotIn(MARK, self.platform.log())
-        # What is read is the value: one that is too long is refused, without being shown.
         self.rest = self.platform.sign_in()
+        used = json.loads(self.command("secrets", "references", "redis", "--platform", "--output", "json").stdout)
+        self.assertEqual(used, [{"kind": "setting", "name": "/limits/password"}])
+        self.assertIn("/limits/password", self.command("secrets", "delete", "redis", "--platform", code=1).stderr)
+        # What is read is the value: one that is too long is refused, without being shown.
         self.command("secrets", "set", "redis", "--platform", input=MARK * 1000)
         self.platform.stop()
         with open(settings, "a", encoding="utf-8") as file:

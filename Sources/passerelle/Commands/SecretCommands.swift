@@ -4,7 +4,7 @@ import JSON
 
 enum SecretCommands {
     static let all: [Command] =
-        [list, show, set, rollback, destroy, delete] + SecretImportCommands.all
+        [list, show, references, set, rollback, destroy, delete] + SecretImportCommands.all
 
     /// Longest value, bytes; the control plane has the same bound.
     static let valueBytesMax: Int = 64 << 10
@@ -32,6 +32,16 @@ enum SecretCommands {
         if case .table = console.format {
             console.list(secret["versions"]?.elements ?? [], columns: ["version", "created_at", "created_by"])
         }
+    }
+
+    static let references: Command = Command(
+        "secrets references", operands: ["NAME"],
+        summary: "What refers to a secret now: with any, it cannot be deleted",
+        options: [Self.platform], example: "passerelle secrets references crm-token --tenant acme"
+    ) { arguments, console in
+        let plane: ControlPlane = try ControlPlane(arguments)
+        let uses: JSONValue = try await plane.get("\(try Self.path(arguments, plane))/references")
+        console.list(uses["items"]?.elements ?? [], columns: ["kind", "name"])
     }
 
     static let set: Command = Command(

@@ -149,7 +149,8 @@ final class Platform: Sendable {
             ledger: place == nil ? nil : backups, unusual: settings.audit.unusual)
         self.audit = audit
         let secrets: SecretsService = SecretsService(
-            services: services, keys: keys, columns: Self.sealedColumns, users: LiveSecrets(catalog: catalog),
+            services: services, keys: keys, columns: Self.sealedColumns,
+            users: SettingsAndLive(settings: settings, live: LiveSecrets(catalog: catalog)),
             publicURL: settings.publicURL, gateways: RevocationQueries(), rotateEvery: settings.keys.rotateEvery)
         let tenancy: TenancyRules = TenancyRules(
             deletionGrace: settings.tenants.deletionGrace,

@@ -151,3 +151,19 @@ enum SettingsSecrets {
         return opened
     }
 }
+
+/// What refers to secrets: settings of this process to the platform's own, live APIs to those of tenants.
+struct SettingsAndLive: SecretUsers {
+    private let settings: [SettingsSecrets.Reference]
+    private let live: any SecretUsers
+
+    init(settings: Settings, live: any SecretUsers) {
+        self.settings = settings.secretReferences
+        self.live = live
+    }
+
+    func uses(of secret: String, tenant: String, in store: any Queryable) throws -> [SecretUse] {
+        guard tenant.isEmpty else { return try self.live.uses(of: secret, tenant: tenant, in: store) }
+        return self.settings.filter { $0.names.contains(secret) }.map { SecretUse(.setting, $0.place.pointer) }
+    }
+}

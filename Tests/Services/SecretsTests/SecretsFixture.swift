@@ -14,8 +14,8 @@ import Testing
 final class FixedUsers: SecretUsers {
     let names: Mutex<[String]> = Mutex([])
 
-    func liveAPIs(tenant: String, referringTo secret: String, in store: any Queryable) throws -> [String] {
-        self.names.withLock { $0 }
+    func uses(of secret: String, tenant: String, in store: any Queryable) throws -> [SecretUse] {
+        self.names.withLock { names in names.map { SecretUse(.api, $0) } }
     }
 }
 

@@ -8,8 +8,26 @@ package protocol SecretsOffer: Sendable {
     func value(tenant: String, name: String, version: Int64, in store: any Queryable) throws -> String?
 }
 
-/// What refers to secrets. Offered by `deployments`.
+/// What refers to a secret.
+package struct SecretUse: Sendable, Equatable {
+    package enum Kind: String, Sendable, CaseIterable {
+        /// An API whose live configuration does.
+        case api
+        /// A value in the settings of this process, named by its JSON pointer.
+        case setting
+    }
+
+    package let kind: Kind
+    package let name: String
+
+    package init(_ kind: Kind, _ name: String) {
+        self.kind = kind
+        self.name = name
+    }
+}
+
+/// Knows what refers to secrets. Offered by `deployments`, and of the platform's own by the composition root.
 package protocol SecretUsers: Sendable {
-    /// The names of the APIs whose live configuration refers to `secret://name`.
-    func liveAPIs(tenant: String, referringTo secret: String, in store: any Queryable) throws -> [String]
+    /// What `secret://name` would be missed by; of the platform's own secrets where the tenant is ''.
+    func uses(of secret: String, tenant: String, in store: any Queryable) throws -> [SecretUse]
 }

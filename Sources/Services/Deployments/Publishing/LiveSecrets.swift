@@ -8,12 +8,10 @@ package struct LiveSecrets: SecretUsers {
 
     package init(catalog: any CatalogOffer) { self.catalog = catalog }
 
-    package func liveAPIs(
-        tenant: String, referringTo secret: String, in store: any Queryable
-    ) throws -> [String] {
+    package func uses(of secret: String, tenant: String, in store: any Queryable) throws -> [SecretUse] {
         var names: Set<String> = []
         for api in try self.apis(tenant: tenant, referringTo: secret, in: store) { names.insert(api.name) }
-        return names.sorted()
+        return names.sorted().map { SecretUse(.api, $0) }
     }
 
     /// The APIs whose live revision, in whichever environment, refers to the secret.

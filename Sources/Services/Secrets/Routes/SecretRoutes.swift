@@ -67,9 +67,32 @@ extension SecretsService {
                 "DELETE", "\(scope.path)/{secret}", operationID: "delete\(scope.word)Secret", tag: Self.name,
                 summary: "Destroys a secret with all its versions; refused while something live refers to it",
                 access: scope.write, isCritical: true,
-                answers: [Answer(204, "Destroyed"), Answer(409, "An API that is live refers to it")]
+                answers: [Answer(204, "Destroyed"), Answer(409, "An API that is live, or a setting, refers to it")]
             ) { [self] in try await self.deleteSecret($0) },
+            Route(
+                "GET", "\(scope.path)/{secret}/references", operationID: "list\(scope.word)SecretReferences",
+                tag: Self.name, summary: "What refers to a secret now: with any, it cannot be deleted",
+                access: scope.read, answers: [Answer(200, "What refers to it, by name", schema: Self.uses)]
+            ) { [self] in try await self.listUses($0) },
         ]
+    }
+
+    private static let uses: JSONValue = Schema.object([
+        "items": Schema.array(
+            Schema.object([
+                "kind": Schema.choice(SecretUse.Kind.allCases.map(\.rawValue)), "name": Schema.text(max: 1_024),
+            ]), max: 100_000)
+    ])
+
+    private func listUses(_ context: RequestContext) async throws -> HTTPResponse {
+        let users: any SecretUsers = self.users
+        return try await context.read { reader in
+            let secret: Secret = try Self.secret(context, in: reader)
+            let items: [JSONValue] = try users.uses(of: secret.name, tenant: secret.tenant, in: reader).map {
+                .object(["kind": .string($0.kind.rawValue), "name": .string($0.name)])
+            }
+            return .json(.object(["items": .array(items)]))
+        }
     }
 
     static func secret(_ context: RequestContext, in store: any Queryable) throws -> Secret {
@@ -157,13 +180,15 @@ extension SecretsService {
         return try await context.change { transaction in
             let secret: Secret = try Self.secret(context, in: transaction)
             try context.requireMatch(version: secret.version)
-            let apis: [String] = try live.liveAPIs(
-                tenant: secret.tenant, referringTo: secret.name, in: transaction)
-            guard apis.isEmpty else {
-                let some: String = apis.prefix(5).joined(separator: ", ")
+            let uses: [SecretUse] = try live.uses(of: secret.name, tenant: secret.tenant, in: transaction)
+            guard uses.isEmpty else {
+                let some: String = uses.prefix(5).map(\.name).joined(separator: ", ")
+                let rest: String = uses.count > 5 ? " and \(uses.count - 5) more" : ""
+                let next: String =
+                    uses[0].kind == .api
+                    ? "Deploy revisions without it first." : "Start without these settings first."
                 throw APIProblem.conflict(
-                    "secret://\(secret.name) is referred to by what is live: \(some). Deploy revisions without it first."
-                )
+                    "secret://\(secret.name) is referred to by what is live: \(some)\(rest). \(next)")
             }
             try SecretTable.delete(secret, in: transaction)
             try author.audit(
