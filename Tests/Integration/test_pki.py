@@ -216,11 +216,38 @@ class TLSTests(CertificateCase):
             refused = run("certificates", "list", "--url", url, "--tenant", "acme", environment={"PASSERELLE_TOKEN": rest.token})
             self.assertEqual(refused.returncode, 1)
             self.assertIn(expected, refused.stderr, url)
-        # What is revoked is replaced at once; a connection that is open stays.
-        before = self.shown(platform)
-        own = next(one for one in rest.get("/v1/certificates")["items"] if one["purpose"] == "control-plane")
-        rest.expect(200, "POST", f"/v1/certificates/{own['id']}/revocation", {"reason": "superseded"})
-        eventually(lambda: self.shown(platform) != before)
+        # What is revoked is replaced at once; a connection that is open stays, and no call is lost.
+        problems, stopping, calls = [], threading.Event(), [0, 0]
+
+        def call(place, keeps):
+            other = Rest(platform.control_plane, rest.token, authorities=platform.authorities)
+            while not stopping.is_set():
+                try:
+                    status = other.request("GET", "/v1/me").status
+                    calls[place] += 1
+                    if status != 200:
+                        problems.append(status)
+                except OSError as problem:
+                    problems.append(repr(problem))
+                if not keeps:
+                    other.close()
+            other.close()
+
+        callers = [threading.Thread(target=call, args=(place, keeps)) for place, keeps in enumerate((True, False))]
+        for caller in callers:
+            caller.start()
+        self.addCleanup(stopping.set)
+        for _ in range(3):
+            before, made = self.shown(platform), list(calls)
+            own = next(one for one in rest.get("/v1/certificates")["items"]
+                       if one["purpose"] == "control-plane" and one["state"] == "valid")
+            rest.expect(200, "POST", f"/v1/certificates/{own['id']}/revocation", {"reason": "superseded"})
+            eventually(lambda before=before: self.shown(platform) != before)
+            eventually(lambda made=made: all(now > then for now, then in zip(calls, made)))
+        stopping.set()
+        for caller in callers:
+            caller.join()
+        self.assertEqual(problems, [])
         self.assertEqual(rest.get("/v1/me")["name"], "admin")
         self.assertIsNone(platform.process.poll())
         platform.stop()

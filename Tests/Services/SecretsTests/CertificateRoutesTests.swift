@@ -193,6 +193,71 @@ struct CertificateRoutesTests {
         #expect(broken.pointers == ["/request"])
     }
 
+    /// A request in PEM, as openssl makes it.
+    private func request(_ key: [String], _ more: [String] = []) async throws -> String {
+        let words: [String] = ["req", "-new", "-nodes", "-keyout", self.openssl.folder.file("made.key")]
+        let made: (code: Int32, text: String) = try await self.openssl.run(words: words + key + more)
+        try #require(made.code == 0, "\(made.text)")
+        let lines: [Substring] = made.text.split(separator: "\n")
+        return lines.drop { !$0.hasPrefix("-----BEGIN CERTIFICATE REQUEST") }.joined(separator: "\n") + "\n"
+    }
+
+    /// Nothing that a request asks for besides its key, its names and its common name is in the certificate.
+    @Test func aRequestMakesNobodyAnAuthority() async throws {
+        let fixture: SecretsFixture = try await Self.fixture()
+        let request: String = try await self.request(
+            ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"],
+            [
+                "-subj", "/O=globex/OU=admins/CN=own/emailAddress=root@globex.com", "-addext",
+                "basicConstraints=critical,CA:TRUE", "-addext", "keyUsage=critical,keyCertSign,cRLSign", "-addext",
+                "extendedKeyUsage=codeSigning,anyExtendedKeyUsage", "-addext",
+                "nameConstraints=permitted;DNS:globex.com",
+                "-addext",
+                "subjectAltName=DNS:own.example.com,URI:urn:passerelle:gateway:default:first,email:a@globex.com,RID:1.2.3.4",
+                "-addext", "1.2.3.4=critical,ASN1:UTF8String:unknown",
+            ])
+        let issued: TestAnswer = try await Self.issue(fixture, names: [], ["request": .string(request)])
+        #expect(issued.status == 201, "\(issued.detail)")
+        #expect(issued.json["names"]?.elements?.compactMap(\.text) == ["own.example.com"])
+        let leaf: String = self.openssl.file("leaf.pem", issued.json["certificate"]?.text ?? "")
+        let text: String = try await self.openssl.run("x509", "-in", leaf, "-noout", "-text").text
+        for part in ["CA:FALSE", "DNS:own.example.com", "TLS Web Server Authentication"] {
+            #expect(text.contains(part), "\(part) in \(text)")
+        }
+        for part in [
+            "CA:TRUE", "Certificate Sign", "globex", "admins", "urn:", "email", "Registered ID", "Code Signing",
+            "Any Extended", "Name Constraints", "1.2.3.4", "unknown",
+        ] { #expect(!text.contains(part), "\(part) in \(text)") }
+        // As an authority it convinces nobody.
+        #expect(try await self.verify(fixture, issued.json, ["-purpose", "sslserver"]).code == 0)
+        #expect(try await self.verify(fixture, issued.json, ["-purpose", "crlsign"]).code != 0)
+    }
+
+    @Test(arguments: [
+        ["-newkey", "rsa:1024"], ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:secp256k1"],
+        ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-pkeyopt", "ec_param_enc:explicit"],
+        ["-newkey", "ed448"],
+    ])
+    func keysThatAreNotTakenAreRefused(key: [String]) async throws {
+        let fixture: SecretsFixture = try await Self.fixture()
+        let request: String = try await self.request(key, ["-subj", "/CN=own"])
+        let refused: TestAnswer = try await Self.issue(fixture, ["request": .string(request)])
+        #expect(refused.status == 400)
+        #expect(refused.pointers == ["/request"])
+    }
+
+    @Test(arguments: [
+        "subjectAltName=DNS:own.globex.com", "subjectAltName=DNS:own.example.com,DNS:*.com",
+        "subjectAltName=IP:10.2.0.1",
+        "subjectAltName=DNS:own.example.com.globex.com", "subjectAltName=DNS:own_example.example.com",
+    ])
+    func namesOfARequestAreHeldToTheRules(names: String) async throws {
+        let fixture: SecretsFixture = try await Self.fixture()
+        let request: String = try await self.request(
+            ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"], ["-subj", "/CN=own", "-addext", names])
+        #expect(try await Self.issue(fixture, names: [], ["request": .string(request)]).status == 400)
+    }
+
     @Test func renewsWithOverlap() async throws {
         let fixture: SecretsFixture = try await Self.fixture()
         let first: TestAnswer = try await Self.issue(fixture, ["lifetime_seconds": 864_000])

@@ -62,6 +62,14 @@ final class KeyHandle: @unchecked Sendable {
         guard let kind: KeyKind = KeyKind.allCases.first(where: { $0.group == group }) else {
             throw .unsupported("an EC key must be on the curve P-256, P-384 or P-521")
         }
+        // RFC 5480 section 2.1.1: the curve by its name. Parameters written out may differ from it where others look at them.
+        var isExplicit: Int32 = 0
+        guard EVP_PKEY_get_int_param(pointer, OSSL_PKEY_PARAM_EC_DECODED_FROM_EXPLICIT_PARAMS, &isExplicit) == 1,
+            isExplicit == 0
+        else {
+            ERR_clear_error()
+            throw .unsupported("an EC key must name its curve, not write its parameters out")
+        }
         guard let check: OpaquePointer = EVP_PKEY_CTX_new_from_pkey(nil, pointer, nil) else {
             throw OpenSSLErrors.failure("checking an EC key")
         }
