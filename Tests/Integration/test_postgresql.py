@@ -4,6 +4,7 @@ and an installation that moves there."""
 import os
 import shutil
 import subprocess
+import threading
 import time
 import unittest
 
@@ -71,6 +72,21 @@ class PostgresTests(unittest.TestCase):
         # One log: the same events with the same offsets from either.
         events = eventually(lambda: rest.events("deploy-results"))
         eventually(lambda: there.events("deploy-results") == events)
+        # Both at once do not pass a quota together.
+        rest.expect(200, "PUT", "/v1/tenants/acme/quotas", {"applications": 5})
+        answers = []
+
+        def make(platform, number):
+            with Rest(platform.control_plane, rest.token) as client:
+                answers.append(client.request("POST", "/v1/tenants/acme/applications", {"name": f"quota-{number}"}))
+
+        makers = [threading.Thread(target=make, args=((first, second)[number % 2], number)) for number in range(12)]
+        for maker in makers:
+            maker.start()
+        for maker in makers:
+            maker.join()
+        self.assertEqual(sorted(answer.status for answer in answers), [201] * 5 + [409] * 7)
+        self.assertEqual({answer.json["quota"] for answer in answers if answer.status == 409}, {"applications"})
         # What one seals with new keys opens at the other, which has learnt of them before they are used.
         there.expect(202, "POST", "/v1/keys/rotations", {"level": "key-encrypting"})
         eventually(lambda: all(task["state"] == "done" for task in there.all("/v1/tasks")), 120)

@@ -118,11 +118,12 @@ enum AuditCommands {
             .init("actor", "USER", "jsonl, csv: only what the user with this id did"),
             .init("from", "TIME", "jsonl, csv: only from this time on (RFC 3339)"),
             .init("to", "TIME", "jsonl, csv: only before this time"),
+            .init("first", "N", "jsonl, csv: only from entry N on, without the head: continues one that broke off"),
         ], example: "passerelle audit export --format csv --from 2026-01-01T00:00:00Z > audit.csv"
     ) { arguments, console in
         let plane: ControlPlane = try ControlPlane(arguments)
         var query: [String] = arguments["tenant"].map { ["tenant=\(ControlPlane.escaped($0))"] } ?? []
-        for name in ["format", "type", "resource", "actor", "from", "to"] {
+        for name in ["format", "type", "resource", "actor", "from", "to", "first"] {
             if let value: String = arguments[name] { query.append("\(name)=\(ControlPlane.escaped(value))") }
         }
         let asked: String = query.isEmpty ? "" : "?" + query.joined(separator: "&")

@@ -24,6 +24,26 @@ import Testing
         return try reader.verdict()
     }
 
+    @Test(arguments: ["jsonl", "csv"]) func aReadableExportIsContinuedWhereItBrokeOff(format: String) async throws {
+        let fixture: AuditFixture = try await AuditFixture()
+        try await fixture.write(9)
+        try await fixture.settle()
+        func lines(_ query: String) async throws -> [Substring] {
+            let answer: TestAnswer = try await fixture.harness.send(
+                "GET", "/v1/audit/export?format=\(format)&type=api.created\(query)")
+            #expect(answer.status == 200)
+            return String(decoding: answer.bytes, as: UTF8.self).split(whereSeparator: \.isNewline)
+        }
+        let whole: [Substring] = try await lines("")
+        #expect(whole.count == (format == "csv" ? 10 : 9))
+        for first in [0, 4, 8, 9] {
+            #expect(try await lines("&first=\(first)") == whole.suffix(9 - first), "\(first)")
+        }
+        let proof: TestAnswer = try await fixture.harness.send("GET", "/v1/audit/export?first=3")
+        #expect(proof.status == 400, "a proof is of the whole log")
+        await fixture.harness.stop()
+    }
+
     @Test func anExportIsVerifiedAlone() async throws {
         let (fixture, bytes): (AuditFixture, [UInt8]) = try await self.export(40)
         #expect(try self.read(bytes).isSound)

@@ -46,6 +46,26 @@ struct TenantQuotaTests {
         await fixture.harness.stop()
     }
 
+    @Test func manyAtOnceDoNotPassALimitTogether() async throws {
+        let fixture: PortalFixture = try await PortalFixture()
+        try await self.set(["applications": 5], fixture)
+        let statuses: [Int] = try await withThrowingTaskGroup(of: Int.self) { group in
+            for number in 0..<12 {
+                group.addTask {
+                    try await fixture.send(
+                        "POST", "/v1/tenants/acme/applications", token: "admin",
+                        .object(["name": .string("at-once-\(number)")])
+                    ).status
+                }
+            }
+            var found: [Int] = []
+            for try await status in group { found.append(status) }
+            return found
+        }
+        #expect(statuses.filter { $0 == 201 }.count == 5 && statuses.filter { $0 == 409 }.count == 7, "\(statuses)")
+        await fixture.harness.stop()
+    }
+
     @Test func whatIsThereBeyondAQuotaStays() async throws {
         let fixture: PortalFixture = try await PortalFixture()
         try await self.set(["apis": 0], fixture)

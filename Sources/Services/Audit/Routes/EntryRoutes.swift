@@ -67,12 +67,17 @@ extension AuditService {
             QueryParameter("actor", .text(lengthMax: 256), "Only what the user with this id did."),
             QueryParameter("from", .text(lengthMax: 64), "Only from this time on (RFC 3339)."),
             QueryParameter("to", .text(lengthMax: 64), "Only before this time (RFC 3339)."),
+            QueryParameter(
+                "first", .integer(0...Int64.max),
+                "Only from this entry on, by its number: what continues an export that broke off."),
         ]
     }
 
     /// What the query asks for, within the caller's scope.
     func filter(_ context: RequestContext) async throws -> EntryFilter {
-        let first: Int64 = try await self.leaf(at: context.query["from"], "from") ?? 0
+        let first: Int64 = max(
+            try await self.leaf(at: context.query["from"], "from") ?? 0,
+            context.query["first"].flatMap { Int64($0) } ?? 0)
         let end: Int64 = try await self.leaf(at: context.query["to"], "to") ?? Int64.max
         var filter: EntryFilter = EntryFilter(tenant: context.scope, leaves: first..<max(first, end))
         filter.eventType = context.query["type"]

@@ -65,8 +65,10 @@ extension AuditService {
             "content-type": format.mediaType, "content-disposition": "attachment; filename=audit.\(format.rawValue)",
             "x-content-type-options": "nosniff", "cache-control": "no-store",
         ]
+        // What continues another one follows its last line.
+        let head: [UInt8] = context.query["first"] == nil ? EntryTable.head(format) : []
         return HTTPResponse(status: 200, fields: fields) { writer in
-            try await writer.write(EntryTable.head(format))
+            if !head.isEmpty { try await writer.write(head) }
             try await self.entryPages(asked, reach) { page in
                 var lines: [UInt8] = []
                 for (leaf, entry) in page { lines += EntryTable.line(leaf, entry, format) }

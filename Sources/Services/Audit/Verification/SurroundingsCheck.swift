@@ -82,25 +82,38 @@ struct SurroundingsCheck {
     private static func isTold(by record: Record, _ entry: JSONValue) -> Bool {
         let fields: EntryFields = EntryFields(entry)
         let time: String? = entry["time"]?.text
-        let repeated: [String: String?] = [
-            "ce_specversion": "1.0", "content-type": "application/json", "ce_source": Event.sourceDefault,
-            "ce_time": time, "ce_id": entry["id"]?.text, "ce_type": fields.eventType, "ce_subject": fields.resourceID,
-            "tenantid": fields.tenant, "actor": fields.actor,
-        ]
+        // A bit for each header that is there once.
         var told: Int = 0
         for header in record.headers {
-            if header.name == "traceparent" {
+            let expected: String?
+            let bit: Int
+            switch header.name {
+            case "ce_specversion": (expected, bit) = ("1.0", 0)
+            case "content-type": (expected, bit) = ("application/json", 1)
+            case "ce_source": (expected, bit) = (Event.sourceDefault, 2)
+            case "ce_time": (expected, bit) = (time, 3)
+            case "ce_id": (expected, bit) = (entry["id"]?.text, 4)
+            case "ce_type": (expected, bit) = (fields.eventType, 5)
+            case "ce_subject": (expected, bit) = (fields.resourceID, 6)
+            case "tenantid": (expected, bit) = (fields.tenant, 7)
+            case "actor": (expected, bit) = (fields.actor, 8)
+            case "traceparent":
                 // The entry has the trace and not the span.
                 guard let trace: String = entry["trace_id"]?.text, header.text?.hasPrefix("00-\(trace)-") == true
                 else { return false }
                 continue
+            default: return false
             }
-            guard let expected: String? = repeated[header.name], expected == header.text else { return false }
-            told += 1
+            guard let expected: String, header.text == expected, told & (1 << bit) == 0 else { return false }
+            told |= 1 << bit
         }
-        return told == repeated.count && record.keyText == fields.resourceID
+        return told == Self.headersTold
+            && record.keyText == fields.resourceID
             && record.timestamp.milliseconds == time.flatMap { Timestamp(rfc3339: $0) }?.milliseconds
     }
+
+    /// The bits of what each record has beside `traceparent`.
+    private static let headersTold: Int = (1 << 9) - 1
 
     // MARK: - The index
 
