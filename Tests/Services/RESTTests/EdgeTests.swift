@@ -78,7 +78,9 @@ struct EdgeTests {
         ("/oauth2/introspect", "https://spa.example", false), ("/oauth2/authorize", "https://console.example", false),
         ("/oauth2/login", "https://spa.example", false), ("/oauth2/factors", "https://console.example", false),
         ("/v1/mine", "https://spa.example", false), ("/.well-known/jwks.json", "https://evil.example", true),
-        ("/.well-known/openid-configuration", "null", true), ("/metrics", "https://console.example", false),
+        ("/.well-known/openid-configuration", "null", true),
+        ("/.well-known/oauth-authorization-server", "https://evil.example", true),
+        ("/metrics", "https://console.example", false),
         ("/healthz", "https://console.example", false),
     ])
     func eachPathIsSharedWithWhomItIsFor(path: String, origin: String, isShared: Bool) async throws {

@@ -27,7 +27,8 @@ private enum SharedWith {
 
     init(path: String) {
         switch path {
-        case "/.well-known/openid-configuration", "/.well-known/jwks.json": self = .everybody
+        case "/.well-known/openid-configuration", "/.well-known/oauth-authorization-server", "/.well-known/jwks.json":
+            self = .everybody
         case "/oauth2/token", "/oauth2/userinfo", "/oauth2/revoke": self = .clients
         case "/openapi.json": self = .configured
         default: self = path.hasPrefix("/v1/") ? .configured : .nobody
