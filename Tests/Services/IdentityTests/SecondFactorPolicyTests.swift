@@ -1,6 +1,7 @@
 import AuthenticatorKit
 import Contracts
 import Crypto
+import HTTP
 import JSON
 import REST
 import ServiceTestKit
@@ -38,6 +39,23 @@ struct SecondFactorPolicyTests {
         #expect(try await place.register(token).status == 201, "the way out is open")
         #expect(try await Self.roles(place, token) == ["cpi-tenant", "viewer"])
         #expect(try await place.fixture.send("GET", "/v1/groups?tenant=acme", token: token).status == 200)
+    }
+
+    @Test func whoSetsItOverTheChangeOfAnotherIsTold() async throws {
+        let fixture: IdentityFixture = try await PasskeyPlace(.p256, ["viewer@acme"]).fixture
+        let target: String = "/v1/second-factor-policy?tenant=acme"
+        let seen: String = try #require(try await fixture.send("GET", target).fields["ETag"])
+        func set(_ role: String, _ match: String) async throws -> TestAnswer {
+            try await fixture.send(
+                "PUT", target, .object(["roles": .array([.string(role)])]), fields: [("If-Match", match)])
+        }
+        let first: TestAnswer = try await set("devops", seen)
+        #expect(first.status == 200)
+        let second: TestAnswer = try await set("viewer", seen)
+        #expect(second.status == 412)
+        #expect(second.fields["ETag"] == first.fields["ETag"])
+        #expect(try await fixture.send("GET", target).json["roles"] == .array(["devops"]))
+        #expect(try await set("viewer", try #require(first.fields["ETag"])).status == 200)
     }
 
     @Test func aTenantWhereAllRolesWaitIsStillThere() async throws {
