@@ -2,11 +2,12 @@ import Bytes
 import Crypto
 import TLS
 
-/// What libFuzzer calls with every input. Four readings of it, as PEM and as what PEM wraps:
+/// What libFuzzer calls with every input. Five readings of it, as PEM and as what PEM wraps:
 /// 1. a request for a certificate;
 /// 2. certificates, as authorities, callers and gateways show them;
 /// 3. a certificate with its key in one text, as a gateway keeps them for its link;
-/// 4. names that a certificate is wanted for: what is issued has these, and no others.
+/// 4. lists of revoked certificates, as files name them;
+/// 5. names that a certificate is wanted for: what is issued has these, and no others.
 @_cdecl("LLVMFuzzerTestOneInput")
 public func fuzzPKI(_ data: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
     let bytes: [UInt8] = Array(UnsafeBufferPointer(start: data, count: count))
@@ -14,6 +15,12 @@ public func fuzzPKI(_ data: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
     for pem in [text, wrapped(bytes, "CERTIFICATE REQUEST")] { checkRequest(pem) }
     for pem in [text, wrapped(bytes, "CERTIFICATE")] { checkCertificates(pem) }
     for pem in [text, wrapped(bytes, "PRIVATE KEY"), linkKey + wrapped(bytes, "CERTIFICATE")] { checkLink(pem) }
+    for pem in [text, wrapped(bytes, "X509 CRL")] {
+        if let lists: RevocationLists = try? RevocationLists(pem: pem) {
+            precondition(!lists.pointers.isEmpty)
+            _ = lists.name(authority.identity.certificate)
+        }
+    }
     checkNames(text)
     return 0
 }
