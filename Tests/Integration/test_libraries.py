@@ -70,6 +70,7 @@ StartServers 1
 ServerLimit 1
 ThreadsPerChild 8
 MaxRequestWorkers 8
+KeepAlive Off
 DocumentRoot {home}/www
 DirectoryIndex index.html
 OIDCCABundlePath {home}/ca.pem

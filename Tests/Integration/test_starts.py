@@ -198,6 +198,16 @@ class StartTests(unittest.TestCase):
             USAGE, "serve", says="PASSERELLE_PORT_BASE", environment={"PASSERELLE_PORT_BASE": "eighty"},
             cwd=folder(self))
 
+    def test_who_signs_in_without_encryption_is_told(self):
+        # Nothing listens at any of them.
+        for address, is_told in (
+                ("http://0.0.0.0:1", True), ("https://0.0.0.0:1", False), ("http://127.0.0.1:1", False),
+                ("http://localhost:1", False)):
+            with self.subTest(address):
+                done = run("login", "--url", address, "--user", "dana", "--password-file", "-", input="a long password")
+                self.assertEqual(done.returncode, 1, done)
+                self.assertEqual("is not encrypted" in done.stderr, is_told, done.stderr)
+
     def test_every_command_explains_itself(self):
         overview = run("help")
         self.assertEqual(overview.returncode, 0)

@@ -1,4 +1,5 @@
 import Bytes
+import HTTP
 import JSON
 
 enum LoginCommand {
@@ -21,6 +22,7 @@ enum LoginCommand {
             arguments["url"] ?? Login.environment("PASSERELLE_URL") ?? saved?.url ?? "http://127.0.0.1:8001"
         let tenant: String? = arguments["tenant"] ?? Login.environment("PASSERELLE_TENANT") ?? saved?.tenant
         let plane: ControlPlane = try ControlPlane(url: url, tenant: nil, token: nil)
+        Self.warnOfPlainText(plane.url, console)
         var login: Login
         if let user: String = Self.user(arguments) {
             login = try await Self.withPassword(user, plane, arguments)
@@ -35,6 +37,18 @@ enum LoginCommand {
             try await ControlPlane(url: url, tenant: nil, token: login.token).get("/v1/me")["name"]?.text
             ?? "somebody"
         console.progress("Signed in to \(plane.url) as \(name)\(tenant.map { ", tenant \($0)" } ?? "").", isFinal: true)
+    }
+
+    /// Says so, before anything is sent, where others on the way could read it.
+    private static func warnOfPlainText(_ url: String, _ console: Console) {
+        guard let parts: URLParts = URLParts(url), parts.scheme == .http else { return }
+        let isLoopback: Bool =
+            parts.host == "localhost" || parts.host == "::1"
+            || (parts.host.hasPrefix("127.") && parts.host.utf8.allSatisfy { $0 < UInt8(ascii: ":") })
+        if isLoopback { return }
+        console.progress(
+            "The connection to \(parts.host) is not encrypted: passwords and tokens can be read on the way. Give the control plane TLS (docs/reference/certificates.md) and use https.",
+            isFinal: true)
     }
 
     /// Who signs in with a password: whoever is named; the administrator where only a password is given.
