@@ -120,7 +120,7 @@ def main():
         row(what, "p50 < 50 us", f"p50 {p50:.1f} us, p99 {p99:.1f} us", p50 < 50)
     row("a token made and signed, by POST /oauth2/token", "", f"{found['issued_us'] / 1000:.2f} ms", None)
     with tempfile.TemporaryDirectory() as folder:
-        platform = Platform(options.binary, folder)
+        platform = Platform(options.binary, os.path.join(folder, "data"))
         platform.start()
         try:
             password = re.search(r"One-time password: *(\S+)", "".join(platform.process.stdout.readline() for _ in range(2))).group(1)

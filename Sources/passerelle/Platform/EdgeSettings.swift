@@ -16,8 +16,8 @@ struct EdgeSettings: Sendable {
     var proxies: TrustedProxies = TrustedProxies()
     /// Which pages of other origins may read answers. Default: none.
     var cors: CORSPolicy?
-    /// What one user, service account or token may send; nil: any number. Default: 20,000 in 10 s.
-    var caller: Rate? = Rate(limit: 20_000, window: .seconds(10))
+    /// What one user, service account or token may send; nil: any number. Default: 200,000 in 10 s.
+    var caller: Rate? = Rate(limit: 200_000, window: .seconds(10))
     /// What may come from one address of people whom nobody knows; nil: any number. Default: 10,000 in 10 s.
     var address: Rate? = Rate(limit: 10_000, window: .seconds(10))
 
