@@ -19,6 +19,15 @@ struct SocketTests {
         #expect(SocketAddress(text) == nil)
     }
 
+    @Test(arguments: [
+        ("192.0.2.7:4711", "192.0.2.7"), ("[2001:db8:1:2:3:4:5:6]:443", "2001:db8:1:2::"), ("[::1]:80", "::"),
+    ])
+    func anAddressCountsWithItsNetwork(text: String, network: String) throws {
+        let found: SocketAddress = try #require(SocketAddress(text)).network
+        #expect(found.host == network)
+        #expect(found.port == 0)
+    }
+
     @Test func findsAPortInUseThoughItIsShared() throws {
         let (sockets, bound): ([Int32], SocketAddress) = try Socket.listen(.loopback(port: 0), count: 2)
         defer { for fd in sockets { Socket.close(fd) } }

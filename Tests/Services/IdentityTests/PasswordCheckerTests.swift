@@ -204,6 +204,17 @@ struct PasswordCheckerTests {
         }
     }
 
+    /// A user whose hash is outdated, and the gate at which making it anew waits.
+    private static func outdatedUser() async throws -> (IdentityFixture, PasswordGate, id: String) {
+        let gate: PasswordGate = PasswordGate()
+        gate.open()
+        let fixture: IdentityFixture = try await IdentityFixture(passwords: Self.renewing(gate))
+        let id: String = try await fixture.makeUser("ada")
+        try await Self.makeOutdated(id, in: fixture)
+        gate.close()
+        return (fixture, gate, id)
+    }
+
     @Test func aPasswordThatWasRightIsHashedAtTheCostOfToday() async throws {
         let fixture: IdentityFixture = try await IdentityFixture(passwords: Self.renewing())
         let id: String = try await fixture.makeUser("ada", ["viewer@acme"])
@@ -223,12 +234,7 @@ struct PasswordCheckerTests {
 
     /// One hash at a time: the second sign-in's check waits until the first has made the hash anew, which it had read before.
     @Test func twoSignInsAtOnceBothSucceed() async throws {
-        let gate: PasswordGate = PasswordGate()
-        gate.open()
-        let fixture: IdentityFixture = try await IdentityFixture(passwords: Self.renewing(gate))
-        let id: String = try await fixture.makeUser("ada")
-        try await Self.makeOutdated(id, in: fixture)
-        gate.close()
+        let (fixture, gate, id): (IdentityFixture, PasswordGate, String) = try await Self.outdatedUser()
         async let first: TestAnswer = Self.signIn(fixture)
         try await eventually("the hash to be made anew") { gate.waiting == 1 }
         async let second: TestAnswer = Self.signIn(fixture)
@@ -239,12 +245,7 @@ struct PasswordCheckerTests {
     }
 
     @Test func whoChangesThePasswordMeanwhileHasTheLastWord() async throws {
-        let gate: PasswordGate = PasswordGate()
-        gate.open()
-        let fixture: IdentityFixture = try await IdentityFixture(passwords: Self.renewing(gate))
-        let id: String = try await fixture.makeUser("ada")
-        try await Self.makeOutdated(id, in: fixture)
-        gate.close()
+        let (fixture, gate, id): (IdentityFixture, PasswordGate, String) = try await Self.outdatedUser()
         async let late: TestAnswer = Self.signIn(fixture)
         try await eventually("the hash to be made anew") { gate.waiting == 1 }
         try await fixture.harness.services.store.write { transaction in

@@ -114,6 +114,15 @@ package struct SocketAddress: Sendable, Hashable, CustomStringConvertible {
             : SocketAddress(v4: self.bytes[12], self.bytes[13], self.bytes[14], self.bytes[15], port: port)
     }
 
+    /// Whose doings count together: the address, of IPv6 its /64 network, because one customer has a whole one to choose from.
+    /// Without a port.
+    package var network: SocketAddress {
+        guard self.family == .v6 else { return self.with(port: 0) }
+        var bytes: [16 of UInt8] = self.bytes
+        for index in 8..<16 { bytes[index] = 0 }
+        return SocketAddress(v6: bytes, port: 0)
+    }
+
     /// The address without port and brackets.
     package var host: String {
         withUnsafeTemporaryAllocation(of: CChar.self, capacity: Int(INET6_ADDRSTRLEN)) {

@@ -35,17 +35,9 @@ final class ServerCore: Sendable {
         self.tls = Mutex(configuration.tls)
     }
 
-    /// Whose connections count together: an address, and of IPv6 its network.
-    private static func network(of address: SocketAddress) -> SocketAddress {
-        guard address.family == .v6 else { return address.with(port: 0) }
-        var bytes: [16 of UInt8] = address.bytes
-        for index in 8..<16 { bytes[index] = 0 }
-        return SocketAddress(v6: bytes, port: 0)
-    }
-
     func admit(_ address: SocketAddress) -> Admission {
         let limits: HTTPServerLimits = self.configuration.limits
-        let network: SocketAddress = Self.network(of: address)
+        let network: SocketAddress = address.network
         let admission: Admission = self.census.withLock { (census: inout Census) -> Admission in
             let ofNetwork: Int = census.networks[network, default: 0]
             let isFair: Bool = census.open < limits.connectionsMax / 2 || ofNetwork < limits.connectionsPerAddressMax
@@ -69,7 +61,7 @@ final class ServerCore: Sendable {
     }
 
     func connectionClosed(_ address: SocketAddress, wasRefusal: Bool) {
-        let network: SocketAddress = Self.network(of: address)
+        let network: SocketAddress = address.network
         let waiting: CheckedContinuation<Void, Never>? = self.census.withLock { (census: inout Census) in
             if wasRefusal {
                 census.refusals -= 1

@@ -38,26 +38,19 @@ package protocol RequestLimits: Sendable {
 package enum RequestSender: Sendable, Equatable {
     /// Who signed in, or the token they use in place of that.
     case caller(String)
-    /// Where somebody calls from whom nobody knows; of IPv6 the /64 network, because each has at least one.
+    /// Where somebody calls from whom nobody knows; of IPv6 the network.
     case address(String)
 
     /// Nil: the request counts against none. Gateways follow the platform by requests that it asks them for.
     init?(_ caller: Caller?, from address: SocketAddress) {
         guard let caller: Caller else {
-            self = .address(Self.network(of: address))
+            self = .address(address.network.host)
             return
         }
         switch caller.kind {
         case .gateway, .enrollingGateway, .platform: return nil
         case .user, .serviceAccount: self = .caller(caller.token?.id ?? caller.id)
         }
-    }
-
-    private static func network(of address: SocketAddress) -> String {
-        guard address.family == .v6 else { return address.host }
-        var bytes: [16 of UInt8] = address.bytes
-        for index in 8..<16 { bytes[index] = 0 }
-        return SocketAddress(v6: bytes, port: 0).host
     }
 }
 
