@@ -30,6 +30,8 @@ package final class VaultServer: Sendable {
     /// Largest answer read.
     private static let answerBytesMax: Int = 8 << 20
     private static let tokenBytesMax: Int = 4_096
+    /// Longest lease believed, ten years: nanoseconds of it fit.
+    private static let leaseSecondsMax: Int64 = 315_360_000
     /// What follows after a token that cannot be renewed, and the bounds of what follows one that can.
     private static let renewals: ClosedRange<Duration> = .seconds(60) ... .seconds(86_400)
 
@@ -126,7 +128,7 @@ package final class VaultServer: Sendable {
             guard let token: String = answer["auth"]?["client_token"]?.text else {
                 throw .refused(status: 200, said: "the answer to the login holds no token")
             }
-            let seconds: Int64 = max(0, answer["auth"]?["lease_duration"]?.integer ?? 0)
+            let seconds: Int64 = min(max(0, answer["auth"]?["lease_duration"]?.integer ?? 0), Self.leaseSecondsMax)
             let renewAt: UInt64? =
                 seconds == 0 ? nil : self.clock.monotonic() + UInt64(clamping: seconds) * 2 / 3 * 1_000_000_000
             self.signed.withLock { $0 = Signed(token: token, renewAt: renewAt) }
