@@ -1,13 +1,9 @@
-import Bytes
 import Contracts
-import Crypto
 import HTTP
 import JSON
 import ServiceTestKit
-import Store
 import TestKit
 import Testing
-import Time
 
 @testable import Identity
 
